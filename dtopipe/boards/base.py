@@ -1,0 +1,89 @@
+"""What a board promises to the acquirer.
+
+A board is constructed as `Board(options: Mapping, task: TaskPlan | None)`, does nothing until `open`, and is used by one thread. A clocked
+board goes on by itself between `start` and `stop`: what is not read in time it loses, and says so with an `Overrun`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.span import Cause, Span
+from dtopipe.model.stream import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What an open board says of itself; `rate_hz` is read back from it, `samples_per_block` is the most in one block.
+
+    `clocked`: goes on without us. `resumable`: waits, and can start again at any index.
+    `end_sample_index`: where the board ends by itself, if it knows.
+    """
+
+    device: str
+    channels: tuple[Channel, ...]
+    dtype: str
+    rate_hz: float
+    samples_per_block: int
+    clocked: bool
+    resumable: bool
+    simulated: bool = False
+    end_sample_index: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One buffer: `codes` (n_channels, n) of the board's dtype, valid until `give_back`.
+
+    `sensor_status`: (n_channels, n) int8 of SensorStatus, or None where all is OK.
+    """
+
+    first_sample_index: int
+    codes: NDArray[Any]
+    sensor_status: NDArray[np.int8] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """Samples that the board lost, or that its recording has not; the next buffer begins behind `span`."""
+
+    span: Span
+    cause: Cause = Cause.BOARD_OVERRUN
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """There is nothing more to come. `end_sample_index`: exclusive, losses included."""
+
+    end_sample_index: int
+
+
+class Board(Protocol):
+    """One source of samples, indices in order and without overlap."""
+
+    def open(self) -> Opened:
+        """Take hold of the board and configure it, without starting. Raises BoardError."""
+
+    def start(self, at: int) -> None:
+        """Start the sample clock; the first sample gets index `at`, > 0 only after a restart. Raises BoardError."""
+
+    def read(self, timeout_s: float) -> Taken | Overrun | Ended | None:
+        """The next event, or None if there is none within about `timeout_s`. Raises BoardError.
+
+        After a `Taken`, `give_back` comes before the next `read`.
+        """
+
+    def give_back(self) -> None:
+        """The buffer of the last `Taken` is free again."""
+
+    def stop(self) -> None:
+        """Stop the sample clock; `read` still yields what was complete before, then `Ended`."""
+
+    def close(self) -> None:
+        """Let go of the board. Harmless twice and before `open`. Never raises."""

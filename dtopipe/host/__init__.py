@@ -1,0 +1,1 @@
+"""Facts of this machine: clocks, OS locks, the user's runtime folder."""

@@ -1,0 +1,99 @@
+"""An OS lock on an open file: held by one process, released by the kernel when it dies.
+
+Liveness and ownership of outputs both rest on it. No library: the well-kept ones lock a whole file that they open
+themselves, and a lock on byte 0 keeps everybody else from reading the file on Windows.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+# Windows locks are mandatory: this byte is far past the end of every file that is locked here.
+_LOCKED_BYTE = 2**62
+
+
+class LockHeld(OSError):
+    """Another process (or another handle of this one) holds the lock."""
+
+
+class FileLock:
+    """An exclusive lock on `path`, created if need be, from `acquire()` to `release()` or the process's death."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """True between `acquire()` and `release()`."""
+        return self._fd is not None
+
+    def acquire(self, timeout_s: float = 0.0) -> None:
+        """Take the lock, trying for `timeout_s`. Raises LockHeld, or OSError if the path is bad."""
+        deadline = time.monotonic() + timeout_s
+        fd = os.open(
+            self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0), 0o644
+        )
+        try:
+            while not _try_lock(fd):
+                if time.monotonic() >= deadline:
+                    raise LockHeld(f"{self.path} is locked by another process")
+                time.sleep(0.01)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the lock back; harmless when it is not held. The file stays."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> FileLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def is_held(path: Path) -> bool:
+    """True if some process holds the lock on `path`; false where there is no such file."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path):
+            return False
+    except LockHeld:
+        return True
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(fd: int) -> bool:
+        os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(fd: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

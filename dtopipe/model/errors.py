@@ -1,0 +1,92 @@
+"""The one family of errors; each says what is wrong, where, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DtopipeError(Exception):
+    """Anything that dtopipe raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a topology file something stands; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a topology: where, what, and the remedy."""
+
+    place: Place | None
+    key: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
+        key = f"{self.key}: " if self.key else ""
+        remedy = f"\n    {self.remedy}" if self.remedy else ""
+        return f"{where}{key}{self.message}{remedy}"
+
+
+class TopologyError(DtopipeError):
+    """A topology that cannot be run; names every problem at once. Exit code 2."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UsageError(DtopipeError):
+    """A command that was asked for something that cannot be. Exit code 2."""
+
+
+class BoardError(DtopipeError):
+    """The board could not be opened, started or read."""
+
+    def __init__(self, board: str, message: str, remedy: str = "") -> None:
+        self.board = board
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"board {board}: {message}" + (f"\n    {remedy}" if remedy else ""))
+
+
+class SinkError(DtopipeError):
+    """An output could not be opened or written; carries the path and the way out."""
+
+    def __init__(self, path: str | Path | None, message: str, remedy: str = "") -> None:
+        self.path = None if path is None else str(path)
+        self.message = message
+        self.remedy = remedy
+        where = f"{self.path}: " if self.path else ""
+        super().__init__(f"{where}{message}" + (f"\n    {remedy}" if remedy else ""))
+
+
+class SinkUnavailable(SinkError):
+    """The output is away for now (locked, full, unreachable): worth trying again."""
+
+
+class OutputExists(SinkError):
+    """The output is there already and `on_exists` is `error`."""
+
+
+class OutputLocked(SinkUnavailable):
+    """Another process is writing this output."""
+
+
+class RingError(DtopipeError):
+    """The shared-memory ring could not be made or attached to."""
+
+
+class WireError(DtopipeError):
+    """Bytes that do not follow PROTOCOL.md."""

@@ -1,0 +1,105 @@
+"""A topology, resolved: what to start, with every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dtopipe.model.errors import Place
+from dtopipe.model.policy import Layout, OnExists, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    """A channel as the topology asks for it; the board answers with a `Channel`."""
+
+    name: str
+    kind: str = "voltage"
+    physical_channel: int | None = None
+    range: tuple[float, float] | None = None
+    unit: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """What the board is to acquire; rate per channel in Hz, block length in samples per channel."""
+
+    name: str
+    rate_hz: float
+    samples_per_block: int
+    channels: tuple[ChannelPlan, ...]
+    driver_buffers: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BoardPlan:
+    """`task` is None for boards that bring their own (replay)."""
+
+    type: str
+    options: Mapping[str, Any]
+    task: TaskPlan | None
+
+
+@dataclass(frozen=True, slots=True)
+class RingPlan:
+    """Exactly one is set; `seconds` becomes slots once the board has said its real rate."""
+
+    seconds: float | None = None
+    slots: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPlan:
+    """At most `max_restarts` within `within_s`; the n-th waits `backoff_s * 2**n`."""
+
+    max_restarts: int = 5
+    within_s: float = 60.0
+    backoff_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class SinkPlan:
+    """One sink. `path` is relative to the run folder unless absolute; `options` are the sink type's own.
+
+    `sync_s`: None never syncs before the close, 0 syncs every commit. `delay_per_block_s` slows the sink
+    down on purpose, to rehearse a slow disk or viewer.
+    """
+
+    name: str
+    type: str
+    path: str | None = None
+    policy: Policy = Policy.BLOCK
+    layout: Layout = Layout.WIDE
+    channels: tuple[str, ...] | None = None
+    flush_interval_s: float = 0.5
+    essential: bool = False
+    on_exists: OnExists = OnExists.ERROR
+    restart: RestartPlan = RestartPlan()
+    stall_limit_s: float | None = None
+    on_stall: str = "drop"
+    sync_s: float | None = None
+    queue_blocks: int = 64
+    delay_per_block_s: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Everything that `up` needs. `document` is the topology as written, `${...}` unresolved, for the records."""
+
+    name: str
+    run_root: Path
+    source_file: Path
+    board: BoardPlan
+    ring: RingPlan
+    sinks: tuple[SinkPlan, ...]
+    duration_s: float | None = None
+    drain_limit_s: float = 60.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    simulated: bool = False
+    document: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)

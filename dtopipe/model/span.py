@@ -1,0 +1,87 @@
+"""Ranges of sample indices, and the gaps among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """The samples `start <= index < stop`, per channel."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return max(0, self.stop - self.start)
+
+    def __bool__(self) -> bool:
+        return self.stop > self.start
+
+    def intersection(self, other: Span) -> Span:
+        """The samples in both; empty (false) where they do not meet."""
+        start = max(self.start, other.start)
+        return Span(start, max(start, min(self.stop, other.stop)))
+
+
+class Cause(StrEnum):
+    """Why a range is absent from an output."""
+
+    BOARD_OVERRUN = "board_overrun"
+    ACQUIRER_RESTART = "acquirer_restart"
+    POLICY_DROP = "policy_drop"
+    STALLED = "stalled"
+    WRITE_ERROR = "write_error"
+    WORKER_FAILED = "worker_failed"
+    TRANSPORT = "transport"
+
+    @property
+    def code(self) -> int:
+        """The number that stands for this cause in binary records (PROTOCOL.md)."""
+        return _CAUSE_CODES[self]
+
+    @classmethod
+    def from_code(cls, code: int) -> Cause:
+        """The cause of a binary record. Raises KeyError on a number that is not one."""
+        return _CAUSES_BY_CODE[code]
+
+
+# Written to disk and to shared memory: a number, once given, is never used for another cause.
+_CAUSE_CODES: dict[Cause, int] = {
+    Cause.BOARD_OVERRUN: 1,
+    Cause.ACQUIRER_RESTART: 2,
+    Cause.POLICY_DROP: 3,
+    Cause.STALLED: 4,
+    Cause.WRITE_ERROR: 5,
+    Cause.WORKER_FAILED: 6,
+    Cause.TRANSPORT: 7,
+}
+_CAUSES_BY_CODE = {code: cause for cause, code in _CAUSE_CODES.items()}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gap:
+    """A span absent from an output, with its cause; `t_utc_ns` is its first sample's time on the sample clock."""
+
+    span: Span
+    cause: Cause
+    t_utc_ns: int
+
+    def __len__(self) -> int:
+        return len(self.span)
+
+
+def merged(gaps: Iterable[Gap]) -> Iterator[Gap]:
+    """The same gaps in order, neighbours of one cause joined."""
+    held: Gap | None = None
+    for gap in sorted(gaps):
+        if held and held.cause == gap.cause and gap.span.start <= held.span.stop:
+            held = Gap(Span(held.span.start, max(held.span.stop, gap.span.stop)), held.cause, held.t_utc_ns)
+            continue
+        if held:
+            yield held
+        held = gap
+    if held:
+        yield held

@@ -1,0 +1,126 @@
+"""What flows: channels, the stream that a board opened, and its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.clock import Anchor, SampleClock
+from dtopipe.model.span import Span
+
+
+class SensorStatus(IntEnum):
+    """State of a sensor at one sample, as the driver library numbers it; a value is null where it is not OK."""
+
+    OK = 0
+    OPEN = 1
+    LOW = 2
+    HIGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One converter input. Engineering value = `code * scale + offset`, in `unit`.
+
+    `range`: lowest and highest value in `unit`, where the board has one. `details`: what the board's driver
+    knows besides (thermocouple type, calibration date), JSON-able, stored with the data.
+    """
+
+    name: str
+    unit: str = ""
+    kind: str = "voltage"
+    scale: float = 1.0
+    offset: float = 0.0
+    range: tuple[float, float] | None = None
+    physical_channel: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_raw(self) -> bool:
+        """True where codes are stored as they are, as integers."""
+        return self.kind == "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One run's data as the board delivers it; known before the first sample.
+
+    `dtype`: numpy name of a code (`int16`, `int32`, `float64`). `started_at`: ISO 8601, UTC.
+    """
+
+    run_id: str
+    task: str
+    device: str
+    channels: tuple[Channel, ...]
+    dtype: str
+    rate_hz: float
+    samples_per_block: int
+    started_at: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    simulated: bool = False
+
+    @property
+    def clock(self) -> SampleClock:
+        """The clock that all times of this stream come from."""
+        return SampleClock(self.rate_hz)
+
+    def selected(self, indices: Sequence[int]) -> Stream:
+        """The same stream with only the channels at `indices`, in that order."""
+        return Stream(
+            run_id=self.run_id, task=self.task, device=self.device,
+            channels=tuple(self.channels[i] for i in indices), dtype=self.dtype, rate_hz=self.rate_hz,
+            samples_per_block=self.samples_per_block, started_at=self.started_at, metadata=self.metadata,
+            simulated=self.simulated,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Samples of all channels over one span.
+
+    `codes`: (n_channels, n_samples), C order, the stream's dtype; engineering values where that is float64.
+    `sensor_status`: (n_channels, n_samples) int8 of `SensorStatus`, or None where every sample is OK.
+    `anchor`: of the acquirer's epoch; the clock's start for every time in the block.
+    Arrays may be views into shared memory, valid until the block is released.
+    """
+
+    block_index: int
+    first_sample_index: int
+    codes: NDArray[Any]
+    anchor: Anchor
+    sensor_status: NDArray[np.int8] | None = None
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per channel."""
+        return int(self.codes.shape[1])
+
+    @property
+    def span(self) -> Span:
+        """The sample indices of this block."""
+        return Span(self.first_sample_index, self.first_sample_index + self.n_samples)
+
+    def t_mono_ns(self, clock: SampleClock) -> NDArray[np.int64]:
+        """Each sample's time on `perf_counter_ns`: (n_samples,) int64."""
+        offsets = clock.offsets_ns(self.first_sample_index - self.anchor.sample_index, self.n_samples)
+        return offsets + self.anchor.t_mono_ns
+
+    def trimmed(self, start: int, stop: int | None = None) -> Block:
+        """The part of this block with `start <= index < stop`."""
+        low = max(0, start - self.first_sample_index)
+        high = self.n_samples if stop is None else min(self.n_samples, stop - self.first_sample_index)
+        if low == 0 and high == self.n_samples:
+            return self
+        status = None if self.sensor_status is None else self.sensor_status[:, low:high]
+        return Block(self.block_index, self.first_sample_index + low, self.codes[:, low:high], self.anchor, status)
+
+    def selected(self, indices: Sequence[int]) -> Block:
+        """The same block with only the channels at `indices`, in that order."""
+        chosen = list(indices)
+        status = None if self.sensor_status is None else self.sensor_status[chosen]
+        return Block(self.block_index, self.first_sample_index, self.codes[chosen], self.anchor, status)

@@ -1,0 +1,1 @@
+"""Durable destinations: one file a sink."""

@@ -1,0 +1,117 @@
+"""What a sink writer promises to its worker, and what the worker promises to it.
+
+The framework promises: one thread calls a writer; `open` comes first and once; what is appended is in index order,
+without overlap, every hole announced as a `Gap` before the block that follows it; arrays stay valid and unchanged
+until the next `commit` returns.
+The author promises: after `commit` returns, everything appended survives the death of every process; a writer that
+is opened again with `resume` goes on exactly behind its last commit, whatever was half written being cut away;
+`open` holds an OS lock on the output until `close` or `abandon`, so that two writers never meet on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.policy import Layout, OnExists
+from dtopipe.model.span import Cause, Gap
+from dtopipe.model.stream import Block, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an output is. `committed`: exclusive sample index up to which everything is in it or in a gap.
+
+    Counts are samples per channel; `dropped` is the part of `gap_samples` with cause `policy_drop`.
+    Always: `start + samples + gap_samples == committed`.
+    """
+
+    start: int = 0
+    committed: int = 0
+    durable: int = 0
+    samples: int = 0
+    gap_samples: int = 0
+    dropped: int = 0
+
+    def after(self, items: Sequence[Block | Gap]) -> Position:
+        """The position once `items`, which follow on this one, are committed."""
+        samples = sum(item.n_samples for item in items if isinstance(item, Block))
+        gaps = [item for item in items if isinstance(item, Gap)]
+        lengths = sum(len(gap) for gap in gaps)
+        return replace(
+            self,
+            committed=self.committed + samples + lengths,
+            samples=self.samples + samples,
+            gap_samples=self.gap_samples + lengths,
+            dropped=self.dropped + sum(len(gap) for gap in gaps if gap.cause is Cause.POLICY_DROP),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What every writer is told besides its own options. `path` is absolute; None for a sink without a file."""
+
+    path: Path | None
+    layout: Layout = Layout.WIDE
+    on_exists: OnExists = OnExists.ERROR
+
+
+class SinkWriter(Protocol):
+    """Writes one run into one output. Constructed as `Writer(output: OutputOptions, **own_options)`."""
+
+    def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
+        """Make the output ready and lock it; returns where to go on.
+
+        With `resume`, an output of this run (`stream.run_id`) is cut back to its last commit and continued; where
+        there is none, it is begun at `start` as without `resume`.
+        Raises OutputExists, SinkUnavailable (worth another try: locked, away, full) or SinkError (final).
+        """
+
+    def append(self, items: Sequence[Block | Gap]) -> None:
+        """Take blocks and gaps, in order; they need not be in the file before `commit`. Raises SinkError."""
+
+    def commit(self) -> Position:
+        """Everything appended, gaps included, is in the output and survives every process. Raises SinkError."""
+
+    def sync(self) -> Position:
+        """Make what is committed durable: it survives a power cut. Raises SinkError."""
+
+    def close(self) -> Position:
+        """Commit, complete the output for its readers, sync it and give up the lock. Raises SinkError."""
+
+    def abandon(self) -> None:
+        """Give up handles and lock without completing; what was not committed is forgotten. Never raises."""
+
+
+class OutputReader(Protocol):
+    """Reads one run's output back from the file itself, for `verify`, `convert` and `load`."""
+
+    def position(self) -> Position:
+        """What the output says of itself (its commit record, or its own tables)."""
+
+    def gaps(self) -> Sequence[Gap]:
+        """The gaps that are stored with the output, in order."""
+
+    def batches(self) -> Iterator[OutputRows]:
+        """The rows in the order of the file, in batches of bounded size."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRows:
+    """Some rows of an output, of either layout, as columns.
+
+    `sample_index`, `t_mono_ns`, `t_utc_ns`: (n,) int64. `values[c]`: (n,) float64 with NaN for null, one array a
+    channel of the stream, in its order; in the long layout rows of one channel come as a batch of their own, with
+    `channel` set and `values` of length one.
+    """
+
+    sample_index: NDArray[np.int64]
+    t_mono_ns: NDArray[np.int64]
+    t_utc_ns: NDArray[np.int64]
+    values: Sequence[NDArray[np.float64]]
+    channel: int | None = None
