@@ -1,1 +1,1 @@
-"""."""
+"""The ring in shared memory."""

@@ -11,7 +11,7 @@ is opened again with `resume` goes on exactly behind its last commit, whatever w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,37 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.policy import Layout, OnExists
-from dtopipe.model.span import Cause, Gap
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far an output is. `committed`: exclusive sample index up to which everything is in it or in a gap.
-
-    Counts are samples per channel; `dropped` is the part of `gap_samples` with cause `policy_drop`.
-    Always: `start + samples + gap_samples == committed`.
-    """
-
-    start: int = 0
-    committed: int = 0
-    durable: int = 0
-    samples: int = 0
-    gap_samples: int = 0
-    dropped: int = 0
-
-    def after(self, items: Sequence[Block | Gap]) -> Position:
-        """The position once `items`, which follow on this one, are committed."""
-        samples = sum(item.n_samples for item in items if isinstance(item, Block))
-        gaps = [item for item in items if isinstance(item, Gap)]
-        lengths = sum(len(gap) for gap in gaps)
-        return replace(
-            self,
-            committed=self.committed + samples + lengths,
-            samples=self.samples + samples,
-            gap_samples=self.gap_samples + lengths,
-            dropped=self.dropped + sum(len(gap) for gap in gaps if gap.cause is Cause.POLICY_DROP),
-        )
+__all__ = ["OutputOptions", "OutputReader", "OutputRows", "Position", "SinkWriter"]
 
 
 @dataclass(frozen=True, slots=True)

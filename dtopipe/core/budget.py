@@ -1,0 +1,45 @@
+"""How often a worker may be restarted, and after which pause."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from dtopipe.model.plan import RestartPlan
+
+# A worker that dies this soon after it was ready has most likely met the same cause again.
+_EARLY_DEATH_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RestartAfter:
+    """Start a successor once `pause_s` have passed."""
+
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The budget is spent: `deaths` within the plan's window."""
+
+    deaths: int
+
+
+class RestartBudget:
+    """Counts one worker's deaths; those within 2 s of being ready count double."""
+
+    def __init__(self, plan: RestartPlan) -> None:
+        self._plan = plan
+        self._deaths_ns: deque[int] = deque()
+
+    def died(self, now_ns: int, ready_ns: int | None) -> RestartAfter | GiveUp:
+        """Spend one death, or two if it came early or before the worker was ready at all (`ready_ns` None)."""
+        window_ns = round(self._plan.within_s * 1e9)
+        while self._deaths_ns and now_ns - self._deaths_ns[0] > window_ns:
+            self._deaths_ns.popleft()
+        early = ready_ns is None or now_ns - ready_ns < _EARLY_DEATH_S * 1e9
+        self._deaths_ns.extend([now_ns] * (2 if early else 1))
+        deaths = len(self._deaths_ns)
+        if deaths > self._plan.max_restarts:
+            return GiveUp(deaths)
+        return RestartAfter(self._plan.backoff_s * 2.0 ** (deaths - 1))

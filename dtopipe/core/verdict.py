@@ -1,0 +1,102 @@
+"""What a run came to, in one word and one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dtopipe.model.policy import Policy
+
+
+class VerdictState(StrEnum):
+    """From best to worst."""
+
+    GOOD = "GOOD"
+    INCOMPLETE = "INCOMPLETE"
+    DEGRADED = "DEGRADED"
+    ABORTED = "ABORTED"
+    INTERRUPTED = "INTERRUPTED"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `up` and `verify`."""
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    VerdictState.GOOD: 0,
+    VerdictState.INCOMPLETE: 3,
+    VerdictState.DEGRADED: 4,
+    VerdictState.ABORTED: 5,
+    VerdictState.INTERRUPTED: 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SinkOutcome:
+    """How one sink ended; `failure` says why it gave up or was cut off, else it is empty.
+
+    Counts are samples per channel. `overruns`: what of `gaps` the board lost itself.
+    """
+
+    name: str
+    policy: Policy
+    start: int
+    stop: int
+    samples: int
+    gaps: int
+    failure: str = ""
+    overruns: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        """The accounting identity."""
+        return self.start + self.samples + self.gaps == self.stop
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The worst that is true, and why."""
+
+    state: VerdictState
+    text: str
+
+
+def judge(
+    sinks: Sequence[SinkOutcome],
+    *,
+    end_sample_index: int,
+    aborted: str = "",
+    interrupted: bool = False,
+    simulated: bool = False,
+) -> Verdict:
+    """The verdict of a run that ended at `end_sample_index`; the worst of all that holds wins."""
+    reasons: dict[VerdictState, list[str]] = {state: [] for state in VerdictState}
+    if interrupted:
+        reasons[VerdictState.INTERRUPTED].append("the supervisor was killed or the power was cut")
+    if aborted:
+        reasons[VerdictState.ABORTED].append(aborted)
+    for sink in sinks:
+        if sink.failure:
+            reasons[VerdictState.DEGRADED].append(f"{sink.name}: {sink.failure}")
+        if not sink.adds_up:
+            off = sink.stop - sink.start - sink.samples - sink.gaps
+            reasons[VerdictState.DEGRADED].append(f"{sink.name}: {off:+d} samples are not accounted for")
+        if sink.gaps and sink.policy is Policy.BLOCK:
+            reasons[VerdictState.INCOMPLETE].append(_gap_text(sink))
+    worst = next((state for state in reversed(VerdictState) if reasons[state]), VerdictState.GOOD)
+    text = "; ".join(reasons[worst]) if reasons[worst] else _good_text(sinks, end_sample_index)
+    return Verdict(worst, f"{text} (simulated board)" if simulated else text)
+
+
+def _gap_text(sink: SinkOutcome) -> str:
+    if sink.overruns == sink.gaps:
+        return f"{sink.name} lacks {sink.gaps} samples that the board lost"
+    return f"{sink.name} lacks {sink.gaps} of {sink.stop - sink.start} samples"
+
+
+def _good_text(sinks: Sequence[SinkOutcome], end_sample_index: int) -> str:
+    whole = sum(1 for sink in sinks if sink.policy is Policy.BLOCK)
+    outputs = "output" if whole == 1 else "outputs"
+    return f"{end_sample_index} samples per channel, whole in {whole} {outputs}"

@@ -1,0 +1,38 @@
+"""How far an output is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dtopipe.model.span import Cause, Gap
+from dtopipe.model.stream import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an output is. `committed`: exclusive sample index up to which everything is in it or in a gap.
+
+    Counts are samples per channel; `dropped` is the part of `gap_samples` with cause `policy_drop`.
+    Always: `start + samples + gap_samples == committed`.
+    """
+
+    start: int = 0
+    committed: int = 0
+    durable: int = 0
+    samples: int = 0
+    gap_samples: int = 0
+    dropped: int = 0
+
+    def after(self, items: Sequence[Block | Gap]) -> Position:
+        """The position once `items`, which follow on this one, are committed."""
+        samples = sum(item.n_samples for item in items if isinstance(item, Block))
+        gaps = [item for item in items if isinstance(item, Gap)]
+        lengths = sum(len(gap) for gap in gaps)
+        return replace(
+            self,
+            committed=self.committed + samples + lengths,
+            samples=self.samples + samples,
+            gap_samples=self.gap_samples + lengths,
+            dropped=self.dropped + sum(len(gap) for gap in gaps if gap.cause is Cause.POLICY_DROP),
+        )

@@ -1,0 +1,184 @@
+"""Where everything lies in the segment; PROTOCOL.md tells the same in prose.
+
+All words are aligned 8-byte signed little-endian integers, each written by one owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+MAGIC = int.from_bytes(b"DTOPIPE\x01", "little")
+WORD = 8
+MAX_ROWS = 62  # rows are bits of WAITING_FOR, a signed word
+# A reader that is overtaken looks its missed span up here; 16384 overruns between two of its reads are enough.
+GAP_LOG_ENTRIES = 16_384
+
+
+class Head(IntEnum):
+    """Words of the header. Up to DTYPE they are set once, before the segment is named to anybody."""
+
+    MAGIC = 0
+    SEGMENT_BYTES = 1
+    N_SLOTS = 2
+    SLOT_BYTES = 3
+    N_CHANNELS = 4
+    SAMPLES_PER_BLOCK = 5
+    ITEM_BYTES = 6
+    DTYPE = 7
+    # the supervisor's: rows from here on were never used
+    ROWS = 8
+    # the acquirer's
+    HEAD = 9
+    EPOCH = 10
+    STAGE = 11
+    GAPS = 14
+    SLEEPING = 15
+    WAITING_FOR = 16
+    WAITING_SINCE_NS = 17
+    HEARTBEAT_NS = 18
+    ANCHOR_INDEX = 19
+    ANCHOR_MONO_NS = 20
+    ANCHOR_UTC_NS = 21
+    PAIR_COUNT = 22
+    PAIR_INDEX = 23
+    PAIR_MONO_NS = 24
+    PAIR_UTC_NS = 25
+    WAITED_NS = 26
+
+
+class Stage(IntEnum):
+    """How far the acquirer is; ENDED means that no block and no gap follows."""
+
+    OPENING = 0
+    RUNNING = 1
+    ENDED = 2
+
+
+class Row(IntEnum):
+    """Words of one subscriber. The supervisor's first; the worker's from CURSOR on."""
+
+    STATE = 0
+    POLICY = 1
+    GENERATION = 2
+    CURSOR = 8
+    RELEASED = 9
+    SLEEPING = 10
+    HEARTBEAT_NS = 11
+    START = 12
+    COMMITTED = 13
+    DURABLE = 14
+    SAMPLES = 15
+    GAP_SAMPLES = 16
+    DROPPED = 17
+    BLOCKS = 18
+
+
+class RowState(IntEnum):
+    """A row in use holds slots if its policy is BLOCK, whether its worker lives or not."""
+
+    FREE = 0
+    IN_USE = 1
+
+
+class SlotWord(IntEnum):
+    """Words before a slot's payload. NUMBER is the sequence number plus one, 0 while the slot is written."""
+
+    NUMBER = 0
+    EPOCH = 1
+    FIRST_SAMPLE_INDEX = 2
+    N_SAMPLES = 3
+    HAS_STATUS = 4
+    ANCHOR_INDEX = 5
+    ANCHOR_MONO_NS = 6
+    ANCHOR_UTC_NS = 7
+    T_TAKEN_NS = 8
+
+
+class GapWord(IntEnum):
+    """Words of one entry of the gap log; TOTAL counts the samples of all gaps up to and with this one."""
+
+    START = 0
+    STOP = 1
+    CAUSE = 2
+    T_UTC_NS = 3
+    TOTAL = 4
+
+
+class Stat(IntEnum):
+    """Rows of the channel statistics, one float64 a channel: codes, and counts of samples."""
+
+    MIN = 0
+    MAX = 1
+    NOT_OK = 2
+    AT_RAIL = 3
+
+
+HEAD_WORDS = 64
+ROW_WORDS = 32
+SLOT_WORDS = 16
+GAP_WORDS = 8
+_SLOT_ALIGN = 64
+
+DTYPES = ("int16", "int32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Sizes and byte offsets of one ring."""
+
+    n_slots: int
+    n_channels: int
+    samples_per_block: int
+    dtype: str
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one code."""
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of a full block's codes."""
+        return self.n_channels * self.samples_per_block * self.item_bytes
+
+    @property
+    def status_offset(self) -> int:
+        """Where a slot's sensor status (n_channels, n) int8 begins, in the slot."""
+        return SLOT_WORDS * WORD + self.payload_bytes
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes from one slot to the next: header, codes, one status byte a sample."""
+        return -(-(self.status_offset + self.n_channels * self.samples_per_block) // _SLOT_ALIGN) * _SLOT_ALIGN
+
+    @property
+    def rows_offset(self) -> int:
+        """The subscriber table."""
+        return HEAD_WORDS * WORD
+
+    @property
+    def gaps_offset(self) -> int:
+        """The gap log."""
+        return self.rows_offset + MAX_ROWS * ROW_WORDS * WORD
+
+    @property
+    def stats_offset(self) -> int:
+        """The channel statistics, (4, n_channels) float64."""
+        return self.gaps_offset + GAP_LOG_ENTRIES * GAP_WORDS * WORD
+
+    @property
+    def slots_offset(self) -> int:
+        """The first slot."""
+        return -(-(self.stats_offset + 4 * self.n_channels * WORD) // 4096) * 4096
+
+    @property
+    def segment_bytes(self) -> int:
+        """All of it."""
+        return self.slots_offset + self.n_slots * self.slot_bytes
+
+    def slot_offset(self, number: int) -> int:
+        """Where sequence number `number` lies."""
+        return self.slots_offset + (number % self.n_slots) * self.slot_bytes

@@ -1,0 +1,124 @@
+"""A sink worker's end of the ring."""
+
+from __future__ import annotations
+
+import struct
+
+from dtopipe.core.ledger import Overtaken, Take, next_pinned_read, next_read
+from dtopipe.host.clock import mono_ns
+from dtopipe.model.clock import Anchor
+from dtopipe.model.policy import Policy
+from dtopipe.model.position import Position
+from dtopipe.model.stream import Block
+from dtopipe.shm.fence import fence
+from dtopipe.shm.layout import Head, Row, SlotWord, Stage
+from dtopipe.shm.ring import Ring
+from dtopipe.shm.table import SubscriberTable
+
+_SLOT = struct.Struct("<9q")
+
+
+class RingReader:
+    """Reads blocks in order; under BLOCK as views that stay until `release`, under DROP as checked copies.
+
+    One thread of one process uses it. A reader that was overtaken goes on further on: the hole shows in the next
+    block's `first_sample_index`.
+    """
+
+    def __init__(self, ring: Ring, row: int) -> None:
+        self._ring = ring
+        table = SubscriberTable(ring)
+        self._at = table.at(row)
+        self._pinned = table.policy(row) is Policy.BLOCK
+        self._cursor = ring.words[self._at + Row.CURSOR]
+        self._released = self._cursor
+
+    @property
+    def held(self) -> int:
+        """Blocks taken and not released."""
+        return self._cursor - self._released
+
+    def take(self, most: int) -> list[Block]:
+        """Up to `most` blocks from the cursor on, now; empty if there is nothing new."""
+        head = self._ring.words[Head.HEAD]
+        n_slots = self._ring.layout.n_slots
+        step = next_pinned_read(self._cursor, head) if self._pinned else next_read(self._cursor, head, n_slots)
+        if isinstance(step, Overtaken):
+            self._move(step.resume)
+            step = Take(step.resume, head)
+        blocks: list[Block] = []
+        if isinstance(step, Take):
+            for number in range(step.first, min(step.stop, step.first + most)):
+                block = self._block(number)
+                if block is None:
+                    break
+                blocks.append(block)
+            self._move(step.first + len(blocks))
+            self._ring.words[self._at + Row.BLOCKS] += len(blocks)
+        return blocks
+
+    def ended(self) -> bool:
+        """True once the acquirer has ended and everything it published was taken."""
+        # The stage first: it is set after the last publication.
+        return self._ring.words[Head.STAGE] == Stage.ENDED and self._cursor >= self._ring.words[Head.HEAD]
+
+    def release(self) -> bool:
+        """Give back every block taken; True if the acquirer sleeps and must be woken."""
+        words = self._ring.words
+        self._released = self._cursor
+        words[self._at + Row.RELEASED] = self._cursor
+        fence()
+        return self._pinned and words[Head.SLEEPING] == 1
+
+    def waited_for(self) -> bool:
+        """True if the acquirer waits, and for this reader among others."""
+        words = self._ring.words
+        mask = words[Head.WAITING_FOR]
+        return bool(mask) and words[self._at + Row.RELEASED] <= words[Head.HEAD] - self._ring.layout.n_slots
+
+    def falls_asleep(self) -> bool:
+        """Say that this reader sleeps; False if something came meanwhile and it must not."""
+        words = self._ring.words
+        words[self._at + Row.SLEEPING] += 1
+        fence()
+        return words[Head.HEAD] <= self._cursor and words[Head.STAGE] != Stage.ENDED
+
+    def woke(self) -> None:
+        """Say that this reader is awake."""
+        self._ring.words[self._at + Row.SLEEPING] += 1
+
+    def report(self, position: Position) -> None:
+        """Show how far the output is, and that progress was made."""
+        words, at = self._ring.words, self._at
+        words[at + Row.START] = position.start
+        words[at + Row.SAMPLES] = position.samples
+        words[at + Row.GAP_SAMPLES] = position.gap_samples
+        words[at + Row.DROPPED] = position.dropped
+        words[at + Row.COMMITTED] = position.committed
+        words[at + Row.DURABLE] = position.durable
+        self.beat()
+
+    def beat(self) -> None:
+        """Progress was made."""
+        self._ring.words[self._at + Row.HEARTBEAT_NS] = mono_ns()
+
+    def _move(self, cursor: int) -> None:
+        self._cursor = cursor
+        self._ring.words[self._at + Row.CURSOR] = cursor
+
+    def _block(self, number: int) -> Block | None:
+        """The block, or None if its slot has been taken back meanwhile."""
+        ring = self._ring
+        words = _SLOT.unpack_from(ring.segment.buffer, ring.layout.slot_offset(number))
+        if words[SlotWord.NUMBER] != number + 1:
+            return None
+        n_samples = words[SlotWord.N_SAMPLES]
+        codes = ring.codes(number, n_samples)
+        status = ring.sensor_status(number, n_samples) if words[SlotWord.HAS_STATUS] else None
+        if not self._pinned:
+            codes = codes.copy()
+            status = None if status is None else status.copy()
+            if _SLOT.unpack_from(ring.segment.buffer, ring.layout.slot_offset(number)) != words:
+                return None
+        anchor = Anchor(words[SlotWord.ANCHOR_INDEX], words[SlotWord.ANCHOR_MONO_NS], words[SlotWord.ANCHOR_UTC_NS])
+        return Block(number, words[SlotWord.FIRST_SAMPLE_INDEX], codes, anchor, status)

@@ -1,0 +1,115 @@
+"""One piece of named shared memory, of this user's.
+
+`multiprocessing.shared_memory` is not used: before Python 3.13 its resource tracker unlinks a segment that another
+process still needs, and it makes sparse segments, whose first write on a full tmpfs is a SIGBUS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from dtopipe.model.errors import RingError
+
+PREFIX = "dtopipe-"
+
+
+def new_name() -> str:
+    """A name that nobody has: 20 characters, as macOS allows 31."""
+    return PREFIX + secrets.token_hex(6)
+
+
+class Segment:
+    """A mapping of shared memory; `buffer` is all of it. The creator unlinks it; on Windows the last handle does."""
+
+    def __init__(self, name: str, mapping: mmap.mmap) -> None:
+        self.name = name
+        self._mapping = mapping
+        self.buffer = memoryview(mapping)
+
+    @classmethod
+    def create(cls, name: str, size: int) -> Segment:
+        """Make a segment of zeros, its memory reserved. Raises RingError, with what to do, if there is no room."""
+        try:
+            return cls(name, _create(name, size))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+                raise RingError(
+                    f"no room for a ring of {size / 2**20:.1f} MiB in shared memory\n"
+                    "    make the ring smaller (ring: in the topology) or free shared memory (df -h /dev/shm)"
+                ) from error
+            raise RingError(f"shared memory {name} could not be made: {error}") from error
+
+    @classmethod
+    def attach(cls, name: str) -> Segment:
+        """Map a segment that another process made. Raises RingError if there is none."""
+        try:
+            return cls(name, _attach(name))
+        except OSError as error:
+            raise RingError(f"shared memory {name} could not be opened: {error}") from error
+
+    def close(self) -> None:
+        """Unmap; a view that somebody still holds keeps the memory mapped until it goes."""
+        with contextlib.suppress(BufferError):
+            self.buffer.release()
+            self._mapping.close()
+
+
+if sys.platform == "win32":
+
+    def _create(name: str, size: int) -> mmap.mmap:
+        return mmap.mmap(-1, size, tagname=name)
+
+    def _attach(name: str) -> mmap.mmap:
+        # The size of an existing mapping is not asked for; its first word pair holds it (layout.Header).
+        import struct
+
+        head = mmap.mmap(-1, 64, tagname=name)
+        size = struct.unpack_from("<q", head, 8)[0]
+        head.close()
+        return mmap.mmap(-1, size, tagname=name)
+
+    def unlink(name: str) -> None:
+        """Nothing to do: Windows frees a segment with its last handle."""
+
+    def names() -> list[str]:
+        """Nothing can be left behind on Windows."""
+        return []
+
+else:
+    import _posixshmem
+
+    def _create(name: str, size: int) -> mmap.mmap:
+        fd = _posixshmem.shm_open("/" + name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)
+        try:
+            os.ftruncate(fd, size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, size)
+            return mmap.mmap(fd, size)
+        except BaseException:
+            _posixshmem.shm_unlink("/" + name)
+            raise
+        finally:
+            os.close(fd)
+
+    def _attach(name: str) -> mmap.mmap:
+        fd = _posixshmem.shm_open("/" + name, os.O_RDWR, mode=0o600)
+        try:
+            return mmap.mmap(fd, os.fstat(fd).st_size)
+        finally:
+            os.close(fd)
+
+    def unlink(name: str) -> None:
+        """Take the name away; the memory goes with the last mapping. Harmless when it is gone already."""
+        with contextlib.suppress(FileNotFoundError):
+            _posixshmem.shm_unlink("/" + name)
+
+    def names() -> list[str]:
+        """Segments of dtopipe that exist now, where the system lists them (Linux)."""
+        folder = Path("/dev/shm")  # noqa: S108  (where Linux keeps POSIX shared memory; nothing is created by path)
+        return sorted(path.name for path in folder.glob(PREFIX + "*")) if folder.is_dir() else []
