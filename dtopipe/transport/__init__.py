@@ -1,1 +1,1 @@
-"""."""
+"""Links between processes; the only importer of ZeroMQ."""

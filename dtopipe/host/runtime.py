@@ -1,0 +1,124 @@
+"""The user's runtime folder: one entry a run in progress, gone when the run is.
+
+An entry holds the locks by which a run's processes show that they live, its local sockets, and `entry.json`, which
+says where the run is. It is private to the user, and what a killed run leaves here tells the next command what to
+clear away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from dtopipe.host.lock import FileLock, is_held
+from dtopipe.model.errors import DtopipeError
+
+_ENTRY_FILE = "entry.json"
+_SUPERVISOR = "supervisor"
+# A Unix socket's path may have 107 bytes (103 on macOS); the longest file in an entry is entry/acquirer.wake.
+_LONGEST_FOLDER = 70
+
+
+def runtime_dir() -> Path:
+    """The folder, made if need be, mode 0700. `DTOPIPE_RUNTIME_DIR` overrides it. Raises DtopipeError."""
+    chosen = os.environ.get("DTOPIPE_RUNTIME_DIR") or platformdirs.user_runtime_dir("dtopipe", appauthor=False)
+    folder = Path(chosen)
+    if len(os.fsencode(str(folder))) > _LONGEST_FOLDER:
+        raise DtopipeError(
+            f"the runtime folder's path is too long for a socket: {folder}\n"
+            "    set DTOPIPE_RUNTIME_DIR to a short folder of your own, such as /tmp/dtopipe-me"
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DtopipeError(
+            f"the runtime folder {folder} cannot be made: {error.strerror}\n"
+            "    set DTOPIPE_RUNTIME_DIR to a folder of your own"
+        ) from error
+    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        raise DtopipeError(
+            f"the runtime folder {folder} belongs to another user\n    set DTOPIPE_RUNTIME_DIR to a folder of your own"
+        )
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFacts:
+    """What `entry.json` says."""
+
+    run_id: str
+    name: str
+    run_folder: str
+    started_at: str
+    control: str
+    server_key: str = ""
+    segment: str = ""
+
+
+class RuntimeEntry:
+    """One run's folder in the runtime folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls) -> RuntimeEntry:
+        """A new, empty entry."""
+        folder = runtime_dir() / secrets.token_hex(4)
+        folder.mkdir(mode=0o700)
+        return cls(folder)
+
+    def write(self, facts: EntryFacts) -> None:
+        """Replace `entry.json`."""
+        draft = self.folder / (_ENTRY_FILE + ".new")
+        draft.write_text(json.dumps(asdict(facts)), encoding="utf-8")
+        draft.replace(self.folder / _ENTRY_FILE)
+
+    def read(self) -> EntryFacts | None:
+        """What `entry.json` says; None if the entry is not complete."""
+        try:
+            document: dict[str, Any] = json.loads((self.folder / _ENTRY_FILE).read_text(encoding="utf-8"))
+            return EntryFacts(**document)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def lock(self, process: str) -> FileLock:
+        """The liveness lock of one process of the run, not yet acquired."""
+        return FileLock(self.folder / f"{process}.lock")
+
+    def supervisor_lock(self) -> FileLock:
+        """The supervisor's."""
+        return self.lock(_SUPERVISOR)
+
+    def is_alive(self, process: str) -> bool:
+        """True if that process of the run holds its lock."""
+        return is_held(self.folder / f"{process}.lock")
+
+    def supervisor_is_alive(self) -> bool:
+        """True if the run has its supervisor."""
+        return self.is_alive(_SUPERVISOR)
+
+    def anybody_is_alive(self) -> bool:
+        """True if any process of the run lives."""
+        return any(is_held(path) for path in self.folder.glob("*.lock"))
+
+    def remove(self) -> None:
+        """Take the entry away; harmless when it is gone."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def entries() -> Iterator[RuntimeEntry]:
+    """Every entry of this user, of runs that live and of runs that were killed."""
+    for folder in sorted(runtime_dir().iterdir()):
+        if folder.is_dir():
+            yield RuntimeEntry(folder)

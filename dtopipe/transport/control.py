@@ -1,0 +1,73 @@
+"""The control plane: the supervisor's end, and the end of everybody who speaks with it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import zmq
+
+from dtopipe.model.errors import DtopipeError, WireError
+from dtopipe.transport.link import Keys, bind, connect
+from dtopipe.wire.control import Message, decode, encode
+
+
+class ControlServer:
+    """Hears workers and commands; answers each by the address that it spoke from."""
+
+    def __init__(self, folder: Path, keys: Keys) -> None:
+        self._socket, self.endpoint = bind(zmq.ROUTER, folder, "control", keys)
+        self.malformed = 0
+
+    def receive(self, timeout_s: float) -> tuple[bytes, Message] | None:
+        """The next message with its sender's address, or None. What is malformed is counted and dropped."""
+        if not self._socket.poll(round(timeout_s * 1000), zmq.POLLIN):
+            return None
+        frames = self._socket.recv_multipart()
+        try:
+            if len(frames) != 2:
+                raise WireError(f"{len(frames)} frames")
+            return frames[0], decode(frames[1])
+        except WireError:
+            self.malformed += 1
+            return None
+
+    def send(self, address: bytes, message: Message) -> None:
+        """Never waits; a peer that has gone is no error."""
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.send_multipart([address, encode(message)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Give the endpoint up."""
+        self._socket.close(200)
+
+
+class ControlClient:
+    """A worker's or a command's end."""
+
+    def __init__(self, endpoint: str, keys: Keys, address: str = "") -> None:
+        self._socket = connect(zmq.DEALER, endpoint, keys, address)
+
+    def send(self, message: Message) -> None:
+        """Never waits."""
+        self._socket.send(encode(message))
+
+    def receive(self, timeout_s: float = 0.0) -> Message | None:
+        """The next message, or None if there is none within `timeout_s`."""
+        if not self._socket.poll(round(timeout_s * 1000), zmq.POLLIN):
+            return None
+        with contextlib.suppress(WireError):
+            return decode(self._socket.recv())
+        return None
+
+    def ask(self, message: Message, timeout_s: float = 5.0) -> Message:
+        """Send and wait for the answer. Raises DtopipeError if there is none in time."""
+        self.send(message)
+        answer = self.receive(timeout_s)
+        if answer is None:
+            raise DtopipeError(f"the run did not answer within {timeout_s:g} s")
+        return answer
+
+    def close(self) -> None:
+        """Leave, once what was said last has gone out (at most 1 s)."""
+        self._socket.close(1000)

@@ -1,0 +1,80 @@
+"""Local endpoints that are private to the user, and sockets on them.
+
+Where there are Unix sockets, an endpoint is one in the run's own folder (mode 0700). Elsewhere, and wherever
+`DTOPIPE_LOCAL_LINK=tcp` asks for it, it is loopback TCP under CURVE, since loopback is open to every local user: the
+run's key pair is known only to those who can read the run's folder, and nobody else can speak on the link.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import zmq
+
+from dtopipe.model.errors import DtopipeError
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A CURVE key pair, as Z85 text; the same on both ends of a run's local links. Empty where none is needed."""
+
+    public: str = ""
+    secret: str = ""
+
+    def __repr__(self) -> str:
+        return "Keys(...)"
+
+
+def uses_tcp() -> bool:
+    """True where local links are loopback TCP."""
+    return sys.platform == "win32" or os.environ.get("DTOPIPE_LOCAL_LINK") == "tcp"
+
+
+def run_keys() -> Keys:
+    """New keys for one run's local links."""
+    if not uses_tcp():
+        return Keys()
+    public, secret = zmq.curve_keypair()
+    return Keys(public.decode(), secret.decode())
+
+
+def bind(kind: int, folder: Path, name: str, keys: Keys) -> tuple[zmq.Socket[bytes], str]:
+    """A bound socket, and the endpoint at which it is reached. Raises DtopipeError."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+    _tune(socket)
+    if keys.secret:
+        socket.curve_server = True
+        socket.curve_publickey = keys.public.encode()
+        socket.curve_secretkey = keys.secret.encode()
+        wanted = "tcp://127.0.0.1:*"
+    else:
+        wanted = f"ipc://{folder / name}"
+    try:
+        socket.bind(wanted)
+    except zmq.ZMQError as error:
+        socket.close()
+        raise DtopipeError(f"the local link {wanted} cannot be made: {error.strerror}") from error
+    return socket, socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def connect(kind: int, endpoint: str, keys: Keys, address: str = "") -> zmq.Socket[bytes]:
+    """A socket that connects, and again whenever the other end comes back; a ROUTER knows it by `address`."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+    _tune(socket)
+    if address:
+        socket.setsockopt(zmq.IDENTITY, address.encode())
+    if keys.public:
+        socket.curve_serverkey = keys.public.encode()
+        socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
+    socket.connect(endpoint)
+    return socket
+
+
+def _tune(socket: zmq.Socket[bytes]) -> None:
+    socket.linger = 0
+    socket.sndhwm = socket.rcvhwm = 0
+    socket.reconnect_ivl = 20
+    socket.reconnect_ivl_max = 500

@@ -1,0 +1,65 @@
+"""Control messages: msgpack maps with limits, never anything that is executed.
+
+A message is `{"kind": str, ...}`. Who receives one checks the keys that it needs with `Message.get`; a message that
+is too large, damaged, or lacks a key raises WireError and is dropped by the receiver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, overload
+
+import msgpack
+
+from dtopipe.model.errors import WireError
+
+# The largest message is a status with 62 sinks and a topology: well below this.
+MAX_MESSAGE_BYTES = 4 * 2**20
+_MAX_ITEMS = 100_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One control message: what it is, and its other keys."""
+
+    kind: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+    @overload
+    def get(self, key: str, wanted: type[T]) -> T: ...
+    @overload
+    def get(self, key: str, wanted: type[T], default: T) -> T: ...
+    def get(self, key: str, wanted: type[T], default: T | None = None) -> T:
+        """The value of `key`. Raises WireError if it is not of the wanted type, or absent without a default."""
+        value = self.body.get(key, default)
+        if wanted is float and isinstance(value, int):
+            value = float(value)
+        if not isinstance(value, wanted):
+            raise WireError(f"message {self.kind!r}: {key!r} is {type(value).__name__}, not {wanted.__name__}")
+        return value
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message. Raises WireError if it is too large."""
+    packed: bytes = msgpack.packb({"kind": message.kind, **message.body}, use_bin_type=True)
+    if len(packed) > MAX_MESSAGE_BYTES:
+        raise WireError(f"message {message.kind!r} has {len(packed)} bytes, more than {MAX_MESSAGE_BYTES}")
+    return packed
+
+
+def decode(frame: bytes) -> Message:
+    """The message in these bytes. Raises WireError."""
+    if len(frame) > MAX_MESSAGE_BYTES:
+        raise WireError(f"a message of {len(frame)} bytes, more than {MAX_MESSAGE_BYTES}")
+    try:
+        document = msgpack.unpackb(
+            frame, raw=False, strict_map_key=True, max_map_len=_MAX_ITEMS, max_array_len=_MAX_ITEMS
+        )
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise WireError(f"a message that is not msgpack: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
+        raise WireError("a message without a kind")
+    return Message(document.pop("kind"), document)
