@@ -60,7 +60,8 @@ class EntryFacts:
     run_folder: str
     started_at: str
     control: str
-    server_key: str = ""
+    public_key: str = ""
+    secret_key: str = ""
     segment: str = ""
 
 

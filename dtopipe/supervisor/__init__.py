@@ -1,1 +1,1 @@
-"""."""
+"""Starts, watches, restarts and stops the others; never touches a sample."""

@@ -6,9 +6,10 @@ is too large, damaged, or lacks a key raises WireError and is dropped by the rec
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
+from typing import IO, Any, TypeVar, overload
 
 import msgpack
 
@@ -17,6 +18,7 @@ from dtopipe.model.errors import WireError
 # The largest message is a status with 62 sinks and a topology: well below this.
 MAX_MESSAGE_BYTES = 4 * 2**20
 _MAX_ITEMS = 100_000
+_LENGTH = struct.Struct("<I")
 
 T = TypeVar("T")
 
@@ -63,3 +65,19 @@ def decode(frame: bytes) -> Message:
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
         raise WireError("a message without a kind")
     return Message(document.pop("kind"), document)
+
+
+def write_frame(stream: IO[bytes], message: Message) -> None:
+    """A message into a pipe: uint32le length, then its bytes."""
+    frame = encode(message)
+    stream.write(_LENGTH.pack(len(frame)) + frame)
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes]) -> Message:
+    """The next message of a pipe. Raises WireError, also at the pipe's end."""
+    head = stream.read(_LENGTH.size)
+    if len(head) != _LENGTH.size:
+        raise WireError("no orders: this process is started by `dtopipe up`, not by hand")
+    (length,) = _LENGTH.unpack(head)
+    return decode(stream.read(min(length, MAX_MESSAGE_BYTES + 1)))

@@ -1,1 +1,1 @@
-"""."""
+"""The processes that touch samples: wiring only."""

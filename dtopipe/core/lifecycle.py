@@ -1,0 +1,70 @@
+"""The life of a worker process, as its supervisor sees it: a table of transitions."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class WorkerState(StrEnum):
+    """What a worker is doing; the last four are final unless somebody revives it."""
+
+    STARTING = "starting"
+    OPENING = "opening"
+    READY = "ready"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    DONE = "done"
+    GAVE_UP = "gave_up"
+    CUT_OFF = "cut_off"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """True if nothing more is expected of this worker."""
+        return self in _FINAL
+
+    @property
+    def has_process(self) -> bool:
+        """True if there is a process, or there should be."""
+        return self in (WorkerState.STARTING, WorkerState.OPENING, WorkerState.READY, WorkerState.RUNNING)
+
+
+class Happened(StrEnum):
+    """What can happen to a worker."""
+
+    BEGUN = "begun"
+    SAID_READY = "said_ready"
+    BOARD_STARTED = "board_started"
+    SAID_DONE = "said_done"
+    DIED = "died"
+    SPAWNED = "spawned"
+    SPENT_ITS_BUDGET = "spent_its_budget"
+    WAS_CUT_OFF = "was_cut_off"
+    WAS_CANCELLED = "was_cancelled"
+
+
+_FINAL = frozenset({WorkerState.DONE, WorkerState.GAVE_UP, WorkerState.CUT_OFF, WorkerState.CANCELLED})
+
+_S, _H = WorkerState, Happened
+TRANSITIONS: dict[tuple[WorkerState, Happened], WorkerState] = {
+    (_S.STARTING, _H.BEGUN): _S.OPENING,
+    (_S.OPENING, _H.SAID_READY): _S.READY,
+    (_S.READY, _H.BOARD_STARTED): _S.RUNNING,
+    (_S.READY, _H.SAID_DONE): _S.DONE,
+    (_S.RUNNING, _H.SAID_DONE): _S.DONE,
+    (_S.RESTARTING, _H.SPAWNED): _S.STARTING,
+    (_S.RESTARTING, _H.SPENT_ITS_BUDGET): _S.GAVE_UP,
+    (_S.RESTARTING, _H.WAS_CUT_OFF): _S.CUT_OFF,
+    (_S.RESTARTING, _H.WAS_CANCELLED): _S.CANCELLED,
+    **{(state, _H.DIED): _S.RESTARTING for state in WorkerState if state.has_process},
+    **{(state, _H.WAS_CUT_OFF): _S.CUT_OFF for state in WorkerState if state.has_process},
+    **{(state, _H.WAS_CANCELLED): _S.CANCELLED for state in WorkerState if state.has_process},
+}
+
+
+def after(state: WorkerState, event: Happened) -> WorkerState:
+    """The next state. Raises ValueError for what cannot happen in this one."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ValueError(f"{event} cannot happen to a worker that is {state}") from None

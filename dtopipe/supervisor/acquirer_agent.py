@@ -1,0 +1,88 @@
+"""The acquirer as the supervisor knows it, across all processes that served the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dtopipe.core.budget import GiveUp, RestartBudget
+from dtopipe.model.plan import RestartPlan, RunPlan
+from dtopipe.model.stream import Stream
+from dtopipe.supervisor.processes import WorkerProcess
+from dtopipe.wire.control import Message
+from dtopipe.wire.describe import channel_from, describe_task
+
+NAME = "acquirer"
+
+
+class AcquirerAgent:
+    """State of the board's process; `opened` is what the board said of itself."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
+        self.generation = 0
+        self.process: WorkerProcess | None = None
+        self.opened: Message | None = None
+        self.opened_now = False
+        self.started_ns: int | None = None
+        self.ended = False
+        self.reported: Message | None = None
+        self.restart_due_ns: int | None = None
+        self.restarts = 0
+        self.failure = ""
+        self._budget = RestartBudget(RestartPlan())
+
+    @property
+    def address(self) -> str:
+        """The control address of the present process."""
+        return f"{NAME}.{self.generation}"
+
+    @property
+    def is_clocked(self) -> bool:
+        """True if the board goes on without us."""
+        return self.opened is not None and self.opened.get("clocked", bool)
+
+    def stream(self, run_id: str, started_at: str) -> Stream:
+        """What the board delivers. Raises WireError before it was opened."""
+        opened: Mapping[str, Any] = self.opened.body if self.opened else {}
+        facts = Message("opened", opened)
+        return Stream(
+            run_id=run_id,
+            task=self._plan.name,
+            device=facts.get("device", str),
+            channels=tuple(channel_from(channel) for channel in facts.get("channels", list)),
+            dtype=facts.get("dtype", str),
+            rate_hz=facts.get("rate_hz", float),
+            samples_per_block=facts.get("samples_per_block", int),
+            started_at=started_at,
+            metadata={**facts.get("metadata", dict), **self._plan.metadata},
+            simulated=facts.get("simulated", bool),
+        )
+
+    def died(self, now_ns: int) -> None:
+        """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good."""
+        why = self.reported.get("message", str, "") if self.reported else ""
+        why = why or (self.process.exit_text if self.process else "")
+        if self.process:
+            self.process.release()
+        self.process = None
+        self.opened_now = False
+        answer = self._budget.died(now_ns, self.started_ns)
+        if isinstance(answer, GiveUp):
+            self.failure = f"the acquirer failed {answer.deaths} times: {why}"
+        else:
+            self.restart_due_ns = now_ns + round(answer.pause_s * 1e9)
+
+    def orders(self, common: dict[str, Any]) -> Message:
+        """What its process must know before the ring is there."""
+        board = self._plan.board
+        own = {
+            "name": NAME,
+            "lock": NAME,
+            "address": self.address,
+            "type": board.type,
+            "options": dict(board.options),
+            "task": describe_task(board.task) if board.task else None,
+            "duration_s": self._plan.duration_s,
+        }
+        return Message("orders", {**common, **own})

@@ -1,0 +1,103 @@
+"""The run folder's line files: gaps, events, clock pairs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dtopipe.model.clock import Anchor, iso_utc
+from dtopipe.model.span import Cause, Gap
+
+# What happens again and again is written this often, then only counted.
+_REPEATS_WRITTEN = 20
+
+
+class LineFile:
+    """Appends one JSON document a line, each whole and at once on disk's way."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8", newline="\n")
+
+    def append(self, document: dict[str, Any]) -> None:
+        """One more line."""
+        self._file.write(json.dumps(document, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Done."""
+        self._file.close()
+
+
+class GapsFile:
+    """`gaps.jsonl`: every gap once, of the board (`sink` null) and of each sink."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineFile(path)
+        self._written: set[tuple[str | None, int, int]] = set()
+
+    def append(self, sink: str | None, gaps: Iterable[Gap]) -> None:
+        """Write those that are not there yet."""
+        for gap in gaps:
+            key = (sink, gap.span.start, gap.span.stop)
+            if key not in self._written:
+                self._written.add(key)
+                self._lines.append(gap_line(sink, gap))
+
+    def close(self) -> None:
+        """Done."""
+        self._lines.close()
+
+
+def gap_line(sink: str | None, gap: Gap) -> dict[str, Any]:
+    """A gap as a line of `gaps.jsonl`."""
+    return {
+        "sink": sink,
+        "start": gap.span.start,
+        "stop": gap.span.stop,
+        "cause": Cause(gap.cause).value,
+        "t_utc": iso_utc(gap.t_utc_ns),
+    }
+
+
+class EventsFile:
+    """`events.jsonl`: what happened; an event that repeats is written 20 times, then counted."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineFile(path)
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def append(self, event: str, process: str = "", **details: Any) -> None:
+        """Note that something happened to a process of the run, now."""
+        count = self._counts[event, process] = self._counts.get((event, process), 0) + 1
+        if count <= _REPEATS_WRITTEN:
+            line = {"t_utc": iso_utc(time.time_ns()), "event": event}
+            self._lines.append({**line, **({"process": process} if process else {}), **details})
+
+    def close(self) -> None:
+        """Write the counts of what was not written out, and close."""
+        for (event, process), count in self._counts.items():
+            if count > _REPEATS_WRITTEN:
+                line = {"t_utc": iso_utc(time.time_ns()), "event": "repeated", "what": event, "process": process}
+                self._lines.append({**line, "times": count})
+        self._lines.close()
+
+
+class ClockFile:
+    """`clock.jsonl`: (sample_index, t_mono_ns, t_utc) pairs as they were read."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineFile(path)
+        self.pairs: list[Anchor] = []
+
+    def append(self, pair: Anchor) -> None:
+        """One more pair."""
+        self.pairs.append(pair)
+        document = {"sample_index": pair.sample_index, "t_mono_ns": pair.t_mono_ns, "t_utc": iso_utc(pair.t_utc_ns)}
+        self._lines.append(document)
+
+    def close(self) -> None:
+        """Done."""
+        self._lines.close()

@@ -1,0 +1,66 @@
+"""Worker processes: started as modules, told their orders through a pipe that is their life line."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from dtopipe.wire.control import Message, write_frame
+
+_KILL_WAIT_S = 5.0
+# What a session of its own is on POSIX: no Ctrl-C from our console, and no console window.
+_WINDOWS_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
+
+
+class WorkerProcess:
+    """One process of the run. Closing the pipe, which our death does, tells it to end in order."""
+
+    def __init__(self, module: str, orders: Message, log_path: Path) -> None:
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # The terminal's Ctrl-C goes to the supervisor alone.
+                start_new_session=True,
+                creationflags=_WINDOWS_FLAGS,
+            )
+        self.pid = self._process.pid
+        # A process that died at once is found by `exit_text`.
+        with contextlib.suppress(OSError):
+            if self._process.stdin:
+                write_frame(self._process.stdin, orders)
+
+    @property
+    def is_alive(self) -> bool:
+        """False once it has been reaped."""
+        return self._process.poll() is None
+
+    @property
+    def exit_text(self) -> str:
+        """How it ended, in words; empty while it lives."""
+        code = self._process.poll()
+        if code is None:
+            return ""
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    def kill(self) -> None:
+        """End it at once and reap it; harmless when it is dead."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILL_WAIT_S)
+        self.release()
+
+    def release(self) -> None:
+        """Close the pipe of a process that has ended."""
+        if self._process.stdin:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()

@@ -1,0 +1,101 @@
+"""The run record: what `run.json` says, from the state of the run."""
+
+from __future__ import annotations
+
+import platform
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from dtopipe.core.verdict import Verdict
+from dtopipe.model.clock import Anchor
+from dtopipe.model.stream import Channel, Stream
+from dtopipe.shm.layout import Stat
+from dtopipe.shm.ring import Ring
+
+_PACKAGES = ("dtopipe", "numpy", "pyzmq", "msgpack", "pyarrow", "asyncpg", "dtollib")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that matter for the data."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def host() -> dict[str, str]:
+    """The machine on which the run was made."""
+    return {"name": socket.gethostname(), "system": platform.system(), "machine": platform.machine()}
+
+
+def acquired(ring: Ring | None) -> dict[str, int]:
+    """Counts per channel."""
+    if ring is None:
+        return {"blocks": 0, "samples": 0, "overrun_samples": 0, "end_sample_index": 0}
+    status = ring.status()
+    return {
+        "blocks": status.head,
+        "samples": status.end_sample_index - status.overrun_samples,
+        "overrun_samples": status.overrun_samples,
+        "end_sample_index": status.end_sample_index,
+    }
+
+
+def channel_facts(ring: Ring | None, channels: Iterable[Channel]) -> dict[str, dict[str, Any]]:
+    """Lowest and highest value in engineering units (null without samples), and counts of samples."""
+    facts: dict[str, dict[str, Any]] = {}
+    stats = None if ring is None else ring.stats().copy()
+    for number, channel in enumerate(channels):
+        low, high = (np.inf, -np.inf) if stats is None else stats[[Stat.MIN, Stat.MAX], number]
+        not_ok, at_rail = (0, 0) if stats is None else stats[[Stat.NOT_OK, Stat.AT_RAIL], number]
+        ends = sorted((_value(channel, low), _value(channel, high))) if low <= high else (None, None)
+        facts[channel.name] = {
+            "min": ends[0],
+            "max": ends[1],
+            "not_ok_samples": int(not_ok),
+            "at_rail_samples": int(at_rail),
+        }
+    return facts
+
+
+def _value(channel: Channel, code: float) -> float:
+    return float(code) * channel.scale + channel.offset
+
+
+def clock_facts(stream: Stream | None, pairs: Sequence[Anchor], *, clocked: bool) -> dict[str, float | None]:
+    """Nominal rate, and for a clocked board the rate and jitter measured against this machine's clock.
+
+    A straight line through the (t_mono_ns, sample_index) pairs by least squares; jitter is the standard deviation
+    of the pairs from it, in ms. Null with fewer than three pairs.
+    """
+    facts: dict[str, float | None] = {
+        "rate_nominal_hz": None if stream is None else stream.rate_hz,
+        "rate_measured_hz": None,
+        "jitter_ms": None,
+    }
+    if not clocked or len(pairs) < 3:
+        return facts
+    t_s = np.array([pair.t_mono_ns - pairs[0].t_mono_ns for pair in pairs]) / 1e9
+    index = np.array([pair.sample_index - pairs[0].sample_index for pair in pairs], dtype=float)
+    centred = t_s - t_s.mean()
+    spread = float((centred**2).sum())
+    if spread <= 0:
+        return facts
+    rate_hz = float((centred * index).sum() / spread)
+    if rate_hz > 0:
+        residual_s = t_s - index / rate_hz
+        facts["rate_measured_hz"] = round(rate_hz, 6)
+        facts["jitter_ms"] = round(float(residual_s.std()) * 1e3, 6)
+    return facts
+
+
+def verdict_facts(verdict: Verdict | None) -> Mapping[str, str] | None:
+    """`{state, text}`, or null while the run goes on."""
+    return None if verdict is None else {"state": verdict.state.value, "text": verdict.text}

@@ -1,0 +1,123 @@
+"""One sink as the supervisor knows it, across all processes that served it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dtopipe.core.budget import GiveUp, RestartBudget
+from dtopipe.core.lifecycle import Happened, WorkerState, after
+from dtopipe.core.verdict import SinkOutcome
+from dtopipe.model.plan import SinkPlan
+from dtopipe.model.position import Position
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.shm.table import RowStatus, SubscriberTable
+from dtopipe.supervisor.processes import WorkerProcess
+from dtopipe.wire.control import Message
+
+
+class SinkAgent:
+    """State of one sink: its process, its row, its restarts, and how far its output is."""
+
+    def __init__(self, plan: SinkPlan, run_folder: Path) -> None:
+        self.plan = plan
+        self.path = None if plan.path is None else run_folder / plan.path
+        self.state = WorkerState.STARTING
+        self.generation = 0
+        self.process: WorkerProcess | None = None
+        self.row: int | None = None
+        self.position = Position()
+        self.gaps: list[Gap] = []
+        self.budget = RestartBudget(plan.restart)
+        self.restarts = 0
+        self.ready_ns: int | None = None
+        self.restart_due_ns = 0
+        self.otherwise = Cause.POLICY_DROP
+        self.said_hello = False
+        self.reported: Message | None = None
+        self.failure = ""
+        self.moved: tuple[int, int] = (0, 0)
+        self.unmoved_s = 0.0
+        self.cut_off_at_ns = 0
+
+    @property
+    def address(self) -> str:
+        """The control address of the present process."""
+        return f"sink.{self.plan.name}.{self.generation}"
+
+    @property
+    def lock(self) -> str:
+        """The liveness lock of the present process; a successor's is another file."""
+        return self.address
+
+    def happened(self, event: Happened) -> None:
+        """Move on in the table of transitions."""
+        self.state = after(self.state, event)
+
+    def died(self, now_ns: int) -> None:
+        """Its process is dead: restart it after a pause, or give up."""
+        why = self.reported.get("message", str, "") if self.reported else ""
+        self.failure = why or (self.process.exit_text if self.process else "")
+        if self.process:
+            self.process.release()
+        self.process = None
+        self.happened(Happened.DIED)
+        answer = self.budget.died(now_ns, self.ready_ns)
+        if isinstance(answer, GiveUp):
+            self.happened(Happened.SPENT_ITS_BUDGET)
+            self.failure = f"gave up after {answer.deaths} failures: {self.failure}"
+        else:
+            self.restart_due_ns = now_ns + round(answer.pause_s * 1e9)
+
+    def look(self, table: SubscriberTable) -> RowStatus | None:
+        """Read the row, and keep the position that it shows."""
+        if self.row is None:
+            return None
+        row = table.status(self.row)
+        if row.committed > self.position.committed or row.durable > self.position.durable:
+            self.position = Position(
+                row.start, row.committed, row.durable, row.samples, row.gap_samples, row.dropped
+            )  # fmt: skip
+        return row
+
+    def missing(self, stop: int) -> list[Gap]:
+        """The range that a sink which did not reach `stop` lacks at its end."""
+        if self.position.committed >= stop or self.state is WorkerState.DONE:
+            return []
+        cause = Cause.STALLED if self.state is WorkerState.CUT_OFF else Cause.WORKER_FAILED
+        return [Gap(Span(self.position.committed, stop), cause, 0)]
+
+    def outcome(self, stop: int, overruns: int) -> SinkOutcome:
+        """How it ended, for the verdict."""
+        tail = sum(len(gap) for gap in self.missing(stop))
+        return SinkOutcome(
+            name=self.plan.name,
+            policy=self.plan.policy,
+            start=self.position.start,
+            stop=stop,
+            samples=self.position.samples,
+            gaps=self.position.gap_samples + tail,
+            failure=self.failure if self.state is not WorkerState.DONE else "",
+            overruns=overruns,
+        )
+
+    def orders(self, common: dict[str, Any]) -> Message:
+        """What its process must know before it knows the stream."""
+        plan = self.plan
+        own = {
+            "name": plan.name,
+            "lock": self.lock,
+            "address": self.address,
+            "type": plan.type,
+            "path": None if self.path is None else str(self.path),
+            "policy": plan.policy.value,
+            "layout": plan.layout.value,
+            "on_exists": plan.on_exists.value,
+            "channels": None if plan.channels is None else list(plan.channels),
+            "flush_interval_s": plan.flush_interval_s,
+            "sync_s": plan.sync_s,
+            "queue_blocks": plan.queue_blocks,
+            "delay_per_block_s": plan.delay_per_block_s,
+            "options": dict(plan.options),
+        }
+        return Message("orders", {**common, **own})

@@ -1,0 +1,121 @@
+"""A snapshot of a run in progress, for tables and for `dtopipe status`."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from dtopipe.core.lifecycle import WorkerState
+from dtopipe.host.clock import mono_ns
+from dtopipe.model.policy import Policy
+from dtopipe.shm.ring import RingStatus
+from dtopipe.shm.table import SubscriberTable
+from dtopipe.supervisor.record import acquired, verdict_facts
+
+if TYPE_CHECKING:
+    from dtopipe.supervisor.sink_agent import SinkAgent
+    from dtopipe.supervisor.supervisor import Supervisor
+
+_RATE_WINDOW_NS = 2_000_000_000
+
+
+class RateMeter:
+    """Samples a second over the last two seconds, from a count that rises."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, int]] = deque()
+
+    def rate_hz(self, now_ns: int, count: int) -> float:
+        """The rate, having seen `count` now."""
+        while len(self._seen) > 1 and now_ns - self._seen[1][0] >= _RATE_WINDOW_NS:
+            self._seen.popleft()
+        self._seen.append((now_ns, count))
+        first_ns, first = self._seen[0]
+        return (count - first) * 1e9 / (now_ns - first_ns) if now_ns > first_ns else 0.0
+
+
+class StatusBoard:
+    """Reads a supervisor's state; rates need it to be asked again and again."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._run = supervisor
+        self._meters: dict[str, RateMeter] = {}
+
+    def snapshot(self) -> dict[str, Any]:
+        """JSON-able; counts are samples per channel, rates samples per channel and second."""
+        run = self._run
+        now_ns = mono_ns()
+        ring = run.ring.status() if run.ring else None
+        counts = acquired(run.ring)
+        stream = run.stream
+        return {
+            "run_id": run.run_id,
+            "name": run.plan.name,
+            "folder": str(run.folder.path),
+            "phase": run.phase.value,
+            "started_at": run.started.isoformat(),
+            "elapsed_s": round((now_ns - run.started_ns) / 1e9, 3),
+            "duration_s": run.plan.duration_s,
+            "simulated": stream is not None and stream.simulated,
+            "board": {
+                "type": run.plan.board.type,
+                "device": stream.device if stream else None,
+                "state": self._board_state(ring),
+                "channels": len(stream.channels) if stream else None,
+                "rate_nominal_hz": stream.rate_hz if stream else None,
+                "rate_hz": round(self._rate("", now_ns, counts["samples"]), 3),
+                "restarts": run.acquirer.restarts,
+                **counts,
+            },
+            "headroom_s": self._headroom_s(ring),
+            "sinks": {name: self._sink(agent, counts["end_sample_index"], now_ns) for name, agent in run.sinks.items()},
+            "verdict": verdict_facts(run.verdict),
+        }
+
+    def _sink(self, agent: SinkAgent, end: int, now_ns: int) -> dict[str, Any]:
+        position = agent.position
+        rate_hz = self._run.stream.rate_hz if self._run.stream else 0.0
+        lag = max(0, end - position.committed)
+        return {
+            "type": agent.plan.type,
+            "policy": agent.plan.policy.value,
+            "path": agent.plan.path,
+            "state": agent.state.value,
+            "rate_hz": round(self._rate(agent.plan.name, now_ns, position.samples), 3),
+            "lag_samples": lag,
+            "lag_s": round(lag / rate_hz, 3) if rate_hz else 0.0,
+            "committed": position.committed,
+            "durable": position.durable,
+            "samples": position.samples,
+            "gaps": position.gap_samples,
+            "dropped": position.dropped,
+            "restarts": agent.restarts,
+            **({"failure": agent.failure} if agent.failure and agent.state is not WorkerState.DONE else {}),
+        }
+
+    def _rate(self, name: str, now_ns: int, count: int) -> float:
+        return self._meters.setdefault(name, RateMeter()).rate_hz(now_ns, count)
+
+    def _board_state(self, ring: RingStatus | None) -> str:
+        if ring is None:
+            return "opening"
+        if ring.waiting_for:
+            names = [a.plan.name for a in self._run.sinks.values() if a.row in ring.waiting_for]
+            return "waiting for " + ", ".join(names)
+        return ring.stage.name.lower()
+
+    def _headroom_s(self, ring: RingStatus | None) -> float | None:
+        """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""
+        run = self._run
+        if run.ring is None or run.stream is None or ring is None:
+            return None
+        table = SubscriberTable(run.ring)
+        released = [
+            table.status(agent.row).released
+            for agent in run.sinks.values()
+            if agent.row is not None and agent.plan.policy is Policy.BLOCK
+        ]
+        if not released:
+            return None
+        free = run.ring.layout.n_slots - (ring.head - min(released))
+        return round(free * run.stream.samples_per_block / run.stream.rate_hz, 3)

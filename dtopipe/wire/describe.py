@@ -1,0 +1,79 @@
+"""Model values as plain maps and back, for messages and for the headers of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from dtopipe.model.errors import WireError
+from dtopipe.model.plan import ChannelPlan, TaskPlan
+from dtopipe.model.position import Position
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Channel, Stream
+
+
+def describe_stream(stream: Stream) -> dict[str, Any]:
+    """A JSON-able map of everything in it."""
+    return asdict(stream)
+
+
+def stream_from(description: Mapping[str, Any]) -> Stream:
+    """The stream of such a map. Raises WireError."""
+    try:
+        channels = tuple(channel_from(channel) for channel in description["channels"])
+        return Stream(**{**description, "channels": channels})
+    except (KeyError, TypeError) as error:
+        raise WireError(f"not the description of a stream: {error}") from error
+
+
+def channel_from(description: Mapping[str, Any]) -> Channel:
+    """The channel of such a map. Raises WireError."""
+    try:
+        limits = description.get("range")
+        return Channel(**{**description, "range": None if limits is None else (limits[0], limits[1])})
+    except (KeyError, TypeError, IndexError) as error:
+        raise WireError(f"not the description of a channel: {error}") from error
+
+
+def describe_task(task: TaskPlan) -> dict[str, Any]:
+    """A msgpack-able map of everything in it."""
+    return asdict(task)
+
+
+def task_from(description: Mapping[str, Any]) -> TaskPlan:
+    """The task of such a map. Raises WireError."""
+    try:
+        channels = tuple(
+            ChannelPlan(**{**channel, "range": None if channel["range"] is None else tuple(channel["range"])})
+            for channel in description["channels"]
+        )
+        return TaskPlan(**{**description, "channels": channels})
+    except (KeyError, TypeError) as error:
+        raise WireError(f"not the description of a task: {error}") from error
+
+
+def describe_position(position: Position) -> dict[str, int]:
+    """A map of its six numbers."""
+    return asdict(position)
+
+
+def position_from(description: Mapping[str, Any]) -> Position:
+    """The position of such a map. Raises WireError."""
+    try:
+        return Position(**description)
+    except TypeError as error:
+        raise WireError(f"not the description of a position: {error}") from error
+
+
+def describe_gaps(gaps: Sequence[Gap]) -> list[list[Any]]:
+    """`[start, stop, cause, t_utc_ns]` of each."""
+    return [[gap.span.start, gap.span.stop, gap.cause.value, gap.t_utc_ns] for gap in gaps]
+
+
+def gaps_from(description: Sequence[Sequence[Any]]) -> list[Gap]:
+    """The gaps of such a list. Raises WireError."""
+    try:
+        return [Gap(Span(start, stop), Cause(cause), t_utc_ns) for start, stop, cause, t_utc_ns in description]
+    except (TypeError, ValueError) as error:
+        raise WireError(f"not a list of gaps: {error}") from error

@@ -1,0 +1,224 @@
+"""The acquirer process: owns the board, copies its blocks into the ring, and waits for nobody but the ring."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from typing import Any
+
+from dtopipe.boards.base import Board, Ended, Opened, Overrun, Taken
+from dtopipe.boards.registry import load_board
+from dtopipe.core.ledger import Stall
+from dtopipe.host.clock import clock_pair, mono_ns
+from dtopipe.model.clock import Anchor, SampleClock
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.shm.ring import Ring
+from dtopipe.shm.writer import RingWriter
+from dtopipe.transport.wake import LONGEST_SLEEP_S, AcquirerWake
+from dtopipe.wire.control import Message
+from dtopipe.wire.describe import task_from
+from dtopipe.workers.process import Worker, run_worker
+
+# How often the control line is looked at while blocks stream: a stop is heard within this time.
+_LISTEN_EVERY_NS = 10_000_000
+# An orphan waits this long for a slot in which nobody moves; then its readers are taken for dead.
+_ORPHAN_PATIENCE_S = 10.0
+
+
+class Acquirer:
+    """One board, one ring, from `start` to the end-of-run mark."""
+
+    def __init__(self, worker: Worker, board: Board, opened: Opened, ring: Ring, wake: AcquirerWake) -> None:
+        self._worker = worker
+        self._board = board
+        self._clock = SampleClock(opened.rate_hz)
+        self._clocked = opened.clocked
+        self._ring = ring
+        self._writer = RingWriter(ring)
+        self._wake = wake
+        self._anchor = ring.anchor()
+        self._at = ring.end()[0]
+        self._end = _end_index(opened, worker.orders.body.get("duration_s"))
+        self._stopping = False
+        self._hurried = False
+        self._listened_ns = 0
+        self._paired_ns = 0
+
+    def run(self) -> None:
+        """Start the board and stream until it ends, the duration is over, or a stop is asked for."""
+        self._start()
+        while self._end is None or self._at < self._end:
+            self._listen()
+            if self._hurried:
+                break
+            event = self._board.read(LONGEST_SLEEP_S)
+            self._writer.beat()
+            if isinstance(event, Taken):
+                taken = self._publish(event)
+                self._board.give_back()
+                if not taken:
+                    break
+            elif isinstance(event, Overrun):
+                self._lose(event.span, event.cause)
+            elif isinstance(event, Ended):
+                self._lose(Span(self._at, event.end_sample_index), Cause.BOARD_OVERRUN)
+                break
+        self._board.stop()
+        self._writer.end()
+        self._announce(0)
+
+    def _start(self) -> None:
+        """Start at 0, or behind what a predecessor published; the samples of a clocked board in between are gone."""
+        at = self._at
+        if self._anchor.t_mono_ns and self._clocked:
+            elapsed_ns = mono_ns() - self._anchor.t_mono_ns
+            at = max(at, self._anchor.sample_index + self._clock.index_at(elapsed_ns))
+        self._board.start(at)
+        t_mono_ns, t_utc_ns = clock_pair()
+        before = self._anchor
+        self._anchor = Anchor(at, t_mono_ns, t_utc_ns)
+        if at > self._at:
+            lost_from = before.t_utc_ns + self._clock.offset_ns(self._at - before.sample_index)
+            self._writer.record_gap(Gap(Span(self._at, at), Cause.ACQUIRER_RESTART, lost_from))
+            self._at = at
+        self._writer.begin_epoch(self._anchor)
+
+    def _publish(self, taken: Taken) -> bool:
+        """Into the ring with it; False if the run is hurried to its end while the ring is full."""
+        if taken.first_sample_index > self._at:
+            self._lose(Span(self._at, taken.first_sample_index), Cause.BOARD_OVERRUN)
+        codes, status = taken.codes, taken.sensor_status
+        if self._end is not None and self._at + codes.shape[1] > self._end:
+            codes = codes[:, : self._end - self._at]
+            status = None if status is None else status[:, : self._end - self._at]
+        if codes.shape[1] == 0:
+            return True
+        t_taken_ns = mono_ns()
+        number = self._leased()
+        if number is None:
+            return False
+        self._writer.publish(number, self._at, codes, status, self._anchor, t_taken_ns)
+        self._at += codes.shape[1]
+        self._pair(t_taken_ns)
+        self._announce(codes.shape[1])
+        return True
+
+    def _leased(self) -> int | None:
+        """A free slot's number, once there is one."""
+        lease = self._writer.lease()
+        while isinstance(lease, Stall):
+            try:
+                if self._writer.waits(lease):
+                    self._wake.sleep(LONGEST_SLEEP_S)
+            finally:
+                self._writer.woke()
+            self._listen()
+            if self._hurried or self._abandoned():
+                self._writer.waited()
+                return None
+            self._writer.beat()
+            lease = self._writer.lease()
+        self._writer.waited()
+        return lease
+
+    def _abandoned(self) -> bool:
+        """True if the supervisor is gone and no reader has moved for long: there is nobody to give slots back."""
+        if not self._worker.orphaned.is_set():
+            return False
+        waiting_ns = mono_ns() - self._ring.status().waiting_since_ns
+        return waiting_ns > _ORPHAN_PATIENCE_S * 1e9
+
+    def _lose(self, span: Span, cause: Cause) -> None:
+        """Log a gap of the board, cut at the run's end."""
+        if self._end is not None:
+            span = Span(span.start, min(span.stop, self._end))
+        span = Span(max(span.start, self._at), span.stop)
+        if span:
+            t_utc_ns = self._anchor.t_utc_ns + self._clock.offset_ns(span.start - self._anchor.sample_index)
+            self._writer.record_gap(Gap(span, cause, t_utc_ns))
+            self._at = span.stop
+
+    def _announce(self, n_samples: int) -> None:
+        rows = self._writer.rows_to_wake()
+        if rows:
+            self._wake.announce(rows, self._ring.status().head, self._at - n_samples, n_samples)
+
+    def _pair(self, t_mono_ns: int) -> None:
+        """Once a second: the index reached, and when that was seen."""
+        if t_mono_ns - self._paired_ns >= 1_000_000_000:
+            self._paired_ns = t_mono_ns
+            t_now_ns, t_utc_ns = clock_pair()
+            self._writer.set_clock_pair(Anchor(self._at, t_mono_ns, t_utc_ns - (t_now_ns - t_mono_ns)))
+
+    def _listen(self) -> None:
+        now_ns = mono_ns()
+        if now_ns - self._listened_ns < _LISTEN_EVERY_NS:
+            return
+        self._listened_ns = now_ns
+        message = self._worker.control.receive()
+        if message and message.kind == "stop":
+            self._hurried = message.get("hurry", bool, False)
+            self._stop()
+        if self._worker.orphaned.is_set():
+            self._stop()
+
+    def _stop(self) -> None:
+        """Stop the board's clock; what it has complete is still published, unless the end is hurried."""
+        if not self._stopping:
+            self._stopping = True
+            logging.info("stopping the board at sample %d", self._at)
+            self._board.stop()
+
+
+def _end_index(opened: Opened, duration_s: Any) -> int | None:
+    """Where the run ends by itself: `ceil(rate * duration)`, exactly; the board's own end comes as an event."""
+    if not isinstance(duration_s, (int, float)):
+        return None
+    return math.ceil(Fraction(repr(float(opened.rate_hz))) * Fraction(repr(float(duration_s))))
+
+
+def _describe(opened: Opened, wake: AcquirerWake) -> Mapping[str, Any]:
+    links = {"descriptor_endpoint": wake.descriptor_endpoint, "credit_endpoint": wake.credit_endpoint}
+    return {**asdict(opened), **links}
+
+
+def _until_started(worker: Worker, wanted: str) -> Message | None:
+    """The message of that kind; None if the run ends before it begins."""
+    while not worker.orphaned.is_set():
+        message = worker.control.receive(LONGEST_SLEEP_S)
+        if message and message.kind == wanted:
+            return message
+        if message and message.kind == "stop":
+            return None
+    return None
+
+
+def main(worker: Worker) -> None:
+    """Open the board, say what it is, wait for the ring and the start, stream, close."""
+    orders = worker.orders
+    task = orders.body.get("task")
+    board = load_board(orders.get("type", str))(orders.get("options", dict), task_from(task) if task else None)
+    wake = AcquirerWake(worker.entry.folder, worker.keys)
+    try:
+        opened = board.open()
+        worker.control.send(Message("opened", _describe(opened, wake)))
+        start = _until_started(worker, "start")
+        if start is None:
+            return
+        ring = Ring.attach(start.get("segment", str))
+        began = time.process_time()
+        Acquirer(worker, board, opened, ring, wake).run()
+        logging.info("streamed with %.2f s of processor time", time.process_time() - began)
+        worker.control.send(Message("ended"))
+    finally:
+        board.close()
+        wake.close()
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(main))

@@ -1,0 +1,135 @@
+"""Where a sink worker's blocks come from: the ring itself, or a private queue that is filled beside the writing."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Protocol
+
+from dtopipe.model.position import Position
+from dtopipe.model.stream import Block
+from dtopipe.shm.reader import RingReader
+from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
+
+
+class Intake(Protocol):
+    """What the worker's loop needs of either."""
+
+    def take(self, most: int) -> list[Block]:
+        """Up to `most` blocks, now."""
+
+    def ended(self) -> bool:
+        """True once nothing more will come."""
+
+    def release(self) -> None:
+        """Everything taken is committed."""
+
+    def sleep(self, timeout_s: float) -> None:
+        """Until there may be something, at most `timeout_s`."""
+
+    def report(self, position: Position) -> None:
+        """Show how far the output is."""
+
+    def waited_for(self) -> bool:
+        """True if the acquirer waits for this sink."""
+
+    @property
+    def held(self) -> int:
+        """Blocks of the ring that wait for a commit."""
+
+    def close(self) -> None:
+        """Stop reading."""
+
+
+class DirectIntake:
+    """Reads the ring in the worker's own thread: BLOCK and `drop_oldest`."""
+
+    def __init__(self, reader: RingReader, wake: ReaderWake) -> None:
+        self._reader = reader
+        self._wake = wake
+        self.take = reader.take
+        self.ended = reader.ended
+        self.report = reader.report
+        self.waited_for = reader.waited_for
+
+    @property
+    def held(self) -> int:
+        """Blocks of the ring that wait for a commit."""
+        return self._reader.held
+
+    def release(self) -> None:
+        """Give the slots back, and wake the acquirer if it waits for one."""
+        if self._reader.release():
+            self._wake.give_credit()
+
+    def sleep(self, timeout_s: float) -> None:
+        """Until a block is announced; never longer than 50 ms."""
+        if self._reader.falls_asleep():
+            self._wake.sleep(timeout_s)
+        self._reader.woke()
+
+    def close(self) -> None:
+        """Close the links."""
+        self._wake.close()
+
+
+class QueuedIntake:
+    """`drop_newest`: a thread copies blocks into a queue of `queue_blocks`; while it is full, new ones are dropped."""
+
+    def __init__(self, reader: RingReader, wake: ReaderWake, queue_blocks: int) -> None:
+        self._reader = reader
+        self._wake = wake
+        self._most = queue_blocks
+        self._queue: deque[Block] = deque()
+        self._filled = threading.Condition()
+        self._ended = self._closed = False
+        self.report = reader.report
+        self._thread = threading.Thread(target=self._fill, name="queue", daemon=True)
+        self._thread.start()
+
+    held = 0
+
+    def take(self, most: int) -> list[Block]:
+        """Up to `most` blocks from the queue."""
+        with self._filled:
+            return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+
+    def ended(self) -> bool:
+        """True once the run has ended and the queue is empty."""
+        with self._filled:
+            return self._ended and not self._queue
+
+    def release(self) -> None:
+        """Nothing: the queue holds copies."""
+
+    def waited_for(self) -> bool:
+        """Never: DROP delays nobody."""
+        return False
+
+    def sleep(self, timeout_s: float) -> None:
+        """Until the queue has something."""
+        with self._filled:
+            self._filled.wait_for(lambda: self._queue or self._ended, min(timeout_s, LONGEST_SLEEP_S))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._thread.join()
+        self._wake.close()
+
+    def _fill(self) -> None:
+        while not self._closed:
+            ended = self._reader.ended()
+            blocks = self._reader.take(self._most)
+            with self._filled:
+                room = self._most - len(self._queue)
+                self._queue.extend(blocks[:room])
+                self._ended = ended
+                if blocks or ended:
+                    self._filled.notify()
+            if ended:
+                return
+            if not blocks:
+                if self._reader.falls_asleep():
+                    self._wake.sleep(LONGEST_SLEEP_S)
+                self._reader.woke()

@@ -1,0 +1,100 @@
+"""What every worker process does first: read its orders, show that it lives, find its supervisor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dtopipe.host.runtime import RuntimeEntry
+from dtopipe.model.errors import BoardError, DtopipeError, SinkError
+from dtopipe.transport.control import ControlClient
+from dtopipe.transport.link import Keys
+from dtopipe.wire.control import Message, read_frame
+
+EXIT_REPORTED_FAILURE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process that is up: its orders, its folder, its line to the supervisor.
+
+    `orphaned` is set once the supervisor is gone: nobody answers any more, the run must be ended in order.
+    """
+
+    name: str
+    orders: Message
+    entry: RuntimeEntry
+    keys: Keys
+    control: ControlClient
+    orphaned: threading.Event
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the supervisor why this process ends. A DtopipeError is told as it is, a surprise with its type."""
+        body = {"error": type(error).__name__, "message": f"{type(error).__name__}: {error}", "remedy": "", "path": ""}
+        if isinstance(error, (BoardError, SinkError)):
+            body |= {"message": error.message, "remedy": error.remedy}
+        elif isinstance(error, DtopipeError):
+            body["message"] = str(error)
+        if isinstance(error, SinkError):
+            body["path"] = error.path or ""
+        self.control.send(Message("failed", body))
+
+
+def run_worker(main: Callable[[Worker], None]) -> int:
+    """Set a worker process up, run `main`, and say how it went. Returns the exit code."""
+    _ignore_the_terminal()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)sZ %(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+    logging.Formatter.converter = time.gmtime
+    orders = read_frame(sys.stdin.buffer)
+    name = orders.get("name", str)
+    entry = RuntimeEntry(Path(orders.get("entry", str)))
+    lock = entry.lock(orders.get("lock", str))
+    # A command that looks whether we live holds the lock for an instant.
+    lock.acquire(timeout_s=5.0)
+    keys = Keys(orders.get("public_key", str), orders.get("secret_key", str))
+    control = ControlClient(orders.get("control", str), keys, orders.get("address", str))
+    worker = Worker(name, orders, entry, keys, control, _watch_life_line())
+    control.send(Message("hello", {"pid": os.getpid()}))
+    logging.info("%s: started, pid %d", name, os.getpid())
+    try:
+        main(worker)
+    except Exception as error:
+        logging.exception("%s: failed", name)
+        worker.fail(error)
+        return EXIT_REPORTED_FAILURE
+    finally:
+        control.close()
+    logging.info("%s: ended in order", name)
+    return 0
+
+
+def _watch_life_line() -> threading.Event:
+    """Set once the pipe from the supervisor closes, which its death does on every system."""
+    orphaned = threading.Event()
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        orphaned.set()
+
+    threading.Thread(target=watch, name="life line", daemon=True).start()
+    return orphaned
+
+
+def _ignore_the_terminal() -> None:
+    """Only the supervisor hears Ctrl-C; it ends the workers in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGBREAK"):
+        signal.signal(signal.SIGBREAK, signal.SIG_IGN)

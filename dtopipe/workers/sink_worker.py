@@ -1,0 +1,235 @@
+"""A sink worker process: reads blocks in order, accounts for every hole, writes and commits."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from dtopipe.core.gaps import explained
+from dtopipe.core.ledger import should_commit_early
+from dtopipe.host.clock import mono_ns
+from dtopipe.model.clock import Anchor
+from dtopipe.model.policy import Layout, OnExists, Policy
+from dtopipe.model.position import Position
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Block, Stream
+from dtopipe.shm.reader import RingReader
+from dtopipe.shm.ring import Ring
+from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.registry import load_writer
+from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
+from dtopipe.wire.control import Message
+from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
+from dtopipe.workers.intake import DirectIntake, Intake, QueuedIntake
+from dtopipe.workers.process import Worker, run_worker
+
+_LISTEN_EVERY_NS = 20_000_000
+_ORPHAN_LOOKS_EVERY_NS = 500_000_000
+# A batch is encoded at once: large enough that small blocks are cheap, small enough to stay in a few MB.
+_BATCH_BLOCKS = 256
+_BATCH_BYTES = 4 * 2**20
+
+
+class SinkWorker:
+    """One sink of one run, from its first block to the end-of-run mark."""
+
+    def __init__(self, worker: Worker, begin: Message, ring: Ring, writer: SinkWriter, position: Position) -> None:
+        orders = worker.orders
+        self._worker = worker
+        self._ring = ring
+        self._writer = writer
+        self._stream = stream_from(begin.get("stream", dict))
+        names = [channel.name for channel in self._stream.channels]
+        chosen = orders.body.get("channels")
+        self._indices = [names.index(name) for name in chosen] if chosen else None
+        self._position = position
+        self._at = position.committed
+        self._intake = _intake(worker, begin, ring)
+        self._otherwise = Cause(begin.get("otherwise", str, Cause.POLICY_DROP.value))
+        self._flush_ns = round(orders.get("flush_interval_s", float) * 1e9)
+        sync_s = orders.body.get("sync_s")
+        self._sync_ns = None if sync_s is None else round(sync_s * 1e9)
+        self._delay_s = orders.get("delay_per_block_s", float, 0.0)
+        self._most = _batch_blocks(ring, self._delay_s)
+        self._uncommitted_since_ns = 0
+        self._new_gaps: list[Gap] = []
+        self._synced_ns = mono_ns()
+        self._listened_ns = self._looked_ns = 0
+        self._cut_off = False
+
+    def run(self) -> Position:
+        """Write until the run has ended and everything is committed; returns where the output stands."""
+        self._intake.report(self._position)
+        while not self._cut_off:
+            self._listen()
+            # Asked before the take: what is published before the end-of-run mark must not be passed over.
+            ended = self._intake.ended() or self._left_alone()
+            blocks = self._intake.take(self._most)
+            if blocks:
+                self._append(blocks)
+            elif ended:
+                self._append_tail()
+                break
+            else:
+                self._intake.sleep(self._time_to_flush_s())
+            if self._commit_is_due():
+                self._commit()
+            if self._sync_is_due():
+                self._sync()
+        self._commit()
+        self._intake.close()
+        return self._position
+
+    def _append(self, blocks: Sequence[Block]) -> None:
+        """Hand blocks over in order, each hole before the block that follows it."""
+        items: list[Block | Gap] = []
+        for block in blocks:
+            if block.span.stop <= self._at:
+                continue
+            if block.span.start > self._at:
+                items += self._gaps_to(block.span.start, block.anchor)
+            block = block.trimmed(self._at)
+            items.append(block if self._indices is None else block.selected(self._indices))
+            self._at = block.span.stop
+            if self._delay_s:
+                time.sleep(self._delay_s)
+        if items:
+            self._writer.append(items)
+            self._uncommitted_since_ns = self._uncommitted_since_ns or mono_ns()
+
+    def _gaps_to(self, stop: int, anchor: Anchor) -> list[Gap]:
+        """The hole between what is written and `stop`, by cause."""
+        clock = self._stream.clock
+        gaps = explained(
+            Span(self._at, stop),
+            self._ring.board_gaps(),
+            self._otherwise,
+            lambda index: anchor.t_utc_ns + clock.offset_ns(index - anchor.sample_index),
+        )
+        self._otherwise = Cause.POLICY_DROP
+        self._new_gaps += gaps
+        self._at = stop
+        return gaps
+
+    def _append_tail(self) -> None:
+        """What is absent between the last block and the end of the run."""
+        end, _ = self._ring.end()
+        if end > self._at:
+            self._writer.append(self._gaps_to(end, self._ring.anchor()))
+
+    def _commit_is_due(self) -> bool:
+        if not self._uncommitted_since_ns:
+            return False
+        if mono_ns() - self._uncommitted_since_ns >= self._flush_ns:
+            return True
+        n_slots = self._ring.layout.n_slots
+        return should_commit_early(self._intake.held, n_slots, waited_for=self._intake.waited_for())
+
+    def _time_to_flush_s(self) -> float:
+        if not self._uncommitted_since_ns:
+            return LONGEST_SLEEP_S
+        return max(0.0, (self._uncommitted_since_ns + self._flush_ns - mono_ns()) / 1e9)
+
+    def _commit(self) -> None:
+        self._show(self._writer.commit())
+        self._uncommitted_since_ns = 0
+        self._intake.release()
+        if self._new_gaps:
+            self._worker.control.send(Message("gaps", {"gaps": describe_gaps(self._new_gaps)}))
+            self._new_gaps = []
+
+    def _sync_is_due(self) -> bool:
+        if self._sync_ns is None or self._position.durable >= self._position.committed:
+            return False
+        return mono_ns() - self._synced_ns >= self._sync_ns
+
+    def _sync(self) -> None:
+        self._show(self._writer.sync())
+        self._synced_ns = mono_ns()
+
+    def _show(self, position: Position) -> None:
+        self._position = position
+        self._intake.report(position)
+
+    def _listen(self) -> None:
+        now_ns = mono_ns()
+        if now_ns - self._listened_ns < _LISTEN_EVERY_NS:
+            return
+        self._listened_ns = now_ns
+        message = self._worker.control.receive()
+        if message and message.kind == "cut_off":
+            logging.warning("cut off at sample %d: %s", self._at, message.get("reason", str, ""))
+            self._cut_off = True
+
+    def _left_alone(self) -> bool:
+        """True if supervisor and acquirer are both gone: no end-of-run mark will come."""
+        now_ns = mono_ns()
+        if not self._worker.orphaned.is_set() or now_ns - self._looked_ns < _ORPHAN_LOOKS_EVERY_NS:
+            return False
+        self._looked_ns = now_ns
+        return not self._worker.entry.is_alive("acquirer")
+
+
+def _intake(worker: Worker, begin: Message, ring: Ring) -> Intake:
+    row = begin.get("row", int)
+    wake = ReaderWake(begin.get("descriptor_endpoint", str), begin.get("credit_endpoint", str), worker.keys, row)
+    reader = RingReader(ring, row)
+    if Policy(worker.orders.get("policy", str)) is Policy.DROP_NEWEST:
+        return QueuedIntake(reader, wake, worker.orders.get("queue_blocks", int))
+    return DirectIntake(reader, wake)
+
+
+def _batch_blocks(ring: Ring, delay_s: float) -> int:
+    """Blocks taken at once: at most half the ring, so that the other half is filled meanwhile."""
+    if delay_s:
+        return 1
+    by_size = _BATCH_BYTES // max(1, ring.layout.payload_bytes)
+    return max(1, min(_BATCH_BLOCKS, ring.layout.n_slots // 2, by_size))
+
+
+def _output(orders: Message) -> OutputOptions:
+    path = orders.body.get("path")
+    return OutputOptions(
+        path=Path(path) if path else None,
+        layout=Layout(orders.get("layout", str)),
+        on_exists=OnExists(orders.get("on_exists", str)),
+    )
+
+
+def _selected(stream: Stream, channels: Sequence[str] | None) -> Stream:
+    if not channels:
+        return stream
+    names = [channel.name for channel in stream.channels]
+    return stream.selected([names.index(name) for name in channels])
+
+
+def main(worker: Worker) -> None:
+    """Load the sink, wait for the stream, open the output, write it, close it."""
+    orders = worker.orders
+    writer: SinkWriter = load_writer(orders.get("type", str))(_output(orders), **orders.get("options", dict))
+    begin = None
+    while begin is None and not worker.orphaned.is_set():
+        message = worker.control.receive(LONGEST_SLEEP_S)
+        if message and message.kind in ("stop", "cut_off"):
+            return
+        begin = message
+    if begin is None:
+        return
+    stream = _selected(stream_from(begin.get("stream", dict)), orders.body.get("channels"))
+    try:
+        position = writer.open(stream, begin.get("start", int), resume=begin.get("resume", bool))
+        worker.control.send(Message("ready", describe_position(position)))
+        ring = Ring.attach(begin.get("segment", str))
+        SinkWorker(worker, begin, ring, writer, position).run()
+        position = writer.close()
+        worker.control.send(Message("done", describe_position(position)))
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(main))
