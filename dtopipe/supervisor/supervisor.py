@@ -27,7 +27,7 @@ from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
 from dtopipe.supervisor.processes import WorkerProcess
 from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host, verdict_facts, versions
-from dtopipe.supervisor.run_folder import RunFolder
+from dtopipe.host.run_folder import RunFolder
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.status import StatusBoard
 from dtopipe.transport.control import ControlServer
@@ -559,6 +559,7 @@ class Supervisor:
             "metadata": dict(self.plan.metadata),
             "simulated": self.stream is not None and self.stream.simulated,
             "topology": dict(self.plan.document),
+            "stream": describe_stream(self.stream) if self.stream else None,
             "clock": clock_facts(self.stream, self._clock.pairs, clocked=self.acquirer.is_clocked),
             "acquired": counts,
             "channels": channel_facts(self.ring, self.stream.channels if self.stream else ()),

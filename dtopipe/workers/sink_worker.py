@@ -51,7 +51,7 @@ class SinkWorker:
         self._otherwise = Cause(begin.get("otherwise", str, Cause.POLICY_DROP.value))
         self._flush_ns = round(orders.get("flush_interval_s", float) * 1e9)
         sync_s = orders.body.get("sync_s")
-        self._sync_ns = None if sync_s is None else round(sync_s * 1e9)
+        self._sync_ns: int | None = None if sync_s is None else round(sync_s * 1e9)
         self._delay_s = orders.get("delay_per_block_s", float, 0.0)
         self._most = _batch_blocks(ring, self._delay_s)
         self._uncommitted_since_ns = 0

@@ -1,0 +1,79 @@
+"""The table that `up` shows while a run goes on, drawn from a status snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+_GOOD, _BUSY, _BAD = "green", "yellow", "red"
+_COLOURS = {
+    "running": _GOOD, "done": _GOOD, "ready": _GOOD, "restarting": _BUSY, "gave_up": _BAD, "cut_off": _BAD,
+    "interrupted": _BAD,
+}  # fmt: skip
+
+
+def status_table(status: dict[str, Any]) -> Group:
+    """A headline, one row for the board and one a sink, and what must be seen at once."""
+    table = Table(expand=False, pad_edge=False, header_style="bold")
+    for title in ("", "state"):
+        table.add_column(title, no_wrap=True)
+    for title in ("rate", "lag", "dropped", "committed"):
+        table.add_column(title, justify="right", no_wrap=True)
+    board = status["board"]
+    table.add_row(
+        Text(f"board {board['device'] or board['type']}"),
+        _state(board["state"]),
+        _rate(board["rate_hz"]),
+        "",
+        _count(board["overrun_samples"], "overrun"),
+        f"{board['end_sample_index']:,}",
+    )
+    for name, sink in status["sinks"].items():
+        kind = sink["type"] if sink["policy"] == "block" else f"{sink['type']}, {sink['policy']}"
+        table.add_row(
+            Text(f"{name} ({kind})"),
+            _state(sink["state"], sink.get("failure", "")),
+            _rate(sink["rate_hz"]),
+            f"{sink['lag_s']:.1f} s",
+            _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
+            f"{sink['committed']:,}",
+        )
+    return Group(headline(status), table, _foot(status))
+
+
+def headline(status: dict[str, Any]) -> Text:
+    """Name, phase, elapsed time, and that a simulated board is one."""
+    of = f" of {status['duration_s']:g} s" if status.get("duration_s") else ""
+    text = Text.assemble((status["name"], "bold"), f"  {status['phase']}  {status['elapsed_s']:.1f} s{of}")
+    if status["simulated"]:
+        text.append("  SIMULATED BOARD", style="bold magenta")
+    return text
+
+
+def _foot(status: dict[str, Any]) -> Text:
+    headroom_s = status.get("headroom_s")
+    if headroom_s is None:
+        return Text(status["folder"], style="dim")
+    colour = _GOOD if headroom_s > 1 else _BAD
+    return Text.assemble(("headroom ", "dim"), (f"{headroom_s:.1f} s", colour), (f"   {status['folder']}", "dim"))
+
+
+def _state(state: str, failure: str = "") -> Text:
+    text = Text(state, style=_COLOURS.get(state, _BUSY if state.startswith("waiting") else ""))
+    if failure:
+        text.append(f": {failure.splitlines()[0][:60]}", style=_BAD)
+    return text
+
+
+def _rate(rate_hz: float) -> str:
+    for limit, unit in ((1e6, "MS/s"), (1e3, "kS/s")):
+        if rate_hz >= limit:
+            return f"{rate_hz / limit:.2f} {unit}"
+    return f"{rate_hz:.1f} S/s"
+
+
+def _count(count: int, what: str) -> Text:
+    return Text(f"{count:,} {what}".rstrip(), style=_BAD) if count else Text("0")

@@ -1,0 +1,48 @@
+"""How a run ends on the terminal: the verdict first, then each output, then where it all is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from dtopipe.core.verdict import VerdictState
+
+_COLOURS = {
+    VerdictState.GOOD: "bold green",
+    VerdictState.INCOMPLETE: "bold yellow",
+    VerdictState.DEGRADED: "bold yellow",
+    VerdictState.ABORTED: "bold red",
+    VerdictState.INTERRUPTED: "bold red",
+}
+
+
+def verdict_line(record: dict[str, Any]) -> Text:
+    """`GOOD  60000 samples per channel, whole in 4 outputs`."""
+    verdict = record["verdict"]
+    if verdict is None:
+        return Text("in progress", style="bold")
+    state = VerdictState(verdict["state"].split()[0])
+    return Text.assemble((verdict["state"], _COLOURS[state]), "  ", verdict["text"])
+
+
+def outputs_table(record: dict[str, Any]) -> Table:
+    """One row an output: what is in it, and what is not."""
+    table = Table(pad_edge=False, header_style="bold")
+    for title in ("output", "path", "state"):
+        table.add_column(title)
+    for title in ("samples", "gaps", "dropped", "restarts"):
+        table.add_column(title, justify="right")
+    for name, sink in record["sinks"].items():
+        counts = (f"{sink[key]:,}" for key in ("samples", "gaps", "dropped", "restarts"))
+        table.add_row(Text(name), Text(sink["path"] or "-"), Text(sink["state"]), *counts)
+    return table
+
+
+def exit_code(record: dict[str, Any]) -> int:
+    """The exit code of a verdict; 0 for a run in progress."""
+    verdict = record["verdict"]
+    if verdict is None or "repaired" in verdict["state"]:
+        return 0
+    return VerdictState(verdict["state"].split()[0]).exit_code

@@ -1,0 +1,164 @@
+"""The run folder: where a run's record and outputs are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dtopipe.host.runtime import RuntimeEntry, entries
+from dtopipe.model.errors import UsageError
+
+_LATEST = "latest"
+# On Windows a file that somebody reads cannot be replaced for that moment.
+_REPLACE_TRIES = 50
+
+
+class RunFolder:
+    """`<run_dir>/<name>/<UTC start>/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, root: Path, name: str, started: datetime) -> RunFolder:
+        """Make the folder of a run that starts now; a second one in the same second ends in `-2`. Raises UsageError."""
+        stamp = f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+        number = 1
+        while True:
+            path = root / name / (stamp if number == 1 else f"{stamp}-{number}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise UsageError(
+                    f"the run folder {path} cannot be made: {error.strerror}\n"
+                    "    choose another place with --run-dir or run_dir: in the topology"
+                ) from error
+            else:
+                (path / "logs").mkdir()
+                return cls(path)
+
+    @property
+    def record_path(self) -> Path:
+        """`run.json`."""
+        return self.path / "run.json"
+
+    def read_record(self) -> dict[str, Any]:
+        """What `run.json` says. Raises UsageError if it cannot be read."""
+        try:
+            record = json.loads(self.record_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.record_path} is not a run record: {error}") from error
+        if not isinstance(record, dict):
+            raise UsageError(f"{self.record_path} is not a run record")
+        return record
+
+    def entry(self) -> RuntimeEntry | None:
+        """The runtime entry of a run that is in progress, or was killed and not cleared yet."""
+        for entry in entries():
+            facts = entry.read()
+            if facts and Path(facts.run_folder) == self.path.absolute():
+                return entry
+        return None
+
+    def log_path(self, process: str) -> Path:
+        """The log of one process."""
+        return self.path / "logs" / f"{process}.log"
+
+    def become_latest(self) -> None:
+        """Name this run in `latest`, beside it."""
+        replace_text(self.path.parent / _LATEST, self.path.name + "\n")
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Replace `run.json` atomically."""
+        replace_text(self.record_path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+    def remove(self) -> None:
+        """Take back a folder of a run that never started, and its parent if that is empty then."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()
+
+
+def find_run(wanted: str | None, root: Path) -> RunFolder:
+    """The run that RUN names: a folder, `name`, `name/<start>`, `name/latest`; without it, the only one in progress.
+
+    `root` is where runs are kept. Raises UsageError, with what there is.
+    """
+    if wanted is None:
+        return _only_run_in_progress()
+    folder = Path(wanted)
+    if folder.is_file() and folder.name == "run.json":
+        folder = folder.parent
+    if (folder / "run.json").is_file():
+        return RunFolder(folder.absolute())
+    name, _, start = wanted.replace("\\", "/").rstrip("/").partition("/")
+    if start in ("", _LATEST):
+        start = _latest_of(root / name) or _in_progress_of(name)
+    if start and (root / name / start / "run.json").is_file():
+        return RunFolder((root / name / start).absolute())
+    known = ", ".join(sorted({folder.path.parent.name for folder in runs_in(root)})) or "none"
+    raise UsageError(f"there is no run {wanted!r}\n    runs in {root}: {known}; --run-dir names another place")
+
+
+def runs_in(root: Path) -> Iterator[RunFolder]:
+    """Every run below `root`, oldest first within a name."""
+    for record in sorted(root.glob("*/*/run.json")):
+        yield RunFolder(record.parent.absolute())
+
+
+def runs_in_progress() -> Iterator[tuple[RunFolder, RuntimeEntry]]:
+    """Every run of this user that has its supervisor, wherever it is kept."""
+    for entry in entries():
+        facts = entry.read()
+        if facts and entry.supervisor_is_alive():
+            yield RunFolder(Path(facts.run_folder)), entry
+
+
+def _only_run_in_progress() -> RunFolder:
+    found = [folder for folder, _ in runs_in_progress()]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError("no run is in progress\n    name one: a run folder, NAME, NAME/START or NAME/latest")
+    names = ", ".join(f"{folder.path.parent.name}/{folder.path.name}" for folder in found)
+    raise UsageError(f"{len(found)} runs are in progress\n    name one of {names}")
+
+
+def _latest_of(folder: Path) -> str:
+    """The newest run of a name; by its folder's name where `latest` is not there or not right."""
+    with contextlib.suppress(OSError):
+        named = (folder / _LATEST).read_text(encoding="utf-8").strip()
+        if (folder / named / "run.json").is_file():
+            return named
+    return max((record.parent.name for record in folder.glob("*/run.json")), default="")
+
+
+def _in_progress_of(name: str) -> str:
+    return next((str(folder.path) for folder, _ in runs_in_progress() if folder.path.parent.name == name), "")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file by one with this text: readers see the old or the new one, never a part."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with draft.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    for tries_left in reversed(range(_REPLACE_TRIES)):
+        try:
+            draft.replace(path)
+        except PermissionError:
+            if not tries_left:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,137 @@
+"""What the next command does about runs whose supervisor was killed: clear away, and complete the record."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dtopipe.core.verdict import SinkOutcome, judge
+from dtopipe.host.run_folder import RunFolder, runs_in
+from dtopipe.host.runtime import RuntimeEntry, entries
+from dtopipe.model.clock import Anchor, SampleClock, utc_ns
+from dtopipe.model.errors import DtopipeError, RingError, UsageError
+from dtopipe.model.policy import Policy
+from dtopipe.model.position import Position
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.shm.ring import Ring
+from dtopipe.shm.segment import unlink
+from dtopipe.supervisor.lines import GapsFile
+from dtopipe.supervisor.record import acquired, channel_facts, verdict_facts
+from dtopipe.wire.describe import stream_from
+
+# From a sink's entry in the record and the run folder to what its output says: how far it is, and its gaps.
+ReadOutput = Callable[[Mapping[str, Any], Path, str], "tuple[Position, list[Gap]] | None"]
+
+
+def recover_killed_runs(read_output: ReadOutput) -> list[RunFolder]:
+    """Complete the record of every run of this user that has no process any more; returns their folders.
+
+    A run whose supervisor is dead while others still drain is left alone until they are done.
+    """
+    recovered = []
+    for entry in entries():
+        if entry.anybody_is_alive():
+            continue
+        facts = entry.read()
+        if facts is None:
+            if not any(entry.folder.glob("*.lock")):
+                entry.remove()
+            continue
+        with contextlib.suppress(DtopipeError):
+            complete_record(RunFolder(Path(facts.run_folder)), read_output, facts.segment)
+            recovered.append(RunFolder(Path(facts.run_folder)))
+        if facts.segment:
+            unlink(facts.segment)
+        entry.remove()
+    return recovered
+
+
+def complete_unfinished(root: Path, read_output: ReadOutput) -> list[RunFolder]:
+    """The same for runs below `root` that ended with the machine's power: no entry is left of them."""
+    completed = []
+    for folder in runs_in(root):
+        with contextlib.suppress(UsageError, OSError):
+            if folder.read_record().get("verdict") is None and folder.entry() is None:
+                complete_record(folder, read_output, "")
+                completed.append(folder)
+    return completed
+
+
+def complete_record(folder: RunFolder, read_output: ReadOutput, segment: str) -> None:
+    """Write the verdict that the killed supervisor could not: what was acquired, and what of it is in each output.
+
+    Raises UsageError if there is no record, OSError if it cannot be written.
+    """
+    record = folder.read_record()
+    if record.get("verdict") is not None:
+        return
+    ring = _attached(segment)
+    outputs = {name: read_output(sink, folder.path, record["run_id"]) for name, sink in record["sinks"].items()}
+    anchor, rate_hz = _sample_clock(ring, record)
+    if ring:
+        record["acquired"] = acquired(ring)
+        record["channels"] = channel_facts(ring, stream_from(record["stream"]).channels if record["stream"] else ())
+    _raise_end(record["acquired"], outputs)
+    end = record["acquired"]["end_sample_index"]
+    gaps_file = GapsFile(folder.path / "gaps.jsonl")
+    if ring:
+        gaps_file.append(None, ring.board_gaps())
+        ring.close()
+    outcomes = []
+    for name, sink in record["sinks"].items():
+        position, gaps = outputs[name] or (_recorded(sink), [])
+        t_utc_ns = anchor.t_utc_ns + SampleClock(rate_hz).offset_ns(position.committed - anchor.sample_index)
+        tail = [Gap(Span(position.committed, end), Cause.WORKER_FAILED, t_utc_ns)] if position.committed < end else []
+        gaps_file.append(name, [*gaps, *tail])
+        absent = position.gap_samples + sum(len(gap) for gap in tail)
+        sink |= {
+            "state": "done" if not tail else "interrupted",
+            "start": position.start,
+            "stop": end,
+            "committed": position.committed,
+            "durable": position.durable,
+            "samples": position.samples,
+            "gaps": absent,
+            "dropped": position.dropped,
+        }
+        outcomes.append(SinkOutcome(name, Policy(sink["policy"]), position.start, end, position.samples, absent))
+    gaps_file.close()
+    verdict = judge(outcomes, end_sample_index=end, interrupted=True, simulated=bool(record.get("simulated")))
+    record["verdict"] = verdict_facts(verdict)
+    record["finished_at"] = datetime.now(UTC).isoformat()
+    folder.write_record(record)
+
+
+def _attached(segment: str) -> Ring | None:
+    if not segment:
+        return None
+    try:
+        return Ring.attach(segment)
+    except RingError:
+        return None
+
+
+def _sample_clock(ring: Ring | None, record: Mapping[str, Any]) -> tuple[Anchor, float]:
+    """Where times of gaps come from: the ring's anchor, else the run's start."""
+    rate_hz = float(record["clock"]["rate_nominal_hz"] or 1.0)
+    if ring and ring.anchor().t_utc_ns:
+        return ring.anchor(), rate_hz
+    return Anchor(0, 0, utc_ns(record["started_at"])), rate_hz
+
+
+def _raise_end(counts: dict[str, int], outputs: Mapping[str, tuple[Position, list[Gap]] | None]) -> None:
+    """Outputs may know more than a record that was written some seconds before the power went."""
+    end = max((found[0].committed for found in outputs.values() if found), default=0)
+    if end > counts["end_sample_index"]:
+        counts["samples"] += end - counts["end_sample_index"]
+        counts["end_sample_index"] = end
+
+
+def _recorded(sink: Mapping[str, Any]) -> Position:
+    return Position(
+        sink["start"], sink["committed"], sink["durable"], sink["samples"],
+        sink["committed"] - sink["start"] - sink["samples"], sink["dropped"],
+    )  # fmt: skip
