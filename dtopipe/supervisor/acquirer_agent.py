@@ -24,6 +24,7 @@ class AcquirerAgent:
         self.process: WorkerProcess | None = None
         self.opened: Message | None = None
         self.opened_now = False
+        self.found_dead = False
         self.started_ns: int | None = None
         self.ended = False
         self.reported: Message | None = None

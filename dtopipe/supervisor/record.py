@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from dtopipe.core.lifecycle import WorkerState
 from dtopipe.core.verdict import Verdict
 from dtopipe.model.clock import Anchor
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.shm.layout import Stat
 from dtopipe.shm.ring import Ring
+from dtopipe.supervisor.sink_agent import SinkAgent
 
 _PACKAGES = ("dtopipe", "numpy", "pyzmq", "msgpack", "pyarrow", "asyncpg", "dtollib")
 
@@ -94,6 +96,27 @@ def clock_facts(stream: Stream | None, pairs: Sequence[Anchor], *, clocked: bool
         facts["rate_measured_hz"] = round(rate_hz, 6)
         facts["jitter_ms"] = round(float(residual_s.std()) * 1e3, 6)
     return facts
+
+
+def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
+    """One sink: up to `final_end` once the run is over, before that up to what is committed."""
+    position = agent.position
+    stop = position.committed if final_end is None else final_end
+    return {
+        "type": agent.plan.type,
+        "policy": agent.plan.policy.value,
+        "path": agent.plan.path,
+        "state": agent.state.value,
+        "start": position.start,
+        "stop": stop,
+        "committed": position.committed,
+        "durable": position.durable,
+        "samples": position.samples,
+        "gaps": agent.outcome(stop, 0).gaps,
+        "dropped": position.dropped,
+        "restarts": agent.restarts,
+        **({"failure": agent.failure} if agent.failure and agent.state is not WorkerState.DONE else {}),
+    }
 
 
 def verdict_facts(verdict: Verdict | None) -> Mapping[str, str] | None:

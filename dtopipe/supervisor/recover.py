@@ -10,7 +10,7 @@ from typing import Any
 
 from dtopipe.core.verdict import SinkOutcome, judge
 from dtopipe.host.run_folder import RunFolder, runs_in
-from dtopipe.host.runtime import RuntimeEntry, entries
+from dtopipe.host.runtime import entries
 from dtopipe.model.clock import Anchor, SampleClock, utc_ns
 from dtopipe.model.errors import DtopipeError, RingError, UsageError
 from dtopipe.model.policy import Policy

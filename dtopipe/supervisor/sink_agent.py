@@ -34,6 +34,7 @@ class SinkAgent:
         self.restart_due_ns = 0
         self.otherwise = Cause.POLICY_DROP
         self.said_hello = False
+        self.found_dead = False
         self.reported: Message | None = None
         self.failure = ""
         self.moved: tuple[int, int] = (0, 0)

@@ -13,8 +13,8 @@ from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.record import acquired, verdict_facts
 
 if TYPE_CHECKING:
+    from dtopipe.supervisor.run import Run
     from dtopipe.supervisor.sink_agent import SinkAgent
-    from dtopipe.supervisor.supervisor import Supervisor
 
 _RATE_WINDOW_NS = 2_000_000_000
 
@@ -35,10 +35,10 @@ class RateMeter:
 
 
 class StatusBoard:
-    """Reads a supervisor's state; rates need it to be asked again and again."""
+    """Reads a run's state; rates need it to be asked again and again."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._run = supervisor
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._meters: dict[str, RateMeter] = {}
 
     def snapshot(self) -> dict[str, Any]:

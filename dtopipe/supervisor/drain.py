@@ -1,0 +1,109 @@
+"""Ending: a state of its own, that waits for whom it should and not for ever."""
+
+from __future__ import annotations
+
+from dtopipe.core.lifecycle import Happened
+from dtopipe.shm.layout import Head, Stage
+from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.wire.control import Message
+
+# A sink that is cut off commits what it has; one that cannot is killed.
+_CUT_OFF_GRACE_S = 3.0
+_HURRY_LIMIT_S = 2.0
+# A process that said that it is done, and does not end.
+_EXIT_GRACE_S = 5.0
+
+
+class Drain:
+    """Stops the board, lets every sink reach the end, cuts off who does not get on."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._ending_s = 0.0
+
+    def begin(self) -> None:
+        """Stop the board; the sinks go on until they have everything that was published."""
+        started = self._run.phase is Phase.RUNNING
+        self._run.phase = Phase.DRAINING
+        self._run.events.append("draining")
+        self._run.tell_acquirer(Message("stop"))
+        if self._run.acquirer.process is None or not started:
+            self.end_stream()
+
+    def hurry(self) -> None:
+        """Do not wait for slow sinks, nor for what the board still holds."""
+        self._run.hurried = True
+        self._run.events.append("hurried")
+        self._run.tell_acquirer(Message("stop", {"hurry": True}))
+
+    def abort(self, why: str) -> None:
+        """End in order, because the run cannot go on."""
+        self._run.aborted = self._run.aborted or why
+        self._run.events.append("aborting", why=why)
+        self.begin()
+
+    def end_stream(self) -> None:
+        """No more blocks come, also where the acquirer could not say so itself."""
+        run = self._run
+        run.phase = Phase.DRAINING
+        if run.ring:
+            run.ring.words[Head.STAGE] = Stage.ENDED
+            return
+        for agent in run.sinks.values():
+            # Without a ring no output was opened yet.
+            if agent.process:
+                agent.process.kill()
+            if not agent.state.is_final:
+                agent.happened(Happened.WAS_CANCELLED)
+
+    def go_on(self, now_ns: int, elapsed_s: float) -> None:
+        """One turn of the end, `elapsed_s` after the last."""
+        run = self._run
+        limit_s = _HURRY_LIMIT_S if run.hurried else run.plan.drain_limit_s
+        for agent in run.sinks.values():
+            self._bound_sink(agent, now_ns, elapsed_s, limit_s)
+        self._bound_acquirer(elapsed_s)
+        if run.acquirer.process is None and all(
+            agent.state.is_final and agent.process is None for agent in run.sinks.values()
+        ):
+            run.phase = Phase.FINISHED
+
+    def _bound_acquirer(self, elapsed_s: float) -> None:
+        """The acquirer may wait for slots as long as sinks may take; for anything else it has a few seconds."""
+        run = self._run
+        process = run.acquirer.process
+        waits_for_slot = run.ring is not None and bool(run.ring.status().waiting_for)
+        self._ending_s = 0.0 if process is None or waits_for_slot else self._ending_s + elapsed_s
+        if process and self._ending_s > (_HURRY_LIMIT_S if run.hurried else _EXIT_GRACE_S):
+            run.events.append("killed", "acquirer", why="it did not end")
+            process.kill()
+
+    def _bound_sink(self, agent: SinkAgent, now_ns: int, elapsed_s: float, limit_s: float) -> None:
+        """Wait for one that gets on; cut it off once it has not moved for `limit_s`."""
+        run = self._run
+        row = run.table.status(agent.row) if run.table and agent.row is not None else None
+        moved = (row.cursor, row.committed) if row else agent.moved
+        agent.unmoved_s = 0.0 if moved != agent.moved else agent.unmoved_s + elapsed_s
+        agent.moved = moved
+        if agent.state.is_final:
+            if agent.process and agent.unmoved_s > _EXIT_GRACE_S:
+                agent.process.kill()
+        elif agent.cut_off_at_ns:
+            if now_ns - agent.cut_off_at_ns > _CUT_OFF_GRACE_S * 1e9:
+                self._kill(agent)
+        elif agent.unmoved_s > limit_s:
+            before = f" ({agent.failure})" if agent.failure else ""
+            agent.failure = f"cut off after {limit_s:g} s without progress at the end of the run{before}"
+            agent.cut_off_at_ns = now_ns
+            run.events.append("cut_off", agent.plan.name, why=agent.failure)
+            run.tell_sink(agent, Message("cut_off", {"reason": agent.failure}))
+            if agent.process is None:
+                self._kill(agent)
+
+    def _kill(self, agent: SinkAgent) -> None:
+        if agent.process:
+            agent.process.kill()
+            agent.process = None
+        self._run.close_row(agent)
+        agent.happened(Happened.WAS_CUT_OFF)

@@ -1,0 +1,117 @@
+"""Starting: ring first, then the sinks, then the board, so that the first sample is in every BLOCK output."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dtopipe.core.lifecycle import Happened, WorkerState
+from dtopipe.core.ring_size import ring_slots
+from dtopipe.host.clock import mono_ns
+from dtopipe.model.errors import RingError
+from dtopipe.shm.layout import Layout
+from dtopipe.shm.ring import Ring
+from dtopipe.shm.table import SubscriberTable
+from dtopipe.supervisor.processes import WorkerProcess
+from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.wire.control import Message
+from dtopipe.wire.describe import describe_stream
+
+
+class Launcher:
+    """Starts processes, and brings them together once each is ready for it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def start_everybody(self) -> None:
+        """All processes at once: they load their libraries side by side."""
+        self.spawn_acquirer()
+        for agent in self._run.sinks.values():
+            self.spawn_sink(agent)
+
+    def spawn_acquirer(self) -> None:
+        """A process for the board."""
+        agent, run = self._run.acquirer, self._run
+        agent.restart_due_ns = None
+        agent.found_dead = False
+        agent.reported = None
+        agent.process = WorkerProcess(
+            "dtopipe.workers.acquirer", agent.orders(self._common_orders()), run.folder.log_path("acquirer")
+        )
+        run.events.append("started", "acquirer", pid=agent.process.pid)
+
+    def spawn_sink(self, agent: SinkAgent) -> None:
+        """A process for a sink; it says hello once it is up."""
+        run = self._run
+        agent.reported = None
+        agent.said_hello = agent.found_dead = False
+        agent.ready_ns = None
+        agent.process = WorkerProcess(
+            "dtopipe.workers.sink_worker", agent.orders(self._common_orders()), run.folder.log_path(agent.plan.name)
+        )
+        run.events.append("started", agent.plan.name, pid=agent.process.pid)
+
+    def begin_sink(self, agent: SinkAgent) -> None:
+        """Tell a sink's process what to write, once it has said hello and there is a ring."""
+        run = self._run
+        opened = run.acquirer.opened
+        if run.ring is None or run.stream is None or opened is None or agent.row is None:
+            return
+        if not agent.said_hello or agent.state is not WorkerState.STARTING:
+            return
+        begin = {
+            "stream": describe_stream(run.stream),
+            "segment": run.segment,
+            "row": agent.row,
+            "start": agent.position.start,
+            "resume": agent.generation > 0,
+            "otherwise": agent.otherwise.value,
+            "descriptor_endpoint": opened.get("descriptor_endpoint", str),
+            "credit_endpoint": opened.get("credit_endpoint", str),
+        }
+        run.tell_sink(agent, Message("begin", begin))
+        agent.happened(Happened.BEGUN)
+
+    def start_board(self) -> None:
+        """Everybody is ready: the first sample may come."""
+        self._run.acquirer.started_ns = mono_ns()
+        self._run.tell_acquirer(Message("start", {"segment": self._run.segment}))
+
+    def go_on(self) -> None:
+        """One turn of the start."""
+        run = self._run
+        if run.acquirer.opened_now and run.ring is None:
+            self._make_ring()
+            for agent in run.sinks.values():
+                self.begin_sink(agent)
+        if run.ring and all(agent.state is WorkerState.READY for agent in run.sinks.values()):
+            run.phase = Phase.RUNNING
+            for agent in run.sinks.values():
+                agent.happened(Happened.BOARD_STARTED)
+            self.start_board()
+            run.folder.become_latest()
+            run.events.append("running")
+
+    def _make_ring(self) -> None:
+        run = self._run
+        stream = run.stream = run.acquirer.stream(run.run_id, run.started.isoformat())
+        shape = Layout(0, len(stream.channels), stream.samples_per_block, stream.dtype)
+        n_slots = ring_slots(run.plan.ring, stream.rate_hz, stream.samples_per_block, shape.slot_bytes)
+        try:
+            run.ring = Ring.create(run.segment, replace(shape, n_slots=n_slots))
+        except RingError as error:
+            raise run.refusal("ring", str(error)) from error
+        run.table = SubscriberTable(run.ring)
+        for agent in run.sinks.values():
+            agent.row = run.table.open_at_head(agent.plan.policy)
+
+    def _common_orders(self) -> dict[str, Any]:
+        run = self._run
+        return {
+            "entry": str(run.entry.folder),
+            "control": run.server.endpoint,
+            "public_key": run.keys.public,
+            "secret_key": run.keys.secret,
+        }

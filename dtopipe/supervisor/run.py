@@ -1,0 +1,169 @@
+"""The state of one run that the supervisor's parts share."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from dtopipe.core.verdict import Verdict
+from dtopipe.host.clock import mono_ns
+from dtopipe.host.run_folder import RunFolder
+from dtopipe.host.runtime import EntryFacts, RuntimeEntry
+from dtopipe.model.errors import Problem, TopologyError
+from dtopipe.model.plan import RunPlan
+from dtopipe.model.stream import Stream
+from dtopipe.shm.layout import Head
+from dtopipe.shm.ring import Ring
+from dtopipe.shm.segment import new_name, unlink
+from dtopipe.shm.table import SubscriberTable
+from dtopipe.supervisor.acquirer_agent import AcquirerAgent
+from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
+from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host, sink_facts, verdict_facts, versions
+from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.transport.control import ControlServer
+from dtopipe.transport.link import run_keys
+from dtopipe.wire.control import Message
+from dtopipe.wire.describe import describe_stream
+
+
+class Phase(StrEnum):
+    """How far the run is."""
+
+    OPENING = "opening"
+    RUNNING = "running"
+    DRAINING = "draining"
+    FINISHED = "finished"
+
+
+class Run:
+    """Folder, runtime entry, ring, agents and records of one run, from its creation to its removal."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self.plan = plan
+        self.run_id = str(uuid.uuid4())
+        self.started = datetime.now(UTC)
+        self.started_ns = mono_ns()
+        self.finished_at: str | None = None
+        self.phase = Phase.OPENING
+        self.hurried = False
+        self.aborted = ""
+        self.verdict: Verdict | None = None
+        self.stream: Stream | None = None
+        self.ring: Ring | None = None
+        self.table: SubscriberTable | None = None
+        self.segment = new_name()
+        self.entry = RuntimeEntry.create()
+        try:
+            self.folder = RunFolder.create(plan.run_root, plan.name, self.started)
+        except BaseException:
+            self.entry.remove()
+            raise
+        self._lock = self.entry.supervisor_lock()
+        self._lock.acquire(timeout_s=5.0)
+        self.keys = run_keys()
+        self.server = ControlServer(self.entry.folder, self.keys)
+        self.events = EventsFile(self.folder.path / "events.jsonl")
+        self.gaps = GapsFile(self.folder.path / "gaps.jsonl")
+        self.clock = ClockFile(self.folder.path / "clock.jsonl")
+        self.acquirer = AcquirerAgent(plan)
+        self.sinks = {sink.name: SinkAgent(sink, self.folder.path) for sink in plan.sinks}
+        self._board_gaps_seen = 0
+        self._pairs_seen = 0
+        self._register()
+
+    @property
+    def end_sample_index(self) -> int:
+        """Where the run has got to; 0 before there is a ring."""
+        return self.ring.end()[0] if self.ring else 0
+
+    def tell_acquirer(self, message: Message) -> None:
+        """Send to the acquirer's present process."""
+        self.server.send(self.acquirer.address.encode(), message)
+
+    def tell_sink(self, agent: SinkAgent, message: Message) -> None:
+        """Send to a sink's present process."""
+        self.server.send(agent.address.encode(), message)
+
+    def close_row(self, agent: SinkAgent) -> None:
+        """The sink holds no slot any more."""
+        if self.table and agent.row is not None:
+            agent.look(self.table)
+            self.table.close(agent.row)
+            agent.row = None
+
+    def refusal(self, key: str, message: str, remedy: str = "") -> TopologyError:
+        """The error for a run that cannot start, at the place of `key` in the topology or of what is around it."""
+        parts = key.split(".")
+        places = (self.plan.places.get(".".join(parts[:n])) for n in range(len(parts), 0, -1))
+        return TopologyError([Problem(next(filter(None, places), None), key, message, remedy)])
+
+    def gather(self) -> None:
+        """Write down what the ring tells: the board's gaps, the clock's pairs."""
+        if self.ring is None:
+            return
+        count = self.ring.words[Head.GAPS]
+        if count > self._board_gaps_seen:
+            self.gaps.append(None, self.ring.board_gaps(self._board_gaps_seen))
+            self._board_gaps_seen = count
+        pairs, pair = self.ring.clock_pair()
+        if pairs > self._pairs_seen:
+            self.clock.append(pair)
+            self._pairs_seen = pairs
+
+    def save(self) -> None:
+        """Write `run.json` as things stand."""
+        self.folder.write_record(self.record())
+
+    def record(self) -> dict[str, Any]:
+        """The run record as things stand."""
+        counts = acquired(self.ring)
+        final_end = counts["end_sample_index"] if self.phase is Phase.FINISHED else None
+        return {
+            "run_id": self.run_id,
+            "name": self.plan.name,
+            "versions": versions(),
+            "host": host(),
+            "started_at": self.started.isoformat(),
+            "finished_at": self.finished_at,
+            "metadata": dict(self.plan.metadata),
+            "simulated": self.stream is not None and self.stream.simulated,
+            "topology": dict(self.plan.document),
+            "stream": describe_stream(self.stream) if self.stream else None,
+            "clock": clock_facts(self.stream, self.clock.pairs, clocked=self.acquirer.is_clocked),
+            "acquired": counts,
+            "channels": channel_facts(self.ring, self.stream.channels if self.stream else ()),
+            "sinks": {name: sink_facts(agent, final_end) for name, agent in self.sinks.items()},
+            "verdict": verdict_facts(self.verdict),
+        }
+
+    def clear(self, *, keep_folder: bool) -> None:
+        """Nothing outlives the run: processes, shared memory, sockets, the runtime entry."""
+        for process in (self.acquirer.process, *(agent.process for agent in self.sinks.values())):
+            if process:
+                process.kill()
+        self.server.close()
+        if self.ring:
+            self.ring.close()
+        unlink(self.segment)
+        for file in (self.events, self.gaps, self.clock):
+            file.close()
+        if not keep_folder:
+            self.folder.remove()
+        self._lock.release()
+        self.entry.remove()
+
+    def _register(self) -> None:
+        facts = EntryFacts(
+            run_id=self.run_id,
+            name=self.plan.name,
+            run_folder=str(self.folder.path.absolute()),
+            started_at=self.started.isoformat(),
+            control=self.server.endpoint,
+            public_key=self.keys.public,
+            secret_key=self.keys.secret,
+            segment=self.segment,
+        )
+        self.entry.write(facts)
+        self.save()
