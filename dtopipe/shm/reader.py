@@ -27,9 +27,9 @@ class RingReader:
 
     def __init__(self, ring: Ring, row: int) -> None:
         self._ring = ring
-        table = SubscriberTable(ring)
-        self._at = table.at(row)
-        self._pinned = table.policy(row) is Policy.BLOCK
+        self._table = SubscriberTable(ring)
+        self._at = self._table.at(row)
+        self._pinned = self._table.policy(row) is Policy.BLOCK
         self._cursor = ring.words[self._at + Row.CURSOR]
         self._released = self._cursor
 
@@ -63,12 +63,19 @@ class RingReader:
         return self._ring.words[Head.STAGE] == Stage.ENDED and self._cursor >= self._ring.words[Head.HEAD]
 
     def release(self) -> bool:
-        """Give back every block taken; True if the acquirer sleeps and must be woken."""
+        """Give back every block taken; True if the acquirer sleeps and this was what it waited for last.
+
+        Of several readers that release at the same time, at least one sees the others' release: nobody needs to
+        wake the acquirer for a slot that another still holds.
+        """
         words = self._ring.words
         self._released = self._cursor
         words[self._at + Row.RELEASED] = self._cursor
         fence()
-        return self._pinned and words[Head.SLEEPING] == 1
+        if not self._pinned or words[Head.SLEEPING] == 0:
+            return False
+        wanted = words[Head.HEAD] - self._ring.layout.n_slots
+        return all(released > wanted for _, released in self._table.pins())
 
     def waited_for(self) -> bool:
         """True if the acquirer waits, and for this reader among others."""
