@@ -59,6 +59,7 @@ class EntryFacts:
     name: str
     run_folder: str
     started_at: str
+    pid: int
     control: str
     public_key: str = ""
     secret_key: str = ""

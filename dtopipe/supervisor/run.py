@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -160,6 +161,7 @@ class Run:
             name=self.plan.name,
             run_folder=str(self.folder.path.absolute()),
             started_at=self.started.isoformat(),
+            pid=os.getpid(),
             control=self.server.endpoint,
             public_key=self.keys.public,
             secret_key=self.keys.secret,

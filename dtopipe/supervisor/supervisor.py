@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from dtopipe.core.lifecycle import Happened, WorkerState
@@ -35,6 +36,11 @@ class Supervisor:
         self._plan = plan
         self._on_turn = on_turn
         self._stops_wanted = 0
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, once `run` was called."""
+        return self._run.folder.path
 
     def request_stop(self, *, hurry: bool = False) -> None:
         """End the run in order; the second time, or with `hurry`, without waiting for slow sinks."""

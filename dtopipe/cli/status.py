@@ -1,0 +1,47 @@
+"""`dtopipe status`: one snapshot of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from dtopipe.cli.live_table import status_table
+from dtopipe.cli.output import print_json
+from dtopipe.cli.recovery import recover
+from dtopipe.cli.run_link import ask_run
+from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
+from dtopipe.host.run_folder import find_run
+from dtopipe.wire.control import Message
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(run: str | None, run_dir: Path, as_json: bool) -> None:
+    """Show how a run is: one in progress as it is now, a past one as it ended.
+
+    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress.
+
+    \b
+    Example:
+      dtopipe status
+      dtopipe status heat-flux/latest --json
+    """
+    recover(run_dir)
+    folder = find_run(run, run_dir)
+    answer = ask_run(folder, Message("status"))
+    record = dict(answer.body) if answer else folder.read_record()
+    if as_json:
+        print_json(record)
+        return
+    console = Console()
+    if answer:
+        console.print(status_table(record))
+        return
+    console.print(outputs_table(record))
+    console.print(verdict_line(record), soft_wrap=True)
+    console.print(f"run folder: {folder.path}", soft_wrap=True, highlight=False)
+    raise SystemExit(exit_code(record))

@@ -1,0 +1,52 @@
+"""`dtopipe stop`: ends a run in order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from dtopipe.cli.output import print_json
+from dtopipe.cli.recovery import recover
+from dtopipe.cli.run_link import ask_run
+from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
+from dtopipe.host.run_folder import find_run
+from dtopipe.wire.control import Message
+
+_LOOK_EVERY_S = 0.1
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--now", is_flag=True, help="Do not wait for slow sinks.")
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print the final run record as JSON.")
+def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
+    """End a run in order: stop the board, let every sink write what was acquired, print the verdict.
+
+    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress.
+
+    \b
+    Example:
+      dtopipe stop
+      dtopipe stop heat-flux --now
+    """
+    recover(run_dir)
+    folder = find_run(run, run_dir)
+    console = Console(stderr=as_json)
+    if ask_run(folder, Message("stop", {"now": now})):
+        with console.status("waiting for the sinks to write what was acquired"):
+            while (entry := folder.entry()) and entry.supervisor_is_alive():
+                time.sleep(_LOOK_EVERY_S)
+    else:
+        console.print("the run had ended already")
+    recover(run_dir)
+    record = folder.read_record()
+    if as_json:
+        print_json(record)
+    console.print(outputs_table(record))
+    console.print(verdict_line(record), soft_wrap=True)
+    sys.exit(exit_code(record))

@@ -1,0 +1,71 @@
+"""Compares an output's values with those of the run's raw file, sample by sample, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.sinks.base import OutputReader, OutputRows
+
+# Rows of the reference kept behind the newest: a long layout goes back by one batch a channel.
+_KEPT_ROWS = 4_000_000
+
+
+class Reference:
+    """The raw file's rows, read along with an output's; both rise in sample index."""
+
+    def __init__(self, reader: OutputReader) -> None:
+        self._batches: Iterator[OutputRows] = reader.batches()
+        self._held: list[OutputRows] = []
+        self._ended = False
+
+    def values_at(self, sample_index: NDArray[np.int64], channel: int) -> NDArray[np.float64]:
+        """(n,) float64 of one channel; NaN where the reference has no sample, or no value."""
+        found = np.full(len(sample_index), np.nan)
+        self._read_to(int(sample_index[-1]))
+        for rows in self._held:
+            if rows.sample_index[0] > sample_index[-1] or rows.sample_index[-1] < sample_index[0]:
+                continue
+            at = np.minimum(np.searchsorted(rows.sample_index, sample_index), len(rows.sample_index) - 1)
+            there = rows.sample_index[at] == sample_index
+            found[there] = rows.values[channel][at[there]]
+        return found
+
+    def has(self, sample_index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) bool: which of these samples the reference holds."""
+        found = np.zeros(len(sample_index), dtype=bool)
+        self._read_to(int(sample_index[-1]))
+        for rows in self._held:
+            at = np.minimum(np.searchsorted(rows.sample_index, sample_index), len(rows.sample_index) - 1)
+            found |= rows.sample_index[at] == sample_index
+        return found
+
+    def _read_to(self, last: int) -> None:
+        while not self._ended and (not self._held or self._held[-1].sample_index[-1] < last):
+            rows = next(self._batches, None)
+            if rows is None:
+                self._ended = True
+            elif len(rows.sample_index):
+                self._held.append(rows)
+        while len(self._held) > 1 and sum(len(rows.sample_index) for rows in self._held[1:]) > _KEPT_ROWS:
+            self._held.pop(0)
+
+
+def differing(rows: OutputRows, reference: Reference, reference_channels: Sequence[int | None]) -> NDArray[np.int64]:
+    """Sample indices at which a value is not the reference's to the bit; null equals null.
+
+    `reference_channels[c]` is the reference's number of the output's channel `c`, or None if it has not got it.
+    """
+    if len(rows.sample_index) == 0:
+        return rows.sample_index
+    there = reference.has(rows.sample_index)
+    wrong = np.zeros(len(rows.sample_index), dtype=bool)
+    channels = range(len(rows.values)) if rows.channel is None else [rows.channel]
+    for channel, values in zip(channels, rows.values, strict=True):
+        number = reference_channels[channel]
+        if number is not None:
+            wanted = reference.values_at(rows.sample_index, number)
+            wrong |= there & ~((values == wanted) | (np.isnan(values) & np.isnan(wanted)))
+    return rows.sample_index[wrong]

@@ -1,0 +1,166 @@
+"""`verify`: every output recounted from its own bytes, against the run record and the raw file. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge
+from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.errors import DtopipeError
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.verify.outputs import Output, outputs_of
+from dtopipe.verify.recount import Counted, Recount, joined, without
+from dtopipe.verify.reference import Reference, differing
+
+
+@dataclass(frozen=True, slots=True)
+class OutputReport:
+    """What one output really holds; spans of sample indices. `problems` is empty if it is what the record says."""
+
+    name: str
+    path: str
+    rows: int = 0
+    samples: int = 0
+    gaps: tuple[Gap, ...] = ()
+    missing: tuple[Span, ...] = ()
+    doubled: tuple[Span, ...] = ()
+    unexpected: tuple[Span, ...] = ()
+    differing: tuple[Span, ...] = ()
+    compared_with: str | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What `verify` found; `verdict` is that of the outputs as they are now."""
+
+    folder: str
+    recorded: Mapping[str, Any] | None
+    verdict: Verdict
+    outputs: tuple[OutputReport, ...] = field(default=())
+
+
+def verify_run(folder: RunFolder, on_rows: Callable[[str, int], None] = lambda name, rows: None) -> RunReport:
+    """Recount a run. `on_rows(output, rows so far)` shows progress. Raises UsageError if there is no record."""
+    record = folder.read_record()
+    outputs = outputs_of(folder)
+    raw = next((output for output in outputs if output.type == "hbuf"), None)
+    reports = [_verified(output, raw, on_rows) for output in outputs]
+    return RunReport(str(folder.path), record.get("verdict"), _verdict(record, outputs, reports), tuple(reports))
+
+
+def _verified(output: Output, raw: Output | None, on_rows: Callable[[str, int], None]) -> OutputReport:
+    try:
+        return _recounted(output, raw, on_rows)
+    except (DtopipeError, OSError, ValueError) as error:
+        return OutputReport(output.name, str(output.path), problems=(f"cannot be read: {error}",))
+
+
+def _recounted(output: Output, raw: Output | None, on_rows: Callable[[str, int], None]) -> OutputReport:
+    reader = output.reader()
+    reference = None
+    if raw and raw.name != output.name:
+        reference = Reference(raw.reader())
+    names = [channel.name for channel in raw.stream.channels] if raw else []
+    numbers = [names.index(c.name) if c.name in names else None for c in output.stream.channels]
+    # By channel in the long layout; a row of the wide one is a row of every channel.
+    counts: dict[int | None, Recount] = {}
+    wrong: list[Span] = []
+    rows_seen = 0
+    for rows in reader.batches():
+        counts.setdefault(rows.channel, Recount()).add(rows.sample_index)
+        if reference:
+            wrong = joined([*wrong, *_spans(differing(rows, reference, numbers))])
+        rows_seen += len(rows.sample_index)
+        on_rows(output.name, rows_seen)
+    keys = [None] if None in counts or not counts else range(len(output.stream.channels))
+    counted = [counts.get(key, Recount()).result() for key in keys]
+    gaps = tuple(reader.gaps())
+    return _judged(output, counted, gaps, wrong, raw.name if reference and raw else None)
+
+
+def _spans(indices: np.ndarray[Any, np.dtype[np.int64]]) -> list[Span]:
+    recount = Recount()
+    recount.add(indices)
+    return list(recount.result().covered)
+
+
+def _judged(
+    output: Output, counted: Sequence[Counted], gaps: tuple[Gap, ...], wrong: list[Span], compared_with: str | None
+) -> OutputReport:
+    """Hold what was counted against the record, and against the output's own gaps."""
+    record = output.record
+    whole = Span(record["start"], record["stop"])
+    absent = [gap.span for gap in gaps]
+    expected = without([whole], absent)
+    missing = joined(span for one in counted for span in without(expected, one.covered))
+    unexpected = joined(span for one in counted for span in without(one.covered, expected))
+    doubled = joined(span for one in counted for span in one.doubled)
+    samples = min((one.samples for one in counted), default=0)
+    problems = []
+    if missing:
+        problems.append(f"{_length(missing)} samples are neither in it nor in a gap: {_listed(missing)}")
+    if unexpected:
+        problems.append(f"{_length(unexpected)} samples are in it that should not be: {_listed(unexpected)}")
+    if doubled:
+        problems.append(f"{_length(doubled)} samples stand in it twice: {_listed(doubled)}")
+    if any(one.disordered for one in counted):
+        problems.append("its rows are not in order")
+    if wrong:
+        problems.append(f"{_length(wrong)} samples differ from {compared_with}: {_listed(wrong)}")
+    if samples != record["samples"]:
+        problems.append(f"it holds {samples} samples, the run record says {record['samples']}")
+    return OutputReport(
+        name=output.name,
+        path=str(output.path),
+        rows=sum(one.rows for one in counted),
+        samples=samples,
+        gaps=gaps,
+        missing=tuple(missing),
+        doubled=tuple(doubled),
+        unexpected=tuple(unexpected),
+        differing=tuple(wrong),
+        compared_with=compared_with,
+        problems=tuple(problems),
+    )
+
+
+def _verdict(record: Mapping[str, Any], outputs: Sequence[Output], reports: Sequence[OutputReport]) -> Verdict:
+    """The verdict of the outputs as they are, never better than what the record knows besides."""
+    outcomes = []
+    for output, report in zip(outputs, reports, strict=True):
+        known = sum(len(gap) for gap in report.gaps)
+        outcomes.append(
+            SinkOutcome(
+                name=output.name,
+                policy=output.policy,
+                start=output.record["start"],
+                stop=output.record["stop"],
+                samples=output.record["stop"] - output.record["start"] - known,
+                gaps=known,
+                failure="; ".join(report.problems) or str(output.record.get("failure", "")),
+                overruns=sum(len(gap) for gap in report.gaps if gap.cause is Cause.BOARD_OVERRUN),
+            )
+        )
+    recorded = record.get("verdict") or {"state": VerdictState.INTERRUPTED.value, "text": ""}
+    state = str(recorded["state"])
+    return judge(
+        outcomes,
+        end_sample_index=record["acquired"]["end_sample_index"],
+        aborted=recorded["text"] if state == VerdictState.ABORTED else "",
+        interrupted=state == VerdictState.INTERRUPTED,
+        simulated=bool(record.get("simulated")),
+    )
+
+
+def _length(spans: Sequence[Span]) -> int:
+    return sum(len(span) for span in spans)
+
+
+def _listed(spans: Sequence[Span], most: int = 5) -> str:
+    shown = ", ".join(f"[{span.start}, {span.stop})" for span in spans[:most])
+    return shown + (f" and {len(spans) - most} more ranges" if len(spans) > most else "")

@@ -1,0 +1,235 @@
+"""A laboratory for whole runs: real `dtopipe` processes in a folder of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+PATIENCE_S = 60.0
+EVERY_SINK = {
+    "raw": {"type": "hbuf", "path": "raw.dt-raw"},
+    "table": {"type": "csv", "path": "table.csv"},
+    "lines": {"type": "jsonl", "path": "lines.jsonl"},
+    "base": {"type": "sqlite", "path": "base.db"},
+    "columns": {"type": "parquet", "path": "columns.parquet"},
+}
+
+
+def counter_codes(n_channels: int, start: int, stop: int) -> NDArray[np.int16]:
+    """The formula of the contract: (n_channels, stop - start)."""
+    c = np.arange(n_channels, dtype=np.int64)[:, None]
+    i = np.arange(start, stop, dtype=np.int64)[None, :]
+    return (((i * (2 * c + 1) + 257 * c) % 65536) - 32768).astype(np.int16)
+
+
+def counter_topology(
+    n_channels: int = 3, samples_per_block: int = 100, rate_hz: float = 1000.0, kind: str = "raw", **board: Any
+) -> dict[str, Any]:
+    """A topology on the counter, codes stored as they are."""
+    channels = [{"name": f"ch{c}", "kind": kind, "physical_channel": c} for c in range(n_channels)]
+    return {
+        "name": "lab",
+        "board": {"type": "simulated", "waveform": "counter", **board},
+        "task": {"rate_hz": rate_hz, "samples_per_block": samples_per_block, "channels": channels},
+        "sinks": {},
+    }
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+class RunningUp:
+    """A `dtopipe up` in progress."""
+
+    def __init__(self, process: subprocess.Popen[str], lab: Lab) -> None:
+        self.process = process
+        self._lab = lab
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, once there is one."""
+        self._lab.wait_for(lambda: self._lab.run_folders() or self.process.poll() is not None, "a run folder")
+        return self._lab.run_folders()[-1]
+
+    def events(self) -> list[dict[str, Any]]:
+        with contextlib.suppress(OSError):
+            return [json.loads(line) for line in (self.folder / "events.jsonl").read_text().splitlines()]
+        return []
+
+    def wait_until(self, event: str, process: str | None = None, times: int = 1) -> None:
+        """Until the run's events show it."""
+
+        def seen() -> bool:
+            return times <= sum(
+                line["event"] == event and process in (None, line.get("process")) for line in self.events()
+            )
+
+        self._lab.wait_for(seen, f"event {event} of {process}")
+
+    def wait_for_samples(self, sink: str, committed: int) -> None:
+        """Until this sink has committed so far."""
+
+        def there() -> bool:
+            status = self._lab.dtopipe("status", str(self.folder), "--json")
+            return status.code == 0 and status.json["sinks"][sink]["committed"] >= committed
+
+        self._lab.wait_for(there, f"{committed} samples in {sink}")
+
+    def pid(self, process: str) -> int:
+        """Of the present process of that name, as the events have it."""
+        self.wait_until("started", process)
+        return int([e["pid"] for e in self.events() if e["event"] == "started" and e.get("process") == process][-1])
+
+    def signal(self, process: str, number: int) -> None:
+        os.kill(self.pid(process), number)
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def kill_supervisor(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def finish(self) -> Ended:
+        """Wait for the end; the record is on stdout."""
+        stdout, stderr = self.process.communicate(timeout=PATIENCE_S)
+        return Ended(self.process.returncode, stdout, stderr)
+
+
+class Lab:
+    """A folder with topologies and runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._running: list[RunningUp] = []
+
+    def write(self, topology: dict[str, Any], name: str = "topology.yaml") -> Path:
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(topology, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        return path
+
+    def dtopipe(self, *arguments: str) -> Ended:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "dtopipe", *arguments],
+            cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def up(self, topology: dict[str, Any], *arguments: str) -> Ended:
+        """A whole run."""
+        return self.start(topology, *arguments).finish()
+
+    def start(self, topology: dict[str, Any], *arguments: str) -> RunningUp:
+        """A run in the background of the test."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dtopipe", "up", str(self.write(topology)), "--json", *arguments],
+            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._running.append(RunningUp(process, self))
+        return self._running[-1]
+
+    def run_folders(self) -> list[Path]:
+        return sorted(path.parent for path in self.folder.glob("runs/*/*/run.json"))
+
+    @property
+    def run_folder(self) -> Path:
+        return self.run_folders()[-1]
+
+    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {what} within {PATIENCE_S:g} s")
+            time.sleep(0.02)
+
+    def processes(self) -> list[psutil.Process]:
+        """Processes of runs of this test, whoever started them."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            if any("dtopipe.workers" in word for word in process.info["cmdline"] or []):
+                with contextlib.suppress(psutil.Error):
+                    if process.environ().get("DTOPIPE_RUNTIME_DIR") == os.environ.get("DTOPIPE_RUNTIME_DIR"):
+                        found.append(process)
+        return found
+
+    def close(self) -> None:
+        for running in self._running:
+            if running.process.poll() is None:
+                running.process.kill()
+                running.process.communicate()
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.resume()
+                process.kill()
+        self.dtopipe("runs")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A laboratory that is left clean."""
+    here = Lab(tmp_path)
+    yield here
+    here.close()
+
+
+def read_wide(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(sample_index, values (n_channels, n)) of a wide output, read with the tools that a user would take."""
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))[1:]
+        table = [[row[0], *row[3:]] for row in rows]
+        array = np.array([[float(cell) if cell else np.nan for cell in row] for row in table])
+    elif path.suffix == ".jsonl":
+        documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        array = np.array(
+            [[d["sample_index"], *list(d.values())[3:]] for d in documents], dtype=float
+        )  # None becomes NaN
+    elif path.suffix == ".db":
+        with contextlib.closing(sqlite3.connect(path)) as base:
+            columns = [row[1] for row in base.execute("PRAGMA table_info(samples)")][4:]
+            names = ", ".join('"' + column.replace('"', '""') + '"' for column in columns)
+            rows = base.execute(f"SELECT sample_index, {names} FROM samples ORDER BY rowid").fetchall()
+        array = np.array(rows, dtype=float)
+    elif path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        frame = pq.read_table(path)
+        array = np.array([frame[0].to_numpy(), *(frame[n].to_numpy() for n in range(3, frame.num_columns))]).T
+    else:
+        from dtopipe.wire.dtraw import iter_chunks
+
+        parts = [(header.first_sample_index, codes) for header, codes in iter_chunks(path) if codes.shape[1]]
+        index = np.concatenate([np.arange(first, first + codes.shape[1]) for first, codes in parts])
+        return index, np.concatenate([codes for _, codes in parts], axis=1).astype(float)
+    if array.size == 0:
+        return np.zeros(0, np.int64), np.zeros((0, 0))
+    return array[:, 0].astype(np.int64), array[:, 1:].T

@@ -1,0 +1,221 @@
+"""Processes that are killed, stopped or interrupted: nothing is left behind, and the record tells the truth."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
+
+from dtopipe.shm.segment import names
+
+
+def _realtime(duration: str | None = None, **extra: Any) -> dict[str, Any]:
+    topology = counter_topology(2, 20, rate_hz=2000.0) | {"sinks": EVERY_SINK, "ring": {"seconds": 4}} | extra
+    return topology | ({"duration": duration} if duration else {})
+
+
+def _assert_the_record_is_true(lab: Any, record: dict[str, Any], sinks: dict[str, Any] = EVERY_SINK) -> None:
+    """Counts are those of the files, and every sample there is right."""
+    end = record["acquired"]["end_sample_index"]
+    expected = counter_codes(2, 0, end)
+    for name, sink in sinks.items():
+        told = record["sinks"][name]
+        assert told["start"] + told["samples"] + told["gaps"] == told["stop"] == end, name
+        index, values = read_wide(lab.run_folder / sink["path"])
+        index, values = index[: told["samples"]], values[:, : told["samples"]]
+        assert len(index) == told["samples"], name
+        assert np.array_equal(values, expected[:, index]) if len(index) else True, name
+
+
+def _assert_nothing_is_left(lab: Any) -> None:
+    lab.wait_for(lambda: not lab.processes(), "end of the processes")
+    lab.dtopipe("runs")
+    assert names() == []
+
+
+@pytest.mark.parametrize("victim", list(EVERY_SINK))
+def test_a_killed_sink_is_restarted_and_goes_on_behind_its_last_commit(lab: Any, victim: str) -> None:
+    running = lab.start(_realtime("4s"))
+    running.wait_until("running")
+    running.wait_for_samples(victim, 1000)
+    running.signal(victim, signal.SIGKILL)
+    running.wait_until("ready", victim, times=2)
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    record = ended.json
+    assert record["sinks"][victim]["restarts"] == 1
+    _assert_the_record_is_true(lab, record)
+    assert record["acquired"]["end_sample_index"] == 8000
+    assert lab.dtopipe("verify", "lab").code == 0
+    _assert_nothing_is_left(lab)
+
+
+def test_a_killed_acquirer_is_succeeded_and_the_hole_has_its_cause(lab: Any) -> None:
+    running = lab.start(_realtime("4s"))
+    running.wait_until("running")
+    running.wait_for_samples("table", 1000)
+    running.signal("acquirer", signal.SIGKILL)
+    ended = running.finish()
+    record = ended.json
+    assert ended.code == 3, ended.stderr
+    assert record["acquired"]["end_sample_index"] == 8000
+    lines = [json.loads(line) for line in (lab.run_folder / "gaps.jsonl").read_text().splitlines()]
+    assert {line["cause"] for line in lines} == {"acquirer_restart"}
+    assert {line["sink"] for line in lines} == {None, *EVERY_SINK}
+    _assert_the_record_is_true(lab, record)
+    assert lab.dtopipe("verify", "lab").code == 3
+    _assert_nothing_is_left(lab)
+
+
+def test_a_killed_acquirer_of_a_board_that_waits_loses_nothing(lab: Any) -> None:
+    topology = counter_topology(2, 20, pace="max", max_samples=60_000) | {"sinks": EVERY_SINK, "ring": {"slots": 16}}
+    running = lab.start(topology)
+    running.wait_until("running")
+    running.wait_for_samples("table", 1000)
+    running.signal("acquirer", signal.SIGKILL)
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    assert ended.json["acquired"] == {**ended.json["acquired"], "samples": 60_000, "overrun_samples": 0}
+    _assert_the_record_is_true(lab, ended.json)
+    _assert_nothing_is_left(lab)
+
+
+def test_a_killed_supervisor_leaves_an_orderly_end_and_the_next_command_completes_the_record(lab: Any) -> None:
+    running = lab.start(_realtime())
+    running.wait_until("running")
+    running.wait_for_samples("table", 1000)
+    running.kill_supervisor()
+    lab.wait_for(lambda: not lab.processes(), "end of the orphans")
+    listed = lab.dtopipe("runs", "--json")
+    assert listed.json[-1]["verdict"]["state"] == "INTERRUPTED"
+    record = json.loads((lab.run_folder / "run.json").read_text())
+    for name in EVERY_SINK:
+        assert record["sinks"][name]["gaps"] == 0, name
+    _assert_the_record_is_true(lab, record)
+    assert lab.dtopipe("status", "lab").code == 5
+    _assert_nothing_is_left(lab)
+
+
+def test_when_every_process_is_killed_at_once_the_record_tells_what_is_in_each_output(lab: Any) -> None:
+    running = lab.start(_realtime())
+    running.wait_until("running")
+    running.wait_for_samples("table", 1000)
+    victims = lab.processes()
+    running.process.kill()
+    for victim in victims:
+        victim.kill()
+    running.process.wait()
+    lab.wait_for(lambda: not lab.processes(), "end of the processes")
+    assert lab.dtopipe("runs").code == 0
+    record = json.loads((lab.run_folder / "run.json").read_text())
+    assert record["verdict"]["state"] == "INTERRUPTED"
+    assert record["acquired"]["end_sample_index"] >= 1000
+    for name in EVERY_SINK:
+        told = record["sinks"][name]
+        assert told["start"] + told["samples"] + told["gaps"] == told["stop"]
+        assert told["samples"] == told["committed"]
+    assert record["sinks"]["table"]["samples"] >= 1000
+    _assert_nothing_is_left(lab)
+
+
+@pytest.mark.parametrize("victim", ["table", "acquirer", "supervisor"])
+def test_a_process_that_is_stopped_for_a_while_costs_nothing_that_the_ring_can_hold(lab: Any, victim: str) -> None:
+    running = lab.start(_realtime("4s"))
+    running.wait_until("running")
+    running.wait_for_samples("table", 500)
+    pid_file = running.process.pid if victim == "supervisor" else running.pid(victim)
+    before = _committed(lab)
+    signal_process(pid_file, signal.SIGSTOP)
+    if victim == "acquirer":
+        lab.wait_for(lambda: lab.dtopipe("status", "--json").json["board"]["overrun_samples"] >= 0, "a look")
+    else:
+        lab.wait_for(lambda: _hbuf_samples(running.folder) > before + 1000, "a second of data past the stopped one")
+    signal_process(pid_file, signal.SIGCONT)
+    ended = running.finish()
+    record = ended.json
+    if victim != "acquirer":
+        assert ended.code == 0, ended.stderr
+        assert record["acquired"]["overrun_samples"] == 0
+    _assert_the_record_is_true(lab, record)
+    _assert_nothing_is_left(lab)
+
+
+def signal_process(pid: int, number: int) -> None:
+    import os
+
+    os.kill(pid, number)
+
+
+def _committed(lab: Any) -> int:
+    return _hbuf_samples(lab.run_folder)
+
+
+def _hbuf_samples(folder: Path) -> int:
+    from dtopipe.sinks.registry import load_reader
+
+    return int(load_reader("hbuf")(folder / "raw.dt-raw").position().committed)
+
+
+@pytest.mark.parametrize("phase", ["starting", "running", "draining"])
+def test_ctrl_c_ends_in_order_in_each_phase(lab: Any, phase: str) -> None:
+    running = lab.start(_realtime())
+    if phase == "starting":
+        running.wait_until("started")
+    else:
+        running.wait_until("running")
+    if phase == "draining":
+        running.interrupt()
+        running.wait_until("draining")
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code in ((0,) if phase != "draining" else (0, 4)), ended.stderr
+    _assert_the_record_is_true(lab, ended.json)
+    _assert_nothing_is_left(lab)
+
+
+def test_a_sink_that_cannot_live_gives_up_and_the_others_are_whole(lab: Any) -> None:
+    topology = _realtime("6s")
+    topology["sinks"] = {**EVERY_SINK, "table": {**EVERY_SINK["table"], "restart": {"max": 1, "backoff": "10ms"}}}
+    running = lab.start(topology)
+    running.wait_until("running")
+    for times in (1, 2):
+        running.wait_until("ready", "table", times=times)
+        running.signal("table", signal.SIGKILL)
+        if times == 1:
+            running.wait_until("died", "table")
+            if any(event["event"] == "gave_up" for event in running.events()):
+                break
+    running.wait_until("gave_up", "table")
+    ended = running.finish()
+    assert ended.code == 4, ended.stderr
+    record = ended.json
+    assert record["verdict"]["state"] == "DEGRADED"
+    assert "SIGKILL" in record["verdict"]["text"]
+    assert record["sinks"]["table"]["state"] == "gave_up"
+    assert record["sinks"]["table"]["gaps"] > 0
+    for name in set(EVERY_SINK) - {"table"}:
+        assert record["sinks"][name]["samples"] == 12_000, name
+    _assert_the_record_is_true(lab, record)
+    _assert_nothing_is_left(lab)
+
+
+def test_an_essential_sink_that_gives_up_ends_the_run(lab: Any) -> None:
+    topology = _realtime()
+    topology["sinks"] = {
+        **EVERY_SINK,
+        "table": {**EVERY_SINK["table"], "essential": True, "restart": {"max": 1, "backoff": "10ms"}},
+    }
+    running = lab.start(topology)
+    running.wait_until("running")
+    running.wait_until("ready", "table")
+    running.signal("table", signal.SIGKILL)
+    ended = running.finish()
+    assert ended.code == 5, ended.stderr
+    assert ended.json["verdict"]["state"] == "ABORTED"
+    _assert_the_record_is_true(lab, ended.json)
+    _assert_nothing_is_left(lab)
