@@ -27,6 +27,8 @@ from dtopipe.shm.layout import (
 )
 from dtopipe.shm.segment import Segment
 
+_PAIR_TRIES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class RingStatus:
@@ -143,13 +145,17 @@ class Ring:
         return Anchor(words[Head.ANCHOR_INDEX], words[Head.ANCHOR_MONO_NS], words[Head.ANCHOR_UTC_NS])
 
     def clock_pair(self) -> tuple[int, Anchor]:
-        """How many pairs were read so far, and the newest: (end sample index, times)."""
+        """How many pairs were read so far, and the newest: (end sample index, times).
+
+        A pair that is being written counts only once it is whole; its writer may have been killed over it.
+        """
         words = self.words
-        while True:
+        for _ in range(_PAIR_TRIES):
             count = words[Head.PAIR_COUNT]
             pair = Anchor(words[Head.PAIR_INDEX], words[Head.PAIR_MONO_NS], words[Head.PAIR_UTC_NS])
             if count % 2 == 0 and words[Head.PAIR_COUNT] == count:
                 return count // 2, pair
+        return 0, Anchor(0, 0, 0)
 
     def board_gaps(self, first: int = 0) -> list[Gap]:
         """The board's gaps from the `first`-th on, as far as the log still has them, in order."""

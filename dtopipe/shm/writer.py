@@ -28,6 +28,9 @@ class RingWriter:
         self._woken: dict[int, int] = {}
         self._stats = ring.stats()
         limits = None if ring.layout.dtype == "float64" else np.iinfo(ring.layout.dtype)
+        # What a predecessor that was killed left half done.
+        ring.words[Head.SLEEPING] = ring.words[Head.WAITING_FOR] = ring.words[Head.WAITING_SINCE_NS] = 0
+        ring.words[Head.PAIR_COUNT] += ring.words[Head.PAIR_COUNT] % 2
         self._rails = (limits.min, limits.max) if limits else None
 
     def lease(self) -> int | Stall:
