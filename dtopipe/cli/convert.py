@@ -1,0 +1,78 @@
+"""`dtopipe convert`: a run or a `.dt-raw` file into any sink."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from dtopipe.cli.output import print_json
+from dtopipe.host.run_folder import find_run
+from dtopipe.model.errors import UsageError
+from dtopipe.verify.convert import convert as convert_file
+from dtopipe.verify.convert import output_at, raw_file_of
+
+
+@click.command()
+@click.argument("source", metavar="RUN_OR_FILE")
+@click.option("--to", "sink", required=True, metavar="SINK", help="The sink's type, as `dtopipe sinks` lists them.")
+@click.option("--path", required=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option("--layout", type=click.Choice(["wide", "long"]), default="wide", show_default=True)
+@click.option(
+    "--on-exists", type=click.Choice(["error", "rename", "overwrite", "append"]), default="error", show_default=True
+)
+@click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the sink; may be repeated.")
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+def convert(
+    source: str,
+    sink: str,
+    path: Path,
+    layout: str,
+    on_exists: str,
+    options: tuple[str, ...],
+    run_dir: Path,
+    as_json: bool,
+) -> None:
+    """Write a run's raw file, or any .dt-raw file, into another kind of output, with its own times and gaps.
+
+    \b
+    Example:
+      dtopipe convert heat-flux/latest --to parquet --path heat-flux.parquet
+      dtopipe convert archive.dt-raw --to csv --path archive.csv --layout long
+    """
+    file = Path(source)
+    if not file.is_file():
+        file = raw_file_of(find_run(source, run_dir))
+    console = Console(stderr=True)
+    columns = (TextColumn("converting {task.description}"), TextColumn("{task.completed:,} samples per channel"),
+               TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(file.name)
+        position = convert_file(
+            file,
+            sink,
+            output_at(path, layout, on_exists),
+            _parsed(options),
+            lambda samples: progress.update(task, completed=samples),
+        )
+    if as_json:
+        print_json({"path": str(path.absolute()), **asdict(position)})
+        return
+    gaps = f", {position.gap_samples:,} in gaps" if position.gap_samples else ""
+    click.echo(f"{path}: {position.samples:,} samples per channel{gaps}")
+
+
+def _parsed(options: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UsageError(f"-o {option}: an option is written KEY=VALUE")
+        found[key] = yaml.safe_load(value)
+    return found

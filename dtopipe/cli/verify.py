@@ -1,0 +1,89 @@
+"""`dtopipe verify`: recounts every output of a run."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from dtopipe.cli.output import print_json
+from dtopipe.cli.recovery import recover
+from dtopipe.core.verdict import VerdictState
+from dtopipe.host.run_folder import find_run
+from dtopipe.model.errors import UsageError
+from dtopipe.verify.verify import OutputReport, RunReport, verify_run
+
+
+@click.command()
+@click.argument("run")
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def verify(run: str, run_dir: Path, as_json: bool) -> None:
+    """Recount every output of a run from the files themselves, and compare values with the raw file if there is one.
+
+    RUN is a run folder, NAME, NAME/START or NAME/latest. Writes nothing into it. Ends with the exit code of the
+    verdict: 0 GOOD, 3 INCOMPLETE, 4 DEGRADED, 5 ABORTED or INTERRUPTED.
+
+    \b
+    Example:
+      dtopipe verify heat-flux/latest
+    """
+    recover(run_dir)
+    folder = find_run(run, run_dir)
+    if folder.read_record().get("verdict") is None:
+        raise UsageError(f"{folder.path} is still in progress\n    verify it once it has ended: dtopipe stop {run}")
+    console = Console(stderr=True)
+    columns = (TextColumn("recounting {task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("")
+        report = verify_run(folder, lambda name, rows: progress.update(task, description=name, completed=rows))
+    if as_json:
+        print_json(_document(report))
+    else:
+        _show(report)
+    sys.exit(report.verdict.state.exit_code)
+
+
+def _document(report: RunReport) -> dict[str, Any]:
+    outputs = []
+    for output in report.outputs:
+        document = asdict(output)
+        document["gaps"] = [
+            {"start": gap.span.start, "stop": gap.span.stop, "cause": gap.cause.value} for gap in output.gaps
+        ]
+        outputs.append(document)
+    return {
+        "folder": report.folder,
+        "recorded_verdict": report.recorded,
+        "verdict": {"state": report.verdict.state.value, "text": report.verdict.text},
+        "outputs": outputs,
+    }
+
+
+def _show(report: RunReport) -> None:
+    console = Console()
+    table = Table(pad_edge=False, header_style="bold")
+    for title in ("output", "rows", "samples", "in gaps", "found"):
+        table.add_column(title, justify="left" if title in ("output", "found") else "right")
+    for output in report.outputs:
+        gaps = sum(len(gap) for gap in output.gaps)
+        table.add_row(Text(output.name), f"{output.rows:,}", f"{output.samples:,}", f"{gaps:,}", _finding(output))
+    console.print(table)
+    good = report.verdict.state is VerdictState.GOOD
+    line = Text.assemble((report.verdict.state.value, "bold green" if good else "bold red"), "  ", report.verdict.text)
+    console.print(line, soft_wrap=True)
+
+
+def _finding(output: OutputReport) -> Text:
+    if output.problems:
+        return Text("\n".join(output.problems), style="red")
+    if output.compared_with:
+        return Text(f"as recorded, every value as in {output.compared_with}", style="green")
+    return Text("as recorded", style="green")

@@ -1,0 +1,70 @@
+"""`convert`: a run or a `.dt-raw` file into any sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.errors import UsageError
+from dtopipe.model.policy import Layout, OnExists
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block
+from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.registry import load_writer
+from dtopipe.verify.outputs import outputs_of
+from dtopipe.verify.raw_source import RawSource
+
+# As much as a worker writes between two commits of a fast board: bounded memory, cheap commits.
+_COMMIT_SAMPLES = 1_000_000
+
+
+def raw_file_of(folder: RunFolder) -> Path:
+    """The run's raw file. Raises UsageError if it has none."""
+    for output in outputs_of(folder):
+        if output.type == "hbuf":
+            return output.path
+    raise UsageError(
+        f"the run {folder.path} has no raw file to convert from\n    add a sink of type hbuf to its topology next time"
+    )
+
+
+def convert(
+    source: Path,
+    sink_type: str,
+    output: OutputOptions,
+    options: Mapping[str, Any],
+    on_samples: Callable[[int], None] = lambda samples: None,
+) -> Position:
+    """Write every sample and gap of a `.dt-raw` file into a new output, with the recording's own times.
+
+    `on_samples(samples per channel so far)` shows progress. Raises UsageError, WireError or SinkError; then what was
+    written up to there is committed and complete in itself.
+    """
+    raw = RawSource(source)
+    writer = load_writer(sink_type)(output, **options)
+    writer.open(raw.stream, 0, resume=False)
+    waiting: list[Block | Gap] = []
+    n_waiting = n_written = 0
+    try:
+        for item in raw.items():
+            waiting.append(item)
+            n_waiting += item.n_samples if isinstance(item, Block) else 0
+            if n_waiting * len(raw.stream.channels) >= _COMMIT_SAMPLES:
+                writer.append(waiting)
+                writer.commit()
+                n_written += n_waiting
+                waiting, n_waiting = [], 0
+                on_samples(n_written)
+    finally:
+        writer.append(waiting)
+        position = writer.close()
+        on_samples(n_written + n_waiting)
+    return position
+
+
+def output_at(path: Path | None, layout: str, on_exists: str) -> OutputOptions:
+    """Where a conversion goes. Raises ValueError on a layout or choice that there is not."""
+    return OutputOptions(None if path is None else path.absolute(), Layout(layout), OnExists(on_exists))

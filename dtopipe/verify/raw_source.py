@@ -1,0 +1,84 @@
+"""Blocks and gaps of a run, read back from its raw file: where `convert` takes samples from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dtopipe.model.clock import Anchor, SampleClock
+from dtopipe.model.errors import UsageError, WireError
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Block, Stream
+from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_chunks, read_file_header
+
+
+class RawSource:
+    """One `.dt-raw` file as a stream with the recording's own times."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UsageError if the file is not there or not a `.dt-raw` file."""
+        self.path = path
+        try:
+            self._header = read_file_header(path)
+        except (OSError, WireError) as error:
+            raise UsageError(f"{path} cannot be converted: {error}\n    name a run folder or a .dt-raw file") from error
+
+    @property
+    def stream(self) -> Stream:
+        """What the file says of itself."""
+        return stream_of(self._header, self.path)
+
+    def items(self) -> Iterator[Block | Gap]:
+        """Blocks in order, every hole announced as a gap. Raises WireError where the file is damaged."""
+        clock = self.stream.clock
+        anchor: Anchor | None = None
+        at = 0
+        for number, (chunk, codes) in enumerate(iter_chunks(self.path)):
+            anchor = _anchor_at(chunk, anchor, clock)
+            start = chunk.gap.span.start if chunk.gap else chunk.first_sample_index
+            if start > at:
+                yield _gap(Span(at, start), Cause.BOARD_OVERRUN, anchor, clock)
+            if chunk.gap:
+                yield chunk.gap
+                at = chunk.gap.span.stop
+            elif chunk.valid_samples:
+                status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
+                index = number if chunk.block_index is None else chunk.block_index
+                yield Block(index, start, codes, anchor, status)
+                at = start + chunk.valid_samples
+
+
+def stream_of(header: FileHeader, path: Path) -> Stream:
+    """The stream that a file's header describes; without a rate its times are those of 1 Hz."""
+    return Stream(
+        run_id=str(header.metadata.get("run_id") or path.absolute()),
+        task=header.task,
+        device=header.device,
+        channels=header.channels,
+        dtype=header.dtype,
+        rate_hz=header.sample_rate_hz or 1.0,
+        samples_per_block=header.samples_per_buffer,
+        started_at=header.task_started_at,
+        metadata=dict(header.metadata),
+        simulated=bool(header.metadata.get("simulated", False)),
+    )
+
+
+def _anchor_at(chunk: ChunkHeader, anchor: Anchor | None, clock: SampleClock) -> Anchor:
+    """The anchor of the chunk's epoch: the one so far, as long as it gives the chunk's time, else the chunk itself.
+
+    An epoch begins at its anchor, so that the times of all samples come out as they were, to the nanosecond.
+    """
+    first = chunk.gap.span.start if chunk.gap else chunk.first_sample_index
+    if anchor is None:
+        back_ns = clock.offset_ns(first)
+        return Anchor(0, chunk.t_mono_ns - back_ns, chunk.t_utc_ns - back_ns)
+    offset_ns = clock.offset_ns(first - anchor.sample_index)
+    # A recording of another program has times that were read, not counted: one of its periods is close enough.
+    if chunk.gap or abs(anchor.t_mono_ns + offset_ns - chunk.t_mono_ns) <= clock.offset_ns(1):
+        return anchor
+    return Anchor(first, chunk.t_mono_ns, chunk.t_utc_ns)
+
+
+def _gap(span: Span, cause: Cause, anchor: Anchor, clock: SampleClock) -> Gap:
+    return Gap(span, cause, anchor.t_utc_ns + clock.offset_ns(span.start - anchor.sample_index))
