@@ -1,7 +1,8 @@
 """What a board promises to the acquirer.
 
-A board is constructed as `Board(options: Mapping, task: TaskPlan | None)`, does nothing until `open`, and is used by one thread. A clocked
-board goes on by itself between `start` and `stop`: what is not read in time it loses, and says so with an `Overrun`.
+A board is constructed as `Board(options: Mapping, task: TaskPlan | None)`, does nothing until `open`, and is used by
+one thread. A clocked board goes on by itself between `start` and `stop`: what is not read in time it loses, and says
+so with an `Overrun`.
 """
 
 from __future__ import annotations
