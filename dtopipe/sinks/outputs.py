@@ -1,0 +1,103 @@
+"""Outputs that are files: making ready, syncing, and errors with the path and the way out."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dtopipe.model.errors import OutputExists, SinkError, SinkUnavailable
+from dtopipe.model.policy import OnExists
+
+# What may be over in a while, with what to do about it.
+_PASSING = {
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some space in your quota",
+    errno.EIO: "look at the disk or at the share; it may come back",
+    errno.ESTALE: "look at the share; it may come back",
+    errno.EAGAIN: "wait until the other program lets go of the file",
+    errno.EBUSY: "wait until the other program lets go of the file",
+}
+_LASTING = {
+    errno.EACCES: "choose a place that you may write to, or change its permissions",
+    errno.EPERM: "choose a place that you may write to, or change its permissions",
+    errno.EROFS: "choose a place that is not read-only",
+    errno.ENOENT: "make the folder, or choose another place",
+    errno.ENOTDIR: "choose another place: a part of the path is a file",
+    errno.EISDIR: "choose another name: there is a folder of this name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "this file system holds no larger file; choose another place",
+}
+
+
+@contextlib.contextmanager
+def sink_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into the SinkError that names the output and the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise sink_error(path, error) from error
+
+
+def sink_error(path: Path, error: OSError) -> SinkError:
+    """SinkUnavailable for what may be over in a while, else SinkError."""
+    message = error.strerror or str(error)
+    if error.errno in _PASSING:
+        return SinkUnavailable(path, message, _PASSING[error.errno])
+    return SinkError(path, message, _LASTING.get(error.errno or 0, "look at the disk, or choose another place"))
+
+
+def prepare(path: Path, on_exists: OnExists, companions: Sequence[str] = ()) -> None:
+    """Make the way free for a new output at `path`, as `on_exists` says; `append` leaves what is there.
+
+    The folder is made if it is missing. `companions`: endings of files beside the output that go where it goes.
+    Raises OutputExists, SinkError.
+    """
+    with sink_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise SinkError(path, "there is a folder of this name", "choose another name")
+        if not path.exists() or on_exists is OnExists.APPEND:
+            return
+        if on_exists is OnExists.ERROR:
+            raise OutputExists(
+                path, "this output exists already", "move it away, or set on_exists: rename, overwrite or append"
+            )
+        aside = free_name(path)
+        for ending in ("", *companions):
+            there = path.with_name(path.name + ending)
+            if not there.exists():
+                continue
+            if on_exists is OnExists.OVERWRITE:
+                there.unlink()
+            else:
+                shutil.move(there, aside.with_name(aside.name + ending))
+
+
+def free_name(path: Path) -> Path:
+    """The first of `stem.1.ext`, `stem.2.ext`, ... that is not taken."""
+    number = 1
+    while (free := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        number += 1
+    return free
+
+
+def sync_file(fd: int, path: Path) -> None:
+    """The file's bytes survive a power cut. Raises SinkError."""
+    with sink_errors(path):
+        os.fsync(fd)
+
+
+def sync_folder(path: Path) -> None:
+    """The names in the output's folder survive a power cut, where the system can say so."""
+    if os.name == "nt":
+        return
+    with sink_errors(path):
+        fd = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
