@@ -1,0 +1,155 @@
+"""Writes runs into a SQLite file.
+
+The database alone knows what is committed: `runs.committed` moves in the transaction of the data, from the value that
+this writer left there, or not at all. `PATH.dtopipe` is the lock, so that two writers never meet, and says whose the
+file is; the mark in it stays where the run began, for there is one truth, and the gaps stand in a table.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dtopipe.host.lock import is_held
+from dtopipe.model.errors import OutputLocked, SinkError
+from dtopipe.model.policy import Layout
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.commit_record import CommitRecord, record_path
+from dtopipe.sinks.outputs import prepare
+from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES, Database, Pragmas
+from dtopipe.sinks.sqlite_rows import RunRows
+from dtopipe.sinks.sqlite_schema import (
+    TableNames,
+    check_channels,
+    create_tables,
+    find_run,
+    has_runs,
+    insert_run,
+)
+
+
+class SqliteWriter:
+    """Rows in tables; one plain file at the close.
+
+    `journal_mode`, `synchronous`, `busy_timeout_ms`: as SQLite's pragmas. Where another program holds the file for
+    longer, SinkUnavailable is raised, nothing is forgotten, and the next `commit` tries again.
+    """
+
+    def __init__(
+        self,
+        output: OutputOptions,
+        *,
+        table_readings: str = "readings",
+        table_blocks: str = "blocks",
+        journal_mode: str = "WAL",
+        synchronous: str = "NORMAL",
+        busy_timeout_ms: int = 5000,
+    ) -> None:
+        if output.path is None:
+            raise SinkError(None, "a sqlite sink writes to a file", "give it a path, such as path: run.db")
+        self._path = output.path
+        self._output = output
+        self._tables = TableNames(table_readings, table_blocks).checked(self._path)
+        self._pragmas = Pragmas(journal_mode, synchronous, busy_timeout_ms).checked(self._path)
+        self._record: CommitRecord | None = None
+        self._database: Database | None = None
+        self._rows: RunRows | None = None
+        self._run = 0
+        self._pending: list[Block | Gap] = []
+        self._position = Position()
+
+    def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
+        """Lock and open the file, and find this run in it or begin it. Raises SinkError."""
+        if self._output.layout is Layout.WIDE:
+            check_channels(self._path, [channel.name for channel in stream.channels])
+        try:
+            self._record = CommitRecord.resume(self._path, stream.run_id) if resume else None
+            begun_before = self._record is not None
+            if self._record is None:
+                if is_held(record_path(self._path)):
+                    raise OutputLocked(self._path, "another process is writing this output", "wait for it to end")
+                prepare(self._path, self._output.on_exists, SIDE_SUFFIXES)
+                self._record = CommitRecord.begin(self._path, stream, "sqlite", start, 0)
+            self._database = Database(self._path, self._pragmas)
+            with self._database.transaction(durable=True) as connection:
+                found = find_run(connection, stream.run_id) if begun_before and has_runs(connection) else None
+                if found is None:
+                    create_tables(connection, self._path, stream, self._output.layout, self._tables)
+                    found = insert_run(connection, stream, self._output.layout, start), Position(start, start, start)
+                self._run, self._position = found
+            self._rows = RunRows(self._database.connection, self._run, stream, self._output.layout, self._tables)
+        except BaseException:
+            self.abandon()
+            raise
+        return self._position
+
+    def append(self, items: Sequence[Block | Gap]) -> None:
+        """Keep them for the next commit, whose transaction they are."""
+        self._opened()
+        self._pending += items
+
+    def commit(self) -> Position:
+        """Everything appended is in the file, in one transaction. Raises SinkUnavailable to be tried again."""
+        database, rows = self._opened()
+        if self._pending:
+            target = self._position.after(self._pending)
+            with database.transaction() as connection:
+                self._move(connection, target)
+                rows.insert(self._pending)
+            self._position = target
+            self._pending = []
+        return self._position
+
+    def sync(self) -> Position:
+        """What is committed survives a power cut."""
+        database, _ = self._opened()
+        if self._position.durable < self._position.committed:
+            target = replace(self._position, durable=self._position.committed)
+            with database.transaction(durable=True) as connection:
+                self._move(connection, target)
+            self._position = target
+        return self._position
+
+    def close(self) -> Position:
+        """Commit, say that the run is finished, and make one plain file of it."""
+        self.commit()
+        self.sync()
+        database, _ = self._opened()
+        with database.transaction(durable=True) as connection:
+            connection.execute("UPDATE runs SET finished = 1 WHERE run = ?", (self._run,))
+        database.make_one_file()
+        self.abandon()
+        return self._position
+
+    def abandon(self) -> None:
+        """Give up file and lock; SQLite rolls back what was not committed."""
+        self._pending = []
+        self._rows = None
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        if self._record is not None:
+            self._record.release()
+            self._record = None
+
+    def _opened(self) -> tuple[Database, RunRows]:
+        if self._database is None or self._rows is None:
+            raise SinkError(self._path, "is not open", "call open() first, and nothing after close()")
+        return self._database, self._rows
+
+    def _move(self, connection: sqlite3.Connection, target: Position) -> None:
+        """The commit mark, from where this writer left it: somebody else's mark is never moved."""
+        moved = connection.execute(
+            "UPDATE runs SET committed = ?, durable = ?, samples = ?, gap_samples = ?, dropped = ?"
+            " WHERE run = ? AND committed = ?",
+            (
+                target.committed, target.durable, target.samples, target.gap_samples, target.dropped,
+                self._run, self._position.committed,
+            ),
+        )  # fmt: skip
+        if moved.rowcount != 1:
+            raise SinkError(self._path, "another writer has gone on with this run", "let one sink write it")

@@ -1,0 +1,141 @@
+"""A SQLite file open for one writer: pragmas, transactions that are whole or nothing, errors with a way out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dtopipe.model.errors import SinkError, SinkUnavailable
+
+# Beside the database while it is open or was not closed; they belong to it wherever it goes.
+SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
+_JOURNAL_MODES = ("WAL", "DELETE", "TRUNCATE", "PERSIST")
+_SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
+# Of a new file. Rows of 100 channels and more still fit into a page of the index that `samples` is.
+_PAGE_BYTES = 8192
+# The write-ahead log is written back at this size: with SQLite's own 4 MB, checkpoints are a tenth of the time.
+_LOG_BYTES = 16 * 2**20
+_LOOK_AGAIN_S = 0.02
+
+# By what SQLite says (primary result code): what it means here, and the way out.
+_TEMPORARY = {
+    sqlite3.SQLITE_BUSY: ("another program holds it", "end its transaction, or raise busy_timeout_ms"),
+    sqlite3.SQLITE_LOCKED: ("another program holds it", "end its transaction, or raise busy_timeout_ms"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "free some space; what is committed is safe"),
+    sqlite3.SQLITE_IOERR: ("the disk does not answer as it should", "see whether it is full, or away"),
+}
+_FINAL = {
+    sqlite3.SQLITE_READONLY: ("it cannot be written", "change its permissions, or give another path"),
+    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "see whether its folder is there and can be written"),
+    sqlite3.SQLITE_NOTADB: ("it is not a SQLite file", "give another path, or on_exists: rename"),
+    sqlite3.SQLITE_CORRUPT: ("its content is damaged", "give another path, or on_exists: rename"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pragmas:
+    """How the file is written, in SQLite's words; `busy_timeout_ms` is how long a lock of others is waited for."""
+
+    journal_mode: str = "WAL"
+    synchronous: str = "NORMAL"
+    busy_timeout_ms: int = 5000
+
+    def checked(self, path: Path) -> Pragmas:
+        """These, in capitals. Raises SinkError where SQLite has no such word, or one that risks committed data."""
+        mode, synchronous = self.journal_mode.upper(), self.synchronous.upper()
+        for option, value, words in (
+            ("journal_mode", mode, _JOURNAL_MODES),
+            ("synchronous", synchronous, _SYNCHRONOUS),
+        ):
+            if value not in words:
+                raise SinkError(path, f"{option} cannot be {value!r}", f"use one of {', '.join(words)}")
+        if self.busy_timeout_ms < 0:
+            raise SinkError(path, f"busy_timeout_ms cannot be {self.busy_timeout_ms}", "use 0 or more")
+        return Pragmas(mode, synchronous, self.busy_timeout_ms)
+
+
+class Database:
+    """One connection; every method raises SinkUnavailable where another try may succeed, SinkError where not."""
+
+    def __init__(self, path: Path, pragmas: Pragmas) -> None:
+        self.path = path
+        self._pragmas = pragmas
+        with self.explained():
+            # The one thread that calls a writer need not be the same one all the time.
+            self.connection = sqlite3.connect(
+                path, timeout=pragmas.busy_timeout_ms / 1000, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self.explained():
+                execute = self.connection.execute
+                execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+                self._set_journal_mode()
+                execute(f"PRAGMA synchronous = {pragmas.synchronous}")
+                execute(f"PRAGMA wal_autocheckpoint = {_LOG_BYTES // _PAGE_BYTES}")
+                # macOS: a sync that reaches the medium. Without a meaning elsewhere.
+                execute("PRAGMA fullfsync = ON")
+                execute("PRAGMA checkpoint_fullfsync = ON")
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _set_journal_mode(self) -> None:
+        """The one statement whose locks SQLite does not wait for by itself."""
+        deadline = time.monotonic() + self._pragmas.busy_timeout_ms / 1000
+        while True:
+            try:
+                self.connection.execute(f"PRAGMA journal_mode = {self._pragmas.journal_mode}")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LOOK_AGAIN_S)
+
+    @contextlib.contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """All that is done inside is in the file, or none of it; `durable` also syncs everything before it."""
+        with self.explained():
+            if durable:
+                # In WAL mode this syncs the log, with all transactions that are in it, at the commit.
+                self.connection.execute("PRAGMA synchronous = FULL")
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                yield self.connection
+                self.connection.execute("COMMIT")
+            finally:
+                if self.connection.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        self.connection.execute("ROLLBACK")
+                if durable:
+                    self.connection.execute(f"PRAGMA synchronous = {self._pragmas.synchronous}")
+
+    def make_one_file(self) -> None:
+        """Write the log back into the file and end it; a reader that will not go keeps its log beside the file."""
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.connection.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError as error:
+            logging.warning("%s: another program has it open, so its -wal stays beside it: %s", self.path, error)
+
+    def close(self) -> None:
+        """Give up the connection; what is not committed is forgotten. Never raises."""
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.close()
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """An error of SQLite becomes one of ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _TEMPORARY:
+                message, remedy = _TEMPORARY[code]
+                raise SinkUnavailable(self.path, f"{message} (SQLite: {error})", remedy) from error
+            message, remedy = _FINAL.get(code, ("SQLite refuses", "see what it says"))
+            raise SinkError(self.path, f"{message} (SQLite: {error})", remedy) from error
