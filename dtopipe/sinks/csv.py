@@ -1,0 +1,46 @@
+"""CSV after RFC 4180, UTF-8, lines ended by a newline; null is an empty field."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from dtopipe.model.errors import SinkError
+from dtopipe.model.stream import Stream
+from dtopipe.sinks.delimited import DelimitedWriter
+
+
+class CsvWriter(DelimitedWriter):
+    """A header line with the columns' names, then a line a row."""
+
+    sink_type = "csv"
+    null = b""
+    finite_only = False
+
+    def header(self, stream: Stream) -> bytes:
+        """The columns' names."""
+        return _line(self._columns(stream)) + b"\n"
+
+    def check_appendable(self, stream: Stream, start: bytes) -> None:
+        """Rows may follow rows of the same columns."""
+        if start != self.header(stream):
+            raise SinkError(
+                self.path,
+                "the file there has other columns",
+                "append to a file of the same channels, or set on_exists: rename",
+            )
+
+    def literals(self, columns: Sequence[str]) -> list[bytes]:
+        """Commas, and the line's end."""
+        return [b"", *[b","] * (len(columns) - 1), b"\n"]
+
+    def quoted(self, text: str | None) -> bytes:
+        """In quotes where it must be."""
+        return _line([text]) if text else b""
+
+
+def _line(fields: Sequence[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue().encode()

@@ -1,0 +1,106 @@
+"""CSV and JSON Lines: the same columns of text between different literals."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from dtopipe.model.errors import SinkError
+from dtopipe.model.policy import Layout
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.file_writer import FileWriter
+from dtopipe.sinks.neighbours import Joined, joined
+from dtopipe.sinks.text import ChannelTexts, Texts, iso_times, rising_integers, rows
+from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES
+
+TIME_COLUMNS = ("sample_index", "t_mono_ns", "t_utc")
+LONG_COLUMNS = (
+    "device", "task", "channel", "block_index", *TIME_COLUMNS, "value", "unit", "error_type", "error_message",
+)  # fmt: skip
+# A batch's rows and their padding stay in a few MB, near the processor.
+_BATCH_BYTES = 2**17
+
+
+class DelimitedWriter(FileWriter):
+    """Whole rows, appended; the layout's columns, nothing else."""
+
+    null: bytes
+    finite_only: bool
+
+    @abstractmethod
+    def literals(self, columns: Sequence[str]) -> list[bytes]:
+        """What stands before, between and behind the values of a row with these columns."""
+
+    @abstractmethod
+    def quoted(self, text: str | None) -> bytes:
+        """A text value of a row; None is null."""
+
+    def begun(self, stream: Stream, extra: bytes) -> None:
+        """Make ready for this stream's rows."""
+        self._stream = stream
+        self._texts = [
+            ChannelTexts(channel, stream.dtype, null=self.null, finite_only=self.finite_only)
+            for channel in stream.channels
+        ]
+        self._literals = self.literals(self._columns(stream))
+
+    def encoded(self, items: Sequence[Block | Gap]) -> Iterator[bytes]:
+        """Rows of the blocks; gaps stand in the commit record."""
+        for batch in joined(items, _BATCH_BYTES):
+            if self.output.layout is Layout.WIDE:
+                yield self._wide(batch.samples)
+            else:
+                yield from self._long(batch)
+
+    def _columns(self, stream: Stream) -> list[str]:
+        """Names of the layout's columns. Raises SinkError where two would be alike."""
+        if self.output.layout is Layout.LONG:
+            return list(LONG_COLUMNS)
+        columns = [*TIME_COLUMNS, *(channel.name for channel in stream.channels)]
+        for name in columns:
+            if columns.count(name) > 1:
+                raise SinkError(self.path, f"two columns would be named {name!r}", "rename that channel")
+        return columns
+
+    def _times(self, samples: Block) -> list[Texts]:
+        t_mono_ns = samples.t_mono_ns(self._stream.clock)
+        t_utc_ns = t_mono_ns + (samples.anchor.t_utc_ns - samples.anchor.t_mono_ns)
+        index = np.arange(samples.span.start, samples.span.stop)
+        return [rising_integers(index), rising_integers(t_mono_ns), iso_times(t_utc_ns)]
+
+    def _values(self, samples: Block, number: int) -> Texts:
+        status = None if samples.sensor_status is None else samples.sensor_status[number]
+        return self._texts[number](samples.codes[number], status)
+
+    def _wide(self, samples: Block) -> bytes:
+        values = [self._values(samples, number) for number in range(len(self._stream.channels))]
+        return rows(self._literals, [*self._times(samples), *values])
+
+    def _long(self, batch: Joined) -> Iterator[bytes]:
+        """One channel's rows behind the other's."""
+        samples = batch.samples
+        n = samples.n_samples
+        times = self._times(samples)
+        block_index = np.repeat(rising_integers(batch.block_indices), batch.block_lengths)
+        for number, channel in enumerate(self._stream.channels):
+            status = samples.sensor_status
+            codes = np.zeros(n, np.int8) if status is None else status[number]
+            columns = [
+                _same(self.quoted(self._stream.device), n),
+                _same(self.quoted(self._stream.task), n),
+                _same(self.quoted(channel.name), n),
+                block_index,
+                *times,
+                self._values(samples, number),
+                _same(self.quoted(channel.unit), n),
+                np.array([self.quoted(text) for text in ERROR_TYPES])[codes],
+                np.array([self.quoted(text) for text in ERROR_MESSAGES])[codes],
+            ]
+            yield rows(self._literals, columns)
+
+
+def _same(text: bytes, n: int) -> Texts:
+    return np.broadcast_to(np.array(text, dtype=f"S{max(1, len(text))}"), (n,))

@@ -1,0 +1,179 @@
+"""What the sinks that append to one file have in common: bytes first, then the commit record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from dtopipe.model.errors import SinkError
+from dtopipe.model.policy import OnExists
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord
+from dtopipe.sinks.outputs import prepare, sink_errors, sync_file, sync_folder
+
+# Small pieces are joined to one write; larger ones are written as they are.
+_JOINED_BYTES = 2**18
+_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class FileWriter(ABC):
+    """A SinkWriter whose output is one growing file; the subclass says what its bytes are."""
+
+    sink_type: str
+
+    def __init__(self, output: OutputOptions) -> None:
+        if output.path is None:
+            raise SinkError(None, f"a {self.sink_type} sink writes to a file", "give it a path")
+        self.output = output
+        self.path = output.path
+        self._fd = -1
+        self._record: CommitRecord | None = None
+        self._pending: list[Block | Gap] = []
+        self._size = 0
+
+    @abstractmethod
+    def header(self, stream: Stream) -> bytes:
+        """The file's first bytes; raises SinkError if the stream cannot be stored."""
+
+    @abstractmethod
+    def encoded(self, items: Sequence[Block | Gap]) -> Iterable[bytes]:
+        """The bytes of these blocks and gaps."""
+
+    @abstractmethod
+    def begun(self, stream: Stream, extra: bytes) -> None:
+        """Called once the output is open; `extra` is what `extra()` said at the last commit, empty at first."""
+
+    def extra(self) -> bytes:
+        """Up to 32 bytes of the sink's own state, stored with each commit."""
+        return b""
+
+    def check_appendable(self, stream: Stream, start: bytes) -> None:
+        """Raise SinkError if this run's rows cannot follow what is in the file, whose first bytes are `start`."""
+        raise SinkError(
+            self.path,
+            f"a {self.sink_type} file holds one run",
+            "set on_exists: rename or overwrite, or choose another path",
+        )
+
+    def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
+        """As SinkWriter.open."""
+        header = self.header(stream)
+        if resume and self.path.exists():
+            self._record = CommitRecord.resume(self.path, stream.run_id)
+        try:
+            if self._record is not None:
+                return self._go_on(self._record, stream)
+            return self._begin(stream, header, start, resume=resume)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _begin(self, stream: Stream, header: bytes, start: int, *, resume: bool) -> Position:
+        on_exists = self.output.on_exists
+        # A predecessor that died before its first commit left a file without a record: it is ours to begin again.
+        left_over = resume and self.path.exists() and on_exists is OnExists.ERROR
+        if not left_over:
+            prepare(self.path, on_exists, (SUFFIX,))
+        with sink_errors(self.path):
+            self._fd = os.open(self.path, _OPEN_FLAGS, 0o644)
+            self._size = 0 if left_over else os.fstat(self._fd).st_size
+            origin = self._size
+            if origin:
+                self.check_appendable(stream, os.read(self._fd, max(len(header), 1)))
+                header = b""
+        self._record = CommitRecord.begin(self.path, stream, self.sink_type, start, origin)
+        with sink_errors(self.path):
+            os.ftruncate(self._fd, origin)
+            os.lseek(self._fd, 0, os.SEEK_END)
+        self._put([header])
+        self.begun(stream, b"")
+        return self._record.commit(self._record.position, self._size, (), self.extra())
+
+    def _go_on(self, record: CommitRecord, stream: Stream) -> Position:
+        with sink_errors(self.path):
+            self._fd = os.open(self.path, _OPEN_FLAGS, 0o644)
+            there = os.fstat(self._fd).st_size
+            if there < record.data_bytes:
+                raise SinkError(
+                    self.path,
+                    f"it has {there} bytes, its commit record says {record.data_bytes}",
+                    "somebody has changed it; move it and its .dtopipe file away",
+                )
+            os.ftruncate(self._fd, record.data_bytes)
+            self._size = os.lseek(self._fd, 0, os.SEEK_END)
+        self.begun(stream, record.extra)
+        return record.position
+
+    def append(self, items: Sequence[Block | Gap]) -> None:
+        """Write the bytes; they count once they are committed."""
+        self._put(self.encoded(items))
+        self._pending += items
+
+    def commit(self) -> Position:
+        """Move the mark behind what was appended."""
+        record = self._opened()
+        if not self._pending:
+            return record.position
+        position = record.position.after(self._pending)
+        gaps = [item for item in self._pending if isinstance(item, Gap)]
+        self._pending = []
+        return record.commit(position, self._size, gaps, self.extra())
+
+    def sync(self) -> Position:
+        """The file first, then its record."""
+        record = self._opened()
+        sync_file(self._fd, self.path)
+        return record.sync()
+
+    def close(self) -> Position:
+        """Commit, sync, close."""
+        self.commit()
+        sync_file(self._fd, self.path)
+        position = self._opened().close()
+        sync_folder(self.path)
+        self.abandon()
+        return position
+
+    def abandon(self) -> None:
+        """Let go of file and lock."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+        if self._record:
+            self._record.release()
+            self._record = None
+
+    def gaps(self) -> Sequence[Gap]:
+        """The gaps committed so far."""
+        return self._opened().gaps()
+
+    def _opened(self) -> CommitRecord:
+        if self._record is None:
+            raise SinkError(self.path, "this sink is not open", "open it first; a closed sink is not opened again")
+        return self._record
+
+    def _put(self, pieces: Iterable[bytes]) -> None:
+        self._opened()
+        held: list[bytes] = []
+        held_bytes = 0
+        for piece in pieces:
+            held.append(piece)
+            held_bytes += len(piece)
+            if held_bytes >= _JOINED_BYTES:
+                self._write(held)
+                held, held_bytes = [], 0
+        self._write(held)
+
+    def _write(self, pieces: list[bytes]) -> None:
+        view = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        with sink_errors(self.path):
+            while view:
+                written = os.write(self._fd, view)
+                self._size += written
+                view = view[written:]

@@ -1,0 +1,39 @@
+"""JSON Lines: an object a row; null for what is not OK, NaN or infinite, since JSON has no such numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from dtopipe.model.stream import Stream
+from dtopipe.sinks.delimited import TIME_COLUMNS, DelimitedWriter
+
+
+class JsonlWriter(DelimitedWriter):
+    """Each line has the same keys, in the same order."""
+
+    sink_type = "jsonl"
+    null = b"null"
+    finite_only = True
+
+    def header(self, stream: Stream) -> bytes:
+        """Nothing: each line says what it is. Names that clash are refused."""
+        self._columns(stream)
+        return b""
+
+    def check_appendable(self, stream: Stream, start: bytes) -> None:
+        """Lines may follow any lines."""
+
+    def literals(self, columns: Sequence[str]) -> list[bytes]:
+        """Keys; the times in UTC are texts, all other texts bring their own quotes."""
+        found = []
+        before = b"{"
+        for column in columns:
+            quote = b'"' if column == TIME_COLUMNS[2] else b""
+            found.append(before + json.dumps(column, ensure_ascii=False).encode() + b":" + quote)
+            before = quote + b","
+        return [*found, before[:-1] + b"}\n"]
+
+    def quoted(self, text: str | None) -> bytes:
+        """As a JSON string."""
+        return b"null" if text is None else json.dumps(text, ensure_ascii=False).encode()
