@@ -8,6 +8,7 @@ unknown keys are passed over, ours may be absent.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -188,16 +189,57 @@ def iter_placed_chunks(path: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any], 
     """The same, each with the byte offset of its end."""
     with path.open("rb") as file:
         header = _file_header(file, path)
-        dtype = np.dtype(header.dtype).newbyteorder("<")
-        while document := _document(file, path):
+        while read := _next_chunk(file, header, path):
+            yield *read, file.tell()
+
+
+def iter_chunk_headers(path: Path) -> Iterator[tuple[ChunkHeader, int]]:
+    """Every chunk's header with the byte offset at which it begins; payloads are there, but not looked at.
+
+    Fast, for an index of the file. Raises WireError like `iter_chunks`, but for checksums.
+    """
+    with path.open("rb") as file:
+        header = _file_header(file, path)
+        n_bytes_in_file = os.fstat(file.fileno()).st_size
+        while True:
+            at = file.tell()
+            document = _document(file, path)
+            if not document:
+                return
             chunk = _chunk_header(document, path, file.tell())
-            n_bytes = len(header.channels) * chunk.valid_samples * dtype.itemsize
-            payload = file.read(n_bytes)
-            if len(payload) != n_bytes:
-                raise WireError(f"{path}: cut at byte {file.tell()}, in the payload of chunk {chunk.seq}")
-            _check(chunk, payload, path)
-            codes = np.frombuffer(payload, dtype).reshape(len(header.channels), chunk.valid_samples)
-            yield chunk, codes.astype(dtype.newbyteorder("="), copy=False), file.tell()
+            end = file.tell() + _payload_bytes(header, chunk)
+            if end > n_bytes_in_file:
+                raise WireError(f"{path}: cut at byte {n_bytes_in_file}, in the payload of chunk {chunk.seq}")
+            yield chunk, at
+            file.seek(end)
+
+
+def read_chunk(file: IO[bytes], header: FileHeader, at: int, path: Path) -> tuple[ChunkHeader, NDArray[Any]]:
+    """The chunk that begins at that byte, as `iter_chunk_headers` said. Raises WireError if it is not whole there."""
+    file.seek(at)
+    read = _next_chunk(file, header, path)
+    if read is None:
+        raise WireError(f"{path}: ends at byte {at}, where a chunk should begin")
+    return read
+
+
+def _next_chunk(file: IO[bytes], header: FileHeader, path: Path) -> tuple[ChunkHeader, NDArray[Any]] | None:
+    document = _document(file, path)
+    if not document:
+        return None
+    chunk = _chunk_header(document, path, file.tell())
+    n_bytes = _payload_bytes(header, chunk)
+    payload = file.read(n_bytes)
+    if len(payload) != n_bytes:
+        raise WireError(f"{path}: cut at byte {file.tell()}, in the payload of chunk {chunk.seq}")
+    _check(chunk, payload, path)
+    dtype = np.dtype(header.dtype).newbyteorder("<")
+    codes = np.frombuffer(payload, dtype).reshape(len(header.channels), chunk.valid_samples)
+    return chunk, codes.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _payload_bytes(header: FileHeader, chunk: ChunkHeader) -> int:
+    return len(header.channels) * chunk.valid_samples * np.dtype(header.dtype).itemsize
 
 
 def _framed(document: Mapping[str, Any]) -> bytes:
