@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from dtopipe.boards.timeline import Piece, Timeline
+from dtopipe.boards.timeline import Piece, RegularTimeline
 from dtopipe.model.span import Cause, Span
 
 
@@ -27,7 +27,7 @@ class Fifo:
     A buffer is occupied from its completion until it is given back. What is lost in a row is one hole.
     """
 
-    def __init__(self, timeline: Timeline, capacity: int, at: int) -> None:
+    def __init__(self, timeline: RegularTimeline, capacity: int, at: int) -> None:
         self._timeline = timeline
         self._capacity = capacity
         self._sorted_to = at

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dtopipe.boards.base import Ended
 from dtopipe.boards.fifo import Fifo
-from dtopipe.boards.timeline import Piece, Timeline
+from dtopipe.boards.timeline import Piece, RegularTimeline, Timeline
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.span import Span
@@ -47,7 +47,7 @@ class StartedClock:
 class ClockedPace:
     """A converter: it goes on without us, and overruns when its FIFO of `buffers` blocks is full."""
 
-    def __init__(self, timeline: Timeline, clock: SampleClock, buffers: int, at: int) -> None:
+    def __init__(self, timeline: RegularTimeline, clock: SampleClock, buffers: int, at: int) -> None:
         self._fifo = Fifo(timeline, buffers, at)
         self._clock = StartedClock(clock, at, mono_ns())
         self._stopped = False

@@ -24,6 +24,10 @@ class Timeline(Protocol):
     def piece_at(self, index: int) -> Piece | None:
         """The piece from `index` on, which is where another one ended; None behind the last."""
 
+
+class RegularTimeline(Timeline, Protocol):
+    """One that can be skipped through without stepping over each piece."""
+
     def boundary_before(self, index: int) -> int:
         """The last place at or before `index` where a piece ends."""
 
