@@ -1,0 +1,96 @@
+"""Reads a CSV output back, of either layout."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.errors import SinkError
+from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.delimited import LONG_COLUMNS, TIME_COLUMNS
+from dtopipe.sinks.file_reader import FileReader
+from dtopipe.sinks.outputs import sink_errors
+
+_LONGEST_HEADER_BYTES = 2**24
+
+
+class CsvReader(FileReader):
+    """Rows in the order of the file."""
+
+    def batches(self) -> Iterator[OutputRows]:
+        """Wide rows together; long ones a channel at a time, as they stand."""
+        columns, behind_header = self._header()
+        start = max(self.start, behind_header)
+        if columns == list(LONG_COLUMNS):
+            yield from self._long(start)
+        elif columns[:3] == list(TIME_COLUMNS):
+            for piece in self.lines(start):
+                yield _wide(piece, len(columns))
+        else:
+            raise SinkError(self.path, "its columns are not those of a dtopipe output", "name another file")
+
+    def _header(self) -> tuple[list[str], int]:
+        """The columns' names, and where the rows begin; a name may hold newlines."""
+        with sink_errors(self.path), self.path.open("rb") as file:
+            head = file.readline(_LONGEST_HEADER_BYTES)
+            while head.count(b'"') % 2:
+                more = file.readline(_LONGEST_HEADER_BYTES)
+                if not more:
+                    break
+                head += more
+        columns = next(csv.reader(io.StringIO(head.decode(), newline="")), [])
+        return columns, len(head)
+
+    def _long(self, start: int) -> Iterator[OutputRows]:
+        names: list[str] = [channel.name for channel in self._known().stream.channels]
+        rest = ""
+        for piece in self.lines(start):
+            text = rest + piece.decode()
+            # A name with a line break in it may be cut at the end of a piece: that row waits for the next.
+            whole = text if text.count('"') % 2 == 0 else text[: text.rfind("\n", 0, text.rfind('"')) + 1]
+            rest = text[len(whole) :]
+            rows = csv.reader(io.StringIO(whole, newline=""))
+            for name, group in groupby(rows, key=lambda row: row[2]):
+                yield _one_channel(list(group), names.index(name))
+
+
+def _wide(piece: bytes, n_columns: int) -> OutputRows:
+    cells = piece[:-1].replace(b"\n", b",").split(b",")
+    columns = [cells[n::n_columns] for n in range(n_columns)]
+    return OutputRows(
+        sample_index=integers(columns[0]),
+        t_mono_ns=integers(columns[1]),
+        t_utc_ns=times(columns[2]),
+        values=[numbers(column) for column in columns[3:]],
+    )
+
+
+def _one_channel(rows: Sequence[Sequence[str]], channel: int) -> OutputRows:
+    return OutputRows(
+        sample_index=integers([row[4].encode() for row in rows]),
+        t_mono_ns=integers([row[5].encode() for row in rows]),
+        t_utc_ns=times([row[6].encode() for row in rows]),
+        values=[numbers([row[7].encode() for row in rows])],
+        channel=channel,
+    )
+
+
+def integers(texts: Sequence[bytes]) -> NDArray[np.int64]:
+    """(n,) int64 of decimal texts."""
+    return np.array(list(map(int, texts)), dtype=np.int64)
+
+
+def numbers(texts: Sequence[bytes]) -> NDArray[np.float64]:
+    """(n,) float64 of texts, exact; NaN for an empty one."""
+    return np.array([float(text) if text else np.nan for text in texts], dtype=np.float64)
+
+
+def times(texts: Sequence[bytes]) -> NDArray[np.int64]:
+    """(n,) int64 ns since 1970 of ISO 8601 texts that end in `Z`."""
+    stamps = np.array([text[:-1].decode() for text in texts], dtype="datetime64[ns]")
+    return stamps.astype(np.int64)

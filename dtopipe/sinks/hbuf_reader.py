@@ -1,0 +1,75 @@
+"""Reads a `.dt-raw` output back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.clock import SampleClock
+from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.span import Gap
+from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.file_reader import FileReader
+from dtopipe.sinks.values import engineering_values
+from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_placed_chunks, read_file_header
+
+# Small chunks are handed on together.
+_BATCH_SAMPLES = 2**16
+
+
+class HbufReader(FileReader):
+    """Chunks as rows in engineering units; gaps from the file's own gap chunks."""
+
+    def gaps(self) -> Sequence[Gap]:
+        """What the file itself says is absent."""
+        return [chunk.gap for chunk, _, _ in self._chunks() if chunk.gap]
+
+    def batches(self) -> Iterator[OutputRows]:
+        """Rows in the order of the file; times count on from each chunk's first sample."""
+        header = read_file_header(self.path)
+        clock = SampleClock(header.sample_rate_hz or 1.0)
+        held: list[OutputRows] = []
+        n_held = 0
+        for chunk, codes, _ in self._chunks():
+            if not chunk.valid_samples:
+                continue
+            status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
+            offsets = clock.offsets_ns(0, chunk.valid_samples)
+            held.append(
+                OutputRows(
+                    sample_index=np.arange(chunk.first_sample_index, chunk.first_sample_index + chunk.valid_samples),
+                    t_mono_ns=offsets + chunk.t_mono_ns,
+                    t_utc_ns=offsets + chunk.t_utc_ns,
+                    values=[
+                        engineering_values(channel, codes[c], None if status is None else status[c])
+                        for c, channel in enumerate(header.channels)
+                    ],
+                )
+            )
+            n_held += chunk.valid_samples
+            if n_held >= _BATCH_SAMPLES:
+                yield _joined(held)
+                held, n_held = [], 0
+        if held:
+            yield _joined(held)
+
+    def _chunks(self) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
+        try:
+            for chunk, codes, end in iter_placed_chunks(self.path):
+                if end > self.stop:
+                    return
+                yield chunk, codes, end
+        except WireError as error:
+            raise SinkError(self.path, str(error), "refill it from another output") from error
+
+
+def _joined(rows: Sequence[OutputRows]) -> OutputRows:
+    return OutputRows(
+        sample_index=np.concatenate([row.sample_index for row in rows]),
+        t_mono_ns=np.concatenate([row.t_mono_ns for row in rows]),
+        t_utc_ns=np.concatenate([row.t_utc_ns for row in rows]),
+        values=[np.concatenate(columns) for columns in zip(*(row.values for row in rows), strict=True)],
+    )
