@@ -1,0 +1,55 @@
+"""Boards are found by their type."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+from typing import Any
+
+import pytest
+
+from dtopipe.boards import registry
+from dtopipe.boards.simulated import SimulatedBoard
+from dtopipe.model.errors import BoardError
+
+
+def test_a_type_names_its_class() -> None:
+    assert registry.load_board("simulated") is SimulatedBoard
+    assert set(registry.board_types()) >= {"simulated", "replay"}
+
+
+def test_every_built_in_board_can_be_loaded() -> None:
+    for type_name in registry._BUILT_IN:
+        assert callable(registry.load_board(type_name))
+
+
+def test_an_unknown_type_is_refused_with_the_nearest_word() -> None:
+    with pytest.raises(BoardError, match=r"simulate: there is no board of this type\n.*did you mean simulated\?"):
+        registry.load_board("simulate")
+
+
+@pytest.fixture
+def plug_in(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An installed distribution that brings a board."""
+    (tmp_path / "lab_board_plugin.py").write_text("class LabBoard:\n    pass\n", encoding="utf-8")
+    info = tmp_path / "lab_board-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-board\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(
+        "[dtopipe.boards]\nlab = lab_board_plugin:LabBoard\nbroken = lab_board_plugin:Nothing\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return "lab"
+
+
+def test_an_installed_plug_in_is_a_type_of_board(plug_in: str) -> None:
+    assert registry.load_board(plug_in).__name__ == "LabBoard"  # type: ignore[attr-defined]
+    with pytest.raises(BoardError, match="cannot be loaded"):
+        registry.load_board("broken")
+
+
+def test_a_plug_in_cannot_take_the_place_of_a_board_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = EntryPoints([EntryPoint("simulated", "elsewhere:Board", registry.ENTRY_POINTS)])
+    monkeypatch.setattr(registry, "entry_points", lambda group: fake)
+    assert registry.load_board("simulated") is SimulatedBoard
