@@ -18,7 +18,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import CommitRecord, record_path
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, record_path
 from dtopipe.sinks.outputs import prepare
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES, Database, Pragmas
 from dtopipe.sinks.sqlite_rows import RunRows
@@ -72,7 +72,7 @@ class SqliteWriter:
             if self._record is None:
                 if is_held(record_path(self._path)):
                     raise OutputLocked(self._path, "another process is writing this output", "wait for it to end")
-                prepare(self._path, self._output.on_exists, SIDE_SUFFIXES)
+                prepare(self._path, self._output.on_exists, (*SIDE_SUFFIXES, SUFFIX))
                 self._record = CommitRecord.begin(self._path, stream, "sqlite", start, 0)
             self._database = Database(self._path, self._pragmas)
             with self._database.transaction(durable=True) as connection:
