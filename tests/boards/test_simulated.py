@@ -18,6 +18,8 @@ from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.model.span import Span
 from dtopipe.model.stream import SensorStatus
 
+pytestmark = pytest.mark.python313
+
 COUNTER = {"waveform": "counter", "pace": "max"}
 
 
