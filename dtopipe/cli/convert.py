@@ -39,7 +39,7 @@ def convert(
     run_dir: Path,
     as_json: bool,
 ) -> None:
-    """Write a run's raw file, or any .dt-raw file, into another kind of output, with its own times and gaps.
+    r"""Write a run's raw file, or any .dt-raw file, into another kind of output, with its own times and gaps.
 
     \b
     Example:

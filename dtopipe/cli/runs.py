@@ -21,7 +21,7 @@ from dtopipe.model.errors import UsageError
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def runs(run_dir: Path, as_json: bool) -> None:
-    """List runs, newest last: those below --run-dir, and those in progress anywhere.
+    r"""List runs, newest last: those below --run-dir, and those in progress anywhere.
 
     \b
     Example:

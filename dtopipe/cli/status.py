@@ -21,7 +21,7 @@ from dtopipe.wire.control import Message
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(run: str | None, run_dir: Path, as_json: bool) -> None:
-    """Show how a run is: one in progress as it is now, a past one as it ended.
+    r"""Show how a run is: one in progress as it is now, a past one as it ended.
 
     RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress.
 

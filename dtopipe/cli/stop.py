@@ -25,7 +25,7 @@ _LOOK_EVERY_S = 0.1
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the final run record as JSON.")
 def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
-    """End a run in order: stop the board, let every sink write what was acquired, print the verdict.
+    r"""End a run in order: stop the board, let every sink write what was acquired, print the verdict.
 
     RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress.
 

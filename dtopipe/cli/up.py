@@ -37,7 +37,7 @@ _DETACH_WAIT_S = 60.0
 @click.option("--detach", is_flag=True, help="Leave the run in the background once it is running.")
 @click.option("--json", "as_json", is_flag=True, help="Print the final run record as JSON.")
 def up(plan: RunPlan, detach: bool, as_json: bool) -> None:
-    """Run a topology: start the board and every sink, show how it goes, end with the verdict.
+    r"""Run a topology: start the board and every sink, show how it goes, end with the verdict.
 
     Ctrl-C ends the run in order; a second Ctrl-C does not wait for slow sinks.
 

@@ -26,7 +26,7 @@ from dtopipe.verify.verify import OutputReport, RunReport, verify_run
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(run: str, run_dir: Path, as_json: bool) -> None:
-    """Recount every output of a run from the files themselves, and compare values with the raw file if there is one.
+    r"""Recount every output of a run from the files themselves, and compare values with the raw file if there is one.
 
     RUN is a run folder, NAME, NAME/START or NAME/latest. Writes nothing into it. Ends with the exit code of the
     verdict: 0 GOOD, 3 INCOMPLETE, 4 DEGRADED, 5 ABORTED or INTERRUPTED.

@@ -17,6 +17,7 @@ class CsvWriter(DelimitedWriter):
     sink_type = "csv"
     null = b""
     finite_only = False
+    separator = b","
 
     def header(self, stream: Stream) -> bytes:
         """The columns' names."""

@@ -13,7 +13,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.file_writer import FileWriter
 from dtopipe.sinks.neighbours import Joined, joined
-from dtopipe.sinks.text import ChannelTexts, Texts, iso_times, rising_integers, rows
+from dtopipe.sinks.text import Texts, ValueTexts, iso_times, rising_integers, rows
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES
 
 TIME_COLUMNS = ("sample_index", "t_mono_ns", "t_utc")
@@ -29,6 +29,8 @@ class DelimitedWriter(FileWriter):
 
     null: bytes
     finite_only: bool
+    # What stands before each value of a wide row where that is always the same: values are then made with it.
+    separator: bytes = b""
 
     @abstractmethod
     def literals(self, columns: Sequence[str]) -> list[bytes]:
@@ -41,11 +43,12 @@ class DelimitedWriter(FileWriter):
     def begun(self, stream: Stream, extra: bytes) -> None:
         """Make ready for this stream's rows."""
         self._stream = stream
-        self._texts = [
-            ChannelTexts(channel, stream.dtype, null=self.null, finite_only=self.finite_only)
-            for channel in stream.channels
-        ]
+        wide = self.output.layout is Layout.WIDE
+        prefix = self.separator if wide else b""
+        self._texts = ValueTexts(stream, prefix=prefix, null=self.null, finite_only=self.finite_only)
         self._literals = self.literals(self._columns(stream))
+        if prefix:
+            self._literals = [*self._literals[: len(TIME_COLUMNS)], b"", self._literals[-1]]
 
     def encoded(self, items: Sequence[Block | Gap]) -> Iterator[bytes]:
         """Rows of the blocks; gaps stand in the commit record."""
@@ -71,13 +74,14 @@ class DelimitedWriter(FileWriter):
         index = np.arange(samples.span.start, samples.span.stop)
         return [rising_integers(index), rising_integers(t_mono_ns), iso_times(t_utc_ns)]
 
-    def _values(self, samples: Block, number: int) -> Texts:
-        status = None if samples.sensor_status is None else samples.sensor_status[number]
-        return self._texts[number](samples.codes[number], status)
-
     def _wide(self, samples: Block) -> bytes:
-        values = [self._values(samples, number) for number in range(len(self._stream.channels))]
-        return rows(self._literals, [*self._times(samples), *values])
+        texts = self._texts(samples)
+        if self.separator:
+            # All channels side by side are one column.
+            return rows(
+                self._literals, [*self._times(samples), texts.view(f"S{texts.itemsize * texts.shape[1]}")[:, 0]]
+            )
+        return rows(self._literals, [*self._times(samples), *texts.T])
 
     def _long(self, batch: Joined) -> Iterator[bytes]:
         """One channel's rows behind the other's."""
@@ -85,6 +89,7 @@ class DelimitedWriter(FileWriter):
         n = samples.n_samples
         times = self._times(samples)
         block_index = np.repeat(rising_integers(batch.block_indices), batch.block_lengths)
+        values = self._texts(samples)
         for number, channel in enumerate(self._stream.channels):
             status = samples.sensor_status
             codes = np.zeros(n, np.int8) if status is None else status[number]
@@ -94,7 +99,7 @@ class DelimitedWriter(FileWriter):
                 _same(self.quoted(channel.name), n),
                 block_index,
                 *times,
-                self._values(samples, number),
+                values[:, number],
                 _same(self.quoted(channel.unit), n),
                 np.array([self.quoted(text) for text in ERROR_TYPES])[codes],
                 np.array([self.quoted(text) for text in ERROR_MESSAGES])[codes],

@@ -14,13 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.stream import Channel, SensorStatus
+from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
 from dtopipe.sinks.values import engineering_values
 
 Texts: TypeAlias = NDArray[np.bytes_]
 
-# Before a channel has had this many samples, making the table would take longer than it saves.
-_TABLE_PAYS_AFTER = 30_000
+_N_CODES = 65_536
 _NS_PER_S = 1_000_000_000
 _CHUNK = 10_000
 _FOUR_DIGITS: Texts = np.array([b"%04d" % n for n in range(_CHUNK)], dtype="S4")
@@ -41,11 +40,10 @@ def rising_integers(values: NDArray[np.int64]) -> Texts:
         rest = higher
     texts[:, 0] = _FOUR_DIGITS[rest]
     digits = texts.view(np.uint8)
-    for place in range(4 * n_chunks - 1):
-        shorter = int(np.searchsorted(values, 10 ** (4 * n_chunks - 1 - place)))
-        if not shorter:
-            break
-        digits[:shorter, place] = 0
+    n_digits = len(str(int(values[0])))
+    digits[:, : 4 * n_chunks - len(str(int(values[-1])))] = 0
+    for place in range(4 * n_chunks - len(str(int(values[-1]))), 4 * n_chunks - n_digits):
+        digits[: int(np.searchsorted(values, 10 ** (4 * n_chunks - 1 - place))), place] = 0
     whole: Texts = texts.view(f"S{4 * n_chunks}").ravel()
     return whole
 
@@ -74,48 +72,57 @@ def iso_times(t_utc_ns: NDArray[np.int64]) -> Texts:
     return whole
 
 
-class ChannelTexts:
-    """One channel's codes as texts: engineering values in the shortest form that reads back the same.
+class ValueTexts:
+    """A stream's codes as texts: engineering values in the shortest form that reads back the same.
 
-    `null` stands where the sensor status is not OK or the value is NaN; also for infinities if `finite_only`.
+    Every text begins with `prefix`. `null` stands where the sensor status is not OK or the value is NaN; also for
+    infinities if `finite_only`.
     """
 
-    def __init__(self, channel: Channel, dtype: str, *, null: bytes, finite_only: bool) -> None:
-        self._channel = channel
+    def __init__(self, stream: Stream, *, prefix: bytes, null: bytes, finite_only: bool) -> None:
+        self._channels = stream.channels
+        self._prefix = prefix
         self._null = null
         self._finite_only = finite_only
-        self._has_table = dtype == "int16"
-        self._as_integers = channel.is_raw and dtype != "float64"
-        self._seen = 0
+        self._as_integers = stream.dtype != "float64"
+        self._tables: Texts | None = None
+        if stream.dtype == "int16":
+            kinds = [None if channel.is_raw else (channel.scale, channel.offset) for channel in stream.channels]
+            different = list(dict.fromkeys(kinds))
+            tables = [_table(kind, prefix, null, finite_only) for kind in different]
+            self._tables = np.concatenate(tables) if len(tables) > 1 else tables[0]
+            self._first_entries = np.array([different.index(kind) * _N_CODES for kind in kinds], np.int32)
 
-    def __call__(self, codes: NDArray[Any], sensor_status: NDArray[np.int8] | None) -> Texts:
-        """(n,) texts of (n,) codes."""
-        self._seen += len(codes)
-        if self._has_table and self._seen >= _TABLE_PAYS_AFTER:
-            scale, offset = (None, None) if self._channel.is_raw else (self._channel.scale, self._channel.offset)
-            table = _table(scale, offset, self._finite_only, self._null)
-            texts: Texts = table[codes.view(np.uint16) if codes.flags.c_contiguous else codes.astype(np.uint16)]
+    def __call__(self, samples: Block) -> Texts:
+        """(n_samples, n_channels) texts, C order."""
+        if self._tables is not None:
+            entries = np.add(samples.codes.view(np.uint16).T, self._first_entries, order="C")
+            texts: Texts = self._tables[entries]
         else:
-            texts = self._direct(codes)
-        if sensor_status is not None:
-            texts = texts.astype(f"S{max(texts.itemsize, len(self._null), 1)}")
-            texts[sensor_status != SensorStatus.OK] = self._null
+            columns = [
+                self._direct(channel, codes) for channel, codes in zip(self._channels, samples.codes, strict=True)
+            ]
+            texts = np.stack(columns, axis=1)
+        if samples.sensor_status is not None:
+            null = self._prefix + self._null
+            texts = texts.astype(f"S{max(texts.itemsize, len(null), 1)}")
+            texts[samples.sensor_status.T != SensorStatus.OK] = null
         return texts
 
-    def _direct(self, codes: NDArray[Any]) -> Texts:
-        if self._as_integers:
-            return _texts([b"%d" % code for code in codes.tolist()])
-        values = engineering_values(self._channel, codes, None)
-        return float_texts(values, null=self._null, finite_only=self._finite_only)
+    def _direct(self, channel: Channel, codes: NDArray[Any]) -> Texts:
+        if self._as_integers and channel.is_raw:
+            return _texts([self._prefix + b"%d" % code for code in codes.tolist()])
+        values = engineering_values(channel, codes, None)
+        return float_texts(values, prefix=self._prefix, null=self._null, finite_only=self._finite_only)
 
 
-def float_texts(values: NDArray[np.float64], *, null: bytes, finite_only: bool) -> Texts:
+def float_texts(values: NDArray[np.float64], *, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
     """(n,) texts of (n,) float64, as `repr` writes them; `null` for NaN, and for infinities if `finite_only`."""
-    texts = _texts([repr(value).encode() for value in values.tolist()])
+    texts = _texts([prefix + repr(value).encode() for value in values.tolist()])
     odd = ~np.isfinite(values) if finite_only else np.isnan(values)
     if odd.any():
-        texts = texts.astype(f"S{max(texts.itemsize, len(null), 1)}")
-        texts[odd] = null
+        texts = texts.astype(f"S{max(texts.itemsize, len(prefix + null), 1)}")
+        texts[odd] = prefix + null
     return texts
 
 
@@ -123,14 +130,30 @@ def _texts(found: list[bytes]) -> Texts:
     return np.array(found, dtype=None if found else "S1")
 
 
+@lru_cache(maxsize=64)
+def _table(kind: tuple[float, float] | None, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
+    """The texts of all int16 codes, by the code's bits; `kind` is (scale, offset), or None for the codes themselves."""
+    codes = np.arange(_N_CODES, dtype=np.uint16).view(np.int16)
+    if kind is None:
+        return _texts([prefix + b"%d" % code for code in codes.tolist()])
+    values = codes.astype(np.float64) * kind[0] + kind[1]
+    return float_texts(values, prefix=prefix, null=null, finite_only=finite_only)
+
+
 @lru_cache(maxsize=256)
-def _table(scale: float | None, offset: float | None, finite_only: bool, null: bytes) -> Texts:
-    """The texts of all int16 codes, by the code's bits as uint16; `scale` None for the codes themselves."""
-    codes = np.arange(65_536, dtype=np.uint16).view(np.int16)
-    if scale is None or offset is None:
-        return _texts([b"%d" % code for code in codes.tolist()])
-    values = codes.astype(np.float64) * scale + offset
-    return float_texts(values, null=null, finite_only=finite_only)
+def _record(literals: tuple[bytes, ...], widths: tuple[int, ...]) -> NDArray[np.void]:
+    """One row with the literals in place and room for the columns, named by their numbers."""
+    fields: list[tuple[str, str]] = []
+    for number, literal in enumerate(literals):
+        if literal:
+            fields.append((f"literal {number}", f"S{len(literal)}"))
+        if number < len(widths):
+            fields.append((str(number), f"S{widths[number]}"))
+    record = np.zeros(1, np.dtype(fields))
+    for number, literal in enumerate(literals):
+        if literal:
+            record[f"literal {number}"] = literal
+    return record
 
 
 def rows(literals: Sequence[bytes], columns: Sequence[Texts]) -> bytes:
@@ -138,15 +161,8 @@ def rows(literals: Sequence[bytes], columns: Sequence[Texts]) -> bytes:
 
     `len(literals) == len(columns) + 1`. No text or literal may hold a NUL.
     """
-    n = len(columns[0])
-    fields: list[tuple[str, str]] = []
-    for number, literal in enumerate(literals):
-        fields.append((f"l{number}", f"S{max(1, len(literal))}"))
-        if number < len(columns):
-            fields.append((f"c{number}", f"S{max(1, columns[number].itemsize)}"))
-    records = np.empty(n, np.dtype(fields))
-    for number, literal in enumerate(literals):
-        records[f"l{number}"] = literal
+    record = _record(tuple(literals), tuple(max(1, column.itemsize) for column in columns))
+    records = np.repeat(record, len(columns[0]))
     for number, column in enumerate(columns):
-        records[f"c{number}"] = column
+        records[str(number)] = column
     return records.tobytes().translate(None, b"\0")

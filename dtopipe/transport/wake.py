@@ -23,6 +23,7 @@ class AcquirerWake:
     def __init__(self, folder: Path, keys: Keys) -> None:
         self._descriptors, self.descriptor_endpoint = bind(zmq.PUB, folder, "data", keys)
         self._credit, self.credit_endpoint = bind(zmq.PULL, folder, "credit", keys)
+        self._sleeper = _Sleeper(self._credit)
 
     def announce(self, rows: Iterable[int], head: int, first_sample_index: int, n_samples: int) -> None:
         """Wake these readers. Never waits."""
@@ -31,7 +32,7 @@ class AcquirerWake:
 
     def sleep(self, timeout_s: float) -> None:
         """Until some reader gives credit, at most `timeout_s` and never longer than 50 ms."""
-        _sleep_on(self._credit, timeout_s)
+        self._sleeper.sleep(timeout_s)
 
     def close(self) -> None:
         """Give the endpoints up."""
@@ -46,10 +47,11 @@ class ReaderWake:
         self._descriptors = connect(zmq.SUB, descriptor_endpoint, keys)
         self._descriptors.setsockopt(zmq.SUBSCRIBE, topic(row))
         self._credit = connect(zmq.PUSH, credit_endpoint, keys)
+        self._sleeper = _Sleeper(self._descriptors)
 
     def sleep(self, timeout_s: float) -> None:
         """Until a block is announced, at most `timeout_s` and never longer than 50 ms."""
-        _sleep_on(self._descriptors, timeout_s)
+        self._sleeper.sleep(timeout_s)
 
     def give_credit(self) -> None:
         """Wake the acquirer. Never waits."""
@@ -63,8 +65,16 @@ class ReaderWake:
         self._credit.close(0)
 
 
-def _sleep_on(socket: zmq.Socket[bytes], timeout_s: float) -> None:
-    if socket.poll(round(min(timeout_s, LONGEST_SLEEP_S) * 1000), zmq.POLLIN):
-        with contextlib.suppress(zmq.Again):
-            while True:
-                socket.recv(zmq.NOBLOCK)
+class _Sleeper:
+    """Sleeps on one socket; the poller is kept, as making one costs as much as the system call."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket = socket
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
+
+    def sleep(self, timeout_s: float) -> None:
+        # One message a wake-up: a second one in the queue only ends the next sleep early.
+        if self._poller.poll(round(min(timeout_s, LONGEST_SLEEP_S) * 1000)):
+            with contextlib.suppress(zmq.Again):
+                self._socket.recv(zmq.NOBLOCK)

@@ -223,7 +223,9 @@ def main(worker: Worker) -> None:
         position = writer.open(stream, begin.get("start", int), resume=begin.get("resume", bool))
         worker.control.send(Message("ready", describe_position(position)))
         ring = Ring.attach(begin.get("segment", str))
+        began_s = time.process_time()
         SinkWorker(worker, begin, ring, writer, position).run()
+        logging.info("written with %.2f s of processor time", time.process_time() - began_s)
         position = writer.close()
         worker.control.send(Message("done", describe_position(position)))
     except BaseException:
