@@ -33,6 +33,11 @@ class RingWriter:
         ring.words[Head.PAIR_COUNT] += ring.words[Head.PAIR_COUNT] % 2
         self._rails = (limits.min, limits.max) if limits else None
 
+    @property
+    def head(self) -> int:
+        """The next number to be published."""
+        return self._ring.words[Head.HEAD]
+
     def lease(self) -> int | Stall:
         """The next sequence number, its slot free to be written, or whom it waits for."""
         head = self._ring.words[Head.HEAD]

@@ -25,10 +25,10 @@ class AcquirerWake:
         self._credit, self.credit_endpoint = bind(zmq.PULL, folder, "credit", keys)
         self._sleeper = _Sleeper(self._credit)
 
-    def announce(self, rows: Iterable[int], head: int, first_sample_index: int, n_samples: int) -> None:
+    def announce(self, rows: Iterable[int], head: int, end_sample_index: int) -> None:
         """Wake these readers. Never waits."""
         for row in rows:
-            self._descriptors.send(topic(row) + encode_descriptor(head, first_sample_index, n_samples))
+            self._descriptors.send(topic(row) + encode_descriptor(head, end_sample_index))
 
     def sleep(self, timeout_s: float) -> None:
         """Until some reader gives credit, at most `timeout_s` and never longer than 50 ms."""

@@ -9,22 +9,22 @@ import struct
 
 from dtopipe.model.errors import WireError
 
-# version, number of the newest block + 1; first sample index and samples of it
-_DESCRIPTOR = struct.Struct("<BQqI")
+# version, number of the newest block + 1, end sample index
+_DESCRIPTOR = struct.Struct("<BQq")
 _VERSION = 1
 
 
-def encode_descriptor(head: int, first_sample_index: int, n_samples: int) -> bytes:
-    """21 bytes: the ring's head and the newest block's span."""
-    return _DESCRIPTOR.pack(_VERSION, head, first_sample_index, n_samples)
+def encode_descriptor(head: int, end_sample_index: int) -> bytes:
+    """17 bytes: the ring's head, and the sample index behind its newest block."""
+    return _DESCRIPTOR.pack(_VERSION, head, end_sample_index)
 
 
-def decode_descriptor(frame: bytes) -> tuple[int, int, int]:
-    """(head, first_sample_index, n_samples). Raises WireError."""
+def decode_descriptor(frame: bytes) -> tuple[int, int]:
+    """(head, end_sample_index). Raises WireError."""
     if len(frame) != _DESCRIPTOR.size or frame[0] != _VERSION:
         raise WireError("not a descriptor of this version")
-    _, head, first_sample_index, n_samples = _DESCRIPTOR.unpack(frame)
-    return head, first_sample_index, n_samples
+    _, head, end_sample_index = _DESCRIPTOR.unpack(frame)
+    return head, end_sample_index
 
 
 def topic(row: int) -> bytes:

@@ -44,6 +44,8 @@ class Acquirer:
         self._anchor = ring.anchor()
         self._at = ring.end()[0]
         self._end = _end_index(opened, worker.orders.body.get("duration_s"))
+        self._unannounced = 0
+        self._announced_at_once = max(1, ring.layout.n_slots // 2)
         self._stopping = False
         self._hurried = False
         self._listened_ns = 0
@@ -56,7 +58,7 @@ class Acquirer:
             self._listen()
             if self._hurried:
                 break
-            event = self._board.read(LONGEST_SLEEP_S)
+            event = self._next_event()
             self._writer.beat()
             if isinstance(event, Taken):
                 taken = self._publish(event)
@@ -70,7 +72,15 @@ class Acquirer:
                 break
         self._board.stop()
         self._writer.end()
-        self._announce(0)
+        self._announce()
+
+    def _next_event(self) -> Taken | Overrun | Ended | None:
+        """What the board has now; before waiting for more, readers are told of what they have not heard of."""
+        event = self._board.read(0)
+        if event is None:
+            self._announce()
+            event = self._board.read(LONGEST_SLEEP_S)
+        return event
 
     def _start(self) -> None:
         """Start at 0, or behind what a predecessor published; the samples of a clocked board in between are gone."""
@@ -105,12 +115,16 @@ class Acquirer:
         self._writer.publish(number, self._at, codes, status, self._anchor, t_taken_ns)
         self._at += codes.shape[1]
         self._pair(t_taken_ns)
-        self._announce(codes.shape[1])
+        self._unannounced += 1
+        if self._unannounced >= self._announced_at_once:
+            self._announce()
         return True
 
     def _leased(self) -> int | None:
         """A free slot's number, once there is one."""
         lease = self._writer.lease()
+        if isinstance(lease, Stall):
+            self._announce()
         while isinstance(lease, Stall):
             try:
                 if self._writer.waits(lease):
@@ -143,10 +157,15 @@ class Acquirer:
             self._writer.record_gap(Gap(span, cause, t_utc_ns))
             self._at = span.stop
 
-    def _announce(self, n_samples: int) -> None:
+    def _announce(self) -> None:
+        """Wake the readers that sleep.
+
+        A burst of small blocks is announced in parts: a wake-up costs a reader more than a small block does.
+        """
+        self._unannounced = 0
         rows = self._writer.rows_to_wake()
         if rows:
-            self._wake.announce(rows, self._ring.status().head, self._at - n_samples, n_samples)
+            self._wake.announce(rows, self._writer.head, self._at)
 
     def _pair(self, t_mono_ns: int) -> None:
         """Once a second: the index reached, and when that was seen."""
