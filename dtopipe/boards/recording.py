@@ -87,9 +87,10 @@ class Recording:
             if chunk.gap is not None:
                 self._begin_at(chunk.gap.span.start)
                 self._append_hole(chunk.gap.span.stop - self.first_sample_index, chunk.gap.cause)
-            elif chunk.valid_samples == 0:
-                self.overruns_of_unknown_length += OVERRUN_FLAG in chunk.flags
-            else:
+                continue
+            # Other programs flag an overrun, whose length they do not know, on a chunk with samples or without.
+            self.overruns_of_unknown_length += OVERRUN_FLAG in chunk.flags
+            if chunk.valid_samples:
                 self._begin_at(chunk.first_sample_index)
                 self._append_hole(chunk.first_sample_index - self.first_sample_index, Cause.BOARD_OVERRUN)
                 self._append(self.n_samples + chunk.valid_samples, offset)

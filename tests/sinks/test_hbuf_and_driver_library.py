@@ -1,0 +1,92 @@
+"""`.dt-raw` files go both ways between us and the driver library that invented them."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recordings import ANCHOR, block, blocks, codes_of, gap, recorded
+
+from dtopipe.boards.base import Ended
+from dtopipe.boards.replay import ReplayBoard
+from dtopipe.model.clock import iso_utc
+from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.hbuf import HbufWriter
+
+pytestmark = [
+    pytest.mark.python313,
+    pytest.mark.skipif(sys.version_info < (3, 13), reason="the driver library needs Python 3.13"),
+]
+
+
+def test_the_driver_library_reads_what_the_hbuf_sink_writes(tmp_path: Path) -> None:
+    from dtollib.tools.replay_raw import iter_blocks, read_file_header
+
+    stream = recorded()
+    status = np.zeros((2, 50), np.int8)
+    status[0, 10:20] = 1
+    written = [*blocks(stream, 0, 300), gap(stream, 300, 450), block(stream, 450, 500, index=3, status=status)]
+    writer = HbufWriter(OutputOptions(tmp_path / "archive.dt-raw"))
+    writer.open(stream, 0, resume=False)
+    writer.append(written)
+    writer.close()
+
+    header = read_file_header(tmp_path / "archive.dt-raw")
+    assert (header.format_version, header.task, header.device) == (2, "heat", "simulated")
+    assert (header.dtype, header.n_channels, header.sample_rate_hz) == ("int16", 2, 1000.0)
+    assert header.samples_per_buffer == 100
+    first, second, third, marker, last = iter_blocks(tmp_path / "archive.dt-raw")
+    for k, found in enumerate((first, second, third)):
+        assert found.channels == ("flux", "tc1")
+        assert found.first_sample_index == k * 100
+        assert found.raw_codes.dtype == np.int16
+        assert np.array_equal(found.raw_codes, codes_of(2, k * 100, k * 100 + 100))
+        assert found.t_mono_ns == ANCHOR.t_mono_ns + k * 100_000_000
+        assert found.t_utc == datetime.fromisoformat(iso_utc(ANCHOR.t_utc_ns + k * 100_000_000))
+        assert found.error is None
+    assert marker.samples_per_channel == 0
+    assert marker.error is not None
+    assert last.first_sample_index == 450
+    assert np.array_equal(last.raw_codes, codes_of(2, 450, 500))
+
+
+@pytest.mark.anyio
+async def test_replay_plays_what_the_driver_library_recorded(tmp_path: Path) -> None:
+    from dtollib.sinks import RawCountsSink
+    from dtollib.tasks.models import DaqBlock
+
+    def driver_block(number: int, **more: Any) -> Any:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        # As the driver hands codes over: int32, a transposed view.
+        codes = np.array([[i, -i] for i in range(number * 10, number * 10 + 10)], np.int32).T
+        return DaqBlock(
+            device="DT9837", task="t", channels=("a", "b"), data=codes.astype(float), raw_codes=codes,
+            block_index=number, first_sample_index=number * 10, samples_per_channel=10, sample_rate_hz=500.0,
+            block_period_ns=2_000_000, task_started_at=now, t0=now, t_mono_ns=number, t_utc=now,
+            read_started_at=now, read_finished_at=now, elapsed_s=0.0, **more,
+        )  # fmt: skip
+
+    path = tmp_path / "driver.dt-raw"
+    async with RawCountsSink(path, file_metadata={"sample": "A7"}) as sink:
+        for number in range(3):
+            await sink.write_raw(driver_block(number))
+    board = ReplayBoard({"path": str(path), "speed": "max"})
+    opened = board.open()
+    assert (opened.device, opened.rate_hz, opened.dtype, opened.samples_per_block) == ("DT9837", 500.0, "int32", 10)
+    assert [(channel.name, channel.is_raw) for channel in opened.channels] == [("a", True), ("b", True)]
+    assert opened.metadata["replayed"]["metadata"] == {"sample": "A7"}
+    board.start(0)
+    for number in range(3):
+        taken: Any = board.read(1.0)
+        assert taken.first_sample_index == number * 10
+        assert taken.codes.tolist() == [
+            list(range(number * 10, number * 10 + 10)),
+            list(range(-number * 10, -number * 10 - 10, -1)),
+        ]
+        board.give_back()
+    assert board.read(1.0) == Ended(30)
+    board.close()
