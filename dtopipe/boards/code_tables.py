@@ -10,6 +10,9 @@ import numpy as np
 
 from dtopipe.boards.waveform import LONGEST_PERIOD, Codes, Waveform
 
+# 500 channels of the counter; what is larger is computed anew for each block.
+_MOST_TABLE_BYTES = 64 * 2**20
+
 
 class CodeSource(Protocol):
     """Blocks of codes, of at most the length that it was made for."""
@@ -20,12 +23,15 @@ class CodeSource(Protocol):
 
 def code_source(waveforms: Sequence[Waveform], longest: int) -> CodeSource:
     """The fastest source of these channels' codes in blocks of up to `longest` samples."""
-    periods = [waveform.period for waveform in waveforms]
-    known = [period for period in periods if period is not None]
+    known = [waveform.period for waveform in waveforms if waveform.period is not None]
     common = math.lcm(*known)
-    if len(known) == len(periods) and common <= LONGEST_PERIOD:
+    if len(known) == len(waveforms) and _fits(len(waveforms), common, longest):
         return _OneTable(waveforms, common, longest)
     return _Rows(waveforms, longest)
+
+
+def _fits(n_channels: int, period: int, longest: int) -> bool:
+    return period <= LONGEST_PERIOD and n_channels * (period + longest) * 2 <= _MOST_TABLE_BYTES
 
 
 class _OneTable:
@@ -48,7 +54,9 @@ class _Rows:
         self._buffer = np.empty((len(waveforms), longest), np.int16)
         self._waveforms = waveforms
         self._tables = [
-            None if waveform.period is None else _OneTable([waveform], waveform.period, longest)
+            _OneTable([waveform], waveform.period, longest)
+            if waveform.period is not None and _fits(len(waveforms), waveform.period, longest)
+            else None
             for waveform in waveforms
         ]
 

@@ -51,6 +51,7 @@ class ClockedPace:
         self._fifo = Fifo(timeline, buffers, at)
         self._clock = StartedClock(clock, at, mono_ns())
         self._stopped = False
+        self._reached = at
         self._due_ns = self._next_due_ns()
 
     def next(self, timeout_s: float) -> Piece | Ended | None:
@@ -72,7 +73,8 @@ class ClockedPace:
 
     def give_back(self) -> None:
         """The buffer of the last piece is free again."""
-        self._fifo.give_back(self._clock.reached(mono_ns()))
+        self._advance(mono_ns())
+        self._fifo.give_back(self._reached)
 
     def stop(self) -> None:
         """Stop the clock; what is complete is still to be had, then `Ended`."""
@@ -81,8 +83,10 @@ class ClockedPace:
             self._fifo.stop(self._clock.reached(mono_ns()))
 
     def _advance(self, now_ns: int) -> None:
+        """Nothing happens in the FIFO before the next block is due, so the index is worked out no sooner."""
         if now_ns >= self._due_ns and not self._stopped:
-            self._fifo.advance(self._clock.reached(now_ns))
+            self._reached = self._clock.reached(now_ns)
+            self._fifo.advance(self._reached)
             self._due_ns = self._next_due_ns()
 
     def _next_due_ns(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
@@ -123,6 +124,8 @@ def _converted(signal: Signal) -> Signal:
         raise BoardError(
             BOARD, f"a signal's option is not a number: {error}", "write frequency_hz, amplitude, phase as numbers"
         ) from error
+    if not (math.isfinite(converted.frequency_hz) and math.isfinite(converted.phase)):
+        raise BoardError(BOARD, "frequency_hz or phase is not finite", "write plain numbers, in Hz and degrees")
     if not 0.0 <= converted.amplitude <= 1.0:
         raise BoardError(BOARD, f"amplitude is {converted.amplitude:g}", "it goes from 0 to 1, of half the range")
     return converted

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Codes = NDArray[np.int16]
 
 _HALF_SCALE = 32768
-# Periods up to here are computed once and looked up: 256 kB a channel.
+# Sines that repeat within this are exact, and can be looked up: 256 kB a channel.
 LONGEST_PERIOD = 1 << 17
 
 

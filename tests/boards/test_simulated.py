@@ -209,6 +209,7 @@ def test_a_channel_overrides_the_signal_of_the_board() -> None:
         ({"pace": "fast"}, ["pace", "realtime, max"]),
         ({"amplitude": 2}, ["amplitude is 2", "from 0 to 1"]),
         ({"frequency_hz": "high"}, ["high"]),
+        ({"phase": float("inf")}, ["finite"]),
         ({"overruns": [{"at": 5}]}, ["samples"]),
         ({"sensor_faults": [{"channel": "x", "at": 0, "samples": 1, "status": "open"}]}, ["'x'", "ch0, ch1"]),
     ],

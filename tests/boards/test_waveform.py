@@ -79,6 +79,11 @@ def test_a_sample_has_the_same_code_in_whatever_block_it_comes(
     assert np.array_equal(block, np.concatenate([head, tail], axis=1))
 
 
+def test_many_channels_do_not_take_memory_for_tables() -> None:
+    source = code_source([Counter(c) for c in range(3000)], 10)
+    assert np.array_equal(source.block(10**9, 10)[2999], Counter(2999).codes(10**9, 10))
+
+
 SOURCES = {
     chosen: code_source([WAVEFORMS[number] for number in chosen], 300)
     for chosen in ((0, 1), (2,), (0, 2), (0, 1, 2, 3, 4))
