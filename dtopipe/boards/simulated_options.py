@@ -36,7 +36,7 @@ class PaceOption(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One channel's signal. `amplitude`: 0 to 1 of half the range. `phase`: degrees at sample 0."""
+    """One channel's signal. `amplitude`: 0 to 1 of half the range. `phase`: radians at sample 0."""
 
     waveform: Shape = Shape.SINE
     frequency_hz: float = 1.0
@@ -46,7 +46,7 @@ class Signal:
 
     def over(self, channel: ChannelPlan) -> Signal:
         """The same with what the channel's own options override. Raises BoardError."""
-        chosen = {key: value for key, value in channel.options.items() if key in _SIGNAL_KEYS}
+        chosen = {key: value for key, value in channel.options.items() if key in _SIGNAL_KEYS and value is not None}
         return _converted(replace(self, **chosen))
 
     def waveform_of(self, channel: int, rate_hz: float) -> Waveform:
@@ -85,7 +85,7 @@ class SimulatedOptions:
         for key in options:
             if key not in _KEYS:
                 raise _refusal(f"there is no option {key!r}", key, _KEYS)
-        signal = Signal(**{key: options[key] for key in _SIGNAL_KEYS if key in options})
+        signal = Signal(**{key: options[key] for key in _SIGNAL_KEYS if options.get(key) is not None})
         most = options.get("max_samples")
         device = options.get("device")
         try:
@@ -125,7 +125,7 @@ def _converted(signal: Signal) -> Signal:
             BOARD, f"a signal's option is not a number: {error}", "write frequency_hz, amplitude, phase as numbers"
         ) from error
     if not (math.isfinite(converted.frequency_hz) and math.isfinite(converted.phase)):
-        raise BoardError(BOARD, "frequency_hz or phase is not finite", "write plain numbers, in Hz and degrees")
+        raise BoardError(BOARD, "frequency_hz or phase is not finite", "write plain numbers, in Hz and radians")
     if not 0.0 <= converted.amplitude <= 1.0:
         raise BoardError(BOARD, f"amplitude is {converted.amplitude:g}", "it goes from 0 to 1, of half the range")
     return converted
@@ -146,7 +146,7 @@ def _span(item: Mapping[str, Any]) -> Span:
 
 
 def _fault(item: Mapping[str, Any]) -> SensorFault:
-    status = item["status"]
+    status = item.get("status", "open")
     number = SensorStatus[status.upper()] if isinstance(status, str) else SensorStatus(status)
     return SensorFault(str(item["channel"]), _span(item), number)
 

@@ -48,7 +48,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Sine:
-    """A sine of `cycles` per sample; `amplitude` 0 to 1 of half the scale, `phase_deg` at sample 0.
+    """A sine of `cycles` per sample; `amplitude` 0 to 1 of half the scale, `phase` in radians at sample 0.
 
     The phase is kept in integers, so that a sample's code does not depend on the block that it comes in: exact
     where the period is short, else in steps of 2**-64 of a turn (direct digital synthesis).
@@ -56,7 +56,7 @@ class Sine:
 
     cycles: Fraction
     amplitude: float
-    phase_deg: float
+    phase: float
 
     @property
     def period(self) -> int | None:
@@ -65,8 +65,8 @@ class Sine:
 
     def codes(self, first: int, count: int) -> Codes:
         """The codes of `first <= index < first + count`."""
-        turns = self._turns(first, count) + self.phase_deg / 360.0
-        values = np.rint(self.amplitude * _HALF_SCALE * np.sin(2.0 * math.pi * turns))
+        radians = 2.0 * math.pi * self._turns(first, count) + self.phase
+        values = np.rint(self.amplitude * _HALF_SCALE * np.sin(radians))
         return np.clip(values, -_HALF_SCALE, _HALF_SCALE - 1).astype(np.int16)
 
     def _turns(self, first: int, count: int) -> NDArray[np.float64]:

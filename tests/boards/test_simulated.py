@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -191,14 +192,14 @@ def test_a_channel_overrides_the_signal_of_the_board() -> None:
         ChannelPlan("a"),
         ChannelPlan("b", options={"waveform": "counter"}),
         ChannelPlan("c", options={"frequency_hz": 250.0, "amplitude": 1.0}),
-        ChannelPlan("d", options={"phase": 90.0}),
+        ChannelPlan("d", options={"phase": math.pi / 2, "frequency_hz": 250, "amplitude": 1, "waveform": None}),
     )
     options = {"pace": "max", "max_samples": 8, "amplitude": 0.0}
     block, _ = everything(SimulatedBoard(options, TaskPlan("lab", 1000.0, 8, channels)))
     assert not block.codes[0].any()
     assert np.array_equal(block.codes[1], formula(2, 0, 8)[1])
     assert block.codes[2].tolist() == [0, 32767, 0, -32768] * 2
-    assert not block.codes[3].any()
+    assert block.codes[3].tolist() == [32767, 0, -32768, 0] * 2
 
 
 @pytest.mark.parametrize(
