@@ -44,7 +44,9 @@ class ExclusiveDevice:
                 "set DTOPIPE_RUNTIME_DIR to a folder of your own",
             ) from error
         self._lock = lock
-        path.write_text(json.dumps({"task": task, "pid": os.getpid()}), encoding="utf-8")
+        # Only for the message that another run gets: holding the device does not depend on it.
+        with contextlib.suppress(OSError):
+            path.write_text(json.dumps({"task": task, "pid": os.getpid()}), encoding="utf-8")
 
     def let_go(self) -> None:
         """Give the device back; harmless when it is not held. The lock's file stays, empty."""
