@@ -1,6 +1,6 @@
-"""`python -m dtopipe` is the `dtopipe` command."""
+"""`python -m dtopipe`."""
 
 from dtopipe.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="dtopipe")

@@ -1,1 +1,1 @@
-"""."""
+"""Commands; the only importer of click."""

@@ -20,3 +20,13 @@ def ring_slots(plan: RingPlan, rate_hz: float, samples_per_block: int, slot_byte
         seconds = 4.0 if plan.seconds is None else plan.seconds
         wanted = math.ceil(seconds * rate_hz / samples_per_block)
     return max(FEWEST_SLOTS, wanted)
+
+
+SLOT_HEADER_BYTES = 128
+_SLOT_ALIGN = 64
+
+
+def slot_bytes(n_channels: int, samples_per_block: int, item_bytes: int) -> int:
+    """Bytes from one slot to the next: header, codes, one byte of sensor status a sample, rounded up."""
+    n_samples = n_channels * samples_per_block
+    return -(-(SLOT_HEADER_BYTES + n_samples * (item_bytes + 1)) // _SLOT_ALIGN) * _SLOT_ALIGN

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dtopipe.host.runtime import RuntimeEntry, entries
 from dtopipe.model.errors import UsageError
 
@@ -50,6 +52,11 @@ class RunFolder:
     def record_path(self) -> Path:
         """`run.json`."""
         return self.path / "run.json"
+
+    def write_topology(self, document: Mapping[str, Any]) -> None:
+        """Replace `topology.yaml`: the topology as it runs."""
+        text = yaml.safe_dump(dict(document), allow_unicode=True, sort_keys=False)
+        replace_text(self.path / "topology.yaml", text)
 
     def read_record(self) -> dict[str, Any]:
         """What `run.json` says. Raises UsageError if it cannot be read."""

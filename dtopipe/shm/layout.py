@@ -10,6 +10,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from dtopipe.core.ring_size import SLOT_HEADER_BYTES, slot_bytes
+
 MAGIC = int.from_bytes(b"DTOPIPE\x01", "little")
 WORD = 8
 MAX_ROWS = 62  # rows are bits of WAITING_FOR, a signed word
@@ -118,9 +120,8 @@ class Stat(IntEnum):
 
 HEAD_WORDS = 64
 ROW_WORDS = 32
-SLOT_WORDS = 16
+SLOT_WORDS = SLOT_HEADER_BYTES // WORD
 GAP_WORDS = 8
-_SLOT_ALIGN = 64
 
 DTYPES = ("int16", "int32", "float64")
 
@@ -152,7 +153,7 @@ class Layout:
     @property
     def slot_bytes(self) -> int:
         """Bytes from one slot to the next: header, codes, one status byte a sample."""
-        return -(-(self.status_offset + self.n_channels * self.samples_per_block) // _SLOT_ALIGN) * _SLOT_ALIGN
+        return slot_bytes(self.n_channels, self.samples_per_block, self.item_bytes)
 
     @property
     def rows_offset(self) -> int:

@@ -168,4 +168,5 @@ class Run:
             segment=self.segment,
         )
         self.entry.write(facts)
+        self.folder.write_topology(self.plan.document)
         self.save()

@@ -1,0 +1,52 @@
+"""How `boards` and `sinks` show what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dtopipe.cli.output import print_json
+from dtopipe.model.errors import UsageError
+from dtopipe.topology.catalog import Option, TypeEntry
+from dtopipe.topology.problems import nearest
+
+
+def show_types(
+    entries: Sequence[TypeEntry], wanted: str | None, everybodys: Sequence[Option], *, as_json: bool
+) -> None:
+    """All types, or one with its options; `everybodys` are options that each of them has. Raises UsageError."""
+    known = [entry.name for entry in entries]
+    if wanted is not None and wanted not in known:
+        raise UsageError(f"there is no type {wanted!r}\n    {nearest(wanted, known)}")
+    chosen = [entry for entry in entries if wanted in (None, entry.name)]
+    if as_json:
+        print_json([asdict(entry) | {"common_options": [asdict(o) for o in everybodys]} for entry in chosen])
+        return
+    console = Console()
+    if wanted is None:
+        table = Table(pad_edge=False, header_style="bold")
+        table.add_column("type", no_wrap=True)
+        table.add_column("what it is")
+        for entry in chosen:
+            table.add_row(Text(entry.name), Text(entry.meaning))
+        console.print(table)
+        return
+    console.print(Text.assemble((chosen[0].name, "bold"), f"  {chosen[0].meaning}"))
+    console.print(_options(chosen[0].options, "its own options"))
+    if everybodys:
+        console.print(_options(everybodys, "options of every sink"))
+
+
+def _options(options: Sequence[Option], title: str) -> Table:
+    table = Table(title=title, title_justify="left", pad_edge=False, header_style="bold")
+    for column in ("option", "type", "default"):
+        table.add_column(column)
+    table.add_column("meaning")
+    for option in options:
+        default = "required" if option.required else "-" if option.default is None else str(option.default)
+        table.add_row(Text(option.name), Text(option.type), Text(default), Text(option.meaning))
+    return table

@@ -1,0 +1,194 @@
+"""Options of the built-in boards and sinks, importable without any extra, and how plug-ins bring theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from dtopipe.topology.schema import BoardPart, Part, SinkPart
+
+Waveform = Literal["counter", "sine", "noise"]
+
+
+class SimulatedChannel(Part):
+    """What one channel of the simulated board may have of its own."""
+
+    waveform: Waveform | None = None
+    frequency_hz: float | None = Field(default=None, ge=0)
+    amplitude: float | None = Field(default=None, ge=0, le=1)
+    phase: float | None = None
+    seed: int | None = None
+
+
+class ScriptedOverrun(Part):
+    """Samples that the board loses on purpose."""
+
+    at: int = Field(ge=0)
+    """The first sample index that is lost."""
+    samples: int = Field(gt=0)
+    """How many, per channel."""
+
+
+class SensorFault(Part):
+    """A sensor that is not OK for a while."""
+
+    channel: str
+    at: int = Field(ge=0)
+    samples: int = Field(gt=0)
+    status: Literal["open", "low", "high"] = "open"
+
+
+class SimulatedBoardOptions(BoardPart):
+    """A converter of pure functions: its own oracle."""
+
+    waveform: Waveform = "sine"
+    """counter: ((i * (2c + 1) + 257c) mod 65536) - 32768; sine; noise."""
+    frequency_hz: float = Field(default=1.0, ge=0)
+    """Of the sine."""
+    amplitude: float = Field(default=0.5, ge=0, le=1)
+    """0 to 1 of half the range."""
+    phase: float = 0.0
+    """Of the sine, in radians."""
+    seed: int = 0
+    """Of the noise."""
+    pace: Literal["realtime", "max"] = "realtime"
+    """realtime: a clocked converter, which overruns when nobody reads; max: as fast as the ring allows."""
+    overruns: list[ScriptedOverrun] = Field(default_factory=list)
+    """Losses on purpose."""
+    sensor_faults: list[SensorFault] = Field(default_factory=list)
+    """Sensors that are not OK for a while."""
+    max_samples: int | None = Field(default=None, ge=1)
+    """The run ends at this sample index."""
+    device: str | None = None
+    """A name makes it one unit that only one run at a time may hold."""
+
+
+class ReplayBoardOptions(BoardPart):
+    """Plays a .dt-raw file with its codes, rate, channels and gaps."""
+
+    path: str
+    """The recording; relative to the topology's folder."""
+    speed: float | Literal["max"] = 1.0
+    """1.0 is the recording's own rate; max is as fast as the ring allows."""
+    loop: bool = False
+    """Begin again at the end, with rising sample indices."""
+
+    @field_validator("speed")
+    @classmethod
+    def _forward(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and not value > 0:
+            raise ValueError("a speed is more than 0, or max")
+        return value
+
+
+class CsvOptions(SinkPart):
+    """CSV after RFC 4180: a header line, then a line a row."""
+
+    path: str = Field(min_length=1)
+    """The file."""
+
+
+class JsonlOptions(SinkPart):
+    """JSON Lines: an object a row."""
+
+    path: str = Field(min_length=1)
+    """The file."""
+
+
+class HbufOptions(SinkPart):
+    """Raw codes as the board gave them, .dt-raw v2."""
+
+    path: str = Field(min_length=1)
+    """The file."""
+    journal: Literal[False] = False
+    """A sink that BLOCK sinks catch up from; not built yet in this version."""
+
+
+class SqliteOptions(SinkPart):
+    """Tables in one SQLite file."""
+
+    path: str = Field(min_length=1)
+    """The file."""
+    table_readings: str = "readings"
+    """Name of the table of readings."""
+    table_blocks: str = "blocks"
+    """Name of the table of block summaries."""
+    journal_mode: str = "WAL"
+    """SQLite's pragma, while the file is open."""
+    synchronous: str = "NORMAL"
+    """SQLite's pragma."""
+    busy_timeout_ms: int = Field(default=5000, ge=0)
+    """How long to wait for another program's lock."""
+
+
+class ParquetOptions(SinkPart):
+    """One Parquet file at the end; needs the extra `parquet`."""
+
+    path: str = Field(min_length=1)
+    """The file."""
+    compression: str = "zstd"
+    """zstd, snappy, gzip, lz4, brotli or none."""
+    use_dictionary: bool = False
+    """Dictionaries: smaller for values that repeat, slower."""
+    row_group_size: int | None = Field(default=None, ge=1)
+    """Rows in a group; default about a million."""
+
+
+class PluggedBoard(BoardPart):
+    """A plug-in's board; its options pass through."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class PluggedSink(SinkPart):
+    """A plug-in's sink; its options pass through."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+BOARDS: Mapping[str, type[BoardPart]] = {"simulated": SimulatedBoardOptions, "replay": ReplayBoardOptions}
+SINKS: Mapping[str, type[SinkPart]] = {
+    "csv": CsvOptions,
+    "hbuf": HbufOptions,
+    "jsonl": JsonlOptions,
+    "parquet": ParquetOptions,
+    "sqlite": SqliteOptions,
+}
+# Words of the field that a later version knows; said plainly until then.
+LATER_BOARDS = ("dtollib", "remote", "jetstream")
+LATER_SINKS = ("postgres", "jetstream")
+
+
+def board_models() -> dict[str, type[BoardPart]]:
+    """The options of every board type that is installed. A plug-in's class may carry them as `Options`."""
+    return {name: _plugged(point, PluggedBoard) for name, point in _points("dtopipe.boards").items()} | dict(BOARDS)
+
+
+def sink_models() -> dict[str, type[SinkPart]]:
+    """The options of every sink type that is installed."""
+    return {name: _plugged(point, PluggedSink) for name, point in _points("dtopipe.sinks").items()} | dict(SINKS)
+
+
+def own_options(part: BaseModel, base: type[BaseModel]) -> dict[str, Any]:
+    """What of a part is its type's own, as plain values; `path` of a sink is everybody's."""
+    given = part.model_dump(mode="json")
+    return {key: value for key, value in given.items() if key not in base.model_fields}
+
+
+def _points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _plugged(point: EntryPoint, base: type[Any]) -> type[Any]:
+    """The plug-in's own options on top of everybody's; without any, all keys pass."""
+    try:
+        own = getattr(point.load(), "Options", None)
+    except Exception:
+        return base
+    if isinstance(own, type) and issubclass(own, BaseModel):
+        mixed: type[Any] = type(own.__name__, (own, base.__mro__[1]), {"__doc__": own.__doc__})
+        return mixed
+    return base

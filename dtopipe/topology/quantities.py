@@ -1,0 +1,57 @@
+"""Quantities with units, as topologies and command lines write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+_BYTES = {
+    "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
+
+
+def seconds(value: Any) -> float:
+    """Seconds of `60s`, `500ms`, `2min`, `1h`. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("a time is written like 500ms, 60s, 2min or 1h")
+    if value == 0:
+        return 0.0
+    found = _QUANTITY.fullmatch(str(value))
+    if not found or found[2] not in _SECONDS:
+        hint = f", such as {value}s" if re.fullmatch(r"[0-9.]+", str(value)) else ""
+        raise ValueError(f"a time needs a unit (ms, s, min or h){hint}; this is {value!r}")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def n_bytes(value: Any) -> int:
+    """Bytes of `64MiB`, `1GB` or a plain number. Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if not found or found[2] not in _BYTES:
+        raise ValueError(f"a size is written like 64MiB or 1GB; this is {value!r}")
+    return round(float(found[1]) * _BYTES[found[2]])
+
+
+def sync_seconds(value: Any) -> float | None:
+    """None of `none`, 0 of `every`, else a time. Raises ValueError."""
+    if value in ("none", None):
+        return None
+    return 0.0 if value == "every" else seconds(value)
+
+
+_TIME = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|min|h)$", "examples": ["500ms", "60s", "2min"]}
+_SIZE = {"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?\s*([kMGT]?B|[KMGT]iB)$", "examples": ["64MiB"]}
+
+Seconds = Annotated[float, BeforeValidator(seconds), WithJsonSchema(_TIME)]
+Bytes = Annotated[int, BeforeValidator(n_bytes), WithJsonSchema(_SIZE)]
+Sync = Annotated[
+    float | None,
+    BeforeValidator(sync_seconds),
+    WithJsonSchema({"anyOf": [{"enum": ["none", "every"]}, _TIME]}),
+]

@@ -1,0 +1,158 @@
+"""What a topology may say: keys, types, defaults. Options of board and sink types stand in options.py."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dtopipe.model.policy import Layout, OnExists, Policy
+from dtopipe.topology.quantities import Bytes, Seconds, Sync
+
+
+class Part(BaseModel):
+    """A part of a topology: unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class RingPart(Part):
+    """How much the shared-memory ring holds; exactly one of the three."""
+
+    seconds: float | None = Field(default=None, gt=0)
+    """Seconds of data, at the board's real rate."""
+    slots: int | None = Field(default=None, ge=2)
+    """Blocks."""
+    bytes: Bytes | None = None
+    """Memory, such as 64MiB."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> RingPart:
+        if sum(value is not None for value in (self.seconds, self.slots, self.bytes)) != 1:
+            raise ValueError("give exactly one of seconds, slots and bytes")
+        return self
+
+
+class ChannelPart(BaseModel):
+    """One converter input. Other keys are options of the channel's kind, or of the board."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    name: str = Field(min_length=1)
+    """Unique; a column's name in every output."""
+    kind: str = "voltage"
+    """voltage, current, raw (codes as they are), or what the board's driver knows."""
+    physical_channel: int | None = Field(default=None, ge=0)
+    """The input's number on the board; default: its place in this list."""
+    range: tuple[float, float] | None = None
+    """Lowest and highest value in the unit; default [-10, 10]."""
+    unit: str | None = None
+    """Default V, or A for a current."""
+
+    @field_validator("range")
+    @classmethod
+    def _rises(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError(f"a range is [lowest, highest]; this is upside down: [{value[0]:g}, {value[1]:g}]")
+        return value
+
+
+class TaskPart(Part):
+    """What the board is to acquire."""
+
+    mode: Literal["continuous", "polled"] = "continuous"
+    """continuous: blocks of a sample clock."""
+    rate_hz: float = Field(gt=0, allow_inf_nan=False)
+    """Samples per second and channel."""
+    samples_per_block: int | None = Field(default=None, ge=1)
+    """Samples per channel in a block; default about 250 ms."""
+    driver_buffers: int = Field(default=4, ge=3)
+    """Blocks that the board can hold by itself."""
+    channels: list[ChannelPart] = Field(min_length=1)
+    """The inputs, in the order of the outputs' columns."""
+
+
+class RestartPart(Part):
+    """How a sink's process that died is started again."""
+
+    max: int = Field(default=5, ge=0)
+    """At most so often ..."""
+    within: Seconds = 60.0
+    """... in this time; then the sink has given up."""
+    backoff: Seconds = 0.25
+    """The first pause; each further one is twice as long."""
+
+
+class SinkPart(Part):
+    """What every sink may be told."""
+
+    type: str
+    """As `dtopipe sinks` lists them."""
+    path: str | None = None
+    """Where to write; relative to the run folder."""
+    policy: Literal["block", "drop", "drop_oldest", "drop_newest"] = "block"
+    """block misses nothing; drop (= drop_oldest) and drop_newest never hold anybody up."""
+    layout: Layout = Layout.WIDE
+    """wide: a row a sample; long: a row a sample and channel."""
+    channels: list[str] | None = Field(default=None, min_length=1)
+    """Only these channels, in this order."""
+    flush_interval: Seconds = 0.5
+    """The longest that a taken block stays uncommitted."""
+    essential: bool = False
+    """The run ends if this sink gives up."""
+    on_exists: OnExists = OnExists.ERROR
+    """What becomes of an output that is there already."""
+    restart: RestartPart = RestartPart()
+    """How its process is started again."""
+    stall_limit: Seconds | None = None
+    """How long this BLOCK sink may hold the acquirer; default for ever."""
+    on_stall: Literal["drop", "stop"] = "drop"
+    """Then: let the acquirer go on without it, or stop the run."""
+    sync: Sync = None
+    """How often the output is made to survive a power cut: none (at the end), a time, every (commit)."""
+    queue_blocks: int = Field(default=64, ge=1)
+    """Length of the private queue under drop_newest."""
+    delay_per_block: Seconds = 0.0
+    """Rehearsal: sleep so long after each block, as a slow disk or viewer would."""
+
+    @property
+    def policy_word(self) -> Policy:
+        """`drop` is short for `drop_oldest`."""
+        return Policy("drop_oldest" if self.policy == "drop" else self.policy)
+
+
+class BoardPart(Part):
+    """The source of samples."""
+
+    type: str
+    """As `dtopipe boards` lists them."""
+
+
+class TopologyPart(Part):
+    """The whole file; board and sinks are checked by their types' own models."""
+
+    name: str | None = None
+    """Of the run; default: the file's stem."""
+    run_dir: str = "runs"
+    """Where runs are kept."""
+    duration: Seconds | None = None
+    """Board time after which the run ends."""
+    drain_limit: Seconds = 60.0
+    """How long the end may wait for a sink that does not get on."""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """Stored with every output; null: `up` refuses until --meta gives it."""
+    board: dict[str, Any]
+    """The source of samples."""
+    task: dict[str, Any] | None = None
+    """What to acquire."""
+    ring: RingPart = RingPart(seconds=4.0)
+    """The shared-memory ring."""
+    sinks: dict[str, dict[str, Any]] = Field(min_length=1)
+    """Name: where samples go."""
+
+    @field_validator("duration")
+    @classmethod
+    def _lasts(cls, value: float | None) -> float | None:
+        if value is not None and value <= 0:
+            raise ValueError("a run lasts longer than that")
+        return value
