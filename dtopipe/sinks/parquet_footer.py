@@ -25,11 +25,14 @@ _VARINT_MOST_BYTES = 10
 _DEEPEST = 32
 
 Field: TypeAlias = tuple[int, Any]
-"""(type, value): whole numbers and BYTE are int, BINARY bytes, LIST and SET (element type, [values]), STRUCT a map."""
+"""(type, value): whole numbers and BYTE are int, BINARY bytes, LIST and SET (element type, [values]), STRUCT a map.
+
+To be written, a STRUCT may also be the bytes of `serialise_struct`: a map takes thirty times the memory.
+"""
 Struct: TypeAlias = dict[int, Field]
 
 # FileMetaData
-_NUM_ROWS, _ROW_GROUPS, _KEY_VALUES = 3, 4, 5
+_NUM_ROWS, _ROW_GROUPS = 3, 4
 # RowGroup
 _COLUMNS, _BYTE_SIZE, _GROUP_ROWS, _GROUP_OFFSET, _COMPRESSED_SIZE, _ORDINAL = 1, 2, 3, 5, 6, 7
 _LARGEST_ORDINAL = 2**15 - 1
@@ -53,7 +56,7 @@ class ColumnPart:
 
 def parse_struct(data: bytes | memoryview) -> tuple[Struct, int]:
     """The structure at the start of `data`, and how many bytes it takes. Raises WireError."""
-    parser = _Parser(memoryview(data))
+    parser = _Parser(memoryview(data).cast("B"))
     try:
         return parser.struct(), parser.at
     except (IndexError, struct.error) as error:
@@ -69,7 +72,7 @@ def serialise_struct(fields: Mapping[int, Field]) -> bytes:
 
 def read_footer(file: bytes | memoryview) -> Struct:
     """The FileMetaData of a whole file, or of any piece that ends with its footer. Raises WireError."""
-    view = memoryview(file)
+    view = memoryview(file).cast("B")
     if len(view) < TRAILER_BYTES or bytes(view[-4:]) != MAGIC:
         raise WireError("not a Parquet file: it does not end with PAR1")
     (length,) = struct.unpack("<I", view[-TRAILER_BYTES:-4])
@@ -97,18 +100,14 @@ def num_rows(group: Mapping[int, Field]) -> int:
     return int(group[_GROUP_ROWS][1])
 
 
-def with_row_groups(
-    metadata: Mapping[int, Field], groups: Sequence[Struct], key_values: Mapping[bytes, bytes]
-) -> Struct:
-    """The same FileMetaData for other row groups, with `key_values` in place of those of the same keys."""
-    kept = [pair for pair in metadata.get(_KEY_VALUES, (LIST, (STRUCT, [])))[1][1] if pair[1][1] not in key_values]
-    pairs = kept + [{1: (BINARY, key), 2: (BINARY, value)} for key, value in key_values.items()]
-    return {
-        **metadata,
-        _NUM_ROWS: (I64, sum(num_rows(group) for group in groups)),
-        _ROW_GROUPS: (LIST, (STRUCT, list(groups))),
-        _KEY_VALUES: (LIST, (STRUCT, pairs)),
-    }
+def data_bytes(group: Mapping[int, Field]) -> int:
+    """What the chunks of one row group take in the file."""
+    return sum(int(chunk[_CHUNK_META][1][_TOTAL_COMPRESSED][1]) for chunk in group[_COLUMNS][1][1])
+
+
+def with_row_groups(metadata: Mapping[int, Field], groups: Sequence[bytes], n_rows: int) -> Struct:
+    """The same FileMetaData for other row groups, serialised, of `n_rows` rows in all."""
+    return {**metadata, _NUM_ROWS: (I64, n_rows), _ROW_GROUPS: (LIST, (STRUCT, list(groups)))}
 
 
 def column_parts(file: bytes | memoryview) -> list[ColumnPart]:
@@ -116,7 +115,7 @@ def column_parts(file: bytes | memoryview) -> list[ColumnPart]:
 
     Page indexes and Bloom filters lie outside the chunks and are refused.
     """
-    view = memoryview(file)
+    view = memoryview(file).cast("B")
     groups = row_groups(read_footer(view))
     if len(groups) != 1:
         raise WireError(f"a Parquet file of one row group was wanted, not of {len(groups)}")
@@ -131,35 +130,31 @@ def column_parts(file: bytes | memoryview) -> list[ColumnPart]:
     return parts
 
 
-def spliced_row_group(parts: Sequence[ColumnPart], offset: int, n_rows: int, ordinal: int) -> Struct:
-    """The RowGroup of chunks that are written one behind the other from byte `offset` of a file."""
-    chunks = []
-    at = offset
-    for part in parts:
-        chunks.append(_moved(part.chunk, at - part.first))
-        at += len(part.data)
-    metas = [part.chunk[_CHUNK_META][1] for part in parts]
+def placed(part: ColumnPart, offset: int) -> Struct:
+    """The ColumnChunk of a part whose data begin at byte `offset` of a file."""
+    meta = dict(part.chunk[_CHUNK_META][1])
+    for field in _PAGE_OFFSETS:
+        # 0 stands for "not set", and stays so.
+        if field in meta and meta[field][1] > 0:
+            meta[field] = (I64, meta[field][1] + offset - part.first)
+    # Deprecated, and 0 since format 2.10; older writers put the end of the chunk there.
+    return {**part.chunk, _CHUNK_OFFSET: (I64, 0), _CHUNK_META: (STRUCT, meta)}
+
+
+def row_group(chunks: Sequence[Struct], offset: int, n_rows: int, ordinal: int) -> Struct:
+    """The RowGroup of placed chunks, the first of which begins at byte `offset`."""
+    metas = [chunk[_CHUNK_META][1] for chunk in chunks]
     group: Struct = {
-        _COLUMNS: (LIST, (STRUCT, chunks)),
+        _COLUMNS: (LIST, (STRUCT, list(chunks))),
         _BYTE_SIZE: (I64, sum(meta[_TOTAL_UNCOMPRESSED][1] for meta in metas)),
         _GROUP_ROWS: (I64, n_rows),
         _GROUP_OFFSET: (I64, offset),
-        _COMPRESSED_SIZE: (I64, at - offset),
+        _COMPRESSED_SIZE: (I64, sum(meta[_TOTAL_COMPRESSED][1] for meta in metas)),
     }
     # Optional, and an i16: a longer file does without.
     if ordinal <= _LARGEST_ORDINAL:
         group[_ORDINAL] = (I16, ordinal)
     return group
-
-
-def _moved(chunk: Struct, by: int) -> Struct:
-    """The ColumnChunk with every file offset changed by `by`; what is 0 is not set, and stays so."""
-    meta = dict(chunk[_CHUNK_META][1])
-    for field in _PAGE_OFFSETS:
-        if field in meta and meta[field][1] > 0:
-            meta[field] = (I64, meta[field][1] + by)
-    # Deprecated, and 0 since format 2.10; older writers put the end of the chunk there.
-    return {**chunk, _CHUNK_OFFSET: (I64, 0), _CHUNK_META: (STRUCT, meta)}
 
 
 class _Parser:
@@ -252,6 +247,8 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
         out += value
     elif kind in (LIST, SET):
         _write_list(out, *value)
+    elif kind == STRUCT and isinstance(value, bytes):
+        out += value
     elif kind == STRUCT:
         _write_struct(out, value)
     elif kind == DOUBLE:

@@ -25,4 +25,9 @@ def engineering_values(
 
 # By sensor status, for the long layout's `error_type` and `error_message`.
 ERROR_TYPES: tuple[str | None, ...] = (None, "sensor_open", "sensor_low", "sensor_high")
-ERROR_MESSAGES: tuple[str | None, ...] = (None, "the sensor is open", "below what the sensor can tell", "above what the sensor can tell")
+ERROR_MESSAGES: tuple[str | None, ...] = (
+    None,
+    "the sensor is open",
+    "below what the sensor can tell",
+    "above what the sensor can tell",
+)

@@ -1,0 +1,74 @@
+"""What a Parquet output says of itself, in the file's key-value metadata: JSON under the key `dtopipe`.
+
+Keys: `format` (1), `stream` (as the board opened it: run_id, task, device, rate_hz, started_at, channels with unit,
+scale, offset and range, metadata), `layout`, `position`, `gaps` ([start, stop, cause, t_utc_ns]), and `complete`, true
+once the writer has closed the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.policy import Layout
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Stream
+from dtopipe.wire.describe import (
+    describe_gaps,
+    describe_position,
+    describe_stream,
+    gaps_from,
+    position_from,
+    stream_from,
+)
+
+KEY = b"dtopipe"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileMetadata:
+    """The same as values."""
+
+    stream: Stream
+    layout: Layout
+    position: Position
+    gaps: Sequence[Gap]
+    complete: bool
+
+    def packed(self) -> dict[bytes, bytes]:
+        """The key with its text."""
+        document = {
+            "format": _FORMAT,
+            "complete": self.complete,
+            "layout": self.layout.value,
+            "stream": describe_stream(self.stream),
+            "position": describe_position(self.position),
+            "gaps": describe_gaps(self.gaps),
+        }
+        return {KEY: json.dumps(document, ensure_ascii=False, default=str).encode()}
+
+
+def metadata_from(path: Path, key_values: Mapping[bytes, bytes] | None) -> FileMetadata:
+    """What a file's key-value metadata says. Raises SinkError if it is none of ours."""
+    text = (key_values or {}).get(KEY)
+    if text is None:
+        raise SinkError(path, "is not a Parquet file of dtopipe: its metadata has no such key", "give another path")
+    try:
+        document: Mapping[str, Any] = json.loads(text)
+        return FileMetadata(
+            stream=stream_from(document["stream"]),
+            layout=Layout(document["layout"]),
+            position=position_from(document["position"]),
+            gaps=gaps_from(document["gaps"]),
+            complete=bool(document["complete"]),
+        )
+    except (ValueError, KeyError, TypeError, WireError) as error:
+        raise SinkError(
+            path, f"its metadata cannot be understood: {error}", "was it made by a later version?"
+        ) from error
