@@ -39,7 +39,7 @@ def runs(run_dir: Path, as_json: bool) -> None:
     table = Table(pad_edge=False, header_style="bold")
     for title in ("run", "started", "samples"):
         table.add_column(title, no_wrap=True, justify="right" if title == "samples" else "left")
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True, overflow="ellipsis")
     for record in records:
         table.add_row(
             Text(record["run"]), str(record["started_at"])[:19], f"{record['samples']:,}", verdict_line(record)

@@ -83,17 +83,28 @@ def judge(
         if not sink.adds_up:
             off = sink.stop - sink.start - sink.samples - sink.gaps
             reasons[VerdictState.DEGRADED].append(f"{sink.name}: {off:+d} samples are not accounted for")
-        if sink.gaps and sink.policy is Policy.BLOCK:
-            reasons[VerdictState.INCOMPLETE].append(_gap_text(sink))
+    lacking = [sink for sink in sinks if sink.gaps and sink.policy is Policy.BLOCK]
+    reasons[VerdictState.INCOMPLETE] += _gap_texts(lacking)
     worst = next((state for state in reversed(VerdictState) if reasons[state]), VerdictState.GOOD)
     text = "; ".join(reasons[worst]) if reasons[worst] else _good_text(sinks, end_sample_index)
     return Verdict(worst, f"{text} (simulated board)" if simulated else text)
 
 
-def _gap_text(sink: SinkOutcome) -> str:
-    if sink.overruns == sink.gaps:
-        return f"{sink.name} lacks {sink.gaps} samples that the board lost"
-    return f"{sink.name} lacks {sink.gaps} of {sink.stop - sink.start} samples"
+def _gap_texts(lacking: Sequence[SinkOutcome]) -> list[str]:
+    """What BLOCK outputs lack; what the board lost is said once for all that lack nothing else."""
+    overrun = [sink for sink in lacking if sink.gaps == sink.overruns]
+    texts = [
+        f"{sink.name} lacks {sink.gaps} of {sink.stop - sink.start} samples" for sink in lacking if sink not in overrun
+    ]
+    if overrun:
+        lost = max(sink.gaps for sink in overrun)
+        texts.insert(0, f"the board lost {lost} samples per channel, named as gaps in {_named(overrun)}")
+    return texts
+
+
+def _named(sinks: Sequence[SinkOutcome]) -> str:
+    names = [sink.name for sink in sinks]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _good_text(sinks: Sequence[SinkOutcome], end_sample_index: int) -> str:

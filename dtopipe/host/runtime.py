@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,8 +31,7 @@ _LONGEST_FOLDER = 70
 
 def runtime_dir() -> Path:
     """The folder, made if need be, mode 0700. `DTOPIPE_RUNTIME_DIR` overrides it. Raises DtopipeError."""
-    chosen = os.environ.get("DTOPIPE_RUNTIME_DIR") or platformdirs.user_runtime_dir("dtopipe", appauthor=False)
-    folder = Path(chosen)
+    folder = Path(os.environ.get("DTOPIPE_RUNTIME_DIR") or _default_folder())
     if len(os.fsencode(str(folder))) > _LONGEST_FOLDER:
         raise DtopipeError(
             f"the runtime folder's path is too long for a socket: {folder}\n"
@@ -49,6 +49,13 @@ def runtime_dir() -> Path:
             f"the runtime folder {folder} belongs to another user\n    set DTOPIPE_RUNTIME_DIR to a folder of your own"
         )
     return folder
+
+
+def _default_folder() -> str:
+    with warnings.catch_warnings():
+        # Without a login session a private folder in the system's temporary one is taken, which it warns of.
+        warnings.simplefilter("ignore", UserWarning)
+        return platformdirs.user_runtime_dir("dtopipe", appauthor=False)
 
 
 @dataclass(frozen=True, slots=True)

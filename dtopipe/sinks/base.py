@@ -23,7 +23,6 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 
-
 __all__ = ["OutputOptions", "OutputReader", "OutputRows", "Position", "SinkWriter"]
 
 

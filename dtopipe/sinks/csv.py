@@ -43,5 +43,6 @@ class CsvWriter(DelimitedWriter):
 
 def _line(fields: Sequence[str]) -> bytes:
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(fields)
-    return line.getvalue().encode()
+    # Only characters of the line's end are sure to be quoted.
+    csv.writer(line, lineterminator="\r\n").writerow(fields)
+    return line.getvalue().removesuffix("\r\n").encode()
