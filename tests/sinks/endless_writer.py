@@ -1,0 +1,37 @@
+"""Writes the counter for ever, to be killed: `endless_writer.py TYPE PATH LAYOUT`; says after each commit how far."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from recordings import blocks, gap, recorded
+
+from dtopipe.model.policy import Layout
+from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.registry import load_writer
+
+STREAM = recorded(("a", "b", "c"))
+# A row group every few commits, so that most kills meet one.
+OPTIONS = {"parquet": {"row_group_size": 3000, "compression": "none"}, "sqlite": {}}
+ROUND = 1000
+# Of each round of samples, this many at its end are a gap.
+GAP = 30
+
+
+def main(sink_type: str, path: str, layout: str) -> None:
+    """Never ends by itself."""
+    writer = load_writer(sink_type)(OutputOptions(Path(path), Layout(layout)), **OPTIONS[sink_type])
+    at = writer.open(STREAM, 0, resume=True).committed
+    while True:
+        stop = (at // ROUND + 1) * ROUND
+        writer.append([*blocks(STREAM, at, stop - GAP, 90), gap(STREAM, stop - GAP, stop)])
+        at = writer.commit().committed
+        if at % (5 * ROUND) == 0:
+            writer.sync()
+        sys.stdout.write(f"{at}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
