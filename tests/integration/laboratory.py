@@ -116,7 +116,7 @@ class RunningUp:
 
     def kill_supervisor(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
     def finish(self) -> Ended:
         """Wait for the end; the record is on stdout."""
@@ -185,6 +185,7 @@ class Lab:
         for running in self._running:
             if running.process.poll() is None:
                 running.process.kill()
+            if running.process.stdout and not running.process.stdout.closed:
                 running.process.communicate()
         for process in self.processes():
             with contextlib.suppress(psutil.Error):

@@ -26,7 +26,8 @@ def _assert_the_record_is_true(lab: Any, record: dict[str, Any], sinks: dict[str
     for name, sink in sinks.items():
         told = record["sinks"][name]
         assert told["start"] + told["samples"] + told["gaps"] == told["stop"] == end, name
-        index, values = read_wide(lab.run_folder / sink["path"])
+        if end == 0 and not (lab.run_folder / sink["path"]).exists():
+            continue
         index, values = index[: told["samples"]], values[:, : told["samples"]]
         assert len(index) == told["samples"], name
         assert np.array_equal(values, expected[:, index]) if len(index) else True, name
@@ -109,7 +110,7 @@ def test_when_every_process_is_killed_at_once_the_record_tells_what_is_in_each_o
     running.process.kill()
     for victim in victims:
         victim.kill()
-    running.process.wait()
+    running.process.communicate()
     lab.wait_for(lambda: not lab.processes(), "end of the processes")
     assert lab.dtopipe("runs").code == 0
     record = json.loads((lab.run_folder / "run.json").read_text())
