@@ -1,7 +1,7 @@
 """Blocks as rows of SQLite tables, many rows to a statement.
 
-A statement with many rows of values costs about half of `executemany`: one step of the virtual machine a statement,
-and Python's loop over rows is gone. The columns of a batch are laid into one flat list of parameters by slices.
+A statement with many rows of values takes about six tenths of the time of `executemany`: one step of the virtual
+machine a statement, and no loop of Python over rows. The columns of a batch are laid into one flat list of parameters by slices.
 """
 
 from __future__ import annotations

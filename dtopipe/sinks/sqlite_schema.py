@@ -2,7 +2,7 @@
 
 `runs` has one row a run, and every data table carries `run`, the key into it, so that one file holds many runs.
 A channel is a column of `samples` for good: its unit is that of the first run that wrote it. `samples` has no index:
-its rows are in order, and a key would cost a fifth to a half of the speed of writing; who wants one adds it afterwards.
+its rows are in order, and a key would cost a fifth of the speed of writing; who wants one adds it afterwards.
 """
 
 from __future__ import annotations
