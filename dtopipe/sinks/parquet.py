@@ -174,8 +174,10 @@ class _Run:
     def sync(self) -> Position:
         sync_file(self._file.fd, self._path)
         sync_file(self._tail.fd, self._tail.path)
-        self._appended = self._record.sync()
-        return self._appended
+        position = self._record.sync()
+        # What was appended since the commit is still to come.
+        self._appended = replace(self._appended, durable=position.durable)
+        return position
 
     def complete(self) -> Position:
         self._move_tail(complete=True)

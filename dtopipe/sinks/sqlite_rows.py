@@ -1,7 +1,7 @@
 """Blocks as rows of SQLite tables, many rows to a statement.
 
 A statement with many rows of values takes about six tenths of the time of `executemany`: one step of the virtual
-machine a statement, and no loop of Python over rows. The columns of a batch are laid into one flat list of parameters by slices.
+machine a statement, and no loop of Python over rows. Slices lay the columns of a batch into one list of parameters.
 """
 
 from __future__ import annotations

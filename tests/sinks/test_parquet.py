@@ -236,6 +236,17 @@ def test_footers_that_are_no_longer_the_last_take_little_of_the_file(path: Path)
     assert path.stat().st_size - used - last_footer < 2**18 + last_footer
 
 
+def test_a_sync_between_append_and_commit_makes_only_the_committed_durable(path: Path) -> None:
+    stream = recorded()
+    with writing(path, stream) as writer:
+        writer.append(blocks(stream, 0, 100))
+        writer.commit()
+        writer.append([*blocks(stream, 100, 200), gap(stream, 200, 250)])
+        assert writer.sync() == Position(0, 100, 100, 100)
+        assert writer.commit() == Position(0, 250, 100, 200, 50)
+        assert writer.close() == Position(0, 250, 250, 200, 50)
+
+
 def test_only_the_file_and_its_record_are_left(path: Path) -> None:
     stream = recorded()
     with writing(path, stream) as writer:

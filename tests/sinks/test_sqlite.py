@@ -230,6 +230,17 @@ def test_a_mark_that_somebody_else_moved_is_not_moved_again(path: Path) -> None:
         assert rows(path, "SELECT count(*) FROM samples") == rows_before
 
 
+def test_a_sync_between_append_and_commit_makes_only_the_committed_durable(path: Path) -> None:
+    stream = recorded()
+    with writing(path, stream) as writer:
+        writer.append(blocks(stream, 0, 100))
+        writer.commit()
+        writer.append([*blocks(stream, 100, 200), gap(stream, 200, 250)])
+        assert writer.sync() == Position(0, 100, 100, 100)
+        assert writer.commit() == Position(0, 250, 100, 200, 50)
+        assert writer.close() == Position(0, 250, 250, 200, 50)
+
+
 def test_what_is_not_committed_is_not_in_the_file(path: Path) -> None:
     stream = recorded()
     with writing(path, stream) as writer:
