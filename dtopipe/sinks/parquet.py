@@ -215,6 +215,9 @@ class _Run:
             with contextlib.suppress(OSError):
                 self._file.cut_back(extent)
             raise
+        if self._record.position.durable > self._record.position.start:
+            # What is durable in the tail has to be durable in the file before the tail goes.
+            self.sync()
         with sink_errors(self._tail.path):
             self._tail.clear()
 
