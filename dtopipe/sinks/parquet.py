@@ -215,11 +215,14 @@ class _Run:
             with contextlib.suppress(OSError):
                 self._file.cut_back(extent)
             raise
-        if self._record.position.durable > self._record.position.start:
-            # What is durable in the tail has to be durable in the file before the tail goes.
-            self.sync()
-        with sink_errors(self._tail.path):
-            self._tail.clear()
+        try:
+            if self._record.position.durable > self._record.position.start:
+                # What is durable in the tail has to be durable in the file before the tail goes.
+                self.sync()
+        finally:
+            # Whatever happens: the record has moved, and its samples would be in the file twice.
+            with sink_errors(self._tail.path):
+                self._tail.clear()
 
     def _add_groups(self) -> None:
         n_samples = self._tail.n_samples

@@ -73,9 +73,9 @@ class Tail:
         return TailSamples(self.path, self._stream, self.size)
 
     def clear(self) -> None:
-        """Forget every frame."""
-        self._file.truncate(0)
+        """Forget every frame, also where the file cannot be cut."""
         self.size = self.n_samples = 0
+        self._file.truncate(0)
 
     @property
     def fd(self) -> int:
