@@ -26,7 +26,7 @@ from dtopipe.sinks.sqlite_schema import (
     TableNames,
     quoted,
 )
-from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES, engineering_values
+from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES, EngineeringValues
 
 Column: TypeAlias = Sequence[Any]
 # Parameters are Python objects of some 50 bytes each all told: 2**17 codes of int16 are a few MB of them.
@@ -51,6 +51,7 @@ class RunRows:
         )
         self._blocks = _Insert(connection, run, tables.blocks, BLOCK_COLUMNS)
         self._block_stats = _Insert(connection, run, "block_stats", BLOCK_STATS_COLUMNS)
+        self._engineering = EngineeringValues(stream.channels)
         self._gaps = _Insert(connection, run, "gaps", GAP_COLUMNS)
 
     def insert(self, items: Sequence[Block | Gap]) -> None:
@@ -71,19 +72,19 @@ class RunRows:
         t_utc_ns = t_mono_ns + (samples.anchor.t_utc_ns - samples.anchor.t_mono_ns)
         index = np.arange(samples.span.start, samples.span.stop)
         times = (index.tolist(), t_mono_ns.tolist(), t_utc_ns.tolist())
+        values = self._engineering(samples.codes, samples.sensor_status)
+        columns = [self._column(samples, values, number) for number in range(len(values))]
         if self._layout is Layout.WIDE:
-            channels = range(len(self._stream.channels))
-            self._samples.rows(*times, *(self._values(samples, channel) for channel in channels))
+            self._samples.rows(*times, *columns)
         else:
-            self._insert_long(batch, times)
+            self._insert_long(batch, times, columns)
         starts = batch.block_starts
         of_blocks = [column[starts].tolist() for column in (index, t_mono_ns, t_utc_ns)]
         self._blocks.rows(batch.block_indices.tolist(), of_blocks[0], batch.block_lengths.tolist(), *of_blocks[1:])
-        for number in range(len(self._stream.channels)):
-            stats = _stats(self._engineering(samples, number), starts)
-            self._block_stats.rows(of_blocks[0], [number] * len(starts), *stats)
+        numbers = np.repeat(np.arange(len(values)), len(starts)).tolist()
+        self._block_stats.rows(of_blocks[0] * len(values), numbers, *_stats(values, starts))
 
-    def _insert_long(self, batch: Joined, times: Sequence[Column]) -> None:
+    def _insert_long(self, batch: Joined, times: Sequence[Column], columns: Sequence[Column]) -> None:
         samples = batch.samples
         n = samples.n_samples
         block_index = np.repeat(batch.block_indices, batch.block_lengths).tolist()
@@ -91,24 +92,19 @@ class RunRows:
             errors = _errors(samples, number)
             self._samples.rows(
                 [self._stream.device] * n, [self._stream.task] * n, [channel.name] * n, block_index, *times,
-                self._values(samples, number), [channel.unit] * n, *errors,
+                columns[number], [channel.unit] * n, *errors,
             )  # fmt: skip
 
-    def _values(self, samples: Block, number: int) -> Column:
+    def _column(self, samples: Block, values: NDArray[np.float64], number: int) -> Column:
         """One channel for SQLite, which takes NaN for null."""
         if not self._stream.channels[number].is_raw:
-            values: list[float] = self._engineering(samples, number).tolist()
-            return values
+            column: list[float] = values[number].tolist()
+            return column
         codes: list[int | None] = samples.codes[number].tolist()
         if samples.sensor_status is not None:
             for at in np.flatnonzero(samples.sensor_status[number]).tolist():
                 codes[at] = None
         return codes
-
-    def _engineering(self, samples: Block, number: int) -> NDArray[np.float64]:
-        status = samples.sensor_status
-        channel = self._stream.channels[number]
-        return engineering_values(channel, samples.codes[number], None if status is None else status[number])
 
 
 def _errors(samples: Block, number: int) -> tuple[Column, Column]:
@@ -121,14 +117,17 @@ def _errors(samples: Block, number: int) -> tuple[Column, Column]:
 
 
 def _stats(values: NDArray[np.float64], starts: NDArray[np.int64]) -> Iterator[list[float]]:
-    """Per block: how many values there are, and their minimum, maximum and mean; NaN, and so null, of none."""
+    """Per channel and block: how many values there are, and their minimum, maximum and mean; NaN (null) of none.
+
+    `values`: (n_channels, n); each list has n_channels * n_blocks entries, one channel's blocks behind the other's.
+    """
     there = ~np.isnan(values)
-    counts = np.add.reduceat(there, starts, dtype=np.int64)
-    yield counts.tolist()
-    yield np.fmin.reduceat(values, starts).tolist()
-    yield np.fmax.reduceat(values, starts).tolist()
-    sums = np.add.reduceat(np.where(there, values, 0.0), starts)
-    yield np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0).tolist()
+    counts = np.add.reduceat(there, starts, axis=1, dtype=np.int64)
+    yield counts.ravel().tolist()
+    yield np.fmin.reduceat(values, starts, axis=1).ravel().tolist()
+    yield np.fmax.reduceat(values, starts, axis=1).ravel().tolist()
+    sums = np.add.reduceat(np.where(there, values, 0.0), starts, axis=1)
+    yield np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0).ravel().tolist()
 
 
 class _Insert:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,24 @@ def engineering_values(
     if sensor_status is not None:
         values[sensor_status != SensorStatus.OK] = np.nan
     return values
+
+
+class EngineeringValues:
+    """All channels of a stream at once: what `engineering_values` gives for each, without a call for each."""
+
+    def __init__(self, channels: Sequence[Channel]) -> None:
+        self._scaled = np.array([not channel.is_raw for channel in channels])[:, None]
+        self._scale = np.array([channel.scale for channel in channels])[:, None]
+        self._offset = np.array([channel.offset for channel in channels])[:, None]
+
+    def __call__(self, codes: NDArray[Any], sensor_status: NDArray[np.int8] | None) -> NDArray[np.float64]:
+        """(n_channels, n) float64 of (n_channels, n) codes; NaN where the sensor is not OK."""
+        values = codes.astype(np.float64)
+        np.multiply(values, self._scale, out=values, where=self._scaled)
+        np.add(values, self._offset, out=values, where=self._scaled)
+        if sensor_status is not None:
+            values[sensor_status != SensorStatus.OK] = np.nan
+        return values
 
 
 # By sensor status, for the long layout's `error_type` and `error_message`.
