@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -50,7 +51,7 @@ def _graph(plan: RunPlan) -> Tree:
 
 
 def _sinks(cost: Cost) -> Table:
-    table = Table(pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("sink", "type", "policy"):
         table.add_column(title)
     for title in ("samples/s", "about MB/s", "GB an hour"):

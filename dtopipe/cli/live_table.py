@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,7 @@ _COLOURS = {
 
 def status_table(status: dict[str, Any]) -> Group:
     """A headline, one row for the board and one a sink, and what must be seen at once."""
-    table = Table(expand=False, pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("", "state"):
         table.add_column(title, no_wrap=True)
     for title in ("rate", "lag", "dropped", "committed"):

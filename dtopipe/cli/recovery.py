@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from dtopipe.host.run_folder import RunFolder
 from dtopipe.supervisor.recover import complete_unfinished, recover_killed_runs
 from dtopipe.verify.outputs import read_output
 
 
 def recover(run_dir: Path) -> None:
-    """Clear away what killed runs left, and say so; runs below `run_dir` that a power cut ended are completed too."""
-    folders = [*recover_killed_runs(read_output), *complete_unfinished(run_dir, read_output)]
+    """Complete what killed runs left; runs below `run_dir` that a power cut ended are completed too."""
+    recover_killed()
+    _say(complete_unfinished(run_dir, read_output))
+
+
+def recover_killed() -> None:
+    """Clear away what runs of this user left whose processes were all killed, and complete their records."""
+    _say(recover_killed_runs(read_output))
+
+
+def _say(folders: Sequence[RunFolder]) -> None:
     for folder in folders:
         click.echo(f"completed the record of a run that was killed: {folder.path}", err=True)

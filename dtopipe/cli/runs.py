@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -36,7 +37,7 @@ def runs(run_dir: Path, as_json: bool) -> None:
     if as_json:
         print_json(records)
         return
-    table = Table(pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("run", "started", "samples"):
         table.add_column(title, no_wrap=True, justify="right" if title == "samples" else "left")
     table.add_column("verdict", no_wrap=True, overflow="ellipsis")

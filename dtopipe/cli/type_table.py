@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +29,7 @@ def show_types(
         return
     console = Console()
     if wanted is None:
-        table = Table(pad_edge=False, header_style="bold")
+        table = Table(box=SIMPLE_HEAD, header_style="bold")
         table.add_column("type", no_wrap=True)
         table.add_column("what it is")
         for entry in chosen:
@@ -42,7 +43,7 @@ def show_types(
 
 
 def _options(options: Sequence[Option], title: str) -> Table:
-    table = Table(title=title, title_justify="left", pad_edge=False, header_style="bold")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, header_style="bold")
     for column in ("option", "type", "default"):
         table.add_column(column)
     table.add_column("meaning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +30,7 @@ def verdict_line(record: dict[str, Any]) -> Text:
 
 def outputs_table(record: dict[str, Any]) -> Table:
     """One row an output: what is in it, and what is not."""
-    table = Table(pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("output", "path", "state"):
         table.add_column(title)
     for title in ("samples", "gaps", "dropped", "restarts"):

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover
+from dtopipe.cli.recovery import recover_killed
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
+from dtopipe.supervisor.recover import completed_record
+from dtopipe.verify.outputs import read_output
 from dtopipe.verify.verify import OutputReport, RunReport, verify_run
 
 
@@ -35,15 +38,18 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
     Example:
       dtopipe verify heat-flux/latest
     """
-    recover(run_dir)
+    recover_killed()
     folder = find_run(run, run_dir)
-    if folder.read_record().get("verdict") is None:
-        raise UsageError(f"{folder.path} is still in progress\n    verify it once it has ended: dtopipe stop {run}")
+    record = folder.read_record()
+    if record.get("verdict") is None:
+        if folder.entry() is not None:
+            raise UsageError(f"{folder.path} is still in progress\n    verify it once it has ended: dtopipe stop {run}")
+        record, _ = completed_record(folder, read_output)
     console = Console(stderr=True)
     columns = (TextColumn("recounting {task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("")
-        report = verify_run(folder, lambda name, rows: progress.update(task, description=name, completed=rows))
+        report = verify_run(folder, record, lambda name, rows: progress.update(task, description=name, completed=rows))
     if as_json:
         print_json(_document(report))
     else:
@@ -69,7 +75,7 @@ def _document(report: RunReport) -> dict[str, Any]:
 
 def _show(report: RunReport) -> None:
     console = Console()
-    table = Table(pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("output", "rows", "samples", "in gaps", "found"):
         table.add_column(title, justify="left" if title in ("output", "found") else "right")
     for output in report.outputs:

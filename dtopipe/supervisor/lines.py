@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.span import Cause, Gap
 
+_log = logging.getLogger("dtopipe.supervisor")
 # What happens again and again is written this often, then only counted.
 _REPEATS_WRITTEN = 20
 
@@ -35,8 +38,8 @@ class GapsFile:
     """`gaps.jsonl`: every gap once, of the board (`sink` null) and of each sink."""
 
     def __init__(self, path: Path) -> None:
+        self._written = _keys(path)
         self._lines = LineFile(path)
-        self._written: set[tuple[str | None, int, int]] = set()
 
     def append(self, sink: str | None, gaps: Iterable[Gap]) -> None:
         """Write those that are not there yet."""
@@ -49,6 +52,17 @@ class GapsFile:
     def close(self) -> None:
         """Done."""
         self._lines.close()
+
+
+def _keys(path: Path) -> set[tuple[str | None, int, int]]:
+    """What a gaps file holds already; a torn last line is written again."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError, KeyError):
+                document = json.loads(line)
+                found.add((document["sink"], document["start"], document["stop"]))
+    return found
 
 
 def gap_line(sink: str | None, gap: Gap) -> dict[str, Any]:
@@ -71,6 +85,7 @@ class EventsFile:
 
     def append(self, event: str, process: str = "", **details: Any) -> None:
         """Note that something happened to a process of the run, now."""
+        _log.info("%s %s %s", event, process, details or "")
         count = self._counts[event, process] = self._counts.get((event, process), 0) + 1
         if count <= _REPEATS_WRITTEN:
             line = {"t_utc": iso_utc(time.time_ns()), "event": event}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.gaps import explained
 from dtopipe.core.verdict import SinkOutcome, judge
 from dtopipe.host.run_folder import RunFolder, runs_in
 from dtopipe.host.runtime import entries
@@ -61,31 +62,46 @@ def complete_unfinished(root: Path, read_output: ReadOutput) -> list[RunFolder]:
 
 
 def complete_record(folder: RunFolder, read_output: ReadOutput, segment: str) -> None:
-    """Write the verdict that the killed supervisor could not: what was acquired, and what of it is in each output.
+    """Write the verdict that the killed supervisor could not, and every output's gaps.
 
     Raises UsageError if there is no record, OSError if it cannot be written.
     """
-    record = folder.read_record()
-    if record.get("verdict") is not None:
+    if folder.read_record().get("verdict") is not None:
         return
+    record, gaps = completed_record(folder, read_output, segment)
+    gaps_file = GapsFile(folder.path / "gaps.jsonl")
+    for name, found in gaps.items():
+        gaps_file.append(name, found)
+    gaps_file.close()
+    folder.write_record(record)
+
+
+def completed_record(
+    folder: RunFolder, read_output: ReadOutput, segment: str = ""
+) -> tuple[dict[str, Any], dict[str | None, list[Gap]]]:
+    """The record as its supervisor would have completed it, and the gaps of the board (None) and of each sink.
+
+    What was acquired comes from the shared memory, if it is still there, what is in an output from the output itself.
+    Writes nothing. Raises UsageError if there is no record.
+    """
+    record = folder.read_record()
     ring = _attached(segment)
     outputs = {name: read_output(sink, folder.path, record["run_id"]) for name, sink in record["sinks"].items()}
     anchor, rate_hz = _sample_clock(ring, record)
+    gaps: dict[str | None, list[Gap]] = {}
     if ring:
         record["acquired"] = acquired(ring)
         record["channels"] = channel_facts(ring, stream_from(record["stream"]).channels if record["stream"] else ())
+        gaps[None] = ring.board_gaps()
+        ring.close()
     _raise_end(record["acquired"], outputs)
     end = record["acquired"]["end_sample_index"]
-    gaps_file = GapsFile(folder.path / "gaps.jsonl")
-    if ring:
-        gaps_file.append(None, ring.board_gaps())
-        ring.close()
     outcomes = []
     for name, sink in record["sinks"].items():
-        position, gaps = outputs[name] or (_recorded(sink), [])
-        t_utc_ns = anchor.t_utc_ns + SampleClock(rate_hz).offset_ns(position.committed - anchor.sample_index)
-        tail = [Gap(Span(position.committed, end), Cause.WORKER_FAILED, t_utc_ns)] if position.committed < end else []
-        gaps_file.append(name, [*gaps, *tail])
+        position, known = outputs[name] or (_recorded(sink), [])
+        absent_tail = Span(position.committed, end)
+        tail = explained(absent_tail, gaps.get(None, []), Cause.WORKER_FAILED, anchor_time(anchor, rate_hz))
+        gaps[name] = [*known, *tail]
         absent = position.gap_samples + sum(len(gap) for gap in tail)
         sink |= {
             "state": "done" if not tail else "interrupted",
@@ -98,11 +114,16 @@ def complete_record(folder: RunFolder, read_output: ReadOutput, segment: str) ->
             "dropped": position.dropped,
         }
         outcomes.append(SinkOutcome(name, Policy(sink["policy"]), position.start, end, position.samples, absent))
-    gaps_file.close()
     verdict = judge(outcomes, end_sample_index=end, interrupted=True, simulated=bool(record.get("simulated")))
     record["verdict"] = verdict_facts(verdict)
     record["finished_at"] = datetime.now(UTC).isoformat()
-    folder.write_record(record)
+    return record, gaps
+
+
+def anchor_time(anchor: Anchor, rate_hz: float) -> Callable[[int], int]:
+    """The time (ns UTC) of each sample index, by this anchor."""
+    clock = SampleClock(rate_hz)
+    return lambda index: anchor.t_utc_ns + clock.offset_ns(index - anchor.sample_index)
 
 
 def _attached(segment: str) -> Ring | None:

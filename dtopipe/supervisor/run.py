@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from dtopipe.core.verdict import Verdict
@@ -65,6 +68,7 @@ class Run:
         self._lock.acquire(timeout_s=5.0)
         self.keys = run_keys()
         self.server = ControlServer(self.entry.folder, self.keys)
+        self._log = _open_log(self.folder.log_path("supervisor"))
         self.events = EventsFile(self.folder.path / "events.jsonl")
         self.gaps = GapsFile(self.folder.path / "gaps.jsonl")
         self.clock = ClockFile(self.folder.path / "clock.jsonl")
@@ -150,6 +154,8 @@ class Run:
         unlink(self.segment)
         for file in (self.events, self.gaps, self.clock):
             file.close()
+        logging.getLogger("dtopipe.supervisor").removeHandler(self._log)
+        self._log.close()
         if not keep_folder:
             self.folder.remove()
         self._lock.release()
@@ -170,3 +176,16 @@ class Run:
         self.entry.write(facts)
         self.folder.write_topology(self.plan.document)
         self.save()
+
+
+def _open_log(path: Path) -> logging.Handler:
+    """The supervisor's own log, times in UTC."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    log = logging.getLogger("dtopipe.supervisor")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.addHandler(handler)
+    return handler

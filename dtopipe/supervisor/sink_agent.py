@@ -81,23 +81,25 @@ class SinkAgent:
             )  # fmt: skip
         return row
 
-    def missing(self, stop: int) -> list[Gap]:
-        """The range that a sink which did not reach `stop` lacks at its end."""
-        if self.position.committed >= stop or self.state is WorkerState.DONE:
-            return []
-        cause = Cause.STALLED if self.state is WorkerState.CUT_OFF else Cause.WORKER_FAILED
-        return [Gap(Span(self.position.committed, stop), cause, 0)]
+    def tail(self, stop: int) -> Span:
+        """What a sink that did not reach `stop` lacks at its end."""
+        at = self.position.committed
+        return Span(at, at) if self.state is WorkerState.DONE else Span(at, max(at, stop))
+
+    @property
+    def tail_cause(self) -> Cause:
+        """Why it lacks it."""
+        return Cause.STALLED if self.state is WorkerState.CUT_OFF else Cause.WORKER_FAILED
 
     def outcome(self, stop: int, overruns: int) -> SinkOutcome:
         """How it ended, for the verdict."""
-        tail = sum(len(gap) for gap in self.missing(stop))
         return SinkOutcome(
             name=self.plan.name,
             policy=self.plan.policy,
             start=self.position.start,
             stop=stop,
             samples=self.position.samples,
-            gaps=self.position.gap_samples + tail,
+            gaps=self.position.gap_samples + len(self.tail(stop)),
             failure=self.failure if self.state is not WorkerState.DONE else "",
             overruns=overruns,
         )

@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.gaps import explained
 from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.plan import RunPlan
-from dtopipe.model.span import Cause, Gap
+from dtopipe.model.span import Cause
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.recover import anchor_time
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.status import StatusBoard
@@ -168,9 +170,7 @@ class Supervisor:
         run = self._run
         if run.ring is None or run.stream is None:
             return
-        anchor = run.ring.anchor()
-        for gap in agent.missing(end):
-            t_utc_ns = anchor.t_utc_ns + run.stream.clock.offset_ns(gap.span.start - anchor.sample_index)
-            tail = Gap(gap.span, gap.cause, t_utc_ns)
-            agent.gaps.append(tail)
-            run.gaps.append(agent.plan.name, [tail])
+        time_at = anchor_time(run.ring.anchor(), run.stream.rate_hz)
+        gaps = explained(agent.tail(end), run.ring.board_gaps(), agent.tail_cause, time_at)
+        agent.gaps += gaps
+        run.gaps.append(agent.plan.name, gaps)

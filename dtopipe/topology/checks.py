@@ -32,6 +32,7 @@ def check_plan(plan: RunPlan, channels: Sequence[str] | None, places: Mapping[st
         *(() if channels is None else _channels(plan, channels)),
         *_outputs(plan),
         *_ring(plan),
+        *_disk(plan),
     ]
     return [Problem(place_of(key, places), key, message, remedy) for key, message, remedy in found]
 
@@ -145,6 +146,20 @@ def _ring(plan: RunPlan) -> _Found:
             f"a ring of {cost.ring_bytes / 2**20:.1f} MiB ({cost.ring_seconds:g} s) does not fit into the "
             f"{free / 2**20:.1f} MiB of shared memory that are free",
             f"set ring: {{bytes: {max(1, int(free * 0.8 // 2**20))}MiB}} or fewer seconds, or free shared memory",
+        )
+
+
+def _disk(plan: RunPlan) -> _Found:
+    """A run of a known length that the disk cannot take is not begun."""
+    if plan.duration_s is None or not sized(plan):
+        return
+    cost = estimate(plan)
+    needed_gb = cost.disk_gb_per_hour * plan.duration_s / 3600
+    if needed_gb > cost.disk_free_gb:
+        yield (
+            "duration",
+            f"this run would write about {needed_gb:.3g} GB, and {cost.disk_free_gb:.3g} GB are free",
+            "shorten it, take out a sink, or choose another disk with --run-dir",
         )
 
 

@@ -23,7 +23,7 @@ _COMMIT_SAMPLES = 1_000_000
 
 def raw_file_of(folder: RunFolder) -> Path:
     """The run's raw file. Raises UsageError if it has none."""
-    for output in outputs_of(folder):
+    for output in outputs_of(folder, folder.read_record()):
         if output.type == "hbuf":
             return output.path
     raise UsageError(

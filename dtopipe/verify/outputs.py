@@ -36,9 +36,8 @@ class Output:
         return load_reader(self.type)(self.path, run_id=self.run_id)
 
 
-def outputs_of(folder: RunFolder) -> list[Output]:
-    """Every file output of a run, in the topology's order. Raises UsageError, or WireError on a damaged record."""
-    record = folder.read_record()
+def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
+    """Every file output of a run, in the topology's order. Raises WireError on a damaged record."""
     if not record.get("stream"):
         return []
     stream = stream_from(record["stream"])

@@ -44,10 +44,13 @@ class RunReport:
     outputs: tuple[OutputReport, ...] = field(default=())
 
 
-def verify_run(folder: RunFolder, on_rows: Callable[[str, int], None] = lambda name, rows: None) -> RunReport:
-    """Recount a run. `on_rows(output, rows so far)` shows progress. Raises UsageError if there is no record."""
-    record = folder.read_record()
-    outputs = outputs_of(folder)
+def verify_run(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    on_rows: Callable[[str, int], None] = lambda name, rows: None,
+) -> RunReport:
+    """Recount a run against its record. `on_rows(output, rows so far)` shows progress. Raises WireError."""
+    outputs = outputs_of(folder, record)
     raw = next((output for output in outputs if output.type == "hbuf"), None)
     reports = [_verified(output, raw, on_rows) for output in outputs]
     return RunReport(str(folder.path), record.get("verdict"), _verdict(record, outputs, reports), tuple(reports))
