@@ -8,6 +8,8 @@ from dtopipe.model.plan import RingPlan
 
 # One slot to write and one to read.
 FEWEST_SLOTS = 2
+# Below this a burst's wake-up costs more than the overlap of writing and reading saves.
+_SMALLEST_BURST = 4
 
 
 def ring_slots(plan: RingPlan, rate_hz: float, samples_per_block: int, slot_bytes: int) -> int:
@@ -20,6 +22,11 @@ def ring_slots(plan: RingPlan, rate_hz: float, samples_per_block: int, slot_byte
         seconds = 4.0 if plan.seconds is None else plan.seconds
         wanted = math.ceil(seconds * rate_hz / samples_per_block)
     return max(FEWEST_SLOTS, wanted)
+
+
+def burst_slots(n_slots: int) -> int:
+    """Blocks that are announced, and taken, at once: half of the ring, so that the other half is filled meanwhile."""
+    return min(n_slots, max(n_slots // 2, _SMALLEST_BURST))
 
 
 SLOT_HEADER_BYTES = 128

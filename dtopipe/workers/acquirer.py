@@ -14,6 +14,7 @@ from typing import Any
 from dtopipe.boards.base import Board, Ended, Opened, Overrun, Taken
 from dtopipe.boards.registry import load_board
 from dtopipe.core.ledger import Stall
+from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.span import Cause, Gap, Span
@@ -45,7 +46,7 @@ class Acquirer:
         self._at = ring.end()[0]
         self._end = _end_index(opened, worker.orders.body.get("duration_s"))
         self._unannounced = 0
-        self._announced_at_once = max(1, ring.layout.n_slots // 2)
+        self._announced_at_once = burst_slots(ring.layout.n_slots)
         self._stopping = False
         self._hurried = False
         self._listened_ns = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dtopipe.core.gaps import explained
 from dtopipe.core.ledger import should_commit_early
+from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import Anchor
 from dtopipe.model.policy import Layout, OnExists, Policy
@@ -183,11 +184,11 @@ def _intake(worker: Worker, begin: Message, ring: Ring) -> Intake:
 
 
 def _batch_blocks(ring: Ring, delay_s: float) -> int:
-    """Blocks taken at once: at most half the ring, so that the other half is filled meanwhile."""
+    """Blocks taken at once: a burst, but no more than a few MB."""
     if delay_s:
         return 1
     by_size = _BATCH_BYTES // max(1, ring.layout.payload_bytes)
-    return max(1, min(_BATCH_BLOCKS, ring.layout.n_slots // 2, by_size))
+    return max(1, min(_BATCH_BLOCKS, burst_slots(ring.layout.n_slots), by_size))
 
 
 def _output(orders: Message) -> OutputOptions:
