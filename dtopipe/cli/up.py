@@ -51,9 +51,9 @@ def up(plan: RunPlan, detach: bool, as_json: bool) -> None:
         return
     console = Console(stderr=True) if as_json else Console()
     with _display(console) as show:
-        supervisor = Supervisor(plan, show)
-        with _stop_on_signals(supervisor, console):
-            record = supervisor.run()
+        supervisor = Supervisor(plan, _while_the_terminal_lasts(show))
+        _stop_on_signals(supervisor)
+        record = supervisor.run()
     if as_json:
         print_json(record)
     folder = supervisor.folder
@@ -65,21 +65,25 @@ def up(plan: RunPlan, detach: bool, as_json: bool) -> None:
     sys.exit(exit_code(record))
 
 
-@contextlib.contextmanager
-def _stop_on_signals(supervisor: Supervisor, console: Console) -> Iterator[None]:
-    """Ctrl-C, a closed terminal and a polite kill all end the run in order."""
+def _stop_on_signals(supervisor: Supervisor) -> None:
+    """Ctrl-C, a closed terminal and a polite kill all end the run in order, from now to the end of the process."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         supervisor.request_stop()
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, stop) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+
+
+def _while_the_terminal_lasts(show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """A terminal that is closed must not disturb the run that it showed."""
+
+    def shown(status: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            show(status)
+
+    return shown
 
 
 @contextlib.contextmanager
