@@ -27,7 +27,8 @@ class FileReader:
                 path, f"it belongs to another run ({self.snapshot.stream.run_id})", "look for this run's own output"
             )
         self.start = self.snapshot.data_origin if self.snapshot else 0
-        self.stop = self.snapshot.data_bytes if self.snapshot else size
+        # Behind the last commit of a writer that was killed there may be anything; a complete file is read whole.
+        self.stop = size if self.snapshot is None or self.snapshot.closed else self.snapshot.data_bytes
         if size < self.stop:
             raise SinkError(
                 path, f"it has {size} bytes, its commit record says {self.stop}", "refill it from another output"
