@@ -46,9 +46,11 @@ def status_table(status: dict[str, Any]) -> Group:
 
 
 def headline(status: dict[str, Any]) -> Text:
-    """Name, phase, elapsed time, and that a simulated board is one."""
+    """Name, phase, board time, and that a simulated board is one."""
+    board = status["board"]
+    board_s = board["end_sample_index"] / board["rate_nominal_hz"] if board["rate_nominal_hz"] else 0.0
     of = f" of {status['duration_s']:g} s" if status.get("duration_s") else ""
-    text = Text.assemble((status["name"], "bold"), f"  {status['phase']}  {status['elapsed_s']:.1f} s{of}")
+    text = Text.assemble((status["name"], "bold"), f"  {status['phase']}  {board_s:.1f} s{of}")
     if status["simulated"]:
         text.append("  SIMULATED BOARD", style="bold magenta")
     return text
