@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -168,6 +169,9 @@ class _Loading:
     def _channel(self, part: ChannelPart, number: int, board: BoardPlan | None) -> ChannelPlan:
         options = dict(part.model_extra or {})
         key = f"task.channels[{number}]"
+        meant = difflib.get_close_matches(part.kind, _KNOWN_KINDS, 1, 0.75)
+        if meant and meant[0] != part.kind:
+            self._problem(f"{key}.kind", f"there is no kind {part.kind!r}", f"did you mean {meant[0]}?")
         if board is not None and board.type == "simulated" and part.kind in _KNOWN_KINDS:
             known = [*ChannelPart.model_fields, *SimulatedChannel.model_fields]
             for name in options:

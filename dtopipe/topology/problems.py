@@ -13,7 +13,7 @@ from dtopipe.model.errors import Place, Problem
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean x?`, else what there is."""
-    words = [str(name) for name in known]
+    words = list(dict.fromkeys(str(name) for name in known))
     near = difflib.get_close_matches(str(word), words, 1, 0.6)
     return f"did you mean {near[0]}?" if near else f"there are: {', '.join(words)}"
 
@@ -67,8 +67,8 @@ def _words(mistake: Mapping[str, Any], model: type[BaseModel], loc: tuple[int | 
         return "must not be empty", ""
     if kind == "string_too_short":
         return "must not be empty", ""
-    text = str(mistake["msg"]).removeprefix("Input ")
-    return f"{text}, not {given!r}", ""
+    text = str(mistake["msg"]).removeprefix("Input ").partition(",")[0]
+    return f"{text.replace('valid dictionary', 'mapping')}, not {given!r}", ""
 
 
 def _fields(model: type[BaseModel], loc: Iterable[int | str]) -> list[str]:
