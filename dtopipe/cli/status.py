@@ -11,7 +11,7 @@ from dtopipe.cli.live_table import status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
 from dtopipe.cli.run_link import ask_run
-from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
+from dtopipe.cli.verdict_text import outputs_table, verdict_line
 from dtopipe.host.run_folder import find_run
 from dtopipe.wire.control import Message
 
@@ -44,4 +44,3 @@ def status(run: str | None, run_dir: Path, as_json: bool) -> None:
     console.print(outputs_table(record))
     console.print(verdict_line(record), soft_wrap=True)
     console.print(f"run folder: {folder.path}", soft_wrap=True, highlight=False)
-    raise SystemExit(exit_code(record))

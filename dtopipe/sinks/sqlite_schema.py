@@ -105,7 +105,7 @@ def insert_run(connection: sqlite3.Connection, stream: Stream, layout: Layout, s
     )  # fmt: skip
     run = cursor.lastrowid or 0
     connection.executemany(
-        "INSERT INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(run, number, *_channel_row(channel)) for number, channel in enumerate(stream.channels)],
     )
     return run
@@ -135,7 +135,11 @@ def _fixed_tables(tables: TableNames) -> dict[str, str]:
         " gap_samples INTEGER NOT NULL, dropped INTEGER NOT NULL, finished INTEGER NOT NULL)",
         "channels": f"{_RUN}, channel INTEGER NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL, kind TEXT NOT NULL,"
         " scale REAL NOT NULL, offset REAL NOT NULL, range_low REAL, range_high REAL, physical_channel INTEGER,"
-        " details TEXT NOT NULL, PRIMARY KEY (run, channel))",
+        " details TEXT NOT NULL, calibration TEXT, PRIMARY KEY (run, channel))",
+        # Of polled boards; each of their channels adds a column.
+        tables.readings: f"{_RUN}, sample_index INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL,"
+        " t_utc_ns INTEGER NOT NULL, requested_utc_ns INTEGER, received_utc_ns INTEGER, latency_s REAL,"
+        " error_type TEXT, error_message TEXT)",
         "gaps": f"{_RUN}, start INTEGER NOT NULL, stop INTEGER NOT NULL, cause TEXT NOT NULL,"
         " t_utc_ns INTEGER NOT NULL, PRIMARY KEY (run, start))",
         tables.blocks: f"{_RUN}, block_index INTEGER NOT NULL, first_sample_index INTEGER NOT NULL,"
@@ -214,9 +218,11 @@ def _column_type(channel: Channel) -> str:
 def _channel_row(channel: Channel) -> tuple[str | float | int | None, ...]:
     low, high = channel.range or (None, None)
     details = json.dumps(dict(channel.details), ensure_ascii=False, default=str)
+    calibration = channel.details.get("calibration")
     return (
         channel.name, channel.unit, channel.kind, channel.scale, channel.offset, low, high,
         channel.physical_channel, details,
+        None if calibration is None else json.dumps(calibration, ensure_ascii=False, default=str),
     )  # fmt: skip
 
 

@@ -99,7 +99,8 @@ def test_a_killed_supervisor_leaves_an_orderly_end_and_the_next_command_complete
     for name in EVERY_SINK:
         assert record["sinks"][name]["gaps"] == 0, name
     _assert_the_record_is_true(lab, record)
-    assert lab.dtopipe("status", "lab").code == 5
+    assert "INTERRUPTED" in lab.dtopipe("status", "lab").stdout
+    assert lab.dtopipe("verify", "lab").code == 5
     _assert_nothing_is_left(lab)
 
 
