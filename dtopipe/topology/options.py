@@ -185,10 +185,13 @@ def _points(group: str) -> dict[str, EntryPoint]:
 def _plugged(point: EntryPoint, base: type[Any]) -> type[Any]:
     """The plug-in's own options on top of everybody's; without any, all keys pass."""
     try:
-        own = getattr(point.load(), "Options", None)
+        plugged = point.load()
     except Exception:
         return base
+    own = getattr(plugged, "Options", None)
+    doc = {"__doc__": plugged.__doc__ or f"A plug-in's: {point.value}."}
     if isinstance(own, type) and issubclass(own, BaseModel):
-        mixed: type[Any] = type(own.__name__, (own, base.__mro__[1]), {"__doc__": own.__doc__})
+        mixed: type[Any] = type(own.__name__, (own, base.__mro__[1]), doc)
         return mixed
-    return base
+    named: type[Any] = type(base.__name__, (base,), doc)
+    return named
