@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +20,7 @@ MAX_ROWS = 62  # rows are bits of WAITING_FOR, a signed word
 GAP_LOG_ENTRIES = 16_384
 
 
-class Head(IntEnum):
+class Head:
     """Words of the header. Up to DTYPE they are set once, before the segment is named to anybody."""
 
     MAGIC = 0
@@ -30,25 +31,26 @@ class Head(IntEnum):
     SAMPLES_PER_BLOCK = 5
     ITEM_BYTES = 6
     DTYPE = 7
-    # the supervisor's: rows from here on were never used
+    # the supervisor's: rows from ROWS on were never used; SUCCESSIONS counts pins that moved to another row
     ROWS = 8
+    SUCCESSIONS = 9
     # the acquirer's
-    HEAD = 9
-    EPOCH = 10
-    STAGE = 11
-    GAPS = 14
-    SLEEPING = 15
-    WAITING_FOR = 16
-    WAITING_SINCE_NS = 17
-    HEARTBEAT_NS = 18
-    ANCHOR_INDEX = 19
-    ANCHOR_MONO_NS = 20
-    ANCHOR_UTC_NS = 21
-    PAIR_COUNT = 22
-    PAIR_INDEX = 23
-    PAIR_MONO_NS = 24
-    PAIR_UTC_NS = 25
-    WAITED_NS = 26
+    HEAD = 16
+    EPOCH = 17
+    STAGE = 18
+    GAPS = 19
+    SLEEPING = 20
+    WAITING_FOR = 21
+    WAITING_SINCE_NS = 22
+    WAITED_NS = 23
+    HEARTBEAT_NS = 24
+    ANCHOR_INDEX = 25
+    ANCHOR_MONO_NS = 26
+    ANCHOR_UTC_NS = 27
+    PAIR_COUNT = 28
+    PAIR_INDEX = 29
+    PAIR_MONO_NS = 30
+    PAIR_UTC_NS = 31
 
 
 class Stage(IntEnum):
@@ -59,8 +61,12 @@ class Stage(IntEnum):
     ENDED = 2
 
 
-class Row(IntEnum):
-    """Words of one subscriber. The supervisor's first; the worker's from CURSOR on."""
+class Row:
+    """Words of one subscriber. The supervisor's first; the worker's from CURSOR on.
+
+    POSITIONS is the first of two places of POSITION_WORDS words: the worker fills the one that REPORTS does not
+    point to, then counts REPORTS up, so that a worker killed at any instruction leaves a whole one.
+    """
 
     STATE = 0
     POLICY = 1
@@ -69,13 +75,9 @@ class Row(IntEnum):
     RELEASED = 9
     SLEEPING = 10
     HEARTBEAT_NS = 11
-    START = 12
-    COMMITTED = 13
-    DURABLE = 14
-    SAMPLES = 15
-    GAP_SAMPLES = 16
-    DROPPED = 17
-    BLOCKS = 18
+    BLOCKS = 12
+    REPORTS = 13
+    POSITIONS = 16
 
 
 class RowState(IntEnum):
@@ -85,7 +87,7 @@ class RowState(IntEnum):
     IN_USE = 1
 
 
-class SlotWord(IntEnum):
+class SlotWord:
     """Words before a slot's payload. NUMBER is the sequence number plus one, 0 while the slot is written."""
 
     NUMBER = 0
@@ -99,7 +101,7 @@ class SlotWord(IntEnum):
     T_TAKEN_NS = 8
 
 
-class GapWord(IntEnum):
+class GapWord:
     """Words of one entry of the gap log; TOTAL counts the samples of all gaps up to and with this one."""
 
     START = 0
@@ -109,8 +111,12 @@ class GapWord(IntEnum):
     TOTAL = 4
 
 
-class Stat(IntEnum):
-    """Rows of the channel statistics, one float64 a channel: codes, and counts of samples."""
+class Stat:
+    """Rows of the channel statistics, one float64 a channel: codes, and counts of samples.
+
+    MIN lies above MAX where a channel has no sample. There are two sets: with the head at `h`, set `h % 2` counts
+    exactly what was published, wherever an acquirer may be killed.
+    """
 
     MIN = 0
     MAX = 1
@@ -120,62 +126,63 @@ class Stat(IntEnum):
 
 HEAD_WORDS = 64
 ROW_WORDS = 32
+POSITION_WORDS = 8
 SLOT_WORDS = SLOT_HEADER_BYTES // WORD
 GAP_WORDS = 8
 
 DTYPES = ("int16", "int32", "float64")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
-    """Sizes and byte offsets of one ring."""
+    """Sizes and byte offsets of one ring, each computed once."""
 
     n_slots: int
     n_channels: int
     samples_per_block: int
     dtype: str
 
-    @property
+    @cached_property
     def item_bytes(self) -> int:
         """Bytes of one code."""
         return np.dtype(self.dtype).itemsize
 
-    @property
+    @cached_property
     def payload_bytes(self) -> int:
         """Bytes of a full block's codes."""
         return self.n_channels * self.samples_per_block * self.item_bytes
 
-    @property
+    @cached_property
     def status_offset(self) -> int:
         """Where a slot's sensor status (n_channels, n) int8 begins, in the slot."""
         return SLOT_WORDS * WORD + self.payload_bytes
 
-    @property
+    @cached_property
     def slot_bytes(self) -> int:
         """Bytes from one slot to the next: header, codes, one status byte a sample."""
         return slot_bytes(self.n_channels, self.samples_per_block, self.item_bytes)
 
-    @property
+    @cached_property
     def rows_offset(self) -> int:
         """The subscriber table."""
         return HEAD_WORDS * WORD
 
-    @property
+    @cached_property
     def gaps_offset(self) -> int:
         """The gap log."""
         return self.rows_offset + MAX_ROWS * ROW_WORDS * WORD
 
-    @property
+    @cached_property
     def stats_offset(self) -> int:
-        """The channel statistics, (4, n_channels) float64."""
+        """The channel statistics, (2, 4, n_channels) float64."""
         return self.gaps_offset + GAP_LOG_ENTRIES * GAP_WORDS * WORD
 
-    @property
+    @cached_property
     def slots_offset(self) -> int:
         """The first slot."""
-        return -(-(self.stats_offset + 4 * self.n_channels * WORD) // 4096) * 4096
+        return -(-(self.stats_offset + 8 * self.n_channels * WORD) // 4096) * 4096
 
-    @property
+    @cached_property
     def segment_bytes(self) -> int:
         """All of it."""
         return self.slots_offset + self.n_slots * self.slot_bytes

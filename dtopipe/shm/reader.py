@@ -7,15 +7,17 @@ import struct
 from dtopipe.core.ledger import Overtaken, Take, next_pinned_read, next_read
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import RingError
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.stream import Block
 from dtopipe.shm.fence import fence
-from dtopipe.shm.layout import Head, Row, SlotWord, Stage
+from dtopipe.shm.layout import POSITION_WORDS, WORD, Head, Row, SlotWord, Stage
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
 
-_SLOT = struct.Struct("<9q")
+# The slot's words from NUMBER to ANCHOR_UTC_NS.
+_SLOT = struct.Struct("<8q")
 
 
 class RingReader:
@@ -27,11 +29,14 @@ class RingReader:
 
     def __init__(self, ring: Ring, row: int) -> None:
         self._ring = ring
+        self._words = ring.words
         self._table = SubscriberTable(ring)
         self._at = self._table.at(row)
         self._pinned = self._table.policy(row) is Policy.BLOCK
         self._cursor = ring.words[self._at + Row.CURSOR]
         self._released = self._cursor
+        self._anchor = Anchor(0, 0, 0)
+        self._anchor_words: list[int] = []
 
     @property
     def held(self) -> int:
@@ -40,7 +45,7 @@ class RingReader:
 
     def take(self, most: int) -> list[Block]:
         """Up to `most` blocks from the cursor on, now; empty if there is nothing new."""
-        head = self._ring.words[Head.HEAD]
+        head = self._words[Head.HEAD]
         n_slots = self._ring.layout.n_slots
         step = next_pinned_read(self._cursor, head) if self._pinned else next_read(self._cursor, head, n_slots)
         if isinstance(step, Overtaken):
@@ -54,13 +59,13 @@ class RingReader:
                     break
                 blocks.append(block)
             self._move(step.first + len(blocks))
-            self._ring.words[self._at + Row.BLOCKS] += len(blocks)
+            self._words[self._at + Row.BLOCKS] += len(blocks)
         return blocks
 
     def ended(self) -> bool:
         """True once the acquirer has ended and everything it published was taken."""
         # The stage first: it is set after the last publication.
-        return self._ring.words[Head.STAGE] == Stage.ENDED and self._cursor >= self._ring.words[Head.HEAD]
+        return self._words[Head.STAGE] == Stage.ENDED and self._cursor >= self._words[Head.HEAD]
 
     def release(self) -> bool:
         """Give back every block taken; True if the acquirer sleeps and this was what it waited for last.
@@ -68,64 +73,77 @@ class RingReader:
         Of several readers that release at the same time, at least one sees the others' release: nobody needs to
         wake the acquirer for a slot that another still holds.
         """
-        words = self._ring.words
+        words = self._words
         self._released = self._cursor
         words[self._at + Row.RELEASED] = self._cursor
         fence()
         if not self._pinned or words[Head.SLEEPING] == 0:
             return False
         wanted = words[Head.HEAD] - self._ring.layout.n_slots
-        return all(released > wanted for _, released in self._table.pins())
+        return all(pin.released > wanted for pin in self._table.pins())
 
     def waited_for(self) -> bool:
         """True if the acquirer waits, and for this reader among others."""
-        words = self._ring.words
+        words = self._words
         mask = words[Head.WAITING_FOR]
         return bool(mask) and words[self._at + Row.RELEASED] <= words[Head.HEAD] - self._ring.layout.n_slots
 
     def falls_asleep(self) -> bool:
         """Say that this reader sleeps; False if something came meanwhile and it must not."""
-        words = self._ring.words
+        words = self._words
         words[self._at + Row.SLEEPING] += 1
         fence()
         return words[Head.HEAD] <= self._cursor and words[Head.STAGE] != Stage.ENDED
 
     def woke(self) -> None:
         """Say that this reader is awake."""
-        self._ring.words[self._at + Row.SLEEPING] += 1
+        self._words[self._at + Row.SLEEPING] += 1
 
     def report(self, position: Position) -> None:
         """Show how far the output is, and that progress was made."""
-        words, at = self._ring.words, self._at
-        words[at + Row.START] = position.start
-        words[at + Row.SAMPLES] = position.samples
-        words[at + Row.GAP_SAMPLES] = position.gap_samples
-        words[at + Row.DROPPED] = position.dropped
-        words[at + Row.COMMITTED] = position.committed
-        words[at + Row.DURABLE] = position.durable
+        words, at = self._words, self._at
+        reports = words[at + Row.REPORTS] + 1
+        place = at + Row.POSITIONS + (reports & 1) * POSITION_WORDS
+        words[place] = position.start
+        words[place + 1] = position.committed
+        words[place + 2] = position.durable
+        words[place + 3] = position.samples
+        words[place + 4] = position.gap_samples
+        words[place + 5] = position.dropped
+        words[at + Row.REPORTS] = reports
         self.beat()
 
     def beat(self) -> None:
         """Progress was made."""
-        self._ring.words[self._at + Row.HEARTBEAT_NS] = mono_ns()
+        self._words[self._at + Row.HEARTBEAT_NS] = mono_ns()
 
     def _move(self, cursor: int) -> None:
         self._cursor = cursor
-        self._ring.words[self._at + Row.CURSOR] = cursor
+        self._words[self._at + Row.CURSOR] = cursor
 
     def _block(self, number: int) -> Block | None:
-        """The block, or None if its slot has been taken back meanwhile."""
+        """The block, or None if its slot has been taken back meanwhile. Raises RingError if that breaks a pin."""
         ring = self._ring
-        words = _SLOT.unpack_from(ring.segment.buffer, ring.layout.slot_offset(number))
-        if words[SlotWord.NUMBER] != number + 1:
+        offset = ring.layout.slot_offset(number)
+        found, _, first_sample_index, n_samples, has_status, *anchor = _SLOT.unpack_from(ring.segment.buffer, offset)
+        if found != number + 1:
+            if self._pinned:
+                raise RingError(f"block {number} was overwritten under a reader that pins it: {found - 1} is there")
             return None
-        n_samples = words[SlotWord.N_SAMPLES]
         codes = ring.codes(number, n_samples)
-        status = ring.sensor_status(number, n_samples) if words[SlotWord.HAS_STATUS] else None
-        if not self._pinned:
+        status = ring.sensor_status(number, n_samples) if has_status else None
+        if self._pinned:
+            # Others read the same memory.
+            codes.flags.writeable = False
+            if status is not None:
+                status.flags.writeable = False
+        else:
             codes = codes.copy()
             status = None if status is None else status.copy()
-            if _SLOT.unpack_from(ring.segment.buffer, ring.layout.slot_offset(number)) != words:
+            # The number goes first when a slot is rewritten: if it stands, so does what was read behind it.
+            if self._words[offset // WORD + SlotWord.NUMBER] != found:
                 return None
-        anchor = Anchor(words[SlotWord.ANCHOR_INDEX], words[SlotWord.ANCHOR_MONO_NS], words[SlotWord.ANCHOR_UTC_NS])
-        return Block(number, words[SlotWord.FIRST_SAMPLE_INDEX], codes, anchor, status)
+        if anchor != self._anchor_words:
+            self._anchor_words = anchor
+            self._anchor = Anchor(*anchor)
+        return Block(number, first_sample_index, codes, self._anchor, status)

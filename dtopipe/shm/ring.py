@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import RingError
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.shm.channel_stats import no_samples
 from dtopipe.shm.layout import (
     DTYPES,
     GAP_LOG_ENTRIES,
@@ -53,6 +54,7 @@ class Ring:
         self.segment = segment
         self.layout = layout
         self.words = segment.buffer.cast("q")
+        self._codes, self._sensor_status = self._full_slots()
 
     @classmethod
     def create(cls, name: str, layout: Layout) -> Ring:
@@ -65,7 +67,7 @@ class Ring:
         ring.words[Head.SAMPLES_PER_BLOCK] = layout.samples_per_block
         ring.words[Head.ITEM_BYTES] = layout.item_bytes
         ring.words[Head.DTYPE] = DTYPES.index(layout.dtype)
-        ring.stats()[:2] = [[np.inf], [-np.inf]]
+        ring.stat_sets()[:] = no_samples(layout.dtype, layout.n_channels)
         ring.words[Head.MAGIC] = MAGIC
         return ring
 
@@ -73,39 +75,50 @@ class Ring:
     def attach(cls, name: str) -> Ring:
         """Map the ring that the supervisor made. Raises RingError if it is not there or not a ring."""
         segment = Segment.attach(name)
-        words = segment.buffer[: HEAD_WORDS * WORD].cast("q")
-        if words[Head.MAGIC] != MAGIC or words[Head.SEGMENT_BYTES] > len(segment.buffer):
+        layout = _layout_of(segment)
+        if layout is None:
+            segment.close()
             raise RingError(f"shared memory {name} is not a ring of this version of dtopipe")
-        layout = Layout(
-            n_slots=words[Head.N_SLOTS],
-            n_channels=words[Head.N_CHANNELS],
-            samples_per_block=words[Head.SAMPLES_PER_BLOCK],
-            dtype=DTYPES[words[Head.DTYPE]],
-        )
-        words.release()
         return cls(segment, layout)
 
     def close(self) -> None:
         """Unmap."""
+        del self._codes, self._sensor_status
         self.words.release()
         self.segment.close()
 
     def stats(self) -> NDArray[np.float64]:
-        """The channel statistics: (4, n_channels) float64, rows of `Stat`; a view."""
-        shape = (4, self.layout.n_channels)
+        """The statistics of all that was published: (4, n_channels) float64, rows of `Stat`; a copy."""
+        sets, words = self.stat_sets(), self.words
+        while True:
+            head = words[Head.HEAD]
+            stats: NDArray[np.float64] = sets[head & 1].copy()
+            # The acquirer is back at this set as soon as it has published once more.
+            if words[Head.HEAD] == head:
+                return stats
+
+    def stat_sets(self) -> NDArray[np.float64]:
+        """Both sets of the statistics: (2, 4, n_channels) float64; a view."""
+        shape = (2, 4, self.layout.n_channels)
         return np.ndarray(shape, np.float64, self.segment.buffer, self.layout.stats_offset)
 
     def codes(self, number: int, n_samples: int) -> NDArray[Any]:
         """The codes in `number`'s slot: (n_channels, n_samples), C order; a view."""
-        shape = (self.layout.n_channels, n_samples)
-        offset = self.layout.slot_offset(number) + SLOT_WORDS * WORD
-        return np.ndarray(shape, self.layout.dtype, self.segment.buffer, offset)
+        layout = self.layout
+        if n_samples == layout.samples_per_block:
+            slot: NDArray[Any] = self._codes[number % layout.n_slots]
+            return slot
+        offset = layout.slot_offset(number) + SLOT_WORDS * WORD
+        return np.ndarray((layout.n_channels, n_samples), layout.dtype, self.segment.buffer, offset)
 
     def sensor_status(self, number: int, n_samples: int) -> NDArray[np.int8]:
         """The sensor status in `number`'s slot: (n_channels, n_samples) int8; a view."""
-        shape = (self.layout.n_channels, n_samples)
-        offset = self.layout.slot_offset(number) + self.layout.status_offset
-        return np.ndarray(shape, np.int8, self.segment.buffer, offset)
+        layout = self.layout
+        if n_samples == layout.samples_per_block:
+            slot: NDArray[np.int8] = self._sensor_status[number % layout.n_slots]
+            return slot
+        offset = layout.slot_offset(number) + layout.status_offset
+        return np.ndarray((layout.n_channels, n_samples), np.int8, self.segment.buffer, offset)
 
     def status(self) -> RingStatus:
         """What the acquirer says of itself."""
@@ -128,16 +141,18 @@ class Ring:
     def end(self) -> tuple[int, int]:
         """(end sample index, samples in gaps) of what was published so far, from the newest slot and gap entry."""
         words = self.words
-        last_stop = total = 0
-        if count := words[Head.GAPS]:
-            at = self.gap_at(count - 1)
-            last_stop, total = words[at + GapWord.STOP], words[at + GapWord.TOTAL]
+        end = 0
         while head := words[Head.HEAD]:
             at = self.layout.slot_offset(head - 1) // WORD
             end = words[at + SlotWord.FIRST_SAMPLE_INDEX] + words[at + SlotWord.N_SAMPLES]
             if words[at + SlotWord.NUMBER] == head:
-                return max(end, last_stop), total
-        return last_stop, total
+                break
+        # The log last: it then has every gap before that block, and what it has beyond is behind all blocks.
+        count = words[Head.GAPS]
+        if not count:
+            return end, 0
+        at = self.gap_at(count - 1)
+        return max(end, words[at + GapWord.STOP]), words[at + GapWord.TOTAL]
 
     def anchor(self) -> Anchor:
         """The anchor of the present epoch; its times are 0 before the board was started."""
@@ -160,14 +175,64 @@ class Ring:
     def board_gaps(self, first: int = 0) -> list[Gap]:
         """The board's gaps from the `first`-th on, as far as the log still has them, in order."""
         count = self.words[Head.GAPS]
-        first = max(first, count - GAP_LOG_ENTRIES)
-        found = []
-        for entry in range(first, count):
-            at = self.gap_at(entry)
-            start, stop, cause, t_utc_ns = self.words[at : at + GapWord.TOTAL]
-            found.append(Gap(Span(start, stop), Cause.from_code(cause), t_utc_ns))
-        return found
+        return self._logged(range(max(first, _oldest_entry(count)), count))
+
+    def board_gaps_beyond(self, sample_index: int) -> list[Gap]:
+        """The board's gaps that end behind `sample_index`, as far as the log still has them, in order."""
+        count = self.words[Head.GAPS]
+        oldest = first = _oldest_entry(count)
+        for entry in range(count - 1, oldest - 1, -1):
+            if self.words[self.gap_at(entry) + GapWord.STOP] <= sample_index:
+                first = entry + 1
+                break
+        return self._logged(range(first, count))
 
     def gap_at(self, entry: int) -> int:
         """Index of the first word of the gap log's `entry`-th entry."""
         return self.layout.gaps_offset // WORD + (entry % GAP_LOG_ENTRIES) * GAP_WORDS
+
+    def _logged(self, entries: range) -> list[Gap]:
+        """These entries of the gap log, but for those that were overwritten meanwhile."""
+        found = []
+        for entry in entries:
+            at = self.gap_at(entry)
+            found.append((entry, self.words[at : at + GapWord.TOTAL].tolist()))
+        oldest = _oldest_entry(self.words[Head.GAPS])
+        return [
+            Gap(Span(start, stop), Cause.from_code(cause), t_utc_ns)
+            for entry, (start, stop, cause, t_utc_ns) in found
+            if entry >= oldest
+        ]
+
+    def _full_slots(self) -> tuple[NDArray[Any], NDArray[np.int8]]:
+        """All slots as if their blocks were full: (n_slots, n_channels, samples_per_block) codes, sensor status."""
+        layout = self.layout
+        shape = (layout.n_slots, layout.n_channels, layout.samples_per_block)
+        item, row = layout.item_bytes, layout.samples_per_block
+        codes_at = layout.slots_offset + SLOT_WORDS * WORD
+        status_at = layout.slots_offset + layout.status_offset
+        buffer, step = self.segment.buffer, layout.slot_bytes
+        codes: NDArray[Any] = np.ndarray(shape, layout.dtype, buffer, codes_at, (step, row * item, item))
+        return codes, np.ndarray(shape, np.int8, buffer, status_at, (step, row, 1))
+
+
+def _oldest_entry(count: int) -> int:
+    """The oldest entry of the gap log that is surely whole: the next one may be being written over one before it."""
+    return max(0, count - GAP_LOG_ENTRIES + 1)
+
+
+def _layout_of(segment: Segment) -> Layout | None:
+    """What the header says; None if it is not a whole ring's."""
+    if len(segment.buffer) < HEAD_WORDS * WORD:
+        return None
+    with segment.buffer[: HEAD_WORDS * WORD] as header, header.cast("q") as words:
+        if words[Head.MAGIC] != MAGIC:
+            return None
+        layout = Layout(
+            n_slots=words[Head.N_SLOTS],
+            n_channels=words[Head.N_CHANNELS],
+            samples_per_block=words[Head.SAMPLES_PER_BLOCK],
+            dtype=DTYPES[words[Head.DTYPE]],
+        )
+        is_whole = layout.segment_bytes == words[Head.SEGMENT_BYTES] <= len(segment.buffer)
+        return layout if is_whole else None

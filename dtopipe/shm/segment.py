@@ -37,8 +37,8 @@ class Segment:
         """Make a segment of zeros, its memory reserved. Raises RingError, with what to do, if there is no room."""
         try:
             return cls(name, _create(name, size))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OverflowError) or error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
                 raise RingError(
                     f"no room for a ring of {size / 2**20:.1f} MiB in shared memory\n"
                     "    make the ring smaller (ring: in the topology) or free shared memory (df -h /dev/shm)"
@@ -50,7 +50,7 @@ class Segment:
         """Map a segment that another process made. Raises RingError if there is none."""
         try:
             return cls(name, _attach(name))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: its maker was killed before it gave it a size
             raise RingError(f"shared memory {name} could not be opened: {error}") from error
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ if sys.platform == "win32":
         return mmap.mmap(-1, size, tagname=name)
 
     def _attach(name: str) -> mmap.mmap:
-        # The size of an existing mapping is not asked for; its first word pair holds it (layout.Header).
+        # The size of an existing mapping is not asked for; its first word pair holds it (layout.Head).
         import struct
 
         head = mmap.mmap(-1, 64, tagname=name)

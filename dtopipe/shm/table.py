@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dtopipe.core.ledger import Pin
 from dtopipe.model.errors import RingError
 from dtopipe.model.policy import Policy
 from dtopipe.shm.fence import fence
-from dtopipe.shm.layout import MAX_ROWS, ROW_WORDS, WORD, Head, Row, RowState
+from dtopipe.shm.layout import MAX_ROWS, POSITION_WORDS, ROW_WORDS, WORD, Head, Row, RowState
 from dtopipe.shm.ring import Ring
 
 _POLICIES = (Policy.BLOCK, Policy.DROP_OLDEST, Policy.DROP_NEWEST)
+_IN_USE = int(RowState.IN_USE)
+_BLOCK = _POLICIES.index(Policy.BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
 class RowStatus:
-    """A snapshot of one subscriber's words; counts are samples per channel."""
+    """A snapshot of one subscriber's words; counts are samples per channel, those of one report."""
 
     policy: Policy
     cursor: int
@@ -44,14 +47,15 @@ class SubscriberTable:
 
     def open_at_head(self, policy: Policy) -> int:
         """A new row that reads from the head on. Raises RingError if the table is full."""
+        words = self._ring.words
         row = self._free_row()
-        while True:
-            number = self._ring.words[Head.HEAD]
-            self._fill(row, policy, number, generation=0)
-            fence()
-            # The acquirer may have decided about slots before it could see the pin.
-            if self._ring.words[Head.HEAD] - number < max(1, self._ring.layout.n_slots // 2):
-                return row
+        self._fill(row, policy, words[Head.HEAD], generation=0)
+        fence()
+        # The acquirer may have made sure of a whole turn of slots before it could see this pin, at a head up to the
+        # one that is read now: numbers from here on are safe under that turn and under every later one.
+        at, head = self.at(row), words[Head.HEAD]
+        words[at + Row.CURSOR] = words[at + Row.RELEASED] = head
+        return row
 
     def open_successor(self, predecessor: int) -> int:
         """A new row that goes on where a dead reader's pin is; then the predecessor's is closed."""
@@ -60,6 +64,7 @@ class SubscriberTable:
         row = self._free_row()
         generation = words[old + Row.GENERATION] + 1
         self._fill(row, _POLICIES[words[old + Row.POLICY]], words[old + Row.RELEASED], generation)
+        words[Head.SUCCESSIONS] += 1
         fence()
         self.close(predecessor)
         return row
@@ -70,41 +75,57 @@ class SubscriberTable:
 
     def status(self, row: int) -> RowStatus:
         """What the reader says of itself."""
-        at = self.at(row)
-        words = self._ring.words[at : at + ROW_WORDS]
+        words, at = self._ring.words, self.at(row)
+        while True:
+            reports = words[at + Row.REPORTS]
+            first = at + Row.POSITIONS + (reports & 1) * POSITION_WORDS
+            start, committed, durable, samples, gap_samples, dropped = (words[first + word] for word in range(6))
+            # The worker is back at this place as soon as it has counted once more.
+            if words[at + Row.REPORTS] == reports:
+                break
         return RowStatus(
-            policy=_POLICIES[words[Row.POLICY]],
-            cursor=words[Row.CURSOR],
-            released=words[Row.RELEASED],
-            heartbeat_ns=words[Row.HEARTBEAT_NS],
-            start=words[Row.START],
-            committed=words[Row.COMMITTED],
-            durable=words[Row.DURABLE],
-            samples=words[Row.SAMPLES],
-            gap_samples=words[Row.GAP_SAMPLES],
-            dropped=words[Row.DROPPED],
-            blocks=words[Row.BLOCKS],
+            policy=self.policy(row),
+            cursor=words[at + Row.CURSOR],
+            released=words[at + Row.RELEASED],
+            heartbeat_ns=words[at + Row.HEARTBEAT_NS],
+            start=start,
+            committed=committed,
+            durable=durable,
+            samples=samples,
+            gap_samples=gap_samples,
+            dropped=dropped,
+            blocks=words[at + Row.BLOCKS],
         )
 
     def policy(self, row: int) -> Policy:
         """The row's policy."""
         return _POLICIES[self._ring.words[self.at(row) + Row.POLICY]]
 
-    def pins(self) -> Iterator[tuple[int, int]]:
-        """(row, released) of every BLOCK row in use."""
+    def pins(self) -> list[Pin]:
+        """Every BLOCK row in use. A pin that moves to a successor's row meanwhile is in one of the two."""
         words = self._ring.words
-        for row in range(words[Head.ROWS]):
-            at = self._first + row * ROW_WORDS
-            if words[at] == RowState.IN_USE and words[at + Row.POLICY] == 0:
-                yield row, words[at + Row.RELEASED]
+        while True:
+            successions = words[Head.SUCCESSIONS]
+            found = []
+            at = self._first
+            for row in range(words[Head.ROWS]):
+                if words[at] == _IN_USE and words[at + Row.POLICY] == _BLOCK:
+                    found.append(Pin(row, words[at + Row.RELEASED]))
+                at += ROW_WORDS
+            # Rows are not seen at one instant: the successor's may be looked at before it is filled, and the
+            # predecessor's after it was closed.
+            if words[Head.SUCCESSIONS] == successions:
+                return found
 
     def sleepers(self) -> Iterator[tuple[int, int]]:
         """(row, number of its sleep) of every reader that sleeps; odd numbers are sleeps."""
         words = self._ring.words
+        at = self._first
         for row in range(words[Head.ROWS]):
-            at = self._first + row * ROW_WORDS
-            if words[at] == RowState.IN_USE and words[at + Row.SLEEPING] & 1:
-                yield row, words[at + Row.SLEEPING]
+            sleep = words[at + Row.SLEEPING]
+            if sleep & 1 and words[at] == _IN_USE:
+                yield row, sleep
+            at += ROW_WORDS
 
     def _free_row(self) -> int:
         for row in range(MAX_ROWS):
@@ -114,9 +135,11 @@ class SubscriberTable:
 
     def _fill(self, row: int, policy: Policy, number: int, generation: int) -> None:
         words, at = self._ring.words, self.at(row)
-        words[at + Row.STATE] = RowState.FREE
+        # Sleeps are numbered on from the row's last reader: the acquirer knows those that it woke by their numbers.
+        sleeps = words[at + Row.SLEEPING]
         for word in range(Row.POLICY, ROW_WORDS):
             words[at + word] = 0
+        words[at + Row.SLEEPING] = sleeps + (sleeps & 1)
         words[at + Row.POLICY] = _POLICIES.index(policy)
         words[at + Row.GENERATION] = generation
         words[at + Row.CURSOR] = number

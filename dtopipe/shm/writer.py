@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.core.ledger import Go, Pin, Stall, may_publish
+from dtopipe.core.ledger import Go, Stall, may_publish
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import Anchor
 from dtopipe.model.span import Gap
+from dtopipe.shm.channel_stats import ChannelStats
 from dtopipe.shm.fence import fence
-from dtopipe.shm.layout import WORD, Head, SlotWord, Stage, Stat
+from dtopipe.shm.layout import WORD, Head, SlotWord, Stage
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
+
+# The slot's words from EPOCH to T_TAKEN_NS.
+_BLOCK = struct.Struct("<8q")
 
 
 class RingWriter:
@@ -23,28 +28,29 @@ class RingWriter:
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
+        self._words = ring.words
         self._table = SubscriberTable(ring)
         self._free = 0
         self._woken: dict[int, int] = {}
-        self._stats = ring.stats()
-        limits = None if ring.layout.dtype == "float64" else np.iinfo(ring.layout.dtype)
         # What a predecessor that was killed left half done.
         ring.words[Head.SLEEPING] = ring.words[Head.WAITING_FOR] = ring.words[Head.WAITING_SINCE_NS] = 0
         ring.words[Head.PAIR_COUNT] += ring.words[Head.PAIR_COUNT] % 2
-        self._rails = (limits.min, limits.max) if limits else None
+        self._stats = ChannelStats(ring.stats(), ring.layout.dtype)
+        self._stat_sets = ring.stat_sets()
 
     @property
     def head(self) -> int:
         """The next number to be published."""
-        return self._ring.words[Head.HEAD]
+        return self._words[Head.HEAD]
 
     def lease(self) -> int | Stall:
         """The next sequence number, its slot free to be written, or whom it waits for."""
-        head = self._ring.words[Head.HEAD]
+        head = self._words[Head.HEAD]
         if self._free > 0:
             return head
-        pins = [Pin(row, released) for row, released in self._table.pins()]
-        answer = may_publish(head, self._ring.layout.n_slots, pins)
+        # Whoever joins now sees this head, or is seen here.
+        fence()
+        answer = may_publish(head, self._ring.layout.n_slots, self._table.pins())
         if isinstance(answer, Go):
             self._free = answer.slots
             return head
@@ -60,29 +66,30 @@ class RingWriter:
         t_taken_ns: int,
     ) -> None:
         """Copy one block, (n_channels, n) codes, into the leased slot and make it everybody's."""
-        ring, words = self._ring, self._ring.words
+        ring, words = self._ring, self._words
         n_samples = codes.shape[1]
-        at = ring.layout.slot_offset(number) // WORD
+        offset = ring.layout.slot_offset(number)
+        at = offset // WORD
         words[at + SlotWord.NUMBER] = 0
-        np.copyto(ring.codes(number, n_samples), codes)
+        slot = ring.codes(number, n_samples)
+        np.copyto(slot, codes)
         if sensor_status is not None:
             np.copyto(ring.sensor_status(number, n_samples), sensor_status)
-        words[at + SlotWord.EPOCH] = words[Head.EPOCH]
-        words[at + SlotWord.FIRST_SAMPLE_INDEX] = first_sample_index
-        words[at + SlotWord.N_SAMPLES] = n_samples
-        words[at + SlotWord.HAS_STATUS] = sensor_status is not None
-        words[at + SlotWord.ANCHOR_INDEX] = anchor.sample_index
-        words[at + SlotWord.ANCHOR_MONO_NS] = anchor.t_mono_ns
-        words[at + SlotWord.ANCHOR_UTC_NS] = anchor.t_utc_ns
-        words[at + SlotWord.T_TAKEN_NS] = t_taken_ns
+        _BLOCK.pack_into(
+            ring.segment.buffer, offset + SlotWord.EPOCH * WORD,
+            words[Head.EPOCH], first_sample_index, n_samples, sensor_status is not None,
+            anchor.sample_index, anchor.t_mono_ns, anchor.t_utc_ns, t_taken_ns,
+        )  # fmt: skip
         words[at + SlotWord.NUMBER] = number + 1
-        self._count(codes, sensor_status)
+        self._stats.count(slot, sensor_status)
+        # The set that nobody reads until the head points to it.
+        self._stats.write(self._stat_sets[(number + 1) & 1])
         words[Head.HEAD] = number + 1
         self._free -= 1
 
     def record_gap(self, gap: Gap) -> None:
         """Log what the board lost, before the block that follows it is published."""
-        words = self._ring.words
+        words = self._words
         count = words[Head.GAPS]
         total = self._ring.end()[1] + len(gap)
         at = self._ring.gap_at(count)
@@ -93,7 +100,7 @@ class RingWriter:
 
     def begin_epoch(self, anchor: Anchor) -> None:
         """The board runs: its sample `anchor.sample_index` was at these times."""
-        words = self._ring.words
+        words = self._words
         words[Head.ANCHOR_INDEX] = anchor.sample_index
         words[Head.ANCHOR_MONO_NS] = anchor.t_mono_ns
         words[Head.ANCHOR_UTC_NS] = anchor.t_utc_ns
@@ -102,11 +109,11 @@ class RingWriter:
 
     def end(self) -> None:
         """Nothing follows: no policy can drop this mark."""
-        self._ring.words[Head.STAGE] = Stage.ENDED
+        self._words[Head.STAGE] = Stage.ENDED
 
     def set_clock_pair(self, pair: Anchor) -> None:
         """A sample index and the times at which it was seen."""
-        words = self._ring.words
+        words = self._words
         words[Head.PAIR_COUNT] += 1
         words[Head.PAIR_INDEX] = pair.sample_index
         words[Head.PAIR_MONO_NS] = pair.t_mono_ns
@@ -115,7 +122,7 @@ class RingWriter:
 
     def beat(self) -> None:
         """Progress was made."""
-        self._ring.words[Head.HEARTBEAT_NS] = mono_ns()
+        self._words[Head.HEARTBEAT_NS] = mono_ns()
 
     def rows_to_wake(self) -> Sequence[int]:
         """Readers that sleep and were not woken from this sleep yet; asked after publishing."""
@@ -129,41 +136,21 @@ class RingWriter:
 
     def waits(self, stall: Stall) -> bool:
         """Say that the acquirer sleeps for these rows; False if a slot came free meanwhile and it must not."""
-        words = self._ring.words
+        words = self._words
         words[Head.WAITING_FOR] = sum(1 << row for row in stall.waiting_for)
         if not words[Head.WAITING_SINCE_NS]:
             words[Head.WAITING_SINCE_NS] = mono_ns()
         words[Head.SLEEPING] = 1
-        fence()
         return isinstance(self.lease(), Stall)
 
     def woke(self) -> None:
         """The acquirer is awake."""
-        self._ring.words[Head.SLEEPING] = 0
+        self._words[Head.SLEEPING] = 0
 
     def waited(self) -> None:
         """The wait is over, or was given up: nobody is waited for."""
-        words = self._ring.words
-        words[Head.WAITING_FOR] = 0
+        words = self._words
         if words[Head.WAITING_SINCE_NS]:
+            words[Head.WAITING_FOR] = 0
             words[Head.WAITED_NS] += mono_ns() - words[Head.WAITING_SINCE_NS]
             words[Head.WAITING_SINCE_NS] = 0
-
-    def _count(self, codes: NDArray[Any], sensor_status: NDArray[np.int8] | None) -> None:
-        """Bring the channel statistics up to date; samples that are not OK count as nothing else."""
-        stats = self._stats
-        if sensor_status is None:
-            # fmin and fmax pass over NaN, which only boards that convert by themselves deliver.
-            low, high = np.fmin.reduce(codes, axis=1), np.fmax.reduce(codes, axis=1)
-        else:
-            ok = sensor_status == 0
-            stats[Stat.NOT_OK] += (~ok).sum(axis=1)
-            values = np.where(ok, codes, np.nan)
-            low, high = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
-        np.fmin(stats[Stat.MIN], low, out=stats[Stat.MIN])
-        np.fmax(stats[Stat.MAX], high, out=stats[Stat.MAX])
-        if self._rails and (low.min() <= self._rails[0] or high.max() >= self._rails[1]):
-            at_rail = (codes == self._rails[0]) | (codes == self._rails[1])
-            if sensor_status is not None:
-                at_rail &= sensor_status == 0
-            stats[Stat.AT_RAIL] += at_rail.sum(axis=1)
