@@ -106,7 +106,7 @@ class SinkWorker:
         clock = self._stream.clock
         gaps = explained(
             Span(self._at, stop),
-            self._ring.board_gaps(),
+            self._ring.board_gaps_beyond(self._at),
             self._otherwise,
             lambda index: anchor.t_utc_ns + clock.offset_ns(index - anchor.sample_index),
         )
