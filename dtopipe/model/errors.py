@@ -13,14 +13,14 @@ class DtopipeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a topology file something stands; line and column count from 1."""
+    """Where in a topology file something stands; line and column count from 1, and are 0 for a command's option."""
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,25 +14,40 @@ from dtopipe.model.errors import Place, Problem, TopologyError
 _MAX_BYTES = 2**20
 # With aliases a file of a few lines can stand for gigabytes.
 _MAX_NODES = 20_000
+_WAY_TO_BEGIN = "dtopipe init writes one to start from"
+
+
+_TAG = "tag:yaml.org,2002:"
+# A file that names another one by hand wants an object that no topology has.
+_PLAIN_TAGS = {_TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
 
 
 class _Loader(yaml.SafeLoader):
     """Words like `no` and `on` are words; only true and false are truth values, as in YAML 1.2."""
+
+    def construct_decimal(self, node: yaml.ScalarNode) -> int:
+        """A whole number as it reads: YAML 1.1 would take 010 for 8."""
+        return int(str(node.value), 10)
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
         for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+        if tag.removeprefix(_TAG) not in ("bool", "timestamp", "int", "float", "merge")
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tTfF"))
-# YAML 1.1 takes 1e3 for a word.
+_Loader.add_implicit_resolver(_TAG + "bool", re.compile(r"^(?:true|false|True|False)$"), list("tTfF"))
+# YAML 1.1 takes 1e3 for a word, and 1:30 for 90.
+_Loader.add_implicit_resolver(_TAG + "int", re.compile(r"^[-+]?[0-9](?:_?[0-9])*$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+    _TAG + "float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+               r"|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)  # fmt: skip
+_Loader.add_constructor(_TAG + "int", _Loader.construct_decimal)
 
 
 @dataclass(slots=True)
@@ -57,22 +72,57 @@ def read_yaml(path: Path) -> Placed:
 
 def parse_yaml(data: bytes | str, name: str) -> Placed:
     """The document in these bytes; `name` is what places call the file. Raises TopologyError."""
+    begin = Place(name, 1, 1)
     try:
         loader = _Loader(data)
         node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise TopologyError([Problem(begin, "", "a topology is a mapping with board: and sinks:", _WAY_TO_BEGIN)])
+        reading = _Reading(loader, name)
+        document = reading.value(node, "")
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(name, mark.line + 1, mark.column + 1) if mark else None
-        raise TopologyError([Problem(place, "", f"not YAML: {error.problem or error.context}")]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TopologyError([Problem(Place(name, 1, 1), "", f"not YAML: {error}")]) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise TopologyError([Problem(Place(name, 1, 1), "", "a topology is a mapping with board: and sinks:")])
-    reading = _Reading(loader, name)
-    document = reading.value(node, "")
+        raise TopologyError([_not_yaml(error, name)]) from error
+    except yaml.reader.ReaderError as error:
+        raise TopologyError([_not_text(error, data, name)]) from error
+    except RecursionError as error:
+        raise TopologyError(
+            [Problem(begin, "", "values in values in values: nested too deeply", "is an alias (*name) part of itself?")]
+        ) from error
     if reading.problems:
         raise TopologyError(reading.problems)
     return Placed(document, reading.places)
+
+
+def parse_value(text: str, source: str) -> Any:
+    """The value that a command line gives, `source` being its option. Raises TopologyError."""
+    place = Place(source, 0, 0)
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        reading = _Reading(loader, source)
+        value = None if node is None else reading.value(node, "")
+    except (yaml.YAMLError, RecursionError) as error:
+        raise TopologyError([Problem(place, "", f"not a value: {text!r}", "put it in quotes")]) from error
+    if reading.problems:
+        raise TopologyError([Problem(place, "", reading.problems[0].message, reading.problems[0].remedy)])
+    return value
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, name: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    place = Place(name, mark.line + 1, mark.column + 1) if mark else None
+    words = ", ".join(filter(None, (error.context, error.problem)))
+    return Problem(place, "", f"not YAML: {words}", "is a bracket, a quote, or a space after a colon missing before?")
+
+
+def _not_text(error: yaml.reader.ReaderError, data: bytes | str, name: str) -> Problem:
+    """A byte or character that no YAML file has, with its place."""
+    before = data[: error.position]
+    line_end = b"\n" if isinstance(before, bytes) else "\n"
+    line = before.count(line_end) + 1  # type: ignore[arg-type]
+    column = len(before) - (before.rfind(line_end) + 1) + 1  # type: ignore[arg-type]
+    what = f"it has the character {error.character:#04x}" if error.encoding == "unicode" else "this is not UTF-8"
+    return Problem(Place(name, line, column), "", f"not a text: {what}", "save the file as UTF-8 text")
 
 
 class _Reading:
@@ -89,6 +139,9 @@ class _Reading:
         self.places.setdefault(key, place)
         if self._nodes > _MAX_NODES:
             raise TopologyError([Problem(place, key, f"more than {_MAX_NODES} values: are there aliases in aliases?")])
+        if node.tag not in _PLAIN_TAGS:
+            self.problems.append(Problem(place, key, f"a value of type {node.tag}", "write a plain value"))
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
@@ -103,7 +156,7 @@ class _Reading:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             place = Place(self._name, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
                 self.problems.append(Problem(place, key, "a key is a word", "write the keys out"))
                 continue
             name = str(key_node.value)
@@ -119,4 +172,4 @@ class _Reading:
 def _way_to_a_file(path: Path) -> str:
     folder = path.parent
     near = sorted(p.name for p in folder.glob("*.y*ml"))[:5] if folder.is_dir() else []
-    return f"there are: {', '.join(near)}" if near else "dtopipe init writes one to start from"
+    return f"there are: {', '.join(near)}" if near else _WAY_TO_BEGIN
