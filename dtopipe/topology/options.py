@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from dtopipe.topology.schema import BoardPart, Part, SinkPart
 
 Waveform = Literal["counter", "sine", "noise"]
 
 
+def _capitals(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+# What risks no committed row.
+JournalMode = Annotated[Literal["WAL", "DELETE", "TRUNCATE", "PERSIST"], BeforeValidator(_capitals)]
+Synchronous = Annotated[Literal["OFF", "NORMAL", "FULL", "EXTRA"], BeforeValidator(_capitals)]
+
+
 class SimulatedChannel(Part):
     """What one channel of the simulated board may have of its own."""
 
     waveform: Waveform | None = None
+    """counter, sine or noise; default: the board's."""
     frequency_hz: float | None = Field(default=None, ge=0)
+    """Of the sine; default: the board's."""
     amplitude: float | None = Field(default=None, ge=0, le=1)
+    """0 to 1 of half the range; default: the board's."""
     phase: float | None = None
+    """Of the sine, in radians; default: the board's."""
     seed: int | None = None
+    """Of the noise; default: the board's."""
 
 
 class ScriptedOverrun(Part):
@@ -36,9 +50,13 @@ class SensorFault(Part):
     """A sensor that is not OK for a while."""
 
     channel: str
+    """The channel's name."""
     at: int = Field(ge=0)
+    """The first sample index of it."""
     samples: int = Field(gt=0)
+    """For how many samples."""
     status: Literal["open", "low", "high"] = "open"
+    """What is wrong with the sensor."""
 
 
 class SimulatedBoardOptions(BoardPart):
@@ -57,9 +75,9 @@ class SimulatedBoardOptions(BoardPart):
     pace: Literal["realtime", "max"] = "realtime"
     """realtime: a clocked converter, which overruns when nobody reads; max: as fast as the ring allows."""
     overruns: list[ScriptedOverrun] = Field(default_factory=list)
-    """Losses on purpose."""
+    """Losses on purpose, such as [{at: 20000, samples: 3000}]."""
     sensor_faults: list[SensorFault] = Field(default_factory=list)
-    """Sensors that are not OK for a while."""
+    """Sensors that are not OK for a while, such as [{channel: tc1, at: 5000, samples: 200, status: open}]."""
     max_samples: int | None = Field(default=None, ge=1)
     """The run ends at this sample index."""
     device: str | None = None
@@ -69,10 +87,10 @@ class SimulatedBoardOptions(BoardPart):
 class ReplayBoardOptions(BoardPart):
     """Plays a .dt-raw file with its codes, rate, channels and gaps."""
 
-    path: str
-    """The recording; relative to the topology's folder."""
+    path: str = Field(min_length=1)
+    """The recording, a .dt-raw file; relative to the topology's folder."""
     speed: float | Literal["max"] = 1.0
-    """1.0 is the recording's own rate; max is as fast as the ring allows."""
+    """1.0 is the recording's own rate, 2.0 twice that; max is as fast as the ring allows."""
     loop: bool = False
     """Begin again at the end, with rising sample indices."""
 
@@ -88,21 +106,21 @@ class CsvOptions(SinkPart):
     """CSV after RFC 4180: a header line, then a line a row."""
 
     path: str = Field(min_length=1)
-    """The file."""
+    """The file; relative to the run folder."""
 
 
 class JsonlOptions(SinkPart):
     """JSON Lines: an object a row."""
 
     path: str = Field(min_length=1)
-    """The file."""
+    """The file; relative to the run folder."""
 
 
 class HbufOptions(SinkPart):
     """Raw codes as the board gave them, .dt-raw v2."""
 
     path: str = Field(min_length=1)
-    """The file."""
+    """The file; relative to the run folder."""
     journal: Literal[False] = False
     """A sink that BLOCK sinks catch up from; not built yet in this version."""
 
@@ -111,14 +129,14 @@ class SqliteOptions(SinkPart):
     """Tables in one SQLite file."""
 
     path: str = Field(min_length=1)
-    """The file."""
+    """The file; relative to the run folder."""
     table_readings: str = "readings"
     """Name of the table of readings."""
     table_blocks: str = "blocks"
     """Name of the table of block summaries."""
-    journal_mode: str = "WAL"
+    journal_mode: JournalMode = "WAL"
     """SQLite's pragma, while the file is open."""
-    synchronous: str = "NORMAL"
+    synchronous: Synchronous = "NORMAL"
     """SQLite's pragma."""
     busy_timeout_ms: int = Field(default=5000, ge=0)
     """How long to wait for another program's lock."""
@@ -128,9 +146,9 @@ class ParquetOptions(SinkPart):
     """One Parquet file at the end; needs the extra `parquet`."""
 
     path: str = Field(min_length=1)
-    """The file."""
-    compression: str = "zstd"
-    """zstd, snappy, gzip, lz4, brotli or none."""
+    """The file; relative to the run folder."""
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
+    """Of the columns' pages."""
     use_dictionary: bool = False
     """Dictionaries: smaller for values that repeat, slower."""
     row_group_size: int | None = Field(default=None, ge=1)

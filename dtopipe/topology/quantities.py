@@ -28,26 +28,42 @@ def seconds(value: Any) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
+def plain_seconds(value: Any) -> Any:
+    """Seconds of `4s`; plain numbers are seconds already. Raises ValueError."""
+    return seconds(value) if isinstance(value, str) and _QUANTITY.fullmatch(value) else value
+
+
+def limit_seconds(value: Any) -> float | None:
+    """None of `none`, else a time. Raises ValueError."""
+    return None if value in ("none", None) else seconds(value)
+
+
 def n_bytes(value: Any) -> int:
     """Bytes of `64MiB`, `1GB` or a plain number. Raises ValueError."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
-    if not found or found[2] not in _BYTES:
+    if found and found[2] in _BYTES:
+        return round(float(found[1]) * _BYTES[found[2]])
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"a size is written like 64MiB or 1GB; this is {value!r}")
-    return round(float(found[1]) * _BYTES[found[2]])
+    return value
 
 
 def sync_seconds(value: Any) -> float | None:
     """None of `none`, 0 of `every`, else a time. Raises ValueError."""
-    if value in ("none", None):
-        return None
-    return 0.0 if value == "every" else seconds(value)
+    return 0.0 if value == "every" else limit_seconds(value)
 
 
 _TIME = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|min|h)$", "examples": ["500ms", "60s", "2min"]}
 _SIZE = {"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?\s*([kMGT]?B|[KMGT]iB)$", "examples": ["64MiB"]}
 
+PlainSeconds = Annotated[
+    float, BeforeValidator(plain_seconds), WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _TIME]})
+]
+Limit = Annotated[
+    float | None, BeforeValidator(limit_seconds), WithJsonSchema({"anyOf": [{"enum": ["none", None]}, _TIME]})
+]
 Seconds = Annotated[float, BeforeValidator(seconds), WithJsonSchema(_TIME)]
 Bytes = Annotated[int, BeforeValidator(n_bytes), WithJsonSchema(_SIZE)]
 Sync = Annotated[

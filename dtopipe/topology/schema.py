@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from dtopipe.model.policy import Layout, OnExists, Policy
-from dtopipe.topology.quantities import Bytes, Seconds, Sync
+from dtopipe.topology.quantities import Bytes, Limit, PlainSeconds, Seconds, Sync
+
+# Times are integers of nanoseconds that rise from sample to sample.
+_FASTEST_HZ = 1e9
+_SLOWEST_HZ = 1e-6
 
 
 class Part(BaseModel):
     """A part of a topology: unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Pydantic would take true for 1."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and {int, float} & {annotation, *get_args(annotation)}:
+            raise ValueError(f"must be a number, not {str(value).lower()}")
+        return value
 
 
 class RingPart(Part):
     """How much the shared-memory ring holds; exactly one of the three."""
 
-    seconds: float | None = Field(default=None, gt=0)
-    """Seconds of data, at the board's real rate."""
+    seconds: PlainSeconds | None = Field(default=None, gt=0)
+    """Seconds of data, at the board's real rate; two blocks at least."""
     slots: int | None = Field(default=None, ge=2)
-    """Blocks."""
+    """Blocks; one is written while another is read."""
     bytes: Bytes | None = None
-    """Memory, such as 64MiB."""
+    """Memory, such as 64MiB; two blocks at least."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> RingPart:
@@ -33,10 +46,10 @@ class RingPart(Part):
         return self
 
 
-class ChannelPart(BaseModel):
+class ChannelPart(Part):
     """One converter input. Other keys are options of the channel's kind, or of the board."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow")
 
     name: str = Field(min_length=1)
     """Unique; a column's name in every output."""
@@ -45,7 +58,7 @@ class ChannelPart(BaseModel):
     physical_channel: int | None = Field(default=None, ge=0)
     """The input's number on the board; default: its place in this list."""
     range: tuple[float, float] | None = None
-    """Lowest and highest value in the unit; default [-10, 10]."""
+    """[lowest, highest] value in the unit; default [-10, 10]."""
     unit: str | None = None
     """Default V, or A for a current."""
 
@@ -53,7 +66,8 @@ class ChannelPart(BaseModel):
     @classmethod
     def _rises(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and not value[0] < value[1]:
-            raise ValueError(f"a range is [lowest, highest]; this is upside down: [{value[0]:g}, {value[1]:g}]")
+            what = "empty" if value[0] == value[1] else "upside down"
+            raise ValueError(f"this range is {what}: [{value[0]:g}, {value[1]:g}]")
         return value
 
 
@@ -62,14 +76,21 @@ class TaskPart(Part):
 
     mode: Literal["continuous", "polled"] = "continuous"
     """continuous: blocks of a sample clock."""
-    rate_hz: float = Field(gt=0, allow_inf_nan=False)
+    rate_hz: float = Field(gt=0, le=_FASTEST_HZ)
     """Samples per second and channel."""
     samples_per_block: int | None = Field(default=None, ge=1)
     """Samples per channel in a block; default about 250 ms."""
     driver_buffers: int = Field(default=4, ge=3)
-    """Blocks that the board can hold by itself."""
+    """Blocks that the board can hold by itself, 3 or more."""
     channels: list[ChannelPart] = Field(min_length=1)
-    """The inputs, in the order of the outputs' columns."""
+    """The inputs in the order of the outputs' columns, such as [{name: flux}, {name: tc1}]."""
+
+    @field_validator("rate_hz")
+    @classmethod
+    def _is_a_rate(cls, value: float) -> float:
+        if value < _SLOWEST_HZ:
+            raise ValueError(f"must be {_SLOWEST_HZ:g} or more: a sample in eleven days")
+        return value
 
 
 class RestartPart(Part):
@@ -104,8 +125,8 @@ class SinkPart(Part):
     """What becomes of an output that is there already."""
     restart: RestartPart = RestartPart()
     """How its process is started again."""
-    stall_limit: Seconds | None = None
-    """How long this BLOCK sink may hold the acquirer; default for ever."""
+    stall_limit: Limit = None
+    """How long this BLOCK sink may hold the acquirer; none: for ever."""
     on_stall: Literal["drop", "stop"] = "drop"
     """Then: let the acquirer go on without it, or stop the run."""
     sync: Sync = None
@@ -131,10 +152,10 @@ class BoardPart(Part):
 class TopologyPart(Part):
     """The whole file; board and sinks are checked by their types' own models."""
 
-    name: str | None = None
+    name: str | None = Field(default=None, min_length=1)
     """Of the run; default: the file's stem."""
     run_dir: str = "runs"
-    """Where runs are kept."""
+    """Where runs are kept; relative to the current folder."""
     duration: Seconds | None = None
     """Board time after which the run ends."""
     drain_limit: Seconds = 60.0
@@ -142,17 +163,17 @@ class TopologyPart(Part):
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Stored with every output; null: `up` refuses until --meta gives it."""
     board: dict[str, Any]
-    """The source of samples."""
+    """The source of samples, such as {type: simulated}; `dtopipe boards` lists what there is."""
     task: dict[str, Any] | None = None
-    """What to acquire."""
+    """What to acquire, such as {rate_hz: 1000, channels: [{name: flux}]}."""
     ring: RingPart = RingPart(seconds=4.0)
-    """The shared-memory ring."""
+    """The shared-memory ring, such as {seconds: 4}."""
     sinks: dict[str, dict[str, Any]] = Field(min_length=1)
-    """Name: where samples go."""
+    """Where samples go, each with a name, such as {table: {type: csv, path: table.csv}}."""
 
     @field_validator("duration")
     @classmethod
     def _lasts(cls, value: float | None) -> float | None:
         if value is not None and value <= 0:
-            raise ValueError("a run lasts longer than that")
+            raise ValueError("a run lasts longer than 0 s")
         return value
