@@ -21,7 +21,7 @@ N_CHANNELS, N_SAMPLES, N_SLOTS = 4, 16, 4
 PATIENCE_S = 60
 
 COMMON = f"""
-import json, sys
+import json, sys, threading
 from pathlib import Path
 import numpy as np
 from dtopipe.core.ledger import Stall
@@ -47,7 +47,11 @@ ring = Ring.attach(segment)
 writer = RingWriter(ring)
 links = wake.AcquirerWake(Path(folder), Keys())
 print(json.dumps([links.descriptor_endpoint, links.credit_endpoint]), flush=True)
-sys.stdin.readline()
+# A subscription that has not arrived yet gets nothing: until everybody has heard something, say something.
+begun = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.readline(), begun.set()), daemon=True).start()
+while not begun.wait(0.01):
+    links.announce(range(3), 0, 0)
 anchor = Anchor(0, 1, 1)
 writer.begin_epoch(anchor)
 for number in range(N_BLOCKS):
@@ -71,6 +75,7 @@ READER = (
 segment, row, *endpoints = sys.argv[1:]
 reader = RingReader(Ring.attach(segment), int(row))
 links = wake.ReaderWake(*endpoints, Keys(), int(row))
+links.sleep(60.0)
 print("ready", flush=True)
 seen = missed = torn = 0
 expected = 0
