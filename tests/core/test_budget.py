@@ -1,0 +1,44 @@
+"""How often a worker may be restarted."""
+
+from __future__ import annotations
+
+from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget
+from dtopipe.model.plan import RestartPlan
+
+S = 1_000_000_000
+
+
+def test_pauses_double_with_every_death_in_the_window() -> None:
+    budget = RestartBudget(RestartPlan(max_restarts=4, within_s=60, backoff_s=0.25))
+    answers = [budget.died(now_ns=at * S, ready_ns=0) for at in (10, 20, 30, 40)]
+    assert answers == [RestartAfter(0.25), RestartAfter(0.5), RestartAfter(1.0), RestartAfter(2.0)]
+
+
+def test_one_death_more_than_the_budget_is_the_end() -> None:
+    budget = RestartBudget(RestartPlan(max_restarts=2, within_s=60))
+    budget.died(10 * S, ready_ns=0)
+    budget.died(20 * S, ready_ns=0)
+    assert budget.died(30 * S, ready_ns=0) == GiveUp(3)
+
+
+def test_deaths_that_lie_further_back_than_the_window_are_forgotten() -> None:
+    budget = RestartBudget(RestartPlan(max_restarts=1, within_s=60, backoff_s=0.25))
+    assert budget.died(10 * S, ready_ns=0) == RestartAfter(0.25)
+    assert budget.died(70 * S + 1, ready_ns=0) == RestartAfter(0.25)
+    assert budget.died(130 * S + 1, ready_ns=0) == GiveUp(2), "a death exactly as old as the window still counts"
+
+
+def test_death_within_two_seconds_of_being_ready_counts_double() -> None:
+    budget = RestartBudget(RestartPlan(max_restarts=5, backoff_s=0.25))
+    assert budget.died(12 * S - 1, ready_ns=10 * S) == RestartAfter(0.5)
+    assert budget.died(32 * S, ready_ns=30 * S) == RestartAfter(1.0)
+
+
+def test_death_before_being_ready_counts_double() -> None:
+    budget = RestartBudget(RestartPlan(max_restarts=3))
+    assert isinstance(budget.died(100 * S, ready_ns=None), RestartAfter)
+    assert budget.died(101 * S, ready_ns=None) == GiveUp(4)
+
+
+def test_a_budget_of_nothing_gives_up_at_once() -> None:
+    assert RestartBudget(RestartPlan(max_restarts=0)).died(10 * S, ready_ns=0) == GiveUp(1)
