@@ -1,0 +1,199 @@
+"""The bytes that PROTOCOL.md specifies."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtopipe.model.clock import utc_ns
+from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.position import Position
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Channel, Stream
+from dtopipe.sinks.commit_record import CommitRecord, read_commit_record
+from dtopipe.wire.control import Message, decode, encode
+from dtopipe.wire.descriptor import decode_descriptor, encode_descriptor, topic
+from dtopipe.wire.dtraw import (
+    ChunkHeader,
+    FileHeader,
+    decode_status,
+    encode_chunk,
+    encode_file_header,
+    encode_status,
+    gap_chunk,
+    iter_chunks,
+    read_file_header,
+)
+
+T_UTC_NS = utc_ns("2026-11-22T23:41:00.000000123+00:00")
+STREAM = Stream(
+    "run-1", "flux", "sim", (Channel("a", "V", scale=0.5, offset=-1.0, range=(-1.0, 1.0)), Channel("b")),
+    "int16", 1000.0, 3, "2026-11-22T23:41:00+00:00", {"k": 1},
+)  # fmt: skip
+
+
+def test_a_dt_raw_file_has_just_these_bytes() -> None:
+    header = encode_file_header(FileHeader.of(STREAM))
+    text = (
+        b'{"format_version": 2, "task": "flux", "device": "sim", "channels": [{"name": "a", "unit": "V", "scale": 0.5,'
+        b' "offset": -1.0, "range": [-1.0, 1.0]}, {"name": "b", "unit": "", "scale": 1.0, "offset": 0.0,'
+        b' "range": null}], "sample_rate_hz": 1000.0, "block_period_ns": 1000000, "dtype": "int16", "n_channels": 2,'
+        b' "samples_per_buffer": 3, "task_started_at": "2026-11-22T23:41:00+00:00",'
+        b' "metadata": {"k": 1, "run_id": "run-1", "simulated": false}}'
+    )
+    assert header == struct.pack("<I", len(text)) + text
+    codes = np.array([[1, 2, 3], [-1, -2, 32767]], np.int16)
+    chunk = b"".join(encode_chunk(ChunkHeader(0, 5, 3, 3, 42, T_UTC_NS, block_index=7), codes))
+    payload = bytes.fromhex("010002000300fffffeffff7f")
+    text = (
+        b'{"seq": 0, "event_kind": "buffer_done", "first_sample_index": 5, "valid_samples": 3, "buffer_capacity": 3,'
+        b' "t_mono_ns": 42, "t_utc": "2026-11-22T23:41:00.000000123+00:00", "flags": [],'
+        b' "checksum": {"algorithm": "crc32", "value": %d}, "block_index": 7}' % zlib.crc32(payload)
+    )
+    assert chunk == struct.pack("<I", len(text)) + text + payload
+    gap = gap_chunk(1, Gap(Span(8, 20), Cause.BOARD_OVERRUN, T_UTC_NS), 43)
+    (framed, empty) = encode_chunk(gap, np.empty((2, 0), np.int16))
+    assert empty == b""
+    document = json.loads(framed[4:])
+    assert (document["flags"], document["gap"], document["cause"]) == (["overrun_marker"], [8, 20], "board_overrun")
+    assert document["valid_samples"] == 0
+
+
+def _file(path: Path) -> list[int]:
+    """A small file; returns the offsets at which it may be cut cleanly."""
+    codes = np.arange(6, dtype=np.int16).reshape(2, 3)
+    pieces = [
+        encode_file_header(FileHeader.of(STREAM)),
+        b"".join(encode_chunk(ChunkHeader(0, 0, 3, 3, 1, T_UTC_NS), codes)),
+        b"".join(encode_chunk(gap_chunk(1, Gap(Span(3, 5), Cause.POLICY_DROP, T_UTC_NS), 2), codes[:, :0])),
+        b"".join(encode_chunk(ChunkHeader(2, 5, 3, 3, 3, T_UTC_NS), codes + 9)),
+    ]
+    path.write_bytes(b"".join(pieces))
+    return [sum(map(len, pieces[: n + 1])) for n in range(len(pieces))]
+
+
+def test_a_file_cut_at_any_byte_gives_its_whole_chunks_and_then_an_error(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.dt-raw"
+    ends = _file(whole)
+    data = whole.read_bytes()
+    for cut in range(len(data)):
+        path = tmp_path / "cut.dt-raw"
+        path.write_bytes(data[:cut])
+        found = []
+        message = None
+        try:
+            found.extend(header.seq for header, _ in iter_chunks(path))
+        except WireError as error:
+            message = str(error)
+        clean = message is None
+        assert clean or str(path) in str(message)
+        assert found == list(range(sum(1 for end in ends[1:] if end <= cut)))
+        assert clean == (cut in ends)
+
+
+def test_a_payload_that_was_changed_does_not_pass_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "a.dt-raw"
+    ends = _file(path)
+    data = bytearray(path.read_bytes())
+    data[ends[1] - 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WireError, match="checksum"):
+        list(iter_chunks(path))
+
+
+def test_lengths_of_a_stranger_allocate_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.dt-raw"
+    path.write_bytes(struct.pack("<I", 0xFFFF_FFF0) + b"{}")
+    with pytest.raises(WireError, match="byte 0"):
+        read_file_header(path)
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=4))
+def test_sensor_status_survives_its_run_lengths(rows: list[list[int]]) -> None:
+    status = np.array(rows, np.int8)
+    assert np.array_equal(decode_status(encode_status(status)), status)
+
+
+def test_a_commit_record_has_just_these_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    record = CommitRecord.begin(path, STREAM, "csv", 10, 77)
+    gap = Gap(Span(10, 14), Cause.POLICY_DROP, T_UTC_NS)
+    record.commit(Position(10, 20, 10, 6, 4, 4), 500, [gap], b"xyz")
+    record.release()
+    data = (tmp_path / "out.csv.dtopipe").read_bytes()
+    magic, version, length = struct.unpack_from("<8sII", data)
+    assert (magic, version) == (b"DTOPIPEC", 1)
+    header = json.loads(data[16 : 16 + length])
+    assert (header["sink_type"], header["data_origin"], header["stream"]["run_id"]) == ("csv", 77, "run-1")
+    at = -(-(16 + length) // 64) * 64
+    assert len(data) == at + 256 + 32
+    first = struct.unpack_from("<Q6qQQBB", data, at)
+    second = struct.unpack_from("<Q6qQQBB6x3s", data, at + 128)
+    assert first == (0, 10, 10, 0, 0, 0, 0, 77, 0, 0, 0)
+    assert second == (1, 10, 20, 10, 6, 4, 4, 500, 1, 0, 3, b"xyz")
+    for offset in (at, at + 128):
+        assert struct.unpack_from("<I", data, offset + 124)[0] == zlib.crc32(data[offset : offset + 124])
+    assert struct.unpack_from("<qqqI", data, at + 256) == (10, 14, T_UTC_NS, 3)
+    assert struct.unpack_from("<I", data, at + 256 + 28)[0] == zlib.crc32(data[at + 256 : at + 256 + 28])
+    snapshot = read_commit_record(path)
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.data_bytes, snapshot.gaps) == (Position(10, 20, 10, 6, 4, 4), 500, (gap,))
+    assert snapshot.stream == STREAM
+
+
+def test_a_torn_record_counts_for_nothing_and_the_older_one_holds(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    record = CommitRecord.begin(path, STREAM, "csv", 0, 0)
+    record.commit(Position(0, 5, 0, 5), 50)
+    record.commit(Position(0, 9, 0, 9), 90)
+    record.release()
+    file = tmp_path / "out.csv.dtopipe"
+    data = file.read_bytes()
+    at = len(data) - 256
+    for byte in range(at, at + 128):  # commits 0, 1 and 2: the last lies in place 0
+        torn = bytearray(data)
+        torn[byte] ^= 0x40
+        file.write_bytes(torn)
+        snapshot = read_commit_record(path)
+        assert snapshot is not None
+        assert snapshot.position.committed == 5
+    file.write_bytes(data[:at] + bytes(256))
+    with pytest.raises(SinkError, match="neither of its two records is whole"):
+        read_commit_record(path)
+    file.write_bytes(b"something else entirely")
+    with pytest.raises(SinkError, match="not a commit record"):
+        read_commit_record(path)
+
+
+def test_a_descriptor_has_just_these_bytes() -> None:
+    assert encode_descriptor(3, -1) == b"\x01\x03" + bytes(7) + b"\xff" * 8
+    assert decode_descriptor(encode_descriptor(12, 345)) == (12, 345)
+    assert topic(7) == b"07"
+    for hostile in (b"", b"\x02" + bytes(16), bytes(17), bytes(18)):
+        with pytest.raises(WireError):
+            decode_descriptor(hostile)
+
+
+@given(st.binary(max_size=200) | st.just(encode(Message("stop", {"now": True}))))
+def test_hostile_control_frames_raise_nothing_but_wire_errors(frame: bytes) -> None:
+    for mutated in (frame, frame[:-1], frame + b"\xc1", bytes(reversed(frame)), b"\xdf\xff\xff\xff\xff" + frame):
+        try:
+            message = decode(mutated)
+        except WireError:
+            continue
+        assert isinstance(message.kind, str)
+
+
+def test_a_message_that_lacks_a_key_says_which() -> None:
+    message = decode(encode(Message("begin", {"row": 3})))
+    assert message.get("row", int) == 3
+    assert message.get("absent", str, "default") == "default"
+    with pytest.raises(WireError, match="'begin': 'segment' is NoneType, not str"):
+        message.get("segment", str)
