@@ -42,7 +42,7 @@ class SampleClock:
         period = _period_ns(self.rate_hz)
         whole, part = divmod(first * period.numerator, period.denominator)
         denominator = period.denominator
-        if part + count * period.numerator >= _INT64_SAFE:
+        if part + max(1, count) * period.numerator >= _INT64_SAFE:
             return np.array([round((first + k) * period) for k in range(count)], dtype=np.int64)
         numerators = part + np.arange(count, dtype=np.int64) * period.numerator
         if denominator == 1:
