@@ -34,7 +34,6 @@ class RingWriter:
         self._woken: dict[int, int] = {}
         # What a predecessor that was killed left half done.
         ring.words[Head.SLEEPING] = ring.words[Head.WAITING_FOR] = ring.words[Head.WAITING_SINCE_NS] = 0
-        ring.words[Head.PAIR_COUNT] += ring.words[Head.PAIR_COUNT] % 2
         self._stats = ChannelStats(ring.stats(), ring.layout.dtype)
         self._stat_sets = ring.stat_sets()
 
@@ -114,11 +113,13 @@ class RingWriter:
     def set_clock_pair(self, pair: Anchor) -> None:
         """A sample index and the times at which it was seen."""
         words = self._words
-        words[Head.PAIR_COUNT] += 1
+        # It is odd already where a predecessor was killed over its pair.
+        writing = words[Head.PAIR_COUNT] | 1
+        words[Head.PAIR_COUNT] = writing
         words[Head.PAIR_INDEX] = pair.sample_index
         words[Head.PAIR_MONO_NS] = pair.t_mono_ns
         words[Head.PAIR_UTC_NS] = pair.t_utc_ns
-        words[Head.PAIR_COUNT] += 1
+        words[Head.PAIR_COUNT] = writing + 1
 
     def beat(self) -> None:
         """Progress was made."""
