@@ -96,7 +96,7 @@ class CommitRecord:
                 fd = os.open(record_path(path), os.O_RDWR | getattr(os, "O_BINARY", 0))
                 os.ftruncate(fd, 0)
                 _write_at(fd, (_HEAD.pack(_MAGIC, _VERSION, len(text)) + text).ljust(records_at, b"\0"), 0)
-                state = _State(0, Position(start=start, committed=start), data_origin, 0, False, b"")
+                state = _State(0, Position(start=start, committed=start, durable=start), data_origin, 0, False, b"")
                 record = cls(path, lock, fd, records_at, state, data_origin)
                 record._put(state)
                 return record

@@ -126,7 +126,9 @@ def _stats(values: NDArray[np.float64], starts: NDArray[np.int64]) -> Iterator[l
     yield counts.ravel().tolist()
     yield np.fmin.reduceat(values, starts, axis=1).ravel().tolist()
     yield np.fmax.reduceat(values, starts, axis=1).ravel().tolist()
-    sums = np.add.reduceat(np.where(there, values, 0.0), starts, axis=1)
+    # The sum of both infinities is no number, and so null.
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = np.add.reduceat(np.where(there, values, 0.0), starts, axis=1)
     yield np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0).ravel().tolist()
 
 

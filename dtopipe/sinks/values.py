@@ -16,7 +16,7 @@ def engineering_values(
 ) -> NDArray[np.float64]:
     """(n,) float64 in the channel's unit, codes as they are for a raw one; NaN where the sensor is not OK."""
     values = codes.astype(np.float64)
-    if not channel.is_raw:
+    if _is_scaled(channel):
         values *= channel.scale
         values += channel.offset
     if sensor_status is not None:
@@ -24,11 +24,16 @@ def engineering_values(
     return values
 
 
+def _is_scaled(channel: Channel) -> bool:
+    """False where code and value are the same; adding an offset of 0 would take the sign of -0.0."""
+    return not channel.is_raw and (channel.scale, channel.offset) != (1.0, 0.0)
+
+
 class EngineeringValues:
     """All channels of a stream at once: what `engineering_values` gives for each, without a call for each."""
 
     def __init__(self, channels: Sequence[Channel]) -> None:
-        self._scaled = np.array([not channel.is_raw for channel in channels])[:, None]
+        self._scaled = np.array([_is_scaled(channel) for channel in channels])[:, None]
         self._scale = np.array([channel.scale for channel in channels])[:, None]
         self._offset = np.array([channel.offset for channel in channels])[:, None]
 

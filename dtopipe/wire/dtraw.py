@@ -90,8 +90,9 @@ def encode_file_header(header: FileHeader) -> bytes:
         {
             "name": channel.name,
             "unit": channel.unit,
-            "scale": channel.scale,
-            "offset": channel.offset,
+            # The value of a raw channel is its code.
+            "scale": 1.0 if channel.is_raw else channel.scale,
+            "offset": 0.0 if channel.is_raw else channel.offset,
             "range": None if channel.range is None else list(channel.range),
         }
         for channel in header.channels

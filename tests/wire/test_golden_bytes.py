@@ -136,7 +136,7 @@ def test_a_commit_record_has_just_these_bytes(tmp_path: Path) -> None:
     assert len(data) == at + 256 + 32
     first = struct.unpack_from("<Q6qQQBB", data, at)
     second = struct.unpack_from("<Q6qQQBB6x3s", data, at + 128)
-    assert first == (0, 10, 10, 0, 0, 0, 0, 77, 0, 0, 0)
+    assert first == (0, 10, 10, 10, 0, 0, 0, 77, 0, 0, 0)
     assert second == (1, 10, 20, 10, 6, 4, 4, 500, 1, 0, 3, b"xyz")
     for offset in (at, at + 128):
         assert struct.unpack_from("<I", data, offset + 124)[0] == zlib.crc32(data[offset : offset + 124])

@@ -1,0 +1,315 @@
+"""What every sink promises, in one suite over all of them and both layouts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recordings import ANCHOR, AWKWARD_NAMES, block, blocks, codes_of, gap, recorded
+
+from dtopipe.model.errors import OutputExists, OutputLocked, SinkError
+from dtopipe.model.policy import Layout, OnExists
+from dtopipe.model.position import Position
+from dtopipe.model.span import Cause
+from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.registry import WRITERS, load_reader, load_writer
+
+KINDS = [
+    (sink_type, layout) for sink_type in WRITERS for layout in Layout if (sink_type, layout) != ("hbuf", Layout.LONG)
+]
+APPENDABLE = ("csv", "jsonl", "sqlite")
+
+
+@dataclass(frozen=True)
+class Sink:
+    """One kind of output at one path."""
+
+    type: str
+    layout: Layout
+    path: Path
+
+    def writer(self, on_exists: OnExists = OnExists.ERROR) -> SinkWriter:
+        return load_writer(self.type)(OutputOptions(self.path, self.layout, on_exists))
+
+    def reader(self, run_id: str = "run-1") -> Any:
+        return load_reader(self.type)(self.path, run_id=run_id)
+
+    def rows(self, run_id: str = "run-1") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(sample_index, t_mono_ns, values (n_channels, n)), each channel's index being the same."""
+        found: dict[int, list[tuple[np.ndarray, ...]]] = {}
+        for batch in self.reader(run_id).batches():
+            assert np.array_equal(batch.t_utc_ns - batch.t_mono_ns, [ANCHOR.t_utc_ns - ANCHOR.t_mono_ns] * len(
+                batch.sample_index
+            ))  # fmt: skip
+            for number, values in enumerate(batch.values):
+                channel = number if batch.channel is None else batch.channel
+                found.setdefault(channel, []).append((batch.sample_index, batch.t_mono_ns, values))
+        if not found:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0))
+        parts = [[np.concatenate(part) for part in zip(*found[channel], strict=True)] for channel in sorted(found)]
+        assert all(np.array_equal(part[0], parts[0][0]) for part in parts)
+        return parts[0][0], parts[0][1], np.stack([part[2] for part in parts])
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
+    """Each kind of output in turn."""
+    return Sink(*request.param, tmp_path / "out")
+
+
+def expected(stream: Stream, start: int, stop: int) -> np.ndarray:
+    codes = codes_of(len(stream.channels), start, stop, stream.dtype).astype(float)
+    if stream.channels[0].is_raw:
+        return codes
+    return codes * stream.channels[0].scale + stream.channels[0].offset
+
+
+@pytest.mark.parametrize("kind", ["voltage", "raw"])
+@pytest.mark.parametrize("dtype", ["int16", "int32", "float64"])
+@pytest.mark.parametrize("step", [1, 7, 997])
+def test_every_sample_is_there_once_in_order_and_to_the_bit(sink: Sink, step: int, dtype: str, kind: str) -> None:
+    stream = recorded(("a", "b", "c"), kind, dtype)
+    writer = sink.writer()
+    assert writer.open(stream, 0, resume=False) == Position()
+    n = {1: 60, 7: 500, 997: 2500}[step]
+    for number, one in enumerate(blocks(stream, 0, n, step)):
+        writer.append([one])
+        if number % 3 == 0:
+            writer.commit()
+    final = writer.close()
+    assert final == Position(0, n, n, n, 0, 0)
+    index, t_mono_ns, values = sink.rows()
+    assert np.array_equal(index, np.arange(n))
+    assert np.array_equal(t_mono_ns, ANCHOR.t_mono_ns + np.arange(n) * 1_000_000)
+    assert np.array_equal(values, expected(stream, 0, n))
+    assert sink.reader().position() == final
+
+
+def test_gaps_are_stored_with_the_data_and_the_position_always_adds_up(sink: Sink) -> None:
+    stream = recorded()
+    writer = sink.writer()
+    writer.open(stream, 100, resume=False)
+    gaps = [gap(stream, 200, 250), gap(stream, 300, 310, Cause.POLICY_DROP), gap(stream, 310, 400)]
+    items = [block(stream, 100, 200), gaps[0], block(stream, 250, 300), gaps[1], gaps[2], block(stream, 400, 450)]
+    writer.append(items[:3])
+    middle = writer.commit()
+    assert middle == Position(100, 300, 100, 150, 50, 0)
+    writer.append(items[3:])
+    final = writer.close()
+    assert final == Position(100, 450, 450, 200, 150, 10)
+    assert final.start + final.samples + final.gap_samples == final.committed
+    assert list(sink.reader().gaps()) == gaps
+    assert np.array_equal(sink.rows()[0], np.r_[100:200, 250:300, 400:450])
+
+
+def test_only_sync_and_close_make_durable(sink: Sink) -> None:
+    stream = recorded()
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 200))
+    assert writer.commit().durable == 0
+    assert writer.sync().durable == 200
+    writer.append(blocks(stream, 200, 300))
+    assert (writer.commit().durable, writer.close().durable) == (200, 300)
+
+
+def test_a_run_without_samples_is_a_whole_output(sink: Sink) -> None:
+    writer = sink.writer()
+    writer.open(recorded(), 0, resume=False)
+    assert writer.close() == Position()
+    assert len(sink.rows()[0]) == 0
+    assert sink.reader().position() == Position()
+
+
+def test_who_resumes_goes_on_exactly_behind_the_last_commit(sink: Sink) -> None:
+    stream = recorded()
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 200))
+    writer.commit()
+    writer.append(blocks(stream, 200, 700))
+    writer.abandon()
+    successor = sink.writer()
+    position = successor.open(stream, 0, resume=True)
+    assert (position.committed, position.samples) == (200, 200)
+    successor.append(blocks(stream, 200, 1000))
+    assert successor.close().samples == 1000
+    assert np.array_equal(sink.rows()[0], np.arange(1000))
+    assert np.array_equal(sink.rows()[2], expected(stream, 0, 1000))
+
+
+def test_who_resumes_where_nothing_was_begun_begins(sink: Sink) -> None:
+    stream = recorded()
+    writer = sink.writer()
+    assert writer.open(stream, 30, resume=True) == Position(30, 30, 30)
+    writer.append([block(stream, 30, 40)])
+    writer.close()
+    assert np.array_equal(sink.rows()[0], np.arange(30, 40))
+
+
+def test_two_writers_never_meet_on_one_output(sink: Sink) -> None:
+    stream = recorded()
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 100))
+    writer.commit()
+    with pytest.raises(OutputLocked) as refused:
+        sink.writer().open(stream, 0, resume=True)
+    assert refused.value.path == str(sink.path)
+    assert refused.value.remedy
+    assert writer.close().samples == 100
+    assert len(sink.rows()[0]) == 100
+
+
+def write_a_run(sink: Sink, run_id: str, n: int, on_exists: OnExists = OnExists.ERROR) -> None:
+    stream = recorded(run_id=run_id)
+    writer = sink.writer(on_exists)
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, n))
+    writer.close()
+
+
+def test_an_output_that_is_there_is_never_touched_unless_told(sink: Sink) -> None:
+    write_a_run(sink, "run-1", 100)
+    before = sink.path.read_bytes()
+    with pytest.raises(OutputExists) as refused:
+        write_a_run(sink, "run-2", 100)
+    assert "rename" in refused.value.remedy
+    assert sink.path.read_bytes() == before
+    write_a_run(sink, "run-2", 200, OnExists.RENAME)
+    aside = sink.path.with_name("out.1")
+    assert aside.read_bytes() == before
+    assert len(Sink(sink.type, sink.layout, aside).rows("run-1")[0]) == 100
+    assert len(sink.rows("run-2")[0]) == 200
+    write_a_run(sink, "run-3", 50, OnExists.OVERWRITE)
+    assert len(sink.rows("run-3")[0]) == 50
+
+
+def test_a_second_run_is_appended_where_a_file_can_hold_two(sink: Sink) -> None:
+    write_a_run(sink, "run-1", 100)
+    before = sink.path.read_bytes()
+    if sink.type not in APPENDABLE:
+        with pytest.raises(SinkError, match="run"):
+            write_a_run(sink, "run-2", 100, OnExists.APPEND)
+        assert sink.path.read_bytes() == before
+        return
+    write_a_run(sink, "run-2", 300, OnExists.APPEND)
+    assert len(sink.rows("run-2")[0]) == 300
+    if sink.type == "sqlite":
+        assert len(sink.rows("run-1")[0]) == 100
+    else:
+        assert sink.path.read_bytes().startswith(before)
+
+
+def test_awkward_channel_names_come_back_as_they_were(sink: Sink) -> None:
+    stream = recorded(AWKWARD_NAMES)
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 30))
+    writer.close()
+    assert np.array_equal(sink.rows()[2], expected(stream, 0, 30))
+
+
+def test_what_the_sensor_could_not_tell_is_null(sink: Sink) -> None:
+    stream = recorded()
+    status = np.zeros((2, 10), np.int8)
+    status[0, 3:5] = 1
+    status[1, 9] = 3
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append([block(stream, 0, 10, 0, status), block(stream, 10, 20, 1)])
+    writer.close()
+    assert np.array_equal(np.isnan(sink.rows()[2]), np.hstack([status != 0, np.zeros((2, 10), bool)]))
+
+
+def test_a_board_that_converts_by_itself_may_deliver_any_float(sink: Sink) -> None:
+    stream = recorded(("a",), "raw", "float64")
+    values = np.array([[0.1, -0.0, 1e-300, 1e300, np.nan, 123456789.123456789, np.inf, -np.inf, 5e-324, 2.5]])
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append([Block(0, 0, values, ANCHOR)])
+    writer.close()
+    found = sink.rows()[2]
+    # JSON has no infinities.
+    wanted = np.where(np.isinf(values), np.nan, values) if sink.type == "jsonl" else values
+    assert np.array_equal(found, wanted, equal_nan=True)
+    # SQLite stores a whole number as an integer, which has no -0.
+    assert np.signbit(found[0, 1]) == (sink.type != "sqlite")
+
+
+def test_a_writer_that_is_not_open_says_so(sink: Sink) -> None:
+    stream = recorded()
+    writer = sink.writer()
+    with pytest.raises(SinkError, match="open"):
+        append_and_commit(writer, blocks(stream, 0, 10))
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.close()
+    with pytest.raises(SinkError, match="open"):
+        append_and_commit(writer, blocks(stream, 0, 10))
+    writer.abandon()
+
+
+def append_and_commit(writer: SinkWriter, items: list[Block]) -> int:
+    writer.append(items)
+    return writer.commit().committed
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.name == "nt" or os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind[1] is Layout.WIDE], ids=lambda kind: kind[0])
+def test_a_full_disk_is_said_with_the_way_out_and_the_output_goes_on_once_there_is_room(
+    small_disk: Path, kind: tuple[str, Layout]
+) -> None:
+    sink = Sink(*kind, small_disk / "out")
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(600_000))
+    stream = recorded(tuple("abcdefgh"))
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    committed = 0
+    rng = np.random.default_rng(0)
+    noise = {
+        at: Block(at // 100, at, rng.integers(-30_000, 30_000, (8, 100)).astype(np.int16), ANCHOR)
+        for at in range(0, 40_000, 100)
+    }
+    refused = None
+    try:
+        for one in noise.values():
+            committed = append_and_commit(writer, [one])
+        writer.close()
+    except SinkError as error:
+        refused = error
+    assert refused is not None
+    assert refused.path is not None
+    assert refused.remedy
+    writer.abandon()
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    successor = sink.writer()
+    position = successor.open(stream, 0, resume=True)
+    assert position.committed >= committed
+    successor.append([one for at, one in noise.items() if at >= position.committed])
+    assert successor.close().samples == 40_000
+    assert np.array_equal(sink.rows()[0], np.arange(40_000))
+    codes = np.concatenate([one.codes for one in noise.values()], axis=1)
+    assert np.array_equal(sink.rows()[2], codes * stream.channels[0].scale + stream.channels[0].offset)
