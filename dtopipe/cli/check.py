@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -12,15 +13,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dtopipe.cli.output import print_json
-from dtopipe.cli.topology_options import topology_options
+from dtopipe.cli.topology_options import PlanRequest, topology_request
+from dtopipe.model.errors import Problem, TopologyError
 from dtopipe.model.plan import RunPlan
-from dtopipe.topology.cost import Cost, estimate, sized
+from dtopipe.topology.cost import Cost, estimate, size_text
 
 
 @click.command()
-@topology_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(plan: RunPlan, as_json: bool) -> None:
+@topology_request
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the plan and its cost, or the problems.")
+def check(request: PlanRequest, as_json: bool) -> None:
     r"""Validate a topology without starting it: graph, data rates, memory, disk, headroom.
 
     \b
@@ -28,17 +30,41 @@ def check(plan: RunPlan, as_json: bool) -> None:
       dtopipe check heat-flux.yaml
       dtopipe check heat-flux.yaml --set task.rate_hz=20000 --json
     """
-    cost = estimate(plan) if sized(plan) else None
+    try:
+        plan = request.plan(rehearsal=True)
+    except TopologyError as error:
+        if as_json:
+            print_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]})
+        raise
+    cost = estimate(plan)
+    asked = [key for key, value in plan.metadata.items() if value is None]
     if as_json:
-        print_json({"name": plan.name, "board": plan.board.type, "cost": None if cost is None else asdict(cost)})
+        print_json(_document(plan, cost, asked))
         return
     console = Console()
     console.print(_graph(plan))
-    if cost is None:
-        console.print("this board says its rate only once it is open")
-        return
     console.print(_sinks(cost))
     console.print(_totals(cost))
+    if asked:
+        console.print(f"up will ask for {' '.join(f'--meta {key}=...' for key in asked)}", markup=False)
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    place = problem.place
+    where = {"file": place.file, "line": place.line, "column": place.column} if place else {}
+    return {**where, "key": problem.key, "message": problem.message, "remedy": problem.remedy}
+
+
+def _document(plan: RunPlan, cost: Cost, asked: list[str]) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "name": plan.name,
+        "board": plan.board.type,
+        "simulated": plan.simulated,
+        "run_dir": str(plan.run_root),
+        "metadata_asked_for": asked,
+        "cost": asdict(cost),
+    }
 
 
 def _graph(plan: RunPlan) -> Tree:
@@ -64,12 +90,15 @@ def _sinks(cost: Cost) -> Table:
 
 def _totals(cost: Cost) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
-    full = f", full after {cost.disk_full_after_h:,.1f} h" if cost.disk_full_after_h else ""
-    for what, text in (
-        ("data rate", f"{cost.samples_per_s:,.0f} samples/s, {cost.bytes_per_s / 1e6:.3g} MB/s raw"),
-        ("ring", f"{cost.ring_bytes / 2**20:.1f} MiB: {cost.ring_slots} blocks, {cost.ring_seconds:.3g} s"),
-        ("headroom", f"{cost.headroom_s:.3g} s: so long may a BLOCK sink stop until the board loses samples"),
-        ("disk", f"about {cost.disk_gb_per_hour:.3g} GB an hour; {cost.disk_free_gb:.1f} GB are free{full}"),
-    ):
-        table.add_row(what, text)
+    held_up = "this board is held up, which loses nothing" if cost.waits else "the board loses samples"
+    table.add_row("data rate", f"{cost.samples_per_s:,.0f} samples/s, {cost.bytes_per_s / 1e6:.3g} MB/s raw")
+    table.add_row("ring", f"{size_text(cost.ring_bytes)}: {cost.ring_slots} blocks, {cost.ring_seconds:.3g} s")
+    table.add_row("headroom", f"{cost.headroom_s:.3g} s: so long may a BLOCK sink stop until {held_up}")
+    for disk in cost.disks:
+        full = "" if disk.full_after_h is None else f", full after {disk.full_after_h:,.1f} h"
+        text = f"about {disk.gb_per_hour:.3g} GB an hour to {disk.folder}, where {disk.free_gb:.1f} GB are free{full}"
+        table.add_row("disk", Text(text))
+    if cost.length_s is not None:
+        gb = cost.disk_gb_per_hour * cost.length_s / 3600
+        table.add_row("the run", f"ends after {cost.length_s:,.3g} s of board time, with about {gb:.3g} GB")
     return table

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from dtopipe.core.ring_size import ring_slots, slot_bytes
 from dtopipe.model.plan import RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout, Policy
-from dtopipe.topology.recording import recorded_dtype, recorded_task
+from dtopipe.topology.output_checks import existing_part
+from dtopipe.topology.recording import recorded_item_bytes, recorded_length_s, recorded_task
 
 # Bytes a row and bytes a value, measured on noise of 16-bit codes with seven-letter names; text is at its widest.
 _WIDE = {"csv": (66, 20), "jsonl": (105, 30), "sqlite": (30, 9), "parquet": (2, 2.5), "hbuf": (0, 2)}
 _LONG = {"csv": (0, 135), "jsonl": (0, 290), "sqlite": (0, 110), "parquet": (0, 5)}
 _UNKNOWN = (0, 8)
 _HBUF_CHUNK_BYTES = 420
+# Of the boards that have a task: int16, unless one says otherwise once it is open.
+_CODE_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,65 +35,107 @@ class SinkCost:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskCost:
+    """One disk, by a folder on it: what all sinks write to it, what is free, and when it is full."""
+
+    folder: str
+    gb_per_hour: float
+    free_gb: float
+    full_after_h: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """A whole run. `headroom_s`: how long a BLOCK sink may stop until the board loses samples."""
+    """A whole run, at the rate of the board's clock.
+
+    `headroom_s`: how long a BLOCK sink may stop until the board is held up; what `waits` loses nothing even then.
+    `length_s`: of the run, if it ends by itself. `disk_full_after_h`: the first disk.
+    """
 
     n_channels: int
     rate_hz: float
     samples_per_s: float
     bytes_per_s: float
     samples_per_block: int
+    slot_bytes: int
     ring_slots: int
     ring_bytes: int
     ring_seconds: float
     driver_seconds: float
     headroom_s: float
+    waits: bool
+    length_s: float | None
     disk_gb_per_hour: float
-    disk_free_gb: float
     disk_full_after_h: float | None
+    disks: tuple[DiskCost, ...]
     sinks: tuple[SinkCost, ...]
 
 
-def sized(plan: RunPlan) -> bool:
-    """True if the plan says how much data there will be; a plug-in's board may say it only once it is open."""
-    return plan.board.task is not None or plan.board.type == "replay"
-
-
 def estimate(plan: RunPlan) -> Cost:
-    """The cost of a plan that is `sized`. Raises TopologyError if its recording cannot be read."""
-    task, dtype = _task(plan)
+    """The cost of a plan, as `load_plan` makes it. Raises OSError or WireError if its recording is gone."""
+    task, item_bytes = _task(plan)
     n_channels, rate_hz = len(task.channels), task.rate_hz
-    item_bytes = np.dtype(dtype).itemsize
     slot = slot_bytes(n_channels, task.samples_per_block, item_bytes)
     slots = ring_slots(plan.ring, rate_hz, task.samples_per_block, slot)
     sinks = tuple(_sink(sink, task) for sink in plan.sinks)
-    per_hour = sum(sink.gb_per_hour for sink in sinks)
-    free_gb = _free_bytes(plan.run_root) / 1e9
+    disks = _disks(plan, sinks)
+    waits = _waits(plan)
     ring_seconds = slots * task.samples_per_block / rate_hz
-    driver_seconds = task.driver_buffers * task.samples_per_block / rate_hz
+    driver_seconds = 0.0 if waits else task.driver_buffers * task.samples_per_block / rate_hz
     return Cost(
         n_channels=n_channels,
         rate_hz=rate_hz,
         samples_per_s=n_channels * rate_hz,
         bytes_per_s=n_channels * rate_hz * item_bytes,
         samples_per_block=task.samples_per_block,
+        slot_bytes=slot,
         ring_slots=slots,
         ring_bytes=slots * slot,
         ring_seconds=ring_seconds,
         driver_seconds=driver_seconds,
         headroom_s=ring_seconds + driver_seconds,
-        disk_gb_per_hour=per_hour,
-        disk_free_gb=free_gb,
-        disk_full_after_h=free_gb / per_hour if per_hour else None,
+        waits=waits,
+        length_s=_length_s(plan, task),
+        disk_gb_per_hour=sum(sink.gb_per_hour for sink in sinks),
+        disk_full_after_h=min((d.full_after_h for d in disks if d.full_after_h is not None), default=None),
+        disks=disks,
         sinks=sinks,
     )
 
 
-def _task(plan: RunPlan) -> tuple[TaskPlan, str]:
-    if plan.board.task is not None:
-        return plan.board.task, "int16"
-    path = Path(str(plan.board.options["path"]))
-    return recorded_task(path), recorded_dtype(path)
+def size_text(n_bytes: float) -> str:
+    """Such as `23.4 MiB`."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:,.1f} TiB"
+
+
+def _task(plan: RunPlan) -> tuple[TaskPlan, int]:
+    """The task, and bytes a code."""
+    if plan.board.type == "replay":
+        path = Path(str(plan.board.options["path"]))
+        return recorded_task(path), recorded_item_bytes(path)
+    if plan.board.task is None:
+        raise ValueError("a board that does not bring its own task needs one")
+    return plan.board.task, _CODE_BYTES
+
+
+def _waits(plan: RunPlan) -> bool:
+    """True for boards that wait for their readers."""
+    return plan.board.type == "replay" or plan.board.options.get("pace") == "max"
+
+
+def _length_s(plan: RunPlan, task: TaskPlan) -> float | None:
+    """The shortest of what ends the run; None if nothing does."""
+    ends = [plan.duration_s]
+    options = plan.board.options
+    if plan.board.type == "replay" and not options.get("loop"):
+        ends.append(recorded_length_s(Path(str(options["path"]))))
+    if plan.board.type == "simulated" and options.get("max_samples") is not None:
+        ends.append(options["max_samples"] / task.rate_hz)
+    return min((end for end in ends if end is not None), default=None)
 
 
 def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
@@ -104,7 +148,18 @@ def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
     return SinkCost(sink.name, sink.type, sink.policy, n_channels * task.rate_hz, per_s, per_s * 3600 / 1e9)
 
 
-def _free_bytes(folder: Path) -> int:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+def _disks(plan: RunPlan, costs: Sequence[SinkCost]) -> tuple[DiskCost, ...]:
+    """The disk of the run folder first, then those of outputs elsewhere."""
+    folders = {existing_part(plan.run_root).stat().st_dev: plan.run_root}
+    per_hour = dict.fromkeys(folders, 0.0)
+    for sink, cost in zip(plan.sinks, costs, strict=True):
+        folder = (plan.run_root / (sink.path or "")).parent
+        device = existing_part(folder).stat().st_dev
+        folders.setdefault(device, folder)
+        per_hour[device] = per_hour.get(device, 0.0) + cost.gb_per_hour
+    return tuple(_disk(folder, per_hour[device]) for device, folder in folders.items())
+
+
+def _disk(folder: Path, gb_per_hour: float) -> DiskCost:
+    free_gb = shutil.disk_usage(existing_part(folder)).free / 1e9
+    return DiskCost(str(folder), gb_per_hour, free_gb, free_gb / gb_per_hour if gb_per_hour else None)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dtopipe.model.errors import Place, Problem, TopologyError
+from dtopipe.model.errors import Problem, TopologyError
 from dtopipe.model.plan import BoardPlan, ChannelPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
-from dtopipe.topology.checks import check_plan
+from dtopipe.topology.checks import check_channels, check_extras, check_metadata, check_names, check_sizes
+from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.options import (
-    LATER_BOARDS,
-    LATER_SINKS,
     SimulatedChannel,
     board_models,
+    broken_plug_ins,
     own_options,
     sink_models,
 )
-from dtopipe.topology.places import Placed, parse_yaml, read_yaml
+from dtopipe.topology.output_checks import check_outputs
+from dtopipe.topology.overrides import put, set_metadata, set_values
+from dtopipe.topology.places import Placed, read_yaml
 from dtopipe.topology.problems import nearest, place_of, problems_of
 from dtopipe.topology.recording import recorded_task
 from dtopipe.topology.schema import BoardPart, ChannelPart, SinkPart, TaskPart, TopologyPart
@@ -34,6 +36,8 @@ _UNITS = {"current": "A", "raw": ""}
 # Boards that bring their own task.
 _OWN_TASK = ("replay",)
 
+_M = TypeVar("_M", bound=BaseModel)
+
 
 def load_plan(
     file: Path,
@@ -44,17 +48,18 @@ def load_plan(
     name: str | None = None,
     duration: str | None = None,
     simulate: bool = False,
+    rehearsal: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> RunPlan:
     """Read, check and complete a topology.
 
     `sets`: `a.b=value` as on the command line; `meta`: `key=value`. Paths given here are relative to the current
-    folder. Raises TopologyError with every problem at once.
+    folder. `rehearsal`: nothing will be started, so that metadata of the single run may be missing.
+    Raises TopologyError with every problem at once.
     """
-    placed = read_yaml(file)
-    loading = _Loading(file, placed, environ)
+    loading = _Loading(file, read_yaml(file), environ)
     loading.override(sets, meta, name=name, duration=duration, simulate=simulate)
-    return loading.plan(run_dir)
+    return loading.plan(run_dir, rehearsal=rehearsal)
 
 
 class _Loading:
@@ -62,51 +67,59 @@ class _Loading:
 
     def __init__(self, file: Path, placed: Placed, environ: Mapping[str, str]) -> None:
         self._file = file
+        self._placed = placed
         self._document = placed.document
         self._places = placed.places
         self._environ = environ
         self._problems: list[Problem] = []
+        self._other_board = False
 
     def override(
         self, sets: Sequence[str], meta: Sequence[str], *, name: str | None, duration: str | None, simulate: bool
     ) -> None:
         """What the command line says, as if it stood in the file."""
-        for text in sets:
-            key, equals, value = text.partition("=")
-            if not equals:
-                self._problem("", f"--set {text}: write --set a.b=value")
-                continue
-            parsed = parse_yaml(f"value: {value}", f"--set {text}").document["value"]
-            self._set(key, parsed, f"--set {text}")
-        for text in meta:
-            key, equals, value = text.partition("=")
-            if not equals:
-                self._problem("", f"--meta {text}: write --meta key=value")
-                continue
-            self._set(f"metadata.{key}", value, f"--meta {text}")
+        self._problems += set_values(self._placed, sets)
+        self._problems += set_metadata(self._placed, meta)
         if name is not None:
-            self._set("name", name, "--name")
+            put(self._placed, "name", name, "--name")
         if duration is not None:
-            self._set("duration", duration, "--duration")
+            put(self._placed, "duration", duration, "--duration")
         if simulate:
             self._simulate()
 
-    def plan(self, run_dir: Path | None) -> RunPlan:
+    def plan(self, run_dir: Path | None, *, rehearsal: bool) -> RunPlan:
         """The plan. Raises TopologyError."""
-        self._refuse_what_comes_later()
+        self._found(not_built_yet(self._document))
         values = resolved(self._document, self._environ, self._places, self._problems)
         top = self._checked(TopologyPart, {k: v for k, v in values.items() if k != "listen"}, "")
         board = self._board(values.get("board"))
         task = self._task(values.get("task"), board)
-        names = [channel.name for channel in task.channels] if task else None
         sinks = self._sinks(values.get("sinks"))
-        self._stop_on_problems()
-        if top is None or board is None:
-            raise TopologyError(self._problems)
-        root = run_dir if run_dir is not None else Path(top.run_dir)
-        plan = RunPlan(
-            name=top.name or self._file.stem,
-            run_root=root.absolute(),
+        name = top.name or self._file.stem if top else self._file.stem
+        root = (run_dir or _path(top.run_dir if top else "runs")).absolute()
+        self._found(check_names(name, sinks))
+        self._found(check_outputs(sinks, root))
+        self._found(check_extras(sinks))
+        if top and not rehearsal:
+            self._found(check_metadata(top.metadata))
+        named = self._named_channels(values.get("task"), task, board)
+        if named:
+            self._found(check_channels(named, sinks, board.options if board else {}))
+        plan = None
+        if top and board and task:
+            own = None if board.type in _OWN_TASK else replace(task, name=name)
+            plan = self._assembled(top, name, root, replace(board, task=own), sinks)
+            self._found(check_sizes(plan))
+        if plan is None or self._problems:
+            raise TopologyError(sorted(self._problems, key=_by_place))
+        return plan
+
+    def _assembled(
+        self, top: TopologyPart, name: str, root: Path, board: BoardPlan, sinks: Sequence[SinkPlan]
+    ) -> RunPlan:
+        return RunPlan(
+            name=name,
+            run_root=root,
             source_file=self._file,
             board=board,
             ring=RingPlan(top.ring.seconds, top.ring.slots, top.ring.bytes),
@@ -115,33 +128,21 @@ class _Loading:
             drain_limit_s=top.drain_limit,
             metadata=top.metadata,
             simulated=board.type == "simulated",
-            document=self._recorded(top.name or self._file.stem, board),
+            document=self._recorded(name, board),
             places=self._places,
         )
-        if task is not None:
-            plan = replace(plan, board=replace(board, task=replace(task, name=plan.name)))
-        self._problems += check_plan(plan, names, self._places)
-        self._stop_on_problems()
-        return plan
 
     def _board(self, given: Any) -> BoardPlan | None:
         if not isinstance(given, dict):
             return None
-        kind = given.get("type")
-        models = board_models()
-        if kind not in models:
-            if kind is None:
-                self._problem("board.type", "is missing", f"there are: {', '.join(models)}")
-            elif kind not in LATER_BOARDS:
-                self._problem("board.type", f"there is no board of type {kind!r}", nearest(str(kind), models))
-            return None
-        part = self._checked(models[kind], given, "board")
+        model = self._model("board", given.get("type"), "dtopipe.boards", board_models())
+        part = None if model is None else self._checked(model, given, "board")
         if part is None:
             return None
         options = own_options(part, BoardPart)
-        if kind == "replay":
-            options["path"] = str((self._file.parent / options["path"]).absolute())
-        return BoardPlan(kind, options, None)
+        if part.type == "replay":
+            options["path"] = str((self._file.parent / _path(options["path"])).absolute())
+        return BoardPlan(part.type, options, None)
 
     def _task(self, given: Any, board: BoardPlan | None) -> TaskPlan | None:
         if board is not None and board.type in _OWN_TASK:
@@ -172,7 +173,7 @@ class _Loading:
         meant = difflib.get_close_matches(part.kind, _KNOWN_KINDS, 1, 0.75)
         if meant and meant[0] != part.kind:
             self._problem(f"{key}.kind", f"there is no kind {part.kind!r}", f"did you mean {meant[0]}?")
-        if board is not None and board.type == "simulated" and part.kind in _KNOWN_KINDS:
+        if board is not None and board.type == "simulated" and part.kind in _KNOWN_KINDS and not self._other_board:
             known = [*ChannelPart.model_fields, *SimulatedChannel.model_fields]
             for name in options:
                 if name not in known:
@@ -191,41 +192,37 @@ class _Loading:
         found = []
         models = sink_models()
         for name, sink in (given if isinstance(given, dict) else {}).items():
-            key = f"sinks.{name}"
-            if not isinstance(sink, dict):
-                continue
-            kind = sink.get("type")
-            if kind not in models:
-                if kind is None:
-                    self._problem(f"{key}.type", "is missing", f"there are: {', '.join(models)}")
-                elif kind not in LATER_SINKS:
-                    self._problem(f"{key}.type", f"there is no sink of type {kind!r}", nearest(str(kind), models))
-                continue
-            part = self._checked(models[kind], sink, key)
-            if part is not None:
-                found.append(_sink_plan(name, part))
+            if isinstance(sink, dict):
+                model = self._model(f"sinks.{name}", sink.get("type"), "dtopipe.sinks", models)
+                part = None if model is None else self._checked(model, sink, f"sinks.{name}")
+                if part is not None:
+                    found.append(_sink_plan(name, part))
         return found
 
-    def _refuse_what_comes_later(self) -> None:
-        """Words of the contract that this version does not know yet are said to be that, not called mistakes."""
-        document = self._document
-        later = []
-        board, sinks, task = document.get("board"), document.get("sinks"), document.get("task")
-        if "listen" in document:
-            later.append(("listen", "serving other machines"))
-        if isinstance(board, dict) and board.get("type") in LATER_BOARDS:
-            later.append(("board.type", f"board type {board['type']}"))
-        if isinstance(task, dict) and task.get("mode") == "polled":
-            later.append(("task.mode", "polled mode"))
-        for name, sink in sinks.items() if isinstance(sinks, dict) else ():
-            if isinstance(sink, dict) and sink.get("type") in LATER_SINKS:
-                later.append((f"sinks.{name}.type", f"sink type {sink['type']}"))
-            if isinstance(sink, dict):
-                later += [(f"sinks.{name}.{k}", f"an hbuf sink's {k}") for k in ("segment", "retention") if k in sink]
-                if sink.get("journal"):
-                    later.append((f"sinks.{name}.journal", "the journal"))
-        for key, what in later:
-            self._problem(key, f"{what} is not built yet in this version", "take it out")
+    def _model(self, key: str, kind: Any, group: str, models: Mapping[str, type[_M]]) -> type[_M] | None:
+        """The options of this type of board or sink, or a problem."""
+        what = group.removeprefix("dtopipe.").removesuffix("s")
+        if isinstance(kind, str) and kind in models:
+            return models[kind]
+        broken = broken_plug_ins(group)
+        if kind is None:
+            self._problem(f"{key}.type", "is missing", f"there are: {', '.join(models)}")
+        elif str(kind) in broken:
+            self._problem(f"{key}.type", f"this plug-in cannot be loaded: {broken[kind]}", "install it anew")
+        else:
+            self._problem(f"{key}.type", f"there is no {what} of type {kind!r}", nearest(str(kind), models))
+        return None
+
+    def _named_channels(self, given: Any, task: TaskPlan | None, board: BoardPlan | None) -> dict[str, str]:
+        """Key: name of every channel, also of a task that has other mistakes."""
+        if task is not None and board is not None and board.type in _OWN_TASK:
+            return {f"board.path[{n}]": channel.name for n, channel in enumerate(task.channels)}
+        channels = given.get("channels") if isinstance(given, dict) else None
+        return {
+            f"task.channels[{n}].name": channel["name"]
+            for n, channel in enumerate(channels if isinstance(channels, list) else ())
+            if isinstance(channel, dict) and isinstance(channel.get("name"), str)
+        }
 
     def _simulate(self) -> None:
         """Put the simulated board under the task; a recording's task is taken from its header."""
@@ -233,8 +230,10 @@ class _Loading:
         kind = board.get("type") if isinstance(board, dict) else None
         if kind == "simulated":
             return
-        if kind in _OWN_TASK and isinstance(board, dict) and isinstance(board.get("path"), str):
-            task = self._recorded_task(self._file.parent / board["path"])
+        self._other_board = True
+        path = resolved(board.get("path"), self._environ, {}, []) if isinstance(board, dict) else None
+        if kind in _OWN_TASK and isinstance(path, str):
+            task = self._recorded_task(self._file.parent / _path(path))
             if task:
                 self._document["task"] = {
                     "rate_hz": task.rate_hz,
@@ -247,38 +246,46 @@ class _Loading:
         """The topology as it runs, for the records: it runs again from any folder; variables stay unresolved."""
         document = {"name": name, **{key: value for key, value in self._document.items() if key != "name"}}
         path = document["board"].get("path")
-        if board.type == "replay" and isinstance(path, str) and "${" not in path:
-            document["board"] = {**document["board"], "path": board.options["path"]}
+        if board.type == "replay" and isinstance(path, str):
+            folder = self._file.parent.absolute()
+            given = _path(resolved(path, self._environ, {}, []))
+            document["board"] = {**document["board"], "path": path if given.is_absolute() else str(folder / path)}
         return document
 
-    def _checked(self, model: type[BaseModel], given: Any, key: str) -> Any:
+    def _checked(self, model: type[_M], given: Any, key: str) -> _M | None:
+        """The part, without those of its keys that are wrong: the rest is worth checking further."""
         try:
             return model.model_validate(given)
         except ValidationError as error:
-            self._problems += problems_of(error, model, key, self._places)
+            for problem in problems_of(error, model, key, self._places):
+                self._problem(problem.key, problem.message, problem.remedy)
+            wrong = {mistake["loc"][0] for mistake in error.errors() if mistake["loc"]}
+        try:
+            return model.model_validate({k: v for k, v in given.items() if k not in wrong})
+        except ValidationError:
             return None
 
-    def _set(self, key: str, value: Any, source: str) -> None:
-        """Put a value at a key path, making the mappings on the way."""
-        at: Any = self._document
-        *way, last = key.split(".")
-        for part in way:
-            if not isinstance(at, dict):
-                self._problem(key, f"{source}: {part} is not a mapping")
-                return
-            at = at.setdefault(part, {})
-            at = {} if at is None else at
-        if isinstance(at, dict):
-            at[last] = value
-            self._places[key] = Place(source, 1, 1)
+    def _found(self, problems: Iterable[tuple[str, str, str]]) -> None:
+        for key, message, remedy in problems:
+            self._problem(key, message, remedy)
 
     def _problem(self, key: str, message: str, remedy: str = "") -> None:
-        self._problems.append(Problem(place_of(key, self._places), key, message, remedy))
+        """One problem a key: what else is wrong with it follows from the first."""
+        if not key or all(problem.key != key for problem in self._problems):
+            self._problems.append(Problem(place_of(key, self._places), key, message, remedy))
 
-    def _stop_on_problems(self) -> None:
-        if self._problems:
-            order = sorted(set(self._problems), key=lambda p: (p.place.line, p.place.column) if p.place else (0, 0))
-            raise TopologyError(order)
+
+def _by_place(problem: Problem) -> tuple[str, int, int]:
+    place = problem.place
+    return (place.file, place.line, place.column) if place else ("", 0, 0)
+
+
+def _path(text: str) -> Path:
+    """A path as people write it: `~` is the user's own folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def _sink_plan(name: str, part: SinkPart) -> SinkPlan:
@@ -288,7 +295,7 @@ def _sink_plan(name: str, part: SinkPart) -> SinkPlan:
     return SinkPlan(
         name=name,
         type=part.type,
-        path=part.path,
+        path=str(_path(part.path)) if part.path and part.path.startswith("~") else part.path,
         policy=part.policy_word,
         layout=part.layout,
         channels=None if part.channels is None else tuple(part.channels),

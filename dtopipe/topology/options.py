@@ -175,19 +175,22 @@ SINKS: Mapping[str, type[SinkPart]] = {
     "parquet": ParquetOptions,
     "sqlite": SqliteOptions,
 }
-# Words of the field that a later version knows; said plainly until then.
-LATER_BOARDS = ("dtollib", "remote", "jetstream")
-LATER_SINKS = ("postgres", "jetstream")
 
 
 def board_models() -> dict[str, type[BoardPart]]:
     """The options of every board type that is installed. A plug-in's class may carry them as `Options`."""
-    return {name: _plugged(point, PluggedBoard) for name, point in _points("dtopipe.boards").items()} | dict(BOARDS)
+    return _plugged("dtopipe.boards", PluggedBoard) | dict(BOARDS)
 
 
 def sink_models() -> dict[str, type[SinkPart]]:
     """The options of every sink type that is installed."""
-    return {name: _plugged(point, PluggedSink) for name, point in _points("dtopipe.sinks").items()} | dict(SINKS)
+    return _plugged("dtopipe.sinks", PluggedSink) | dict(SINKS)
+
+
+def broken_plug_ins(group: str) -> dict[str, str]:
+    """Name: why, of every plug-in of this entry point (`dtopipe.boards`, `dtopipe.sinks`) that cannot be loaded."""
+    found = {name: _load(point) for name, point in _points(group).items()}
+    return {name: str(error) or type(error).__name__ for name, error in found.items() if isinstance(error, Exception)}
 
 
 def own_options(part: BaseModel, base: type[BaseModel]) -> dict[str, Any]:
@@ -200,12 +203,22 @@ def _points(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}
 
 
-def _plugged(point: EntryPoint, base: type[Any]) -> type[Any]:
-    """The plug-in's own options on top of everybody's; without any, all keys pass."""
+def _load(point: EntryPoint) -> Any:
+    """What the plug-in brings, or the error: somebody else's code may raise anything."""
     try:
-        plugged = point.load()
-    except Exception:
-        return base
+        return point.load()
+    except Exception as error:
+        return error
+
+
+def _plugged(group: str, base: type[Any]) -> dict[str, type[Any]]:
+    """The options of every plug-in that can be loaded."""
+    found = {point: _load(point) for point in _points(group).values()}
+    return {point.name: _model(point, it, base) for point, it in found.items() if not isinstance(it, Exception)}
+
+
+def _model(point: EntryPoint, plugged: Any, base: type[Any]) -> type[Any]:
+    """The plug-in's own options on top of everybody's; without any, all keys pass."""
     own = getattr(plugged, "Options", None)
     doc = {"__doc__": plugged.__doc__ or f"A plug-in's: {point.value}."}
     if isinstance(own, type) and issubclass(own, BaseModel):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from dtopipe.model.errors import Problem, TopologyError, WireError
 from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.wire.dtraw import read_file_header
+
+# A chunk's header is JSON of about this length.
+_CHUNK_HEADER_BYTES = 300
 
 
 def recorded_task(path: Path) -> TaskPlan:
@@ -26,6 +31,15 @@ def recorded_task(path: Path) -> TaskPlan:
     return TaskPlan(header.task, header.sample_rate_hz or 1.0, max(1, header.samples_per_buffer), channels)
 
 
-def recorded_dtype(path: Path) -> str:
-    """The numpy name of a recording's codes. Raises OSError, WireError."""
-    return read_file_header(path).dtype
+def recorded_item_bytes(path: Path) -> int:
+    """Bytes a code takes in the ring: 2, 4 or, as a float64, 8. Raises OSError, WireError."""
+    recorded = np.dtype(read_file_header(path).dtype)
+    return next((np.dtype(name).itemsize for name in ("int16", "int32") if np.can_cast(recorded, name)), 8)
+
+
+def recorded_length_s(path: Path) -> float:
+    """About how long a recording is, from its size. Raises OSError, WireError."""
+    header = read_file_header(path)
+    per_chunk = max(1, header.samples_per_buffer)
+    chunk_bytes = per_chunk * len(header.channels) * np.dtype(header.dtype).itemsize + _CHUNK_HEADER_BYTES
+    return path.stat().st_size / chunk_bytes * per_chunk / (header.sample_rate_hz or 1.0)

@@ -1,0 +1,35 @@
+"""Words of a topology that this version does not know yet are said to be that, not called mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_BOARDS = ("dtollib", "remote", "jetstream")
+_SINKS = ("postgres", "jetstream")
+_HBUF_KEYS = ("segment", "retention")
+
+
+def not_built_yet(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Problems (key, what, remedy) with what comes in a later version."""
+    for key, what in _found(document):
+        yield key, f"{what} is not built yet in this version", "take it out"
+
+
+def _found(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    board, sinks, task = document.get("board"), document.get("sinks"), document.get("task")
+    if "listen" in document:
+        yield "listen", "serving other machines"
+    if isinstance(board, dict) and board.get("type") in _BOARDS:
+        yield "board.type", f"board type {board['type']}"
+    if isinstance(task, dict) and task.get("mode") == "polled":
+        yield "task.mode", "polled mode"
+    for name, sink in sinks.items() if isinstance(sinks, dict) else ():
+        if not isinstance(sink, dict):
+            continue
+        if sink.get("type") in _SINKS:
+            yield f"sinks.{name}.type", f"sink type {sink['type']}"
+        if sink.get("type") == "hbuf":
+            yield from ((f"sinks.{name}.{key}", f"an hbuf sink's {key}") for key in _HBUF_KEYS if key in sink)
+        if sink.get("journal"):
+            yield f"sinks.{name}.journal", "the journal"
