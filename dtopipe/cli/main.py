@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from typing import Any
@@ -11,10 +12,21 @@ import click
 from dtopipe import __version__
 from dtopipe.model.errors import DtopipeError, TopologyError, UsageError
 
-# Each is a module of this package with a command of the same name, imported when it is used.
-_COMMANDS = (
-    "up", "check", "runs", "status", "stop", "verify", "convert", "init", "schema", "boards", "sinks",
-)  # fmt: skip
+# Each is a module of this package with a command of the same name, imported when it is used. In the order in which
+# they are needed; the words stand here so that help needs none of the modules.
+_COMMANDS = {
+    "up": "Run a topology: board, sinks, live table, verdict.",
+    "check": "Validate a topology without starting it.",
+    "runs": "List runs, past and in progress.",
+    "status": "Show how a run is, or how it ended.",
+    "stop": "End a run in order.",
+    "verify": "Recount every output of a run from its files.",
+    "convert": "Write a run or a .dt-raw file into another kind of output.",
+    "init": "Write a commented topology to start from.",
+    "schema": "Print the JSON Schema of a topology, for editors.",
+    "boards": "List types of boards, with their options.",
+    "sinks": "List types of sinks, with their options.",
+}
 
 
 class _Commands(click.Group):
@@ -29,20 +41,41 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"dtopipe.cli.{cmd_name}"), cmd_name)
+        _keep_lines(command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands and what they do, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; 2 for usage and topology, 1 for what could not be done."""
+        _write_any_letter()
         try:
             return super().invoke(ctx)
-        except (TopologyError, UsageError) as error:
+        except TopologyError as error:
+            count = len(error.problems)
+            click.echo(f"{error}\ndtopipe: {count} problem{'s' if count > 1 else ''}; nothing was started", err=True)
+            sys.exit(2)
+        except UsageError as error:
             click.echo(f"dtopipe: {error}", err=True)
             sys.exit(2)
         except DtopipeError as error:
             click.echo(f"dtopipe: {error}", err=True)
             sys.exit(1)
-        except BrokenPipeError:
-            sys.exit(1)
+
+
+def _keep_lines(command: click.Command) -> None:
+    """Click keeps the lines of a paragraph that begins with a backspace, which a raw docstring cannot hold."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+
+
+def _write_any_letter() -> None:
+    """Names may have any letters, and JSON is UTF-8, whatever a pipe's encoding would be."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,3 +89,6 @@ def main() -> None:
       dtopipe up heat-flux.yaml       run it; Ctrl-C ends it in order
       dtopipe verify heat-flux        recount every output
     """
+
+
+_keep_lines(main)

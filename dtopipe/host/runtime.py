@@ -12,7 +12,9 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,8 +27,8 @@ from dtopipe.model.errors import DtopipeError
 
 _ENTRY_FILE = "entry.json"
 _SUPERVISOR = "supervisor"
-# A Unix socket's path may have 107 bytes (103 on macOS); the longest file in an entry is entry/acquirer.wake.
-_LONGEST_FOLDER = 70
+# A Unix socket's path may have 103 bytes on macOS, 107 on Linux; ours is /0123abcd/control below this folder.
+_LONGEST_FOLDER = 84
 
 
 def runtime_dir() -> Path:
@@ -55,7 +57,11 @@ def _default_folder() -> str:
     with warnings.catch_warnings():
         # Without a login session a private folder in the system's temporary one is taken, which it warns of.
         warnings.simplefilter("ignore", UserWarning)
-        return platformdirs.user_runtime_dir("dtopipe", appauthor=False)
+        folder = platformdirs.user_runtime_dir("dtopipe", appauthor=False)
+    if len(os.fsencode(folder)) <= _LONGEST_FOLDER:
+        return folder
+    # Too deep for a socket: a short one that every command of this user finds in the same way.
+    return str(Path(tempfile.gettempdir()) / f"dtopipe-{zlib.crc32(os.fsencode(folder)):08x}")
 
 
 @dataclass(frozen=True, slots=True)

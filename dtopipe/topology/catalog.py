@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dtopipe.topology.options import board_models, sink_models
-from dtopipe.topology.schema import BoardPart, SinkPart, TopologyPart
+from dtopipe.topology.options import BOARD_POINTS, SINK_POINTS, board_models, broken_plug_ins, sink_models
+from dtopipe.topology.schema import BoardPart, SinkPart, TaskPart, TopologyPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +25,22 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class TypeEntry:
-    """One type of board or sink; `options` are its own, not those of every sink."""
+    """One type of board or sink; `options` are its own, not those of every sink. `broken`: why it cannot be used."""
 
     name: str
     meaning: str
-    options: tuple[Option, ...]
+    options: tuple[Option, ...] = ()
+    broken: str | None = None
 
 
 def board_types() -> list[TypeEntry]:
     """Every board type, plug-ins included."""
-    return [_entry(name, model, BoardPart) for name, model in sorted(board_models().items())]
+    return _entries(board_models(), BoardPart, BOARD_POINTS)
 
 
 def sink_types() -> list[TypeEntry]:
     """Every sink type, plug-ins included."""
-    return [_entry(name, model, SinkPart) for name, model in sorted(sink_models().items())]
+    return _entries(sink_models(), SinkPart, SINK_POINTS)
 
 
 def sink_options() -> list[Option]:
@@ -56,8 +57,6 @@ def json_schema() -> dict[str, Any]:
     properties = schema["properties"]
     properties["board"] = _by_type(board_models(), definitions, "board")
     properties["sinks"]["additionalProperties"] = _by_type(sink_models(), definitions, "sink")
-    from dtopipe.topology.schema import TaskPart
-
     task = TaskPart.model_json_schema(ref_template="#/$defs/{model}")
     definitions.update(task.pop("$defs", {}))
     properties["task"] = task
@@ -74,9 +73,18 @@ def _by_type(models: Mapping[str, type[BaseModel]], definitions: dict[str, Any],
     return {"oneOf": choices}
 
 
+def _entries(models: Mapping[str, type[BaseModel]], base: type[BaseModel], group: str) -> list[TypeEntry]:
+    broken = [
+        TypeEntry(name, f"a plug-in that cannot be loaded: {why}", broken=why)
+        for name, why in broken_plug_ins(group).items()
+        if name not in models
+    ]
+    return sorted([*(_entry(name, model, base) for name, model in models.items()), *broken], key=lambda e: e.name)
+
+
 def _entry(name: str, model: type[BaseModel], base: type[BaseModel]) -> TypeEntry:
     own = [option for option in _options(model) if option.name not in base.model_fields or option.name == "path"]
-    return TypeEntry(name, (model.__doc__ or "").strip().splitlines()[0], tuple(own))
+    return TypeEntry(name, (model.__doc__ or "").strip().partition("\n")[0], tuple(own))
 
 
 def _options(model: type[BaseModel]) -> list[Option]:

@@ -16,6 +16,8 @@ from dtopipe.model.plan import BoardPlan, ChannelPlan, RestartPlan, RingPlan, Ru
 from dtopipe.topology.checks import check_channels, check_extras, check_metadata, check_names, check_sizes
 from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.options import (
+    BOARD_POINTS,
+    SINK_POINTS,
     SimulatedChannel,
     board_models,
     broken_plug_ins,
@@ -135,7 +137,7 @@ class _Loading:
     def _board(self, given: Any) -> BoardPlan | None:
         if not isinstance(given, dict):
             return None
-        model = self._model("board", given.get("type"), "dtopipe.boards", board_models())
+        model = self._model("board", given.get("type"), BOARD_POINTS, board_models())
         part = None if model is None else self._checked(model, given, "board")
         if part is None:
             return None
@@ -193,7 +195,7 @@ class _Loading:
         models = sink_models()
         for name, sink in (given if isinstance(given, dict) else {}).items():
             if isinstance(sink, dict):
-                model = self._model(f"sinks.{name}", sink.get("type"), "dtopipe.sinks", models)
+                model = self._model(f"sinks.{name}", sink.get("type"), SINK_POINTS, models)
                 part = None if model is None else self._checked(model, sink, f"sinks.{name}")
                 if part is not None:
                     found.append(_sink_plan(name, part))
@@ -201,7 +203,7 @@ class _Loading:
 
     def _model(self, key: str, kind: Any, group: str, models: Mapping[str, type[_M]]) -> type[_M] | None:
         """The options of this type of board or sink, or a problem."""
-        what = group.removeprefix("dtopipe.").removesuffix("s")
+        what = "board" if group == BOARD_POINTS else "sink"
         if isinstance(kind, str) and kind in models:
             return models[kind]
         broken = broken_plug_ins(group)

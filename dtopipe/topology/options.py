@@ -10,6 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from dtopipe.topology.schema import BoardPart, Part, SinkPart
 
+# Entry points of plug-ins.
+BOARD_POINTS = "dtopipe.boards"
+SINK_POINTS = "dtopipe.sinks"
+
 Waveform = Literal["counter", "sine", "noise"]
 
 
@@ -179,17 +183,18 @@ SINKS: Mapping[str, type[SinkPart]] = {
 
 def board_models() -> dict[str, type[BoardPart]]:
     """The options of every board type that is installed. A plug-in's class may carry them as `Options`."""
-    return _plugged("dtopipe.boards", PluggedBoard) | dict(BOARDS)
+    return _plugged(BOARD_POINTS, PluggedBoard) | dict(BOARDS)
 
 
 def sink_models() -> dict[str, type[SinkPart]]:
     """The options of every sink type that is installed."""
-    return _plugged("dtopipe.sinks", PluggedSink) | dict(SINKS)
+    return _plugged(SINK_POINTS, PluggedSink) | dict(SINKS)
 
 
 def broken_plug_ins(group: str) -> dict[str, str]:
-    """Name: why, of every plug-in of this entry point (`dtopipe.boards`, `dtopipe.sinks`) that cannot be loaded."""
-    found = {name: _load(point) for name, point in _points(group).items()}
+    """Name: why, of every plug-in behind these entry points that cannot be loaded."""
+    base = PluggedBoard if group == BOARD_POINTS else PluggedSink
+    found = {name: _model(point, base) for name, point in _points(group).items()}
     return {name: str(error) or type(error).__name__ for name, error in found.items() if isinstance(error, Exception)}
 
 
@@ -203,26 +208,26 @@ def _points(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}
 
 
-def _load(point: EntryPoint) -> Any:
-    """What the plug-in brings, or the error: somebody else's code may raise anything."""
-    try:
-        return point.load()
-    except Exception as error:
-        return error
-
-
 def _plugged(group: str, base: type[Any]) -> dict[str, type[Any]]:
     """The options of every plug-in that can be loaded."""
-    found = {point: _load(point) for point in _points(group).values()}
-    return {point.name: _model(point, it, base) for point, it in found.items() if not isinstance(it, Exception)}
+    found = {name: _model(point, base) for name, point in _points(group).items()}
+    return {name: model for name, model in found.items() if not isinstance(model, Exception)}
 
 
-def _model(point: EntryPoint, plugged: Any, base: type[Any]) -> type[Any]:
-    """The plug-in's own options on top of everybody's; without any, all keys pass."""
-    own = getattr(plugged, "Options", None)
-    doc = {"__doc__": plugged.__doc__ or f"A plug-in's: {point.value}."}
-    if isinstance(own, type) and issubclass(own, BaseModel):
-        mixed: type[Any] = type(own.__name__, (own, base.__mro__[1]), doc)
-        return mixed
-    named: type[Any] = type(base.__name__, (base,), doc)
-    return named
+def _model(point: EntryPoint, base: type[Any]) -> type[Any] | Exception:
+    """The plug-in's own options on top of everybody's, or the error: somebody else's code may raise anything.
+
+    Without options of its own, all keys pass.
+    """
+    try:
+        plugged = point.load()
+        own = getattr(plugged, "Options", None)
+        doc = {"__doc__": plugged.__doc__ or f"A plug-in's: {point.value}."}
+        if isinstance(own, type) and issubclass(own, BaseModel):
+            model: type[Any] = type(own.__name__, (own, base.__mro__[1]), doc)
+        else:
+            model = type(base.__name__, (base,), doc)
+        model.model_json_schema()
+    except Exception as error:
+        return error
+    return model
