@@ -48,6 +48,17 @@ def _options(options: Sequence[Option], title: str) -> Table:
         table.add_column(column)
     table.add_column("meaning")
     for option in options:
-        default = "required" if option.required else "-" if option.default is None else str(option.default)
-        table.add_row(Text(option.name), Text(option.type), Text(default), Text(option.meaning))
+        table.add_row(Text(option.name), Text(option.type), Text(_default(option)), Text(option.meaning))
     return table
+
+
+def _default(option: Option) -> str:
+    """As a topology would say it."""
+    default = option.default
+    if option.required:
+        return "required"
+    if isinstance(default, dict):
+        return f"{{{', '.join(f'{key}: {value}' for key, value in default.items())}}}"
+    if default in (None, []):
+        return "-"
+    return str(default).lower() if isinstance(default, bool) else str(default)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dtopipe.topology.options import BOARD_POINTS, SINK_POINTS, board_models, broken_plug_ins, sink_models
+from dtopipe.topology.quantities import spelled
 from dtopipe.topology.schema import BoardPart, SinkPart, TaskPart, TopologyPart
 
 
@@ -60,7 +61,20 @@ def json_schema() -> dict[str, Any]:
     task = TaskPart.model_json_schema(ref_template="#/$defs/{model}")
     definitions.update(task.pop("$defs", {}))
     properties["task"] = task
+    _allow_variables(schema)
     return schema
+
+
+def _allow_variables(schema: Any) -> None:
+    """Numbers and truth values may be `${VAR}` as well."""
+    if isinstance(schema, list):
+        for item in schema:
+            _allow_variables(item)
+    elif isinstance(schema, dict):
+        if schema.get("type") in ("number", "integer", "boolean"):
+            schema |= {"type": [schema["type"], "string"], "pattern": r"\$\{"}
+        for item in list(schema.values()):
+            _allow_variables(item)
 
 
 def _by_type(models: Mapping[str, type[BaseModel]], definitions: dict[str, Any], what: str) -> dict[str, Any]:
@@ -88,25 +102,52 @@ def _entry(name: str, model: type[BaseModel], base: type[BaseModel]) -> TypeEntr
 
 
 def _options(model: type[BaseModel]) -> list[Option]:
-    properties = model.model_json_schema()["properties"]
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
     found = []
     for name, field in model.model_fields.items():
+        described = schema["properties"].get(name, {})
         default = None if field.is_required() else field.get_default(call_default_factory=True)
-        if isinstance(default, BaseModel):
-            default = default.model_dump(mode="json")
         found.append(
-            Option(name, _type_text(properties.get(name, {})), default, field.is_required(), field.description or "")
+            Option(
+                name=name,
+                type=_type_text(described, definitions),
+                default=_as_written(default, described),
+                required=field.is_required(),
+                meaning=field.description or "",
+            )
         )
     return found
 
 
-def _type_text(schema: Mapping[str, Any]) -> str:
+_TYPES = {"string": "text", "integer": "whole number", "boolean": "true | false", "array": "list", "object": "mapping"}
+
+
+def _type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return _type_text(definitions[str(schema["$ref"]).rpartition("/")[2]], definitions)
     if "enum" in schema:
-        return " | ".join(str(word) for word in schema["enum"])
+        return " | ".join(str(word) for word in schema["enum"] if word is not None)
     if "const" in schema:
         return str(schema["const"]).lower()
     if "anyOf" in schema:
-        return " | ".join(_type_text(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+        return " | ".join(_type_text(choice, definitions) for choice in schema["anyOf"] if choice.get("type") != "null")
     if "examples" in schema:
         return f"such as {schema['examples'][0]}"
-    return str(schema.get("type", "mapping"))
+    if "properties" in schema:
+        return f"{{{', '.join(schema['properties'])}}}"
+    kind = str(schema.get("type", "mapping"))
+    return _TYPES.get(kind, kind)
+
+
+def _as_written(default: Any, schema: Mapping[str, Any]) -> Any:
+    """A default as a topology would say it."""
+    if isinstance(default, BaseModel):
+        parts = type(default).model_json_schema()["properties"]
+        return {name: _as_written(getattr(default, name), parts[name]) for name in type(default).model_fields}
+    choices = (schema, *schema.get("anyOf", ()))
+    if default is None and any("none" in choice.get("enum", ()) for choice in choices):
+        return "none"
+    if isinstance(default, float) and any("ms" in choice.get("pattern", "") for choice in choices):
+        return spelled(default)
+    return default

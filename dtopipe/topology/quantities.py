@@ -28,6 +28,11 @@ def seconds(value: Any) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
+def spelled(time_s: float) -> str:
+    """Seconds as a topology writes them: `500ms`, `60s`."""
+    return f"{time_s * 1000:g}ms" if 0 < time_s < 1 else f"{time_s:g}s"
+
+
 def plain_seconds(value: Any) -> Any:
     """Seconds of `4s`; plain numbers are seconds already. Raises ValueError."""
     return seconds(value) if isinstance(value, str) and _QUANTITY.fullmatch(value) else value
@@ -55,8 +60,17 @@ def sync_seconds(value: Any) -> float | None:
     return 0.0 if value == "every" else limit_seconds(value)
 
 
-_TIME = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|min|h)$", "examples": ["500ms", "60s", "2min"]}
-_SIZE = {"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?\s*([kMGT]?B|[KMGT]iB)$", "examples": ["64MiB"]}
+# A variable may stand anywhere: ${DURATION:-60s}.
+_TIME = {
+    "type": "string",
+    "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|min|h)$|\$\{",
+    "examples": ["500ms", "60s", "2min"],
+}
+_SIZE = {
+    "type": ["string", "integer"],
+    "pattern": r"^[0-9]+(\.[0-9]+)?\s*([kMGT]?B|[KMGT]iB)$|\$\{",
+    "examples": ["64MiB"],
+}
 
 PlainSeconds = Annotated[
     float, BeforeValidator(plain_seconds), WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _TIME]})

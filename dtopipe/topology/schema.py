@@ -32,6 +32,8 @@ class Part(BaseModel):
 class RingPart(Part):
     """How much the shared-memory ring holds; exactly one of the three."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
     seconds: PlainSeconds | None = Field(default=None, gt=0)
     """Seconds of data, at the board's real rate; two blocks at least."""
     slots: int | None = Field(default=None, ge=2)
