@@ -117,3 +117,59 @@ def test_a_second_ctrl_c_does_not_wait_for_a_slow_sink(lab: Any) -> None:
     assert ended.code in (0, 4), ended.stderr
     sink = ended.json["sinks"]["slow"]
     assert sink["start"] + sink["samples"] + sink["gaps"] == sink["stop"]
+
+
+def _stopped_sink(lab: Any, on_stall: str) -> Any:
+    topology = counter_topology(2, 10, rate_hz=2000.0) | {"ring": {"slots": 8}, "duration": "6s", "drain_limit": "1s"}
+    stalling = {"type": "csv", "path": "stuck.csv", "stall_limit": "500ms", "on_stall": on_stall}
+    topology["sinks"] = {"raw": {"type": "hbuf", "path": "raw.dt-raw"}, "stuck": stalling}
+    running = lab.start(topology)
+    running.wait_until("running")
+    running.wait_for_samples("stuck", 500)
+    running.signal("stuck", signal.SIGSTOP)
+    running.wait_until("stalled", "stuck")
+    return running.finish()
+
+
+def test_a_block_sink_that_holds_the_board_too_long_is_overruled_and_its_gap_has_the_cause(lab: Any) -> None:
+    ended = _stopped_sink(lab, "drop")
+    assert ended.code == 3, ended.stderr
+    record = ended.json
+    assert record["sinks"]["stuck"]["restarts"] == 1
+    assert "stalled" in {cause for _, _, cause in _gaps(lab, "stuck")}
+    for name, path in (("raw", "raw.dt-raw"), ("stuck", "stuck.csv")):
+        sink = record["sinks"][name]
+        assert sink["start"] + sink["samples"] + sink["gaps"] == sink["stop"] == 12_000
+        index, values = read_wide(lab.run_folder / path)
+        assert len(index) == sink["samples"]
+        assert np.array_equal(values, counter_codes(2, 0, 12_000)[:, index])
+    assert record["sinks"]["raw"]["gaps"] < record["sinks"]["stuck"]["gaps"]
+    assert lab.dtopipe("verify", "lab").code == 3
+
+
+def test_a_block_sink_that_holds_the_board_too_long_ends_the_run_if_it_was_told_so(lab: Any) -> None:
+    ended = _stopped_sink(lab, "stop")
+    assert ended.code == 5, ended.stderr
+    assert ended.json["verdict"]["state"] == "ABORTED"
+    assert "stall_limit" in ended.json["verdict"]["text"]
+
+
+def test_what_passes_while_a_drop_viewer_is_dead_has_its_cause(lab: Any) -> None:
+    topology = counter_topology(2, 10, rate_hz=2000.0) | {"ring": {"slots": 8}, "duration": "4s"}
+    topology["sinks"] = {
+        "raw": {"type": "hbuf", "path": "raw.dt-raw"},
+        "view": {"type": "csv", "path": "view.csv", "policy": "drop"},
+    }
+    running = lab.start(topology)
+    running.wait_until("running")
+    running.wait_for_samples("view", 500)
+    running.signal("view", signal.SIGKILL)
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    view = ended.json["sinks"]["view"]
+    assert view["restarts"] == 1
+    assert view["samples"] + view["gaps"] == 8000
+    assert "worker_failed" in {cause for _, _, cause in _gaps(lab, "view")}
+    index, values = read_wide(lab.run_folder / "view.csv")
+    assert len(index) == view["samples"]
+    assert np.array_equal(values, counter_codes(2, 0, 8000)[:, index])
