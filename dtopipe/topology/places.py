@@ -112,7 +112,10 @@ def _not_yaml(error: yaml.MarkedYAMLError, name: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     place = Place(name, mark.line + 1, mark.column + 1) if mark else None
     words = ", ".join(filter(None, (error.context, error.problem)))
-    return Problem(place, "", f"not YAML: {words}", "is a bracket, a quote, or a space after a colon missing before?")
+    remedy = "is a bracket, a quote, or a space after a colon missing before?"
+    if mark and "${" in (mark.get_snippet() or ""):
+        remedy = 'between { and } write a variable in quotes: "${VAR}"'
+    return Problem(place, "", f"not YAML: {words}", remedy)
 
 
 def _not_text(error: yaml.reader.ReaderError, data: bytes | str, name: str) -> Problem:

@@ -1,0 +1,64 @@
+"""YAML becomes plain values, each with its place."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtopipe.model.errors import Place, TopologyError
+from dtopipe.topology.places import parse_value, parse_yaml
+
+
+def test_every_key_and_item_has_its_line_and_column() -> None:
+    placed = parse_yaml("board:\n  type: x\ntask:\n  channels:\n    - {name: flux, 'unit': V}\n    - 5\n", "f.yaml")
+    assert placed.document == {"board": {"type": "x"}, "task": {"channels": [{"name": "flux", "unit": "V"}, 5]}}
+    assert {key: (place.line, place.column) for key, place in placed.places.items() if key} == {
+        "board": (1, 1),
+        "board.type": (2, 3),
+        "task": (3, 1),
+        "task.channels": (4, 3),
+        "task.channels[0]": (5, 7),
+        "task.channels[0].name": (5, 8),
+        "task.channels[0].unit": (5, 20),
+        "task.channels[1]": (6, 7),
+    }
+    assert str(placed.places["board.type"]) == "f.yaml:2:3"
+    assert str(Place("--set board.type", 0, 0)) == "--set board.type"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"), ("on", "on"), ("yes", "yes"), ("true", True), ("False", False), ("~", None), ("", None),
+        ("010", 10), ("1_000", 1000), ("-5", -5), ("1:30", "1:30"), ("0x1F", "0x1F"), ("1e3", 1000.0), ("1.", 1.0),
+        (".5", 0.5), ("-1.5e-3", -0.0015), (".inf", math.inf), ("2026-11-23", "2026-11-23"), ("10s", "10s"),
+        ("温度", "温度"), ('"a, \\"b\\""', 'a, "b"'), ("[1, no]", [1, "no"]), ("{a: [x]}", {"a": ["x"]}),
+    ],
+)  # fmt: skip
+def test_values_are_what_they_look_like(text: str, value: Any) -> None:
+    assert parse_yaml(f"key: {text}\n", "f").document["key"] == value
+    assert type(parse_value(text, "--set key")) is type(value)
+    assert parse_value(text, "--set key") == value
+
+
+def test_an_alias_stands_for_values_of_its_own() -> None:
+    document = parse_yaml("a: &a {x: 1}\nb: *a\n", "f").document
+    document["b"]["x"] = 2
+    assert document["a"] == {"x": 1}
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2\n", "{a: {b: 1, b: 2}}"])
+def test_a_key_that_stands_twice_is_a_mistake(text: str) -> None:
+    with pytest.raises(TopologyError, match="stands here a second time"):
+        parse_yaml(text, "f")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_read_or_refused_with_a_reason(data: bytes) -> None:
+    with contextlib.suppress(TopologyError):
+        assert isinstance(parse_yaml(data, "f").document, dict)
