@@ -128,13 +128,14 @@ def _ring(plan: RunPlan, cost: Cost) -> Found:
 
 def _disks(cost: Cost, length_s: float) -> Found:
     """A run of a known length that a disk cannot take is not begun."""
-    for disk in cost.disks:
-        needed_gb = disk.gb_per_hour * length_s / 3600
-        if needed_gb > disk.free_gb:
-            what = (
-                f"this run would write about {needed_gb:.3g} GB to {disk.folder}, where {disk.free_gb:.3g} GB are free"
-            )
-            yield "duration", what, "shorten it, take out a sink, or choose another disk with --run-dir"
+    full = [
+        f"about {disk.gb_per_hour * length_s / 3600:.3g} GB to {disk.folder}, where {disk.free_gb:.3g} GB are free"
+        for disk in cost.disks
+        if disk.gb_per_hour * length_s / 3600 > disk.free_gb
+    ]
+    if full:
+        remedy = "shorten it, take out a sink, or choose another disk with --run-dir"
+        yield "duration", f"this run would write {' and '.join(full)}", remedy
 
 
 def free_shared_memory() -> int:
