@@ -29,7 +29,6 @@ class Segment:
 
     def __init__(self, name: str, mapping: mmap.mmap) -> None:
         self.name = name
-        self._mapping = mapping
         self.buffer = memoryview(mapping)
 
     @classmethod
@@ -54,10 +53,10 @@ class Segment:
             raise RingError(f"shared memory {name} could not be opened: {error}") from error
 
     def close(self) -> None:
-        """Unmap; a view that somebody still holds keeps the memory mapped until it goes."""
-        with contextlib.suppress(BufferError):
-            self.buffer.release()
-            self._mapping.close()
+        """Let go of it: the memory is unmapped with the last view of it that somebody still holds."""
+        # Never mmap.close(): an array over the buffer keeps the mapping's object, but does not keep it from closing,
+        # and its next access would be a segmentation fault.
+        del self.buffer
 
 
 if sys.platform == "win32":
