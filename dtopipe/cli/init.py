@@ -26,4 +26,5 @@ def init(file: Path) -> None:
         raise UsageError(f"{file} exists already\n    name another file: dtopipe init OTHER.yaml") from error
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}\n    name another place") from error
-    click.echo(f"wrote {file}; run it with: dtopipe up {file}")
+    name = f'"{file}"' if " " in str(file) else str(file)
+    click.echo(f"wrote {file}; run it with: dtopipe up {name}")
