@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dtopipe.model.errors import Problem, TopologyError
+from dtopipe.model.errors import Place, Problem, TopologyError
 from dtopipe.model.plan import BoardPlan, ChannelPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.topology.checks import check_channels, check_extras, check_metadata, check_names, check_sizes
 from dtopipe.topology.later import not_built_yet
@@ -98,6 +98,8 @@ class _Loading:
         task = self._task(values.get("task"), board)
         sinks = self._sinks(values.get("sinks"))
         name = top.name or self._file.stem if top else self._file.stem
+        if run_dir is not None:
+            self._places["run_dir"] = Place("--run-dir", 0, 0)
         root = (run_dir or _path(top.run_dir if top else "runs")).absolute()
         self._found(check_names(name, sinks))
         self._found(check_outputs(sinks, root))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from dtopipe.topology.schema import BoardPart, Part, SinkPart
+from dtopipe.topology.schema import BoardPart, Part, PathText, SinkPart
 
 # Entry points of plug-ins.
 BOARD_POINTS = "dtopipe.boards"
@@ -91,7 +91,7 @@ class SimulatedBoardOptions(BoardPart):
 class ReplayBoardOptions(BoardPart):
     """Plays a .dt-raw file with its codes, rate, channels and gaps."""
 
-    path: str = Field(min_length=1)
+    path: PathText = Field(min_length=1)
     """The recording, a .dt-raw file; relative to the topology's folder."""
     speed: float | Literal["max"] = 1.0
     """1.0 is the recording's own rate, 2.0 twice that; max is as fast as the ring allows."""
@@ -109,21 +109,21 @@ class ReplayBoardOptions(BoardPart):
 class CsvOptions(SinkPart):
     """CSV after RFC 4180: a header line, then a line a row."""
 
-    path: str = Field(min_length=1)
+    path: PathText = Field(min_length=1)
     """The file; relative to the run folder."""
 
 
 class JsonlOptions(SinkPart):
     """JSON Lines: an object a row."""
 
-    path: str = Field(min_length=1)
+    path: PathText = Field(min_length=1)
     """The file; relative to the run folder."""
 
 
 class HbufOptions(SinkPart):
     """Raw codes as the board gave them, .dt-raw v2."""
 
-    path: str = Field(min_length=1)
+    path: PathText = Field(min_length=1)
     """The file; relative to the run folder."""
     journal: Literal[False] = False
     """A sink that BLOCK sinks catch up from; not built yet in this version."""
@@ -132,7 +132,7 @@ class HbufOptions(SinkPart):
 class SqliteOptions(SinkPart):
     """Tables in one SQLite file."""
 
-    path: str = Field(min_length=1)
+    path: PathText = Field(min_length=1)
     """The file; relative to the run folder."""
     table_readings: str = "readings"
     """Name of the table of readings."""
@@ -149,7 +149,7 @@ class SqliteOptions(SinkPart):
 class ParquetOptions(SinkPart):
     """One Parquet file at the end; needs the extra `parquet`."""
 
-    path: str = Field(min_length=1)
+    path: PathText = Field(min_length=1)
     """The file; relative to the run folder."""
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
     """Of the columns' pages."""

@@ -28,8 +28,11 @@ def check_outputs(sinks: Sequence[SinkPlan], run_root: Path) -> Found:
     places = {name: _identity(Path(str(sink.path)), run_root) for name, sink in outputs.items()}
     for name, sink in outputs.items():
         path = Path(str(sink.path))
-        checked = _absolute(sink, path) if path.is_absolute() else _in_run_folder(str(sink.path), places[name])
-        yield from ((f"sinks.{name}.path", *problem) for problem in checked)
+        try:
+            checked = _absolute(sink, path) if path.is_absolute() else _in_run_folder(str(sink.path), places[name])
+            yield from [(f"sinks.{name}.path", *problem) for problem in checked]
+        except OSError as error:
+            yield f"sinks.{name}.path", f"{path} cannot be written to: {error.strerror}", "choose another path"
     for first, second in combinations(outputs, 2):
         what = _clash(outputs[first], places[first], outputs[second], places[second])
         if what:
@@ -106,9 +109,14 @@ def _run_folder(root: Path) -> Found:
 
 
 def existing_part(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    """The folder, or the nearest above it that is there and can be seen."""
+    while folder != folder.parent:
+        try:
+            folder.stat()
+        except OSError:
+            folder = folder.parent
+        else:
+            break
     return folder
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.topology.quantities import Bytes, Limit, PlainSeconds, Seconds, Sync
@@ -12,6 +12,15 @@ from dtopipe.topology.quantities import Bytes, Limit, PlainSeconds, Seconds, Syn
 # Times are integers of nanoseconds that rise from sample to sample.
 _FASTEST_HZ = 1e9
 _SLOWEST_HZ = 1e-6
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a path must not hold a NUL character")
+    return value
+
+
+PathText = Annotated[str, AfterValidator(_no_nul)]
 
 
 class Part(BaseModel):
@@ -111,7 +120,7 @@ class SinkPart(Part):
 
     type: str
     """As `dtopipe sinks` lists them."""
-    path: str | None = None
+    path: PathText | None = None
     """Where to write; relative to the run folder."""
     policy: Literal["block", "drop", "drop_oldest", "drop_newest"] = "block"
     """block misses nothing; drop (= drop_oldest) and drop_newest never hold anybody up."""
@@ -156,7 +165,7 @@ class TopologyPart(Part):
 
     name: str | None = Field(default=None, min_length=1)
     """Of the run; default: the file's stem."""
-    run_dir: str = "runs"
+    run_dir: PathText = Field(default="runs", min_length=1)
     """Where runs are kept; relative to the current folder."""
     duration: Seconds | None = None
     """Board time after which the run ends."""

@@ -120,6 +120,19 @@ def test_a_folder_that_cannot_be_written_is_refused(in_folder: Path) -> None:
     assert said.count("cannot be written to") == 2
 
 
+def test_a_path_that_the_system_refuses_to_look_at_is_refused(in_folder: Path) -> None:
+    long = in_folder / ("x" * 300) / "t.csv"
+    assert f"sinks.table.path: {long} cannot be written to: " in refused(in_folder, change("t.csv", str(long)))
+    for text in (change("t.csv", '"t\\0.csv"'), add('run_dir: "\\0"\n')):
+        assert "a path must not hold a NUL character" in refused(in_folder, text)
+    recording = 'board: {type: replay, path: "x\\0"}\nsinks: {t: {type: csv, path: t.csv}}\n'
+    assert "board.path: a path must not hold a NUL character" in refused(in_folder, recording)
+
+
+def test_a_run_folder_from_the_command_line_is_blamed_on_it(in_folder: Path) -> None:
+    assert refused(in_folder, GOOD, "--run-dir", "bad.yaml").startswith("--run-dir: run_dir: ")
+
+
 @pytest.mark.parametrize(
     ("data", "place", "what"),
     [
