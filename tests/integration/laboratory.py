@@ -22,6 +22,8 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
+from dtopipe.shm.segment import names
+
 PATIENCE_S = 60.0
 EVERY_SINK = {
     "raw": {"type": "hbuf", "path": "raw.dt-raw"},
@@ -129,6 +131,7 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.segments_before = set(names())
         self._running: list[RunningUp] = []
 
     def write(self, topology: dict[str, Any], name: str = "topology.yaml") -> Path:

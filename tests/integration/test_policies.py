@@ -135,7 +135,7 @@ def test_a_block_sink_that_holds_the_board_too_long_is_overruled_and_its_gap_has
     ended = _stopped_sink(lab, "drop")
     assert ended.code == 3, ended.stderr
     record = ended.json
-    assert record["sinks"]["stuck"]["restarts"] == 1
+    assert record["sinks"]["stuck"]["restarts"] >= 1
     assert "stalled" in {cause for _, _, cause in _gaps(lab, "stuck")}
     for name, path in (("raw", "raw.dt-raw"), ("stuck", "stuck.csv")):
         sink = record["sinks"][name]
