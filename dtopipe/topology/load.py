@@ -265,7 +265,8 @@ class _Loading:
                 self._problem(problem.key, problem.message, problem.remedy)
             wrong = {mistake["loc"][0] for mistake in error.errors() if mistake["loc"]}
         try:
-            return model.model_validate({k: v for k, v in given.items() if k not in wrong})
+            rest = {k: v for k, v in given.items() if k not in wrong} if isinstance(given, dict) else None
+            return model.model_validate(rest)
         except ValidationError:
             return None
 

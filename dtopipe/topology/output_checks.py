@@ -55,7 +55,7 @@ def _clash(first: SinkPlan, its: PurePath, second: SinkPlan, other: PurePath) ->
 
 
 def _beside(sink: SinkPlan, path: PurePath) -> list[PurePath]:
-    return [path.with_name(path.name + ending) for ending in (COMMIT_RECORD, *COMPANIONS.get(sink.type, ()))]
+    return [path.parent / (path.name + ending) for ending in (COMMIT_RECORD, *COMPANIONS.get(sink.type, ()))]
 
 
 def _same_file(first: SinkPlan, second: SinkPlan) -> bool:

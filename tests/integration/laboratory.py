@@ -131,7 +131,7 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.segments_before = set(names())
+        self._segments_before = set(names())
         self._running: list[RunningUp] = []
 
     def write(self, topology: dict[str, Any], name: str = "topology.yaml") -> Path:
@@ -174,6 +174,10 @@ class Lab:
                 raise AssertionError(f"no {what} within {PATIENCE_S:g} s")
             time.sleep(0.02)
 
+    def segments(self) -> list[str]:
+        """Shared memory that this test's runs left: what came since, and no process has mapped."""
+        return sorted(name for name in set(names()) - self._segments_before if not _is_mapped(name))
+
     def processes(self) -> list[psutil.Process]:
         """Processes of runs of this test, whoever started them."""
         found = []
@@ -195,6 +199,15 @@ class Lab:
                 process.resume()
                 process.kill()
         self.dtopipe("runs")
+
+
+def _is_mapped(name: str) -> bool:
+    """True if a living process has it: a run of somebody else."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(name in mapping.path for mapping in process.memory_maps()):
+                return True
+    return False
 
 
 @pytest.fixture

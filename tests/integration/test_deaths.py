@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
 
-from dtopipe.shm.segment import names
-
 
 def _realtime(duration: str | None = None, **extra: Any) -> dict[str, Any]:
     topology = counter_topology(2, 20, rate_hz=2000.0) | {"sinks": EVERY_SINK, "ring": {"seconds": 4}} | extra
@@ -37,7 +35,7 @@ def _assert_the_record_is_true(lab: Any, record: dict[str, Any], sinks: dict[str
 def _assert_nothing_is_left(lab: Any) -> None:
     lab.wait_for(lambda: not lab.processes(), "end of the processes")
     lab.dtopipe("runs")
-    assert set(names()) <= lab.segments_before
+    assert lab.segments() == []
 
 
 @pytest.mark.parametrize("victim", list(EVERY_SINK))

@@ -67,8 +67,11 @@ class RingMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "ring"):
-            self.ring.close()
-            unlink(self.name)
+            try:
+                self.drain()
+            finally:
+                self.ring.close()
+                unlink(self.name)
 
     @rule(n=st.integers(1, LONGEST))
     def write(self, n: int) -> None:
@@ -141,7 +144,17 @@ class RingMachine(RuleBasedStateMachine):
         self.table.close(subscriber.row)
         subscriber.gave_up = True
 
-    @rule()
+    @rule(count=st.integers(2, 8), n=st.integers(1, LONGEST))
+    def write_several(self, count: int, n: int) -> None:
+        for _ in range(count):
+            self.write(n)
+
+    @rule(now=st.integers(0, 15))
+    def drain_now_and_then(self, now: int) -> None:
+        """Not often: who always reads to the end is never overtaken, and never dies over what it holds."""
+        if now == 0:
+            self.drain()
+
     def drain(self) -> None:
         """Every living reader that goes on reading and committing gets to the end, and the writer is free again."""
         for subscriber in self.subscribers:
@@ -202,7 +215,7 @@ class RingMachine(RuleBasedStateMachine):
         subscriber.reader.release()
 
 
-RingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+RingMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 TestRingMachine = RingMachine.TestCase
 
 
