@@ -35,7 +35,7 @@ def _assert_the_record_is_true(lab: Any, record: dict[str, Any], sinks: dict[str
 def _assert_nothing_is_left(lab: Any) -> None:
     lab.wait_for(lambda: not lab.processes(), "end of the processes")
     lab.dtopipe("runs")
-    assert lab.segments() == []
+    lab.wait_for(lambda: not lab.segments(), "end of the shared memory")
 
 
 @pytest.mark.parametrize("victim", list(EVERY_SINK))
