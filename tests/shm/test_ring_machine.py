@@ -119,10 +119,13 @@ class RingMachine(RuleBasedStateMachine):
         self._commit(subscriber)
 
     @precondition(lambda self: any(s.reader for s in self.subscribers))
-    @rule(data=st.data())
-    def die(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), most=st.integers(0, 5))
+    def die(self, data: st.DataObject, most: int) -> None:
         """What was taken and not committed is gone with the process; its row stays as it was."""
         subscriber = data.draw(st.sampled_from([s for s in self.subscribers if s.reader]))
+        assert subscriber.reader is not None
+        for block in subscriber.reader.take(most):
+            self._account(subscriber, block)
         subscriber.reader = None
         subscriber.held = []
         subscriber.at = subscriber.committed
@@ -149,10 +152,10 @@ class RingMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.write(n)
 
-    @rule(now=st.integers(0, 15))
+    @rule(now=st.integers(-15, 15))
     def drain_now_and_then(self, now: int) -> None:
         """Not often: who always reads to the end is never overtaken, and never dies over what it holds."""
-        if now == 0:
+        if now == 15:
             self.drain()
 
     def drain(self) -> None:
