@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from dtopipe.topology.schema import BoardPart, Part, PathText, SinkPart
 
+# Sample indices are 64-bit; a hundred years at 1 GHz fit in.
+_MOST_SAMPLES = 2**62
+
 # Entry points of plug-ins.
 BOARD_POINTS = "dtopipe.boards"
 SINK_POINTS = "dtopipe.sinks"
@@ -44,9 +47,9 @@ class SimulatedChannel(Part):
 class ScriptedOverrun(Part):
     """Samples that the board loses on purpose."""
 
-    at: int = Field(ge=0)
+    at: int = Field(ge=0, le=_MOST_SAMPLES)
     """The first sample index that is lost."""
-    samples: int = Field(gt=0)
+    samples: int = Field(gt=0, le=_MOST_SAMPLES)
     """How many, per channel."""
 
 
@@ -55,9 +58,9 @@ class SensorFault(Part):
 
     channel: str
     """The channel's name."""
-    at: int = Field(ge=0)
+    at: int = Field(ge=0, le=_MOST_SAMPLES)
     """The first sample index of it."""
-    samples: int = Field(gt=0)
+    samples: int = Field(gt=0, le=_MOST_SAMPLES)
     """For how many samples."""
     status: Literal["open", "low", "high"] = "open"
     """What is wrong with the sensor."""
@@ -82,7 +85,7 @@ class SimulatedBoardOptions(BoardPart):
     """Losses on purpose, such as [{at: 20000, samples: 3000}]."""
     sensor_faults: list[SensorFault] = Field(default_factory=list)
     """Sensors that are not OK for a while, such as [{channel: tc1, at: 5000, samples: 200, status: open}]."""
-    max_samples: int | None = Field(default=None, ge=1)
+    max_samples: int | None = Field(default=None, ge=1, le=_MOST_SAMPLES)
     """The run ends at this sample index."""
     device: str | None = None
     """A name makes it one unit that only one run at a time may hold."""

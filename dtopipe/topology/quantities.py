@@ -12,6 +12,9 @@ _BYTES = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
+# Beyond these, sums in floats and in 64-bit integers would overflow: three hundred years, and an exbibyte.
+_LONGEST_S = 1e10
+_MOST_BYTES = 2**60
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 
@@ -25,7 +28,10 @@ def seconds(value: Any) -> float:
     if not found or found[2] not in _SECONDS:
         hint = f", such as {value}s" if re.fullmatch(r"[0-9.]+", str(value)) else ""
         raise ValueError(f"a time needs a unit (ms, s, min or h){hint}; this is {value!r}")
-    return float(found[1]) * _SECONDS[found[2]]
+    found_s = float(found[1]) * _SECONDS[found[2]]
+    if found_s > _LONGEST_S:
+        raise ValueError(f"a time is at most {_LONGEST_S:g} s")
+    return found_s
 
 
 def spelled(time_s: float) -> str:
@@ -46,13 +52,14 @@ def limit_seconds(value: Any) -> float | None:
 def n_bytes(value: Any) -> int:
     """Bytes of `64MiB`, `1GB` or a plain number. Raises ValueError."""
     found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    size: float = value if isinstance(value, int) and not isinstance(value, bool) else -1
     if found and found[2] in _BYTES:
-        return round(float(found[1]) * _BYTES[found[2]])
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        size = float(found[1]) * _BYTES[found[2]]
+    elif isinstance(value, str) and value.isdecimal():
+        size = float(value)
+    if not 0 <= size <= _MOST_BYTES:
         raise ValueError(f"a size is written like 64MiB or 1GB; this is {value!r}")
-    return value
+    return round(size)
 
 
 def sync_seconds(value: Any) -> float | None:

@@ -18,10 +18,10 @@ def recorded_task(path: Path) -> TaskPlan:
     """The task of a `.dt-raw` file. Raises TopologyError, its problem without a place."""
     try:
         header = read_file_header(path)
-    except OSError as error:
-        raise TopologyError(
-            [Problem(None, "", f"{path}: {error.strerror}", "give the path of a .dt-raw file")]
-        ) from error
+    except (OSError, ValueError) as error:
+        # A ValueError is a path that no system takes.
+        why = getattr(error, "strerror", None) or str(error)
+        raise TopologyError([Problem(None, "", f"{path}: {why}", "give the path of a .dt-raw file")]) from error
     except WireError as error:
         raise TopologyError([Problem(None, "", str(error), "give the path of a .dt-raw file")]) from error
     channels = tuple(

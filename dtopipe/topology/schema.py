@@ -12,6 +12,10 @@ from dtopipe.topology.quantities import Bytes, Limit, PlainSeconds, Seconds, Syn
 # Times are integers of nanoseconds that rise from sample to sample.
 _FASTEST_HZ = 1e9
 _SLOWEST_HZ = 1e-6
+# Far beyond any machine's memory; what is below is told how much memory it would take.
+_MOST_BLOCKS = 2**31
+_MOST_SAMPLES_A_BLOCK = 2**31
+_LONGEST_RING_S = 1e9
 
 
 def _no_nul(value: str) -> str:
@@ -43,9 +47,9 @@ class RingPart(Part):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    seconds: PlainSeconds | None = Field(default=None, gt=0)
+    seconds: PlainSeconds | None = Field(default=None, gt=0, le=_LONGEST_RING_S)
     """Seconds of data, at the board's real rate; two blocks at least."""
-    slots: int | None = Field(default=None, ge=2)
+    slots: int | None = Field(default=None, ge=2, le=_MOST_BLOCKS)
     """Blocks; one is written while another is read."""
     bytes: Bytes | None = None
     """Memory, such as 64MiB; two blocks at least."""
@@ -89,9 +93,9 @@ class TaskPart(Part):
     """continuous: blocks of a sample clock."""
     rate_hz: float = Field(gt=0, le=_FASTEST_HZ)
     """Samples per second and channel."""
-    samples_per_block: int | None = Field(default=None, ge=1)
+    samples_per_block: int | None = Field(default=None, ge=1, le=_MOST_SAMPLES_A_BLOCK)
     """Samples per channel in a block; default about 250 ms."""
-    driver_buffers: int = Field(default=4, ge=3)
+    driver_buffers: int = Field(default=4, ge=3, le=_MOST_BLOCKS)
     """Blocks that the board can hold by itself, 3 or more."""
     channels: list[ChannelPart] = Field(min_length=1)
     """The inputs in the order of the outputs' columns, such as [{name: flux}, {name: tc1}]."""
@@ -142,7 +146,7 @@ class SinkPart(Part):
     """Then: let the acquirer go on without it, or stop the run."""
     sync: Sync = None
     """How often the output is made to survive a power cut: none (at the end), a time, every (commit)."""
-    queue_blocks: int = Field(default=64, ge=1)
+    queue_blocks: int = Field(default=64, ge=1, le=_MOST_BLOCKS)
     """Length of the private queue under drop_newest."""
     delay_per_block: Seconds = 0.0
     """Rehearsal: sleep so long after each block, as a slow disk or viewer would."""

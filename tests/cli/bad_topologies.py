@@ -348,7 +348,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     ),
     "run of no length": (add("duration: 0s\n"), "10:1", "duration: a run lasts longer than 0 s", "Board time"),
     "run that no disk can take": (
-        add("duration: 1000000000h\n"),
+        add("duration: 2000000h\n"),
         "10:1",
         "duration: this run would write about",
         "choose another disk with --run-dir",
