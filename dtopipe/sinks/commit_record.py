@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dtopipe.host.lock import FileLock, LockHeld
+from dtopipe.host.lock import FileLock, LockHeld, is_held
 from dtopipe.model.errors import OutputLocked, SinkError, WireError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -107,6 +107,10 @@ class CommitRecord:
     @classmethod
     def resume(cls, path: Path, run_id: str) -> CommitRecord | None:
         """The record of this run's output, where it was left; None if there is none. Raises OutputLocked, SinkError."""
+        with sink_errors(path):
+            # Taking the lock would make the file.
+            if not record_path(path).exists():
+                return None
         lock = _locked(path)
         try:
             with sink_errors(path):
@@ -213,17 +217,28 @@ def read_commit_record(path: Path) -> CommitSnapshot | None:
     )
 
 
+def ensure_not_written(path: Path) -> None:
+    """Before an output is moved or begun anew. Raises OutputLocked if another process is writing it."""
+    with sink_errors(path):
+        if is_held(record_path(path)):
+            raise _written_by_another(path)
+
+
 def _locked(path: Path) -> FileLock:
     lock = FileLock(record_path(path))
     try:
         lock.acquire()
     except LockHeld as error:
-        raise OutputLocked(
-            path, "another process is writing this output", "wait for that run to end, or choose another path"
-        ) from error
+        raise _written_by_another(path) from error
     except OSError as error:
         raise sink_error(path, error) from error
     return lock
+
+
+def _written_by_another(path: Path) -> OutputLocked:
+    return OutputLocked(
+        path, "another process is writing this output", "wait for that run to end, or choose another path"
+    )
 
 
 def _parsed(path: Path, data: bytes) -> tuple[Mapping[str, Any], int, _State]:

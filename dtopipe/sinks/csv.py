@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import BinaryIO
 
-from dtopipe.model.errors import SinkError
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.delimited import DelimitedWriter
 
@@ -23,14 +23,10 @@ class CsvWriter(DelimitedWriter):
         """The columns' names."""
         return _line(self._columns(stream)) + b"\n"
 
-    def check_appendable(self, stream: Stream, start: bytes) -> None:
-        """Rows may follow rows of the same columns."""
-        if start != self.header(stream):
-            raise SinkError(
-                self.path,
-                "the file there has other columns",
-                "append to a file of the same channels, or set on_exists: rename",
-            )
+    def has_columns(self, file: BinaryIO, columns: Sequence[str]) -> bool:
+        """Its header line says so."""
+        header = _line(columns) + b"\n"
+        return file.read(len(header)) == header
 
     def literals(self, columns: Sequence[str]) -> list[bytes]:
         """Commas, and the line's end."""

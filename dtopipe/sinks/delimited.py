@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -40,9 +42,24 @@ class DelimitedWriter(FileWriter):
     def quoted(self, text: str | None) -> bytes:
         """A text value of a row; None is null."""
 
+    @abstractmethod
+    def has_columns(self, file: BinaryIO, columns: Sequence[str]) -> bool:
+        """True if the rows of the file, which is at its beginning, have just these columns."""
+
+    def check_appendable(self, stream: Stream, file: BinaryIO) -> None:
+        """Rows may follow whole rows of the same columns."""
+        if not self.has_columns(file, self._columns(stream)):
+            raise SinkError(
+                self.path,
+                "the file there has other columns",
+                "append to a file of the same channels, or set on_exists: rename",
+            )
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            raise SinkError(self.path, "the last line there is cut", "complete or remove it, or set on_exists: rename")
+
     def begun(self, stream: Stream, extra: bytes) -> None:
         """Make ready for this stream's rows."""
-        self._stream = stream
         wide = self.output.layout is Layout.WIDE
         prefix = self.separator if wide else b""
         self._texts = ValueTexts(stream, prefix=prefix, null=self.null, finite_only=self.finite_only)

@@ -6,14 +6,14 @@ import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import BinaryIO
 
 from dtopipe.model.errors import SinkError
-from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import SUFFIX, CommitRecord
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written
 from dtopipe.sinks.outputs import prepare, sink_errors, sync_file, sync_folder
 
 # Small pieces are joined to one write; larger ones are written as they are.
@@ -52,8 +52,8 @@ class FileWriter(ABC):
         """Up to 32 bytes of the sink's own state, stored with each commit."""
         return b""
 
-    def check_appendable(self, stream: Stream, start: bytes) -> None:
-        """Raise SinkError if this run's rows cannot follow what is in the file, whose first bytes are `start`."""
+    def check_appendable(self, stream: Stream, file: BinaryIO) -> None:
+        """Raise SinkError if this run's rows cannot follow what is in the file, which is not empty."""
         raise SinkError(
             self.path,
             f"a {self.sink_type} file holds one run",
@@ -63,40 +63,37 @@ class FileWriter(ABC):
     def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
         """As SinkWriter.open."""
         header = self.header(stream)
+        self._stream = stream
         if resume and self.path.exists():
             self._record = CommitRecord.resume(self.path, stream.run_id)
         try:
-            if self._record is not None:
-                return self._go_on(self._record, stream)
-            return self._begin(stream, header, start, resume=resume)
+            if self._record is None:
+                return self._begin(header, start, resume=resume)
+            return self._go_on(self._record, header)
         except BaseException:
             self.abandon()
             raise
 
-    def _begin(self, stream: Stream, header: bytes, start: int, *, resume: bool) -> Position:
-        on_exists = self.output.on_exists
-        # A predecessor that died before its first commit left a file without a record: it is ours to begin again.
-        left_over = resume and self.path.exists() and on_exists is OnExists.ERROR
+    def _begin(self, header: bytes, start: int, *, resume: bool) -> Position:
+        ensure_not_written(self.path)
+        # The file is made before its record, and has its first byte after it: only an empty one without a record can
+        # be what a predecessor left. Any other is somebody else's.
+        left_over = resume and self.path.is_file() and not self.path.stat().st_size
         if not left_over:
-            prepare(self.path, on_exists, (SUFFIX,))
+            prepare(self.path, self.output.on_exists, (SUFFIX,))
         with sink_errors(self.path):
             self._fd = os.open(self.path, _OPEN_FLAGS, 0o644)
-            self._size = 0 if left_over else os.fstat(self._fd).st_size
-            origin = self._size
+            origin = os.fstat(self._fd).st_size
             if origin:
-                self.check_appendable(stream, os.read(self._fd, max(len(header), 1)))
-                header = b""
-        self._record = CommitRecord.begin(self.path, stream, self.sink_type, start, origin)
-        with sink_errors(self.path):
-            os.ftruncate(self._fd, origin)
-            os.lseek(self._fd, 0, os.SEEK_END)
-        self._put([header])
-        self.begun(stream, b"")
-        return self._record.commit(self._record.position, self._size, (), self.extra())
+                with self.path.open("rb") as file:
+                    self.check_appendable(self._stream, file)
+        self._record = CommitRecord.begin(self.path, self._stream, self.sink_type, start, origin)
+        return self._go_on(self._record, header)
 
-    def _go_on(self, record: CommitRecord, stream: Stream) -> Position:
+    def _go_on(self, record: CommitRecord, header: bytes) -> Position:
         with sink_errors(self.path):
-            self._fd = os.open(self.path, _OPEN_FLAGS, 0o644)
+            if self._fd < 0:
+                self._fd = os.open(self.path, _OPEN_FLAGS, 0o644)
             there = os.fstat(self._fd).st_size
             if there < record.data_bytes:
                 raise SinkError(
@@ -104,14 +101,22 @@ class FileWriter(ABC):
                     f"it has {there} bytes, its commit record says {record.data_bytes}",
                     "somebody has changed it; move it and its .dtopipe file away",
                 )
-            os.ftruncate(self._fd, record.data_bytes)
-            self._size = os.lseek(self._fd, 0, os.SEEK_END)
-        self.begun(stream, record.extra)
-        return record.position
+            self._cut_back(record.data_bytes)
+        self.begun(self._stream, record.extra)
+        if record.data_bytes:
+            return record.position
+        self._put([header])
+        return record.commit(record.position, self._size, (), self.extra())
 
     def append(self, items: Sequence[Block | Gap]) -> None:
-        """Write the bytes; they count once they are committed."""
-        self._put(self.encoded(items))
+        """Write the bytes; they count once they are committed. What could not be written whole is taken back."""
+        self._opened()
+        size, state = self._size, self.extra()
+        try:
+            self._put(self.encoded(items))
+        except BaseException:
+            self._take_back(size, state)
+            raise
         self._pending += items
 
     def commit(self) -> Position:
@@ -157,6 +162,18 @@ class FileWriter(ABC):
         if self._record is None:
             raise SinkError(self.path, "this sink is not open", "open it first; a closed sink is not opened again")
         return self._record
+
+    def _take_back(self, size: int, state: bytes) -> None:
+        """As if nothing had been appended behind `size`; where even that fails, the sink must be opened again."""
+        try:
+            self._cut_back(size)
+            self.begun(self._stream, state)
+        except OSError:
+            self.abandon()
+
+    def _cut_back(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+        self._size = os.lseek(self._fd, 0, os.SEEK_END)
 
     def _put(self, pieces: Iterable[bytes]) -> None:
         self._opened()

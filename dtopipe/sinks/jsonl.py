@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import BinaryIO
 
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.delimited import TIME_COLUMNS, DelimitedWriter
+
+# A thousand channels take 100 kB; what is longer is no line of ours.
+_LONGEST_LINE_BYTES = 2**24
 
 
 class JsonlWriter(DelimitedWriter):
@@ -21,8 +25,13 @@ class JsonlWriter(DelimitedWriter):
         self._columns(stream)
         return b""
 
-    def check_appendable(self, stream: Stream, start: bytes) -> None:
-        """Lines may follow any lines."""
+    def has_columns(self, file: BinaryIO, columns: Sequence[str]) -> bool:
+        """Its first line does."""
+        try:
+            first = json.loads(file.readline(_LONGEST_LINE_BYTES))
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(first, dict) and list(first) == list(columns)
 
     def literals(self, columns: Sequence[str]) -> list[bytes]:
         """Keys; the times in UTC are texts, all other texts bring their own quotes."""

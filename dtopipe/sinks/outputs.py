@@ -67,7 +67,8 @@ def prepare(path: Path, on_exists: OnExists, companions: Sequence[str] = ()) -> 
                 path, "this output exists already", "move it away, or set on_exists: rename, overwrite or append"
             )
         aside = free_name(path)
-        for ending in ("", *companions):
+        # The output itself goes last: whoever is killed in between leaves it, and the next one moves it after them.
+        for ending in (*companions, ""):
             there = path.with_name(path.name + ending)
             if not there.exists():
                 continue

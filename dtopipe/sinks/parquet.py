@@ -19,14 +19,13 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from dtopipe.host.lock import is_held
-from dtopipe.model.errors import OutputLocked, SinkError
+from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, record_path
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written
 from dtopipe.sinks.outputs import prepare, sink_errors, sync_file, sync_folder
 from dtopipe.sinks.parquet_columns import Encoding, arrays, checked_schema
 from dtopipe.sinks.parquet_file import GrowingParquet
@@ -113,8 +112,7 @@ class ParquetWriter:
             self._run = None
 
     def _begun(self, stream: Stream, start: int) -> CommitRecord:
-        if is_held(record_path(self._path)):
-            raise OutputLocked(self._path, "another process is writing this output", "wait for it to end")
+        ensure_not_written(self._path)
         if self._output.on_exists is OnExists.APPEND and self._path.exists():
             raise SinkError(
                 self._path, "a parquet file holds one run", "set on_exists: rename or overwrite, or choose another path"

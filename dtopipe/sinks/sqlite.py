@@ -11,14 +11,13 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dtopipe.host.lock import is_held
-from dtopipe.model.errors import OutputLocked, SinkError
+from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, record_path
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written
 from dtopipe.sinks.outputs import prepare
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES, Database, Pragmas
 from dtopipe.sinks.sqlite_rows import RunRows
@@ -70,8 +69,7 @@ class SqliteWriter:
             self._record = CommitRecord.resume(self._path, stream.run_id) if resume else None
             begun_before = self._record is not None
             if self._record is None:
-                if is_held(record_path(self._path)):
-                    raise OutputLocked(self._path, "another process is writing this output", "wait for it to end")
+                ensure_not_written(self._path)
                 prepare(self._path, self._output.on_exists, (*SIDE_SUFFIXES, SUFFIX))
                 self._record = CommitRecord.begin(self._path, stream, "sqlite", start, 0)
             self._database = Database(self._path, self._pragmas)

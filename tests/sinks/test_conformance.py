@@ -154,18 +154,33 @@ def test_who_resumes_where_nothing_was_begun_begins(sink: Sink) -> None:
     assert np.array_equal(sink.rows()[0], np.arange(30, 40))
 
 
-def test_two_writers_never_meet_on_one_output(sink: Sink) -> None:
+@pytest.mark.parametrize("on_exists", list(OnExists))
+@pytest.mark.parametrize("run_id", ["run-1", "run-2"])
+def test_two_writers_never_meet_on_one_output(sink: Sink, run_id: str, on_exists: OnExists) -> None:
     stream = recorded()
     writer = sink.writer()
     writer.open(stream, 0, resume=False)
     writer.append(blocks(stream, 0, 100))
     writer.commit()
     with pytest.raises(OutputLocked) as refused:
-        sink.writer().open(stream, 0, resume=True)
+        sink.writer(on_exists).open(recorded(run_id=run_id), 0, resume=run_id == "run-1")
     assert refused.value.path == str(sink.path)
     assert refused.value.remedy
-    assert writer.close().samples == 100
-    assert len(sink.rows()[0]) == 100
+    writer.append(blocks(stream, 100, 200))
+    assert writer.close().samples == 200
+    assert len(sink.rows()[0]) == 200
+
+
+@pytest.mark.parametrize("theirs", ["another run's output", "notes of the user"])
+def test_a_successor_never_touches_what_is_not_of_its_run(sink: Sink, theirs: str) -> None:
+    if theirs == "another run's output":
+        write_a_run(sink, "run-1", 100)
+    else:
+        sink.path.write_bytes(b"by hand")
+    before = {path.name: path.read_bytes() for path in sink.path.parent.iterdir()}
+    with pytest.raises(OutputExists):
+        sink.writer().open(recorded(run_id="run-2"), 0, resume=True)
+    assert {path.name: path.read_bytes() for path in sink.path.parent.iterdir()} == before
 
 
 def write_a_run(sink: Sink, run_id: str, n: int, on_exists: OnExists = OnExists.ERROR) -> None:
