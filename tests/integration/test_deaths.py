@@ -73,14 +73,14 @@ def test_a_killed_acquirer_is_succeeded_and_the_hole_has_its_cause(lab: Any) -> 
 
 
 def test_a_killed_acquirer_of_a_board_that_waits_loses_nothing(lab: Any) -> None:
-    topology = counter_topology(2, 20, pace="max", max_samples=60_000) | {"sinks": EVERY_SINK, "ring": {"slots": 16}}
+    topology = counter_topology(2, 20, pace="max", max_samples=240_000) | {"sinks": EVERY_SINK, "ring": {"slots": 16}}
     running = lab.start(topology)
     running.wait_until("running")
     running.wait_for_samples("table", 1000)
     running.signal("acquirer", signal.SIGKILL)
     ended = running.finish()
     assert ended.code == 0, ended.stderr
-    assert ended.json["acquired"] == {**ended.json["acquired"], "samples": 60_000, "overrun_samples": 0}
+    assert ended.json["acquired"] == {**ended.json["acquired"], "samples": 240_000, "overrun_samples": 0}
     _assert_the_record_is_true(lab, ended.json)
     _assert_nothing_is_left(lab)
 
