@@ -83,6 +83,7 @@ class QueuedIntake:
         self._queue: deque[Block] = deque()
         self._filled = threading.Condition()
         self._ended = self._closed = False
+        self._failure: Exception | None = None
         self.report = reader.report
         self._thread = threading.Thread(target=self._fill, name="queue", daemon=True)
         self._thread.start()
@@ -97,6 +98,8 @@ class QueuedIntake:
     def ended(self) -> bool:
         """True once the run has ended and the queue is empty."""
         with self._filled:
+            if self._failure:
+                raise self._failure
             return self._ended and not self._queue
 
     def release(self) -> None:
@@ -118,6 +121,15 @@ class QueuedIntake:
         self._wake.close()
 
     def _fill(self) -> None:
+        """What goes wrong here must end the worker, not leave it waiting for ever."""
+        try:
+            self._copy()
+        except Exception as error:
+            with self._filled:
+                self._failure = error
+                self._filled.notify()
+
+    def _copy(self) -> None:
         while not self._closed:
             ended = self._reader.ended()
             blocks = self._reader.take(self._most)
