@@ -6,38 +6,35 @@ A record that a kill tore is not valid, and the other one is one commit older. T
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import struct
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from dtopipe.host.lock import FileLock, LockHeld, is_held
 from dtopipe.model.errors import OutputLocked, SinkError, WireError
 from dtopipe.model.position import Position
-from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.outputs import sink_error, sink_errors
-from dtopipe.wire.describe import describe_stream, stream_from
+from dtopipe.wire.commit_bytes import (
+    GAP_BYTES,
+    MAGIC,
+    MOST_EXTRA_BYTES,
+    Header,
+    State,
+    gaps_in,
+    header_in,
+    new_record,
+    packed_gap,
+    packed_state,
+    state_in,
+)
 
 SUFFIX = ".dtopipe"
-MOST_EXTRA_BYTES = 32
-_MAGIC = b"DTOPIPEC"
-_VERSION = 1
-# magic, version, bytes of the JSON header
-_HEAD = struct.Struct("<8sII")
-# generation, start, committed, durable, samples, gap_samples, dropped, data_bytes, n_gaps; closed, bytes of extra
-_RECORD = struct.Struct(f"<Q6qQQBB6x{MOST_EXTRA_BYTES}s")
-_CHECKSUM = struct.Struct("<I")
-_RECORD_BYTES = 128
-# start, stop, t_utc_ns, cause; checksum
-_GAP = struct.Struct("<qqqI")
-_GAP_BYTES = _GAP.size + _CHECKSUM.size
-_ALIGN = 64
-_MOST_HEADER_BYTES = 16 * 2**20
+# Two commits during one read tear both records; three times in a row that is damage.
+_TORN_READS = 2
 
 
 def record_path(path: Path) -> Path:
@@ -59,26 +56,15 @@ class CommitSnapshot:
     gaps: tuple[Gap, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    generation: int
-    position: Position
-    data_bytes: int
-    n_gaps: int
-    closed: bool
-    extra: bytes
-
-
 class CommitRecord:
     """The record of an output that is being written; holds its lock from `begin` or `resume` to `release`."""
 
-    def __init__(self, path: Path, lock: FileLock, fd: int, records_at: int, state: _State, origin: int) -> None:
+    def __init__(self, path: Path, lock: FileLock, fd: int, header: Header, state: State) -> None:
         self._path = path
         self._lock = lock
         self._fd = fd
-        self._records_at = records_at
+        self._header = header
         self._state = state
-        self.data_origin = origin
 
     @classmethod
     def begin(cls, path: Path, stream: Stream, sink_type: str, start: int, data_origin: int) -> CommitRecord:
@@ -86,23 +72,24 @@ class CommitRecord:
         lock = _locked(path)
         try:
             with sink_errors(path):
-                header = {
-                    "sink_type": sink_type,
-                    "data_origin": data_origin,
-                    "stream": describe_stream(stream),
-                }
-                text = json.dumps(header).encode()
-                records_at = -(-(_HEAD.size + len(text)) // _ALIGN) * _ALIGN
+                position = Position(start=start, committed=start, durable=start)
+                state = State(0, position, data_origin, 0, False, b"")
+                data, header = new_record(stream, sink_type, state)
                 fd = os.open(record_path(path), os.O_RDWR | getattr(os, "O_BINARY", 0))
-                os.ftruncate(fd, 0)
-                _write_at(fd, (_HEAD.pack(_MAGIC, _VERSION, len(text)) + text).ljust(records_at, b"\0"), 0)
-                state = _State(0, Position(start=start, committed=start, durable=start), data_origin, 0, False, b"")
-                record = cls(path, lock, fd, records_at, state, data_origin)
-                record._put(state)
-                return record
+                record = cls(path, lock, fd, header, state)
         except BaseException:
             lock.release()
             raise
+        try:
+            with sink_errors(path):
+                os.ftruncate(fd, 0)
+                # The magic last: whoever is killed before has begun nothing.
+                _write_at(fd, data[len(MAGIC) :], len(MAGIC))
+                _write_at(fd, data[: len(MAGIC)], 0)
+        except BaseException:
+            record.release()
+            raise
+        return record
 
     @classmethod
     def resume(cls, path: Path, run_id: str) -> CommitRecord | None:
@@ -113,18 +100,23 @@ class CommitRecord:
                 return None
         lock = _locked(path)
         try:
-            with sink_errors(path):
+            with sink_errors(path), _damage_of(path):
                 data = record_path(path).read_bytes()
-                found = _parsed(path, data) if data else None
-                if found is None or found[0]["stream"]["run_id"] != run_id:
+                header = header_in(data)
+                if header is None or header.stream.run_id != run_id:
                     lock.release()
                     return None
-                header, records_at, state = found
+                state = state_in(header, data)
                 fd = os.open(record_path(path), os.O_RDWR | getattr(os, "O_BINARY", 0))
-                return cls(path, lock, fd, records_at, state, int(header["data_origin"]))
+                return cls(path, lock, fd, header, state)
         except BaseException:
             lock.release()
             raise
+
+    @property
+    def data_origin(self) -> int:
+        """Where in the output this run's data begin, in bytes."""
+        return self._header.data_origin
 
     @property
     def position(self) -> Position:
@@ -143,18 +135,20 @@ class CommitRecord:
 
     def gaps(self) -> list[Gap]:
         """Every committed gap, in order."""
-        with sink_errors(self._path):
-            data = _read_at(self._fd, self._state.n_gaps * _GAP_BYTES, self._gaps_at)
-            return _gaps(self._path, data, self._state.n_gaps)
+        with sink_errors(self._path), _damage_of(self._path):
+            data = _read_at(self._fd, self._state.n_gaps * GAP_BYTES, self._header.gaps_at)
+            return gaps_in(data, self._state.n_gaps)
 
     def commit(self, position: Position, data_bytes: int, gaps: Sequence[Gap] = (), extra: bytes = b"") -> Position:
         """Move the mark; the data up to `data_bytes` are in the output already. Survives every process."""
+        if len(extra) > MOST_EXTRA_BYTES:
+            raise ValueError(f"{len(extra)} bytes of a sink's own state: at most {MOST_EXTRA_BYTES} are kept")
         with sink_errors(self._path):
             if gaps:
-                packed = b"".join(_packed_gap(gap) for gap in gaps)
-                _write_at(self._fd, packed, self._gaps_at + self._state.n_gaps * _GAP_BYTES)
+                packed = b"".join(packed_gap(gap) for gap in gaps)
+                _write_at(self._fd, packed, self._header.gaps_at + self._state.n_gaps * GAP_BYTES)
             n_gaps = self._state.n_gaps + len(gaps)
-            self._put(_State(self._state.generation + 1, position, data_bytes, n_gaps, False, extra))
+            self._put(State(self._state.generation + 1, position, data_bytes, n_gaps, False, extra))
         return position
 
     def sync(self) -> Position:
@@ -182,12 +176,8 @@ class CommitRecord:
             self._fd = -1
         self._lock.release()
 
-    @property
-    def _gaps_at(self) -> int:
-        return self._records_at + 2 * _RECORD_BYTES
-
-    def _put(self, state: _State) -> None:
-        _write_at(self._fd, _packed(state), self._records_at + state.generation % 2 * _RECORD_BYTES)
+    def _put(self, state: State) -> None:
+        _write_at(self._fd, packed_state(state), self._header.place_of(state))
         self._state = state
 
 
@@ -196,25 +186,33 @@ def read_commit_record(path: Path) -> CommitSnapshot | None:
 
     Raises SinkError if it is damaged.
     """
+    for _ in range(_TORN_READS):
+        with contextlib.suppress(SinkError):
+            return _snapshot(path)
+    return _snapshot(path)
+
+
+def _snapshot(path: Path) -> CommitSnapshot | None:
     with sink_errors(path):
         try:
             data = record_path(path).read_bytes()
         except FileNotFoundError:
             return None
-    if not data:
-        return None
-    header, records_at, state = _parsed(path, data)
-    gaps_at = records_at + 2 * _RECORD_BYTES
-    return CommitSnapshot(
-        sink_type=str(header["sink_type"]),
-        stream=stream_from(header["stream"]),
-        data_origin=int(header["data_origin"]),
-        position=state.position,
-        data_bytes=state.data_bytes,
-        closed=state.closed,
-        extra=state.extra,
-        gaps=tuple(_gaps(path, data[gaps_at:], state.n_gaps)),
-    )
+    with _damage_of(path):
+        header = header_in(data)
+        if header is None:
+            return None
+        state = state_in(header, data)
+        return CommitSnapshot(
+            sink_type=header.sink_type,
+            stream=header.stream,
+            data_origin=header.data_origin,
+            position=state.position,
+            data_bytes=state.data_bytes,
+            closed=state.closed,
+            extra=state.extra,
+            gaps=tuple(gaps_in(data[header.gaps_at :], state.n_gaps)),
+        )
 
 
 def ensure_not_written(path: Path) -> None:
@@ -241,65 +239,16 @@ def _written_by_another(path: Path) -> OutputLocked:
     )
 
 
-def _parsed(path: Path, data: bytes) -> tuple[Mapping[str, Any], int, _State]:
-    """(header, offset of the records, the valid record with the highest generation)."""
+@contextlib.contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
     try:
-        magic, version, length = _HEAD.unpack_from(data)
-        if magic != _MAGIC or version != _VERSION or length > _MOST_HEADER_BYTES:
-            raise WireError("it is not a commit record of this version")
-        header = json.loads(data[_HEAD.size : _HEAD.size + length])
-        if not isinstance(header, dict) or not isinstance(header.get("stream"), dict):
-            raise WireError("its header is damaged")
-    except (struct.error, ValueError, WireError) as error:
-        raise _damaged(path, str(error)) from error
-    records_at = -(-(_HEAD.size + length) // _ALIGN) * _ALIGN
-    slots = (data[records_at + n * _RECORD_BYTES : records_at + (n + 1) * _RECORD_BYTES] for n in (0, 1))
-    states = [state for state in map(_unpacked, slots) if state]
-    if not states:
-        raise _damaged(path, "neither of its two records is whole")
-    return header, records_at, max(states, key=lambda state: state.generation)
-
-
-def _packed(state: _State) -> bytes:
-    p = state.position
-    body = _RECORD.pack(
-        state.generation, p.start, p.committed, p.durable, p.samples, p.gap_samples, p.dropped,
-        state.data_bytes, state.n_gaps, state.closed, len(state.extra), state.extra,
-    ).ljust(_RECORD_BYTES - _CHECKSUM.size, b"\0")  # fmt: skip
-    return body + _CHECKSUM.pack(zlib.crc32(body))
-
-
-def _unpacked(data: bytes) -> _State | None:
-    if len(data) != _RECORD_BYTES:
-        return None
-    body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
-    if _CHECKSUM.pack(zlib.crc32(body)) != checksum:
-        return None
-    generation, *numbers, data_bytes, n_gaps, closed, n_extra, extra = _RECORD.unpack_from(body)
-    return _State(generation, Position(*numbers), data_bytes, n_gaps, bool(closed), extra[:n_extra])
-
-
-def _packed_gap(gap: Gap) -> bytes:
-    body = _GAP.pack(gap.span.start, gap.span.stop, gap.t_utc_ns, gap.cause.code)
-    return body + _CHECKSUM.pack(zlib.crc32(body))
-
-
-def _gaps(path: Path, data: bytes, count: int) -> list[Gap]:
-    found = []
-    for number in range(count):
-        entry = data[number * _GAP_BYTES : (number + 1) * _GAP_BYTES]
-        body = entry[: _GAP.size]
-        if len(entry) != _GAP_BYTES or _CHECKSUM.pack(zlib.crc32(body)) != entry[_GAP.size :]:
-            raise _damaged(path, f"gap {number} of {count} is torn")
-        start, stop, t_utc_ns, cause = _GAP.unpack(body)
-        found.append(Gap(Span(start, stop), Cause.from_code(cause), t_utc_ns))
-    return found
-
-
-def _damaged(path: Path, why: str) -> SinkError:
-    return SinkError(
-        record_path(path), f"the commit record is damaged: {why}", "keep the output, and move this file away to read it"
-    )
+        yield
+    except WireError as error:
+        raise SinkError(
+            record_path(path),
+            f"the commit record is damaged: {error}",
+            "keep the output, and move this file away to read it",
+        ) from error
 
 
 def _write_at(fd: int, data: bytes, offset: int) -> None:

@@ -35,6 +35,7 @@ class FileWriter(ABC):
         self._record: CommitRecord | None = None
         self._pending: list[Block | Gap] = []
         self._size = 0
+        self._name_is_durable = False
 
     @abstractmethod
     def header(self, stream: Stream) -> bytes:
@@ -130,17 +131,16 @@ class FileWriter(ABC):
         return record.commit(position, self._size, gaps, self.extra())
 
     def sync(self) -> Position:
-        """The file first, then its record."""
+        """The file and its name first, then its record."""
         record = self._opened()
-        sync_file(self._fd, self.path)
+        self._sync_output()
         return record.sync()
 
     def close(self) -> Position:
         """Commit, sync, close."""
         self.commit()
-        sync_file(self._fd, self.path)
+        self._sync_output()
         position = self._opened().close()
-        sync_folder(self.path)
         self.abandon()
         return position
 
@@ -162,6 +162,12 @@ class FileWriter(ABC):
         if self._record is None:
             raise SinkError(self.path, "this sink is not open", "open it first; a closed sink is not opened again")
         return self._record
+
+    def _sync_output(self) -> None:
+        sync_file(self._fd, self.path)
+        if not self._name_is_durable:
+            sync_folder(self.path)
+            self._name_is_durable = True
 
     def _take_back(self, size: int, state: bytes) -> None:
         """As if nothing had been appended behind `size`; where even that fails, the sink must be opened again."""

@@ -32,6 +32,9 @@ _LASTING = {
     errno.EFBIG: "this file system holds no larger file; choose another place",
 }
 
+# What network shares and FAT say.
+_NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
+
 
 @contextlib.contextmanager
 def sink_errors(path: Path) -> Iterator[None]:
@@ -97,8 +100,14 @@ def sync_folder(path: Path) -> None:
     if os.name == "nt":
         return
     with sink_errors(path):
-        fd = os.open(path.parent, os.O_RDONLY)
+        try:
+            fd = os.open(path.parent, os.O_RDONLY)
+        except PermissionError:
+            return
         try:
             os.fsync(fd)
+        except OSError as error:
+            if error.errno not in _NO_SYNC_OF_FOLDERS:
+                raise
         finally:
             os.close(fd)
