@@ -18,6 +18,7 @@ from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_placed_chunks, r
 
 # Small chunks are handed on together.
 _BATCH_SAMPLES = 2**16
+_MOST_NS = 2**63
 
 
 class HbufReader(FileReader):
@@ -37,7 +38,7 @@ class HbufReader(FileReader):
             if not chunk.valid_samples:
                 continue
             status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
-            offsets = clock.offsets_ns(0, chunk.valid_samples)
+            offsets = self._offsets_ns(clock, chunk)
             held.append(
                 OutputRows(
                     sample_index=np.arange(chunk.first_sample_index, chunk.first_sample_index + chunk.valid_samples),
@@ -55,6 +56,11 @@ class HbufReader(FileReader):
                 held, n_held = [], 0
         if held:
             yield _joined(held)
+
+    def _offsets_ns(self, clock: SampleClock, chunk: ChunkHeader) -> NDArray[np.int64]:
+        if max(chunk.t_mono_ns, chunk.t_utc_ns) + clock.offset_ns(chunk.valid_samples) >= _MOST_NS:
+            raise SinkError(self.path, f"chunk {chunk.seq} lasts longer than times can count", "look at its rate")
+        return clock.offsets_ns(0, chunk.valid_samples)
 
     def _chunks(self) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
         try:

@@ -1,8 +1,7 @@
 """The `.dt-raw` v2 codec: buffers of raw codes as the driver handed them over. PROTOCOL.md specifies the bytes.
 
 Layout: `uint32le length, JSON file header, (uint32le length, JSON chunk header, payload)*`; a payload is
-channel-major, C order, little-endian, `n_channels * valid_samples` items. What other programs wrote is read too:
-unknown keys are passed over, ours may be absent.
+channel-major, C order, little-endian, `n_channels * valid_samples` items.
 """
 
 from __future__ import annotations
@@ -12,163 +11,56 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.clock import iso_utc, utc_ns
 from dtopipe.model.errors import WireError
-from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.model.stream import Channel, Stream
+from dtopipe.wire.dtraw_headers import (
+    OVERRUN_FLAG,
+    ChunkHeader,
+    FileHeader,
+    chunk_document,
+    chunk_header_from,
+    decode_status,
+    encode_status,
+    file_document,
+    file_header_from,
+    gap_chunk,
+)
 
-FORMAT_VERSION = 2
-OVERRUN_FLAG = "overrun_marker"
+__all__ = [
+    "OVERRUN_FLAG",
+    "ChunkHeader",
+    "FileHeader",
+    "decode_status",
+    "encode_chunk",
+    "encode_file_header",
+    "encode_status",
+    "gap_chunk",
+    "iter_chunk_headers",
+    "iter_chunks",
+    "iter_placed_chunks",
+    "read_chunk",
+    "read_file_header",
+]
+
 _LENGTH = struct.Struct("<I")
 # A header longer than this is damage: 1000 channels with long names take 200 kB.
 _MAX_HEADER_BYTES = 16 * 2**20
-_MAX_CHANNELS = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class FileHeader:
-    """The file's first header. `has_scales`: false for files whose channels carry no scale: values are codes."""
-
-    task: str
-    device: str
-    channels: tuple[Channel, ...]
-    sample_rate_hz: float
-    dtype: str
-    samples_per_buffer: int
-    task_started_at: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    has_scales: bool = True
-
-    @classmethod
-    def of(cls, stream: Stream) -> FileHeader:
-        """The header of a run's file."""
-        return cls(
-            task=stream.task,
-            device=stream.device,
-            channels=stream.channels,
-            sample_rate_hz=stream.rate_hz,
-            dtype=stream.dtype,
-            samples_per_buffer=stream.samples_per_block,
-            task_started_at=stream.started_at,
-            metadata={**stream.metadata, "run_id": stream.run_id, "simulated": stream.simulated},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkHeader:
-    """One chunk's header; `gap` is set for a chunk that stands for samples that are absent.
-
-    `sensor_status`: one list a channel of `[status, length]` runs, or None where every sample is OK.
-    """
-
-    seq: int
-    first_sample_index: int
-    valid_samples: int
-    buffer_capacity: int
-    t_mono_ns: int
-    t_utc_ns: int
-    block_index: int | None = None
-    event_kind: str = "buffer_done"
-    flags: tuple[str, ...] = ()
-    gap: Gap | None = None
-    sensor_status: tuple[tuple[tuple[int, int], ...], ...] | None = None
-    error: str | None = None
-    checksum: Mapping[str, Any] | None = None
 
 
 def encode_file_header(header: FileHeader) -> bytes:
-    """Length and JSON, keys in the order of the format's first reader."""
-    channels = [
-        {
-            "name": channel.name,
-            "unit": channel.unit,
-            # The value of a raw channel is its code.
-            "scale": 1.0 if channel.is_raw else channel.scale,
-            "offset": 0.0 if channel.is_raw else channel.offset,
-            "range": None if channel.range is None else list(channel.range),
-        }
-        for channel in header.channels
-    ]
-    return _framed(
-        {
-            "format_version": FORMAT_VERSION,
-            "task": header.task,
-            "device": header.device,
-            "channels": channels,
-            "sample_rate_hz": header.sample_rate_hz,
-            "block_period_ns": round(1e9 / header.sample_rate_hz),
-            "dtype": header.dtype,
-            "n_channels": len(channels),
-            "samples_per_buffer": header.samples_per_buffer,
-            "task_started_at": header.task_started_at,
-            "metadata": dict(header.metadata),
-        }
-    )
+    """Length and JSON."""
+    return _framed(file_document(header))
 
 
 def encode_chunk(header: ChunkHeader, codes: NDArray[Any]) -> list[bytes]:
     """Length and JSON, then the payload of (n_channels, valid_samples) codes; to be written in this order."""
     payload = np.ascontiguousarray(codes, codes.dtype.newbyteorder("<")).tobytes()
-    document: dict[str, Any] = {
-        "seq": header.seq,
-        "event_kind": header.event_kind,
-        "first_sample_index": header.first_sample_index,
-        "valid_samples": header.valid_samples,
-        "buffer_capacity": header.buffer_capacity,
-        "t_mono_ns": header.t_mono_ns,
-        "t_utc": iso_utc(header.t_utc_ns).replace("Z", "+00:00"),
-        "flags": list(header.flags),
-        "checksum": {"algorithm": "crc32", "value": zlib.crc32(payload)},
-    }
-    if header.block_index is not None:
-        document["block_index"] = header.block_index
-    if header.gap is not None:
-        document["gap"] = [header.gap.span.start, header.gap.span.stop]
-        document["cause"] = header.gap.cause.value
-    if header.sensor_status is not None:
-        document["sensor_status"] = header.sensor_status
-    if header.error is not None:
-        document["error"] = header.error
-    return [_framed(document), payload]
-
-
-def gap_chunk(seq: int, gap: Gap, t_mono_ns: int) -> ChunkHeader:
-    """The header of a chunk of 0 samples that says what is absent, and why."""
-    return ChunkHeader(
-        seq=seq,
-        first_sample_index=gap.span.start,
-        valid_samples=0,
-        buffer_capacity=0,
-        t_mono_ns=t_mono_ns,
-        t_utc_ns=gap.t_utc_ns,
-        event_kind="overrun",
-        flags=(OVERRUN_FLAG,),
-        gap=gap,
-    )
-
-
-def encode_status(status: NDArray[np.int8]) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Run lengths of (n_channels, n) sensor status."""
-    found = []
-    for row in status:
-        starts = np.concatenate(([0], np.flatnonzero(np.diff(row)) + 1, [len(row)]))
-        found.append(tuple((int(row[a]), int(b - a)) for a, b in pairwise(starts)))
-    return tuple(found)
-
-
-def decode_status(runs: tuple[tuple[tuple[int, int], ...], ...]) -> NDArray[np.int8]:
-    """(n_channels, n) int8 of run lengths."""
-    return np.array(
-        [np.repeat([status for status, _ in row], [length for _, length in row]) for row in runs], dtype=np.int8
-    )
+    return [_framed(chunk_document(header, zlib.crc32(payload))), payload]
 
 
 def read_file_header(path: Path) -> FileHeader:
@@ -201,18 +93,10 @@ def iter_chunk_headers(path: Path) -> Iterator[tuple[ChunkHeader, int]]:
     """
     with path.open("rb") as file:
         header = _file_header(file, path)
-        n_bytes_in_file = os.fstat(file.fileno()).st_size
-        while True:
-            at = file.tell()
-            document = _document(file, path)
-            if not document:
-                return
-            chunk = _chunk_header(document, path, file.tell())
-            end = file.tell() + _payload_bytes(header, chunk)
-            if end > n_bytes_in_file:
-                raise WireError(f"{path}: cut at byte {n_bytes_in_file}, in the payload of chunk {chunk.seq}")
+        at = file.tell()
+        while chunk := _next_chunk_header(file, header, path):
             yield chunk, at
-            file.seek(end)
+            at = file.seek(_payload_bytes(header, chunk), os.SEEK_CUR)
 
 
 def read_chunk(file: IO[bytes], header: FileHeader, at: int, path: Path) -> tuple[ChunkHeader, NDArray[Any]]:
@@ -225,18 +109,32 @@ def read_chunk(file: IO[bytes], header: FileHeader, at: int, path: Path) -> tupl
 
 
 def _next_chunk(file: IO[bytes], header: FileHeader, path: Path) -> tuple[ChunkHeader, NDArray[Any]] | None:
-    document = _document(file, path)
-    if not document:
+    chunk = _next_chunk_header(file, header, path)
+    if chunk is None:
         return None
-    chunk = _chunk_header(document, path, file.tell())
-    n_bytes = _payload_bytes(header, chunk)
-    payload = file.read(n_bytes)
-    if len(payload) != n_bytes:
-        raise WireError(f"{path}: cut at byte {file.tell()}, in the payload of chunk {chunk.seq}")
-    _check(chunk, payload, path)
+    at = file.tell()
+    payload = file.read(_payload_bytes(header, chunk))
+    if not _fits(chunk.checksum, payload):
+        raise WireError(f"{path}: damaged at byte {at}: the payload of chunk {chunk.seq} does not fit its checksum")
     dtype = np.dtype(header.dtype).newbyteorder("<")
     codes = np.frombuffer(payload, dtype).reshape(len(header.channels), chunk.valid_samples)
     return chunk, codes.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _next_chunk_header(file: IO[bytes], header: FileHeader, path: Path) -> ChunkHeader | None:
+    """The next chunk's header, its payload being all there; None at the clean end of the file."""
+    document = _document(file, path)
+    if not document:
+        return None
+    try:
+        chunk = chunk_header_from(document, len(header.channels))
+    except WireError as error:
+        raise WireError(f"{path}: damaged before byte {file.tell()}: {error}") from error
+    n_bytes_in_file = os.fstat(file.fileno()).st_size
+    # Before anything of that size is asked for: the number is a stranger's.
+    if file.tell() + _payload_bytes(header, chunk) > n_bytes_in_file:
+        raise WireError(f"{path}: cut at byte {n_bytes_in_file}, in the payload of chunk {chunk.seq}")
+    return chunk
 
 
 def _payload_bytes(header: FileHeader, chunk: ChunkHeader) -> int:
@@ -262,7 +160,7 @@ def _document(file: IO[bytes], path: Path) -> dict[str, Any]:
         raise WireError(f"{path}: cut at byte {at + len(head) + len(text)}, in a header")
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"{path}: damaged at byte {at}: its header is not JSON") from error
     if not isinstance(document, dict) or not document:
         raise WireError(f"{path}: damaged at byte {at}: its header is not a JSON object")
@@ -272,73 +170,13 @@ def _document(file: IO[bytes], path: Path) -> dict[str, Any]:
 def _file_header(file: IO[bytes], path: Path) -> FileHeader:
     document = _document(file, path)
     try:
-        channels = [_channel(channel) for channel in document["channels"]]
-        header = FileHeader(
-            task=str(document.get("task") or ""),
-            device=str(document.get("device") or ""),
-            channels=tuple(channels),
-            sample_rate_hz=float(document.get("sample_rate_hz") or 0.0),
-            dtype=np.dtype(document.get("dtype") or "int16").name,
-            samples_per_buffer=int(document.get("samples_per_buffer") or 0),
-            task_started_at=str(document.get("task_started_at") or "1970-01-01T00:00:00+00:00"),
-            metadata=dict(document.get("metadata") or {}),
-            has_scales=all("scale" in channel for channel in document["channels"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WireError(f"{path}: not a .dt-raw file: its file header lacks or spoils {error}") from error
-    if not 0 < len(header.channels) <= _MAX_CHANNELS:
-        raise WireError(f"{path}: not a .dt-raw file: it has {len(header.channels)} channels")
-    return header
+        return file_header_from(document)
+    except WireError as error:
+        raise WireError(f"{path}: not a .dt-raw file: {error}") from error
 
 
-def _channel(document: Mapping[str, Any]) -> Channel:
-    limits = document.get("range")
-    return Channel(
-        name=str(document["name"]),
-        unit=str(document.get("unit") or ""),
-        kind="voltage" if "scale" in document else "raw",
-        scale=float(document.get("scale", 1.0)),
-        offset=float(document.get("offset", 0.0)),
-        range=None if limits is None else (float(limits[0]), float(limits[1])),
-    )
-
-
-def _chunk_header(document: Mapping[str, Any], path: Path, at: int) -> ChunkHeader:
-    try:
-        t_utc_ns = utc_ns(document["t_utc"]) if document.get("t_utc") else 0
-        first = int(document.get("first_sample_index", 0))
-        gap = None
-        if document.get("gap"):
-            start, stop = document["gap"]
-            gap = Gap(Span(int(start), int(stop)), Cause(document.get("cause", Cause.BOARD_OVERRUN)), t_utc_ns)
-        header = ChunkHeader(
-            seq=int(document["seq"]),
-            first_sample_index=first,
-            valid_samples=int(document["valid_samples"]),
-            buffer_capacity=int(document.get("buffer_capacity", document["valid_samples"])),
-            t_mono_ns=int(document["t_mono_ns"]),
-            t_utc_ns=t_utc_ns,
-            block_index=document.get("block_index"),
-            event_kind=str(document.get("event_kind", "buffer_done")),
-            flags=tuple(str(flag) for flag in document.get("flags") or ()),
-            gap=gap,
-            sensor_status=_status(document.get("sensor_status")),
-            error=document.get("error"),
-            checksum=document.get("checksum"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise WireError(f"{path}: damaged before byte {at}: its chunk header lacks or spoils {error}") from error
-    if header.valid_samples < 0:
-        raise WireError(f"{path}: damaged before byte {at}: {header.valid_samples} samples in a chunk")
-    return header
-
-
-def _status(document: Any) -> tuple[tuple[tuple[int, int], ...], ...] | None:
-    if document is None:
-        return None
-    return tuple(tuple((int(status), int(length)) for status, length in row) for row in document)
-
-
-def _check(chunk: ChunkHeader, payload: bytes, path: Path) -> None:
-    if chunk.checksum and chunk.checksum.get("algorithm") == "crc32" and chunk.checksum["value"] != zlib.crc32(payload):
-        raise WireError(f"{path}: chunk {chunk.seq} is damaged: its checksum does not fit")
+def _fits(checksum: Any, payload: bytes) -> bool:
+    """True also for a checksum of another kind: another program's own key."""
+    if not isinstance(checksum, dict) or checksum.get("algorithm") != "crc32":
+        return True
+    return bool(checksum.get("value") == zlib.crc32(payload))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dtopipe.model.clock import utc_ns
@@ -18,6 +20,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.commit_record import CommitRecord, read_commit_record
+from dtopipe.sinks.hbuf_reader import HbufReader
 from dtopipe.wire.control import Message, decode, encode
 from dtopipe.wire.descriptor import decode_descriptor, encode_descriptor, topic
 from dtopipe.wire.dtraw import (
@@ -28,6 +31,7 @@ from dtopipe.wire.dtraw import (
     encode_file_header,
     encode_status,
     gap_chunk,
+    iter_chunk_headers,
     iter_chunks,
     read_file_header,
 )
@@ -113,6 +117,78 @@ def test_lengths_of_a_stranger_allocate_nothing(tmp_path: Path) -> None:
     path.write_bytes(struct.pack("<I", 0xFFFF_FFF0) + b"{}")
     with pytest.raises(WireError, match="byte 0"):
         read_file_header(path)
+
+
+def test_a_number_of_a_stranger_is_held_against_the_file_before_anything_is_laid_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.dt-raw"
+    head = encode_file_header(FileHeader.of(STREAM))
+    for hostile in (
+        {"valid_samples": 10**15},
+        {"valid_samples": 3, "sensor_status": [[[0, 3]], [[0, 10**15]]]},
+        {"valid_samples": 3, "sensor_status": [[[0, 3]]]},
+    ):
+        chunk = json.dumps({"seq": 0, "t_mono_ns": 0, **hostile}).encode()
+        path.write_bytes(head + struct.pack("<I", len(chunk)) + chunk + bytes(12))
+        for read in (iter_chunks, iter_chunk_headers):
+            with pytest.raises(WireError, match=r"byte \d+"):
+                list(read(path))
+
+
+STRANGE = st.sampled_from(
+    [None, True, -1, 0, 1, 1e400, math.nan, -0.5, 10**400, 2**63, 10**15, "x", "", [], {}, [[]], [1], {"a": 1},
+     "float64", ">i2", "U5", "O", "datetime64[ns]", "V8"]
+)  # fmt: skip
+
+
+def _places(document: object) -> list[list[object]]:
+    """The way to every value in a JSON document."""
+    items = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    return [way for key, value in items for way in ([key], *([key, *further] for further in _places(value)))]
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_value_in_a_header_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    status = encode_status(np.array([[0, 1, 1], [0, 0, 0]], np.int8))
+    chunk = ChunkHeader(1, 0, 3, 3, 1, T_UTC_NS, block_index=4, sensor_status=status, error="x")
+    codes = np.arange(6, dtype=np.int16).reshape(2, 3)
+    framed = [
+        encode_file_header(FileHeader.of(STREAM)),
+        encode_chunk(chunk, codes)[0],
+        encode_chunk(gap_chunk(1, Gap(Span(3, 5), Cause.POLICY_DROP, T_UTC_NS), 2), codes[:, :0])[0],
+    ]
+    documents = [json.loads(one[4:]) for one in framed]
+    spoilt = data.draw(st.sampled_from(documents))
+    *way, key = data.draw(st.sampled_from(_places(spoilt)))
+    for step in way:
+        spoilt = spoilt[step]
+    spoilt[key] = data.draw(STRANGE)
+    path = tmp_path / "a.dt-raw"
+    texts = [json.dumps(document).encode() for document in documents]
+    payloads = (b"", codes.tobytes(), b"")
+    path.write_bytes(b"".join(struct.pack("<I", len(t)) + t + p for t, p in zip(texts, payloads, strict=True)))
+    for read in (iter_chunks, iter_chunk_headers):
+        with contextlib.suppress(WireError):
+            list(read(path))
+    with contextlib.suppress(WireError, SinkError):
+        for _ in HbufReader(path).batches():
+            pass
+
+
+def test_what_another_program_wrote_is_read_without_our_keys_and_past_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.dt-raw"
+    file = {"channels": [{"name": "a"}, {"name": "b", "colour": "red"}], "dtype": "uint8", "theirs": [1]}
+    chunk = {"seq": 3, "valid_samples": 2, "t_mono_ns": 9, "checksum": "theirs", "theirs": None}
+    pieces = [json.dumps(document).encode() for document in (file, chunk)]
+    path.write_bytes(b"".join(struct.pack("<I", len(text)) + text for text in pieces) + bytes([1, 2, 3, 4]))
+    header = read_file_header(path)
+    assert not header.has_scales
+    assert [(channel.name, channel.is_raw) for channel in header.channels] == [("a", True), ("b", True)]
+    [(found, codes)] = iter_chunks(path)
+    assert (found.seq, found.gap, found.block_index) == (3, None, None)
+    assert codes.tolist() == [[1, 2], [3, 4]]
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=4))
