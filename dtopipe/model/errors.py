@@ -84,6 +84,22 @@ class OutputLocked(SinkUnavailable):
     """Another process is writing this output."""
 
 
+class SinkNotOpen(SinkError, RuntimeError):
+    """A sink was written to before `open()` or after `close()`."""
+
+
+class SinkOptionError(SinkError, ValueError):
+    """A sink was constructed with an option that it cannot have."""
+
+
+class SinkSchemaError(SinkError):
+    """What was written does not fit the columns that the first write fixed."""
+
+
+class SinkDependencyError(SinkError, ImportError):
+    """The package that a sink needs is not installed."""
+
+
 class RingError(DtopipeError):
     """The shared-memory ring could not be made or attached to."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block
 
@@ -24,9 +25,9 @@ class Position:
     gap_samples: int = 0
     dropped: int = 0
 
-    def after(self, items: Sequence[Block | Gap]) -> Position:
+    def after(self, items: Sequence[Block | Gap | Readings]) -> Position:
         """The position once `items`, which follow on this one, are committed."""
-        samples = sum(item.n_samples for item in items if isinstance(item, Block))
+        samples = sum(item.n_samples for item in items if not isinstance(item, Gap))
         gaps = [item for item in items if isinstance(item, Gap)]
         lengths = sum(len(gap) for gap in gaps)
         return replace(

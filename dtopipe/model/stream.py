@@ -51,6 +51,7 @@ class Stream:
     """One run's data as the board delivers it; known before the first sample.
 
     `dtype`: numpy name of a code (`int16`, `int32`, `float64`). `started_at`: ISO 8601, UTC.
+    `polled`: it has readings, each with times of its own; `rate_hz` is then how often the board is asked.
     """
 
     run_id: str
@@ -63,6 +64,7 @@ class Stream:
     started_at: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False
+    polled: bool = False
 
     @property
     def clock(self) -> SampleClock:
@@ -75,7 +77,7 @@ class Stream:
             run_id=self.run_id, task=self.task, device=self.device,
             channels=tuple(self.channels[i] for i in indices), dtype=self.dtype, rate_hz=self.rate_hz,
             samples_per_block=self.samples_per_block, started_at=self.started_at, metadata=self.metadata,
-            simulated=self.simulated,
+            simulated=self.simulated, polled=self.polled,
         )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 
@@ -46,8 +47,11 @@ class SinkWriter(Protocol):
         Raises OutputExists, SinkUnavailable (worth another try: locked, away, full) or SinkError (final).
         """
 
-    def append(self, items: Sequence[Block | Gap]) -> None:
-        """Take blocks and gaps, in order; they need not be in the file before `commit`. Raises SinkError."""
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """Take blocks and gaps, or the readings of a polled stream, in order. Raises SinkError.
+
+        They need not be in the file before `commit`.
+        """
 
     def commit(self) -> Position:
         """Everything appended, gaps included, is in the output and survives every process. Raises SinkError."""

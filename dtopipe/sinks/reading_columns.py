@@ -1,0 +1,46 @@
+"""The columns of a readings table: the same in every sink.
+
+Fixed columns, one column a channel, one `<channel>_unit` column a channel, then the error's, as the sinks of the
+driver library have them, behind the reading's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dtopipe.model.readings import ColumnKind, ReadingColumn
+from dtopipe.model.stream import Channel
+
+_BEFORE = (
+    ReadingColumn("sample_index", ColumnKind.INTEGER),
+    ReadingColumn("t_mono_ns", ColumnKind.INTEGER),
+    ReadingColumn("t_utc", ColumnKind.TIME),
+    ReadingColumn("device", ColumnKind.TEXT),
+    ReadingColumn("task", ColumnKind.TEXT),
+    ReadingColumn("t_midpoint_mono_ns", ColumnKind.INTEGER),
+    ReadingColumn("requested_at", ColumnKind.TIME),
+    ReadingColumn("received_at", ColumnKind.TIME),
+    ReadingColumn("latency_s", ColumnKind.FLOAT),
+)
+_BEHIND = (ReadingColumn("error_type", ColumnKind.TEXT), ReadingColumn("error_message", ColumnKind.TEXT))
+
+
+def reading_columns(channels: Sequence[Channel]) -> tuple[ReadingColumn, ...]:
+    """All columns in order. A channel named like another column, capitals aside, gets `_value` behind its name."""
+    fixed = (*_BEFORE, *_BEHIND)
+    # SQLite has times as integers, under names that say so.
+    taken = {"run", *(column.name for column in fixed), *(f"{column.name}_ns" for column in fixed)}
+    values = [
+        ReadingColumn(_free(channel.name, "_value", taken), ColumnKind.FLOAT, number)
+        for number, channel in enumerate(channels)
+    ]
+    units = [ReadingColumn(_free(f"{channel.name}_unit", "_text", taken), ColumnKind.TEXT) for channel in channels]
+    return (*_BEFORE, *values, *units, *_BEHIND)
+
+
+def _free(name: str, ending: str, taken: set[str]) -> str:
+    """`name`, with as many endings as make it unlike every other; it is taken then."""
+    while name.lower() in taken:
+        name += ending
+    taken.add(name.lower())
+    return name
