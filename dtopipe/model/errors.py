@@ -106,3 +106,15 @@ class RingError(DtopipeError):
 
 class WireError(DtopipeError):
     """Bytes that do not follow PROTOCOL.md."""
+
+
+class SpecError(DtopipeError, ValueError):
+    """A task, a block or a reading was described in a way that cannot be."""
+
+
+class TaskStateError(DtopipeError, RuntimeError):
+    """A session was asked for what its task, or its state, does not allow."""
+
+
+class BufferOverrun(DtopipeError):
+    """The board lost samples before anybody could take them."""
