@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SpecError
+from dtopipe.model.span import Gap
 from dtopipe.model.stream import Channel, SensorStatus
 
 
@@ -102,8 +103,8 @@ class DaqBlock:
     (samples_per_channel,) int8 of SensorStatus; a channel that is absent is OK throughout. `error`: the block stands
     for samples that are not there. Arrays and mappings cannot be written to.
 
-    Ours: `t_utc_ns`, the first sample's time to the nanosecond, and `calibration`, how codes become values, one
-    `Channel` a row. Raises SpecError if shapes do not fit.
+    Ours: `t_utc_ns`, the first sample's time to the nanosecond; `calibration`, how codes become values, one `Channel`
+    a row; `gaps_before`, what the board lost just before this block. Raises SpecError if shapes do not fit.
     """
 
     device: str
@@ -131,6 +132,7 @@ class DaqBlock:
     error: BaseException | None = None
     t_utc_ns: int | None = None
     calibration: tuple[Channel, ...] | None = None
+    gaps_before: tuple[Gap, ...] = ()
 
     __getstate__ = _state
     __setstate__ = _restore

@@ -27,7 +27,7 @@ class Position:
 
     def after(self, items: Sequence[Block | Gap | Readings]) -> Position:
         """The position once `items`, which follow on this one, are committed."""
-        samples = sum(item.n_samples for item in items if not isinstance(item, Gap))
+        samples = sum(item.n_samples for item in items if not isinstance(item, Gap) and not _is_error(item))
         gaps = [item for item in items if isinstance(item, Gap)]
         lengths = sum(len(gap) for gap in gaps)
         return replace(
@@ -37,3 +37,8 @@ class Position:
             gap_samples=self.gap_samples + lengths,
             dropped=self.dropped + sum(len(gap) for gap in gaps if gap.cause is Cause.POLICY_DROP),
         )
+
+
+def _is_error(item: Block | Readings) -> bool:
+    """True for a block that holds no sample, whatever its length."""
+    return isinstance(item, Block) and item.error is not None

@@ -15,12 +15,16 @@ from dtopipe.model.span import Span
 
 
 class SensorStatus(IntEnum):
-    """State of a sensor at one sample, as the driver library numbers it; a value is null where it is not OK."""
+    """State of a sensor at one sample, as the driver library numbers it; a value is null where it is not OK.
+
+    ABSENT is ours: the driver gave an error instead of this block, or the channel was not in it.
+    """
 
     OK = 0
     OPEN = 1
     LOW = 2
     HIGH = 3
+    ABSENT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class Block:
     `sensor_status`: (n_channels, n_samples) int8 of `SensorStatus`, or None where every sample is OK.
     `anchor`: of the acquirer's epoch; the clock's start for every time in the block.
     Arrays may be views into shared memory, valid until the block is released.
+    `error`: type and message of what the driver gave instead of samples; its codes are no measurement then.
     """
 
     block_index: int
@@ -96,6 +101,7 @@ class Block:
     codes: NDArray[Any]
     anchor: Anchor
     sensor_status: NDArray[np.int8] | None = None
+    error: tuple[str, str] | None = None
 
     @property
     def n_samples(self) -> int:

@@ -11,7 +11,15 @@ from dtopipe.model.clock import SampleClock
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.file_writer import FileWriter
-from dtopipe.wire.dtraw import ChunkHeader, FileHeader, encode_chunk, encode_file_header, encode_status, gap_chunk
+from dtopipe.wire.dtraw import (
+    OVERRUN_FLAG,
+    ChunkHeader,
+    FileHeader,
+    encode_chunk,
+    encode_file_header,
+    encode_status,
+    gap_chunk,
+)
 
 # seq of the next chunk; what the monotonic clock shows more than UTC, for the times of gaps
 _EXTRA = struct.Struct("<Qq")
@@ -58,7 +66,10 @@ class HbufWriter(FileWriter):
             t_mono_ns=block.anchor.t_mono_ns + offset_ns,
             t_utc_ns=block.anchor.t_utc_ns + offset_ns,
             block_index=block.block_index,
+            event_kind="buffer_done" if block.error is None else "buffer_done_with_flags",
+            flags=() if block.error is None else (OVERRUN_FLAG,),
             sensor_status=None if block.sensor_status is None else encode_status(block.sensor_status),
+            error=None if block.error is None else ": ".join(block.error),
         )
 
 

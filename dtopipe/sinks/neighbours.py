@@ -46,7 +46,8 @@ def joined(items: Sequence[Block | Gap], most_bytes: int) -> Iterator[Joined]:
 
 
 def _follows(block: Block, other: Block) -> bool:
-    return block.first_sample_index == other.span.stop and block.anchor == other.anchor
+    same_clock = block.first_sample_index == other.span.stop and block.anchor == other.anchor
+    return same_clock and block.error == other.error
 
 
 def _as_one(blocks: Sequence[Block]) -> Joined:

@@ -48,10 +48,11 @@ class EngineeringValues:
 
 
 # By sensor status, for the long layout's `error_type` and `error_message`.
-ERROR_TYPES: tuple[str | None, ...] = (None, "sensor_open", "sensor_low", "sensor_high")
+ERROR_TYPES: tuple[str | None, ...] = (None, "sensor_open", "sensor_low", "sensor_high", "absent")
 ERROR_MESSAGES: tuple[str | None, ...] = (
     None,
     "the sensor is open",
     "below what the sensor can tell",
     "above what the sensor can tell",
+    "the driver gave an error instead of this block, or the channel was not in it",
 )
