@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import BinaryIO
 
+from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import Stream
+from dtopipe.sinks.base import OutputOptions, SinkWriter
 from dtopipe.sinks.delimited import DelimitedWriter
+from dtopipe.sinks.tabular import TabularSink, output_options
 
 
 class CsvWriter(DelimitedWriter):
@@ -42,3 +46,26 @@ def _line(fields: Sequence[str]) -> bytes:
     # Only characters of the line's end are sure to be quoted.
     csv.writer(line, lineterminator="\r\n").writerow(fields)
     return line.getvalue().removesuffix("\r\n").encode()
+
+
+class CsvSink(TabularSink):
+    """CSV for programs: readings, or blocks with `accept_blocks`.
+
+    `layout`: `wide`, a row a sample, or `long`, a row a sample and channel. `on_exists`: `error`, `rename`,
+    `overwrite` or `append`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        accept_blocks: bool = False,
+        layout: str | Layout = Layout.WIDE,
+        on_exists: str | OnExists = OnExists.ERROR,
+    ) -> None:
+        super().__init__(output_options(path, layout, on_exists))
+        self.takes_blocks = accept_blocks
+
+    def new_writer(self, output: OutputOptions) -> SinkWriter:
+        """Rows of text."""
+        return CsvWriter(output)

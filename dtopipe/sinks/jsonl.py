@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import BinaryIO
 
+from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import Stream
+from dtopipe.sinks.base import OutputOptions, SinkWriter
 from dtopipe.sinks.delimited import TIME_COLUMNS, DelimitedWriter
+from dtopipe.sinks.tabular import TabularSink, output_options
 
 # A thousand channels take 100 kB; what is longer is no line of ours.
 _LONGEST_LINE_BYTES = 2**24
@@ -46,3 +50,26 @@ class JsonlWriter(DelimitedWriter):
     def quoted(self, text: str | None) -> bytes:
         """As a JSON string."""
         return b"null" if text is None else json.dumps(text, ensure_ascii=False).encode()
+
+
+class JsonlSink(TabularSink):
+    """JSON Lines for programs: readings, or blocks with `accept_blocks`.
+
+    `layout`: `wide`, a row a sample, or `long`, a row a sample and channel. `on_exists`: `error`, `rename`,
+    `overwrite` or `append`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        accept_blocks: bool = False,
+        layout: str | Layout = Layout.WIDE,
+        on_exists: str | OnExists = OnExists.ERROR,
+    ) -> None:
+        super().__init__(output_options(path, layout, on_exists))
+        self.takes_blocks = accept_blocks
+
+    def new_writer(self, output: OutputOptions) -> SinkWriter:
+        """An object a row."""
+        return JsonlWriter(output)

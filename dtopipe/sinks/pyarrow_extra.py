@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dtopipe.model.errors import SinkError
+from dtopipe.model.errors import SinkDependencyError
 
 try:
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ImportError as error:
-    raise SinkError(
+    raise SinkDependencyError(
         None, f"Parquet outputs need pyarrow, which cannot be imported ({error})", 'pip install "dtopipe[parquet]"'
     ) from error
 

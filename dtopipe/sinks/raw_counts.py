@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dtopipe.model.errors import SinkError, SinkSchemaError
 from dtopipe.model.policy import Layout, OnExists
@@ -21,11 +23,14 @@ from dtopipe.wire.dtraw_headers import FORMAT_VERSION as RAW_FORMAT_VERSION
 
 __all__ = ["RAW_FORMAT_VERSION", "RawCountsSink"]
 
+_log = logging.getLogger("dtopipe.sinks")
+
 
 class RawCountsSink(ProgramSink):
     """Stores every block's `raw_codes` as the driver gave them, one chunk a block, whatever its index.
 
-    `file_metadata`: JSON-able, into the file's header. A block with an error is a chunk flagged `overrun_marker`.
+    `file_metadata`: JSON-able, into the file's header. A block with an error is a chunk flagged `overrun_marker`, of
+    no samples where it has no codes.
     """
 
     def __init__(
@@ -47,13 +52,16 @@ class RawCountsSink(ProgramSink):
     async def write_raw(self, block: Any) -> None:
         """Store a block's codes. Raises SinkError if it has none, or they are of another shape or type than before."""
         self.check_open("write_raw")
-        if block.raw_codes is None:
+        if block.raw_codes is None and block.error is None:
             raise SinkError(
                 self.path, "this block has no raw_codes", "its board converts by itself: use another kind of sink"
             )
         await self._in_turn(self._write, block)
 
     def _write(self, block: Any) -> None:
+        if block.raw_codes is None:
+            self._mark(block)
+            return
         codes = np.asarray(block.raw_codes)
         if self._stream is None:
             stream = stream_of(block, _channels(block), codes.dtype.name)
@@ -69,13 +77,22 @@ class RawCountsSink(ProgramSink):
             writer = self.new_writer(self._output)
             writer.open(self._stream, int(block.first_sample_index), resume=False)
             self._writer = writer
+        self._append(self._writer, block, codes)
+
+    def _mark(self, block: Any) -> None:
+        """A chunk of no samples; before the first codes there is no file that it could go to."""
+        _log.warning("%s: block %d is an error: %s", self.name, block.block_index, block.error)
+        if self._writer is not None and self._stream is not None:
+            self._append(self._writer, block, np.empty((len(self._stream.channels), 0), self._stream.dtype))
+
+    def _append(self, writer: SinkWriter, block: Any, codes: NDArray[Any]) -> None:
         if self._taken is not block:
             anchor = anchor_of(block)
-            self._writer.append(
+            writer.append(
                 [Block(int(block.block_index), anchor.sample_index, codes, anchor, None, error_texts(block.error))]
             )
             self._taken = block
-        self._writer.commit()
+        writer.commit()
         self._taken = None
 
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from dtopipe.model.errors import SinkError
-from dtopipe.model.policy import Layout
+from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.base import OutputOptions, SinkWriter
 from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written
 from dtopipe.sinks.outputs import prepare
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES, Database, Pragmas
@@ -29,6 +31,7 @@ from dtopipe.sinks.sqlite_schema import (
     has_runs,
     insert_run,
 )
+from dtopipe.sinks.tabular import TabularSink, identifier, output_options
 
 
 class SqliteWriter:
@@ -151,3 +154,37 @@ class SqliteWriter:
         )  # fmt: skip
         if moved.rowcount != 1:
             raise SinkError(self._path, "another writer has gone on with this run", "let one sink write it")
+
+
+class SqliteSink(TabularSink):
+    """Tables in one SQLite file for programs: readings and blocks, with every sample of a block.
+
+    `table_readings`, `table_blocks`: names of these tables; `journal_mode`, `synchronous`, `busy_timeout_ms`: as
+    SQLite's pragmas. `layout`: `wide`, a row a sample, or `long`, a row a sample and channel. `on_exists`: `error`,
+    `rename`, `overwrite` or `append`, which adds a run. Raises SinkOptionError.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        table_readings: str = "readings",
+        table_blocks: str = "blocks",
+        journal_mode: str = "WAL",
+        synchronous: str = "NORMAL",
+        busy_timeout_ms: int = 5000,
+        layout: str | Layout = Layout.WIDE,
+        on_exists: str | OnExists = OnExists.ERROR,
+    ) -> None:
+        super().__init__(output_options(path, layout, on_exists))
+        self._options: dict[str, Any] = {
+            "table_readings": identifier("table_readings", table_readings),
+            "table_blocks": identifier("table_blocks", table_blocks),
+            "journal_mode": journal_mode,
+            "synchronous": synchronous,
+            "busy_timeout_ms": busy_timeout_ms,
+        }
+
+    def new_writer(self, output: OutputOptions) -> SinkWriter:
+        """A run in the file."""
+        return SqliteWriter(output, **self._options)
