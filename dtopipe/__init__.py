@@ -1,9 +1,83 @@
-"""dtopipe: a data-acquisition pipeline in which every sample is in the file or named in the run record."""
+"""dtopipe: a data-acquisition pipeline in which every sample is in the file or named in the run record.
 
+The names for programs are imported when they are asked for: a worker pays for its own parts only.
+"""
+
+from importlib import import_module
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
 
 from dtopipe.model.errors import DtopipeError
 
+if TYPE_CHECKING:
+    from dtopipe.host.clock import mono_ns
+    from dtopipe.model.daq import DaqBlock, DaqReading, DaqSample, block_to_long_rows
+    from dtopipe.model.stream import SensorStatus
+    from dtopipe.model.task_spec import (
+        AnalogInputVoltage,
+        BufferPlan,
+        DataFlow,
+        ErrorPolicy,
+        OverflowPolicy,
+        TaskSpec,
+        Timing,
+        WrapMode,
+    )
+    from dtopipe.streaming import AcquisitionSummary, Recording, open_device, record, record_polled
+
 __version__ = _version("dtopipe")
 
-__all__ = ["DtopipeError", "__version__"]
+_MODULES = {
+    "AcquisitionSummary": "streaming",
+    "AnalogInputVoltage": "model.task_spec",
+    "BufferPlan": "model.task_spec",
+    "DaqBlock": "model.daq",
+    "DaqReading": "model.daq",
+    "DaqSample": "model.daq",
+    "DataFlow": "model.task_spec",
+    "ErrorPolicy": "model.task_spec",
+    "OverflowPolicy": "model.task_spec",
+    "Recording": "streaming",
+    "SensorStatus": "model.stream",
+    "TaskSpec": "model.task_spec",
+    "Timing": "model.task_spec",
+    "WrapMode": "model.task_spec",
+    "block_to_long_rows": "model.daq",
+    "mono_ns": "host.clock",
+    "open_device": "streaming",
+    "record": "streaming",
+    "record_polled": "streaming",
+}
+
+__all__ = [
+    "AcquisitionSummary",
+    "AnalogInputVoltage",
+    "BufferPlan",
+    "DaqBlock",
+    "DaqReading",
+    "DaqSample",
+    "DataFlow",
+    "DtopipeError",
+    "ErrorPolicy",
+    "OverflowPolicy",
+    "Recording",
+    "SensorStatus",
+    "TaskSpec",
+    "Timing",
+    "WrapMode",
+    "__version__",
+    "block_to_long_rows",
+    "mono_ns",
+    "open_device",
+    "record",
+    "record_polled",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The name's own module, once."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

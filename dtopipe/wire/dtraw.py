@@ -39,6 +39,7 @@ __all__ = [
     "encode_chunk",
     "encode_file_header",
     "encode_status",
+    "file_header_document",
     "gap_chunk",
     "iter_chunk_headers",
     "iter_chunks",
@@ -67,6 +68,12 @@ def read_file_header(path: Path) -> FileHeader:
     """The file's header. Raises WireError if it is not a `.dt-raw` file, OSError if it cannot be opened."""
     with path.open("rb") as file:
         return _file_header(file, path)
+
+
+def file_header_document(path: Path) -> Mapping[str, Any]:
+    """The file's header as it stands there, unknown keys included. Raises as `read_file_header`."""
+    with path.open("rb") as file:
+        return _document(file, path)
 
 
 def iter_chunks(path: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:

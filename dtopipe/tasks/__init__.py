@@ -1,0 +1,1 @@
+"""Where the driver library's programs look for blocks, readings and tasks."""
