@@ -20,7 +20,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.stream import Channel, Stream
 
 SAMPLE_COLUMNS = ("run", "sample_index", "t_mono_ns", "t_utc_ns")
-BLOCK_COLUMNS = ("run", "block_index", "first_sample_index", "n_samples", "t_mono_ns", "t_utc_ns")
+BLOCK_COLUMNS = ("run", "block_index", "first_sample_index", "samples_per_channel", "t_mono_ns", "t_utc_ns")
 BLOCK_STATS_COLUMNS = ("run", "first_sample_index", "channel", "n_values", "min", "max", "mean")
 GAP_COLUMNS = ("run", "start", "stop", "cause", "t_utc_ns")
 LONG_COLUMNS = (
@@ -143,7 +143,7 @@ def _fixed_tables(tables: TableNames) -> dict[str, str]:
         "gaps": f"{_RUN}, start INTEGER NOT NULL, stop INTEGER NOT NULL, cause TEXT NOT NULL,"
         " t_utc_ns INTEGER NOT NULL, PRIMARY KEY (run, start))",
         tables.blocks: f"{_RUN}, block_index INTEGER NOT NULL, first_sample_index INTEGER NOT NULL,"
-        " n_samples INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL,"
+        " samples_per_channel INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL,"
         " PRIMARY KEY (run, first_sample_index))",
         # Of the samples that are not null; `channel` as in `channels`.
         "block_stats": f"{_RUN}, first_sample_index INTEGER NOT NULL, channel INTEGER NOT NULL,"
