@@ -32,7 +32,7 @@ class CsvWriter(DelimitedWriter):
         header = _line(columns) + b"\n"
         return file.read(len(header)) == header
 
-    def literals(self, columns: Sequence[str]) -> list[bytes]:
+    def literals(self, columns: Sequence[str], unquoted: Sequence[str]) -> list[bytes]:
         """Commas, and the line's end."""
         return [b"", *[b","] * (len(columns) - 1), b"\n"]
 

@@ -23,10 +23,14 @@ class CsvReader(FileReader):
     """Rows in the order of the file."""
 
     def batches(self) -> Iterator[OutputRows]:
-        """Wide rows together; long ones a channel at a time, as they stand."""
+        """Readings and wide rows together; long ones a channel at a time, as they stand."""
         columns, behind_header = self._header()
         start = max(self.start, behind_header)
-        if columns == list(LONG_COLUMNS):
+        places = self.reading_places(columns)
+        if places is not None:
+            for rows in self._rows_with_texts(start):
+                yield _readings(rows, places)
+        elif columns == list(LONG_COLUMNS):
             yield from self._long(start)
         elif columns[:3] == list(TIME_COLUMNS):
             for piece in self.lines(start):
@@ -48,15 +52,21 @@ class CsvReader(FileReader):
 
     def _long(self, start: int) -> Iterator[OutputRows]:
         names: list[str] = [channel.name for channel in self._known().stream.channels]
+        for rows in self._rows_with_texts(start):
+            for name, group in groupby(rows, key=lambda row: row[2]):
+                yield _one_channel(list(group), names.index(name))
+
+    def _rows_with_texts(self, start: int) -> Iterator[list[list[str]]]:
         rest = ""
         for piece in self.lines(start):
             text = rest + piece.decode()
-            # A name with a line break in it may be cut at the end of a piece: that row waits for the next.
-            whole = text if text.count('"') % 2 == 0 else text[: text.rfind("\n", 0, text.rfind('"')) + 1]
-            rest = text[len(whole) :]
-            rows = csv.reader(io.StringIO(whole, newline=""))
-            for name, group in groupby(rows, key=lambda row: row[2]):
-                yield _one_channel(list(group), names.index(name))
+            # A text with a line break in it may be cut at the end of a piece: that row waits for the next.
+            end = len(text)
+            while text.count('"', 0, end) % 2:
+                end = text.rfind("\n", 0, end - 1) + 1
+            rest = text[end:]
+            if end:
+                yield list(csv.reader(io.StringIO(text[:end], newline="")))
 
 
 def _wide(piece: bytes, n_columns: int) -> OutputRows:
@@ -67,6 +77,15 @@ def _wide(piece: bytes, n_columns: int) -> OutputRows:
         t_mono_ns=integers(columns[1]),
         t_utc_ns=times(columns[2]),
         values=[numbers(column) for column in columns[3:]],
+    )
+
+
+def _readings(rows: Sequence[Sequence[str]], places: range) -> OutputRows:
+    return OutputRows(
+        sample_index=integers([row[0].encode() for row in rows]),
+        t_mono_ns=integers([row[1].encode() for row in rows]),
+        t_utc_ns=times([row[2].encode() for row in rows]),
+        values=[numbers([row[place].encode() for row in rows]) for place in places],
     )
 
 

@@ -11,10 +11,13 @@ import numpy as np
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.file_writer import FileWriter
 from dtopipe.sinks.neighbours import Joined, joined
+from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.reading_lines import ReadingLines
 from dtopipe.sinks.text import Texts, ValueTexts, iso_times, rising_integers, rows
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES
 
@@ -35,8 +38,11 @@ class DelimitedWriter(FileWriter):
     separator: bytes = b""
 
     @abstractmethod
-    def literals(self, columns: Sequence[str]) -> list[bytes]:
-        """What stands before, between and behind the values of a row with these columns."""
+    def literals(self, columns: Sequence[str], unquoted: Sequence[str]) -> list[bytes]:
+        """What stands before, between and behind the values of a row with these columns.
+
+        `unquoted`: the columns whose texts come without the quotes that this kind of file may want.
+        """
 
     @abstractmethod
     def quoted(self, text: str | None) -> bytes:
@@ -60,15 +66,23 @@ class DelimitedWriter(FileWriter):
 
     def begun(self, stream: Stream, extra: bytes) -> None:
         """Make ready for this stream's rows."""
+        if stream.polled:
+            columns = reading_columns(stream.channels)
+            literals = self.literals([column.name for column in columns], ())
+            self._reading_lines = ReadingLines(columns, literals, self.null, self.quoted, self.finite_only)
+            return
         wide = self.output.layout is Layout.WIDE
         prefix = self.separator if wide else b""
         self._texts = ValueTexts(stream, prefix=prefix, null=self.null, finite_only=self.finite_only)
-        self._literals = self.literals(self._columns(stream))
+        self._literals = self.literals(self._columns(stream), TIME_COLUMNS[2:])
         if prefix:
             self._literals = [*self._literals[: len(TIME_COLUMNS)], b"", self._literals[-1]]
 
-    def encoded(self, items: Sequence[Block | Gap]) -> Iterator[bytes]:
-        """Rows of the blocks; gaps stand in the commit record."""
+    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes]:
+        """Rows of the blocks or readings; gaps stand in the commit record."""
+        if self._stream.polled:
+            yield from (self._reading_lines(item) for item in items if isinstance(item, Readings))
+            return
         for batch in joined(items, _BATCH_BYTES):
             if self.output.layout is Layout.WIDE:
                 yield self._wide(batch.samples)
@@ -76,7 +90,9 @@ class DelimitedWriter(FileWriter):
                 yield from self._long(batch)
 
     def _columns(self, stream: Stream) -> list[str]:
-        """Names of the layout's columns. Raises SinkError where two would be alike."""
+        """Names of the readings' or the layout's columns. Raises SinkError where two would be alike."""
+        if stream.polled:
+            return [column.name for column in reading_columns(stream.channels)]
         if self.output.layout is Layout.LONG:
             return list(LONG_COLUMNS)
         columns = [*TIME_COLUMNS, *(channel.name for channel in stream.channels)]

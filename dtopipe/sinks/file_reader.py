@@ -10,6 +10,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.sinks.commit_record import CommitSnapshot, read_commit_record
 from dtopipe.sinks.outputs import sink_errors
+from dtopipe.sinks.reading_columns import value_places
 
 _PIECE_BYTES = 2**22
 
@@ -55,6 +56,12 @@ class FileReader:
                     yield piece[:end]
             if rest:
                 raise SinkError(self.path, "its last line is cut", "refill it from another output")
+
+    def reading_places(self, columns: Sequence[str]) -> range | None:
+        """Where the values stand among these columns if they are those of readings, else None."""
+        if self.snapshot and not self.snapshot.stream.polled:
+            return None
+        return value_places(columns)
 
     def _known(self) -> CommitSnapshot:
         if self.snapshot is None:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
@@ -33,7 +34,7 @@ class FileWriter(ABC):
         self.path = output.path
         self._fd = -1
         self._record: CommitRecord | None = None
-        self._pending: list[Block | Gap] = []
+        self._pending: list[Block | Gap | Readings] = []
         self._size = 0
         self._name_is_durable = False
 
@@ -42,8 +43,8 @@ class FileWriter(ABC):
         """The file's first bytes; raises SinkError if the stream cannot be stored."""
 
     @abstractmethod
-    def encoded(self, items: Sequence[Block | Gap]) -> Iterable[bytes]:
-        """The bytes of these blocks and gaps."""
+    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterable[bytes]:
+        """The bytes of these blocks and gaps, or readings and gaps."""
 
     @abstractmethod
     def begun(self, stream: Stream, extra: bytes) -> None:
@@ -109,7 +110,7 @@ class FileWriter(ABC):
         self._put([header])
         return record.commit(record.position, self._size, (), self.extra())
 
-    def append(self, items: Sequence[Block | Gap]) -> None:
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """Write the bytes; they count once they are committed. What could not be written whole is taken back."""
         self._opened()
         size, state = self._size, self.extra()

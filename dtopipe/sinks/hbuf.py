@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dtopipe.model.clock import SampleClock
+from dtopipe.model.errors import SinkError
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.file_writer import FileWriter
@@ -32,7 +34,9 @@ class HbufWriter(FileWriter):
     sink_type = "hbuf"
 
     def header(self, stream: Stream) -> bytes:
-        """The file header."""
+        """The file header. Raises SinkError for readings: a chunk has one time, and its samples a fixed rate."""
+        if stream.polled:
+            raise SinkError(self.path, "hbuf refuses polled readings", "use csv, jsonl, parquet, sqlite or postgres")
         return encode_file_header(FileHeader.of(stream))
 
     def begun(self, stream: Stream, extra: bytes) -> None:
@@ -45,15 +49,16 @@ class HbufWriter(FileWriter):
         """Where to go on."""
         return _EXTRA.pack(self._seq, self._mono_less_utc_ns)
 
-    def encoded(self, items: Sequence[Block | Gap]) -> Iterator[bytes]:
+    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes]:
         """A chunk each."""
         for item in items:
             if isinstance(item, Gap):
                 header = gap_chunk(self._seq, item, item.t_utc_ns + self._mono_less_utc_ns)
                 yield from encode_chunk(header, _NO_CODES)
-            else:
+                self._seq += 1
+            elif isinstance(item, Block):
                 yield from encode_chunk(self._chunk(item), item.codes)
-            self._seq += 1
+                self._seq += 1
 
     def _chunk(self, block: Block) -> ChunkHeader:
         self._mono_less_utc_ns = block.anchor.t_mono_ns - block.anchor.t_utc_ns

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputOptions, SinkWriter
-from dtopipe.sinks.delimited import TIME_COLUMNS, DelimitedWriter
+from dtopipe.sinks.delimited import DelimitedWriter
 from dtopipe.sinks.tabular import TabularSink, output_options
 
 # A thousand channels take 100 kB; what is longer is no line of ours.
@@ -37,12 +37,12 @@ class JsonlWriter(DelimitedWriter):
             return False
         return isinstance(first, dict) and list(first) == list(columns)
 
-    def literals(self, columns: Sequence[str]) -> list[bytes]:
-        """Keys; the times in UTC are texts, all other texts bring their own quotes."""
+    def literals(self, columns: Sequence[str], unquoted: Sequence[str]) -> list[bytes]:
+        """Keys, and the quotes of the unquoted."""
         found = []
         before = b"{"
         for column in columns:
-            quote = b'"' if column == TIME_COLUMNS[2] else b""
+            quote = b'"' if column in unquoted else b""
             found.append(before + json.dumps(column, ensure_ascii=False).encode() + b":" + quote)
             before = quote + b","
         return [*found, before[:-1] + b"}\n"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dtopipe.model.errors import SinkError
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.csv_reader import times
+from dtopipe.sinks.delimited import LONG_COLUMNS
 from dtopipe.sinks.file_reader import FileReader
 
 
@@ -20,15 +21,18 @@ class JsonlReader(FileReader):
     """Rows in the order of the file."""
 
     def batches(self) -> Iterator[OutputRows]:
-        """Wide rows together; long ones a channel at a time, as they stand."""
+        """Readings and wide rows together; long ones a channel at a time, as they stand."""
         for piece in self.lines():
             try:
                 documents = json.loads(b"[" + piece[:-1].replace(b"\n", b",") + b"]")
-                if "channel" in documents[0] and "value" in documents[0]:
+                columns = list(documents[0])
+                if columns == list(LONG_COLUMNS):
                     yield from self._long(documents)
-                else:
-                    rows = [list(document.values()) for document in documents]
-                    yield _rows([row[:3] for row in rows], list(zip(*(row[3:] for row in rows), strict=True)), None)
+                    continue
+                places = self.reading_places(columns)
+                places = range(3, len(columns)) if places is None else places
+                rows = [list(document.values()) for document in documents]
+                yield _rows([row[:3] for row in rows], [[row[at] for row in rows] for at in places], None)
             except (ValueError, KeyError, IndexError) as error:
                 raise SinkError(self.path, f"a line is damaged: {error}", "refill it from another output") from error
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 
@@ -29,12 +30,12 @@ class Joined:
         return np.cumsum(self.block_lengths) - self.block_lengths
 
 
-def joined(items: Sequence[Block | Gap], most_bytes: int) -> Iterator[Joined]:
+def joined(items: Sequence[Block | Gap | Readings], most_bytes: int) -> Iterator[Joined]:
     """The blocks among `items` in order, neighbours joined up to about `most_bytes` of codes; empty ones left out."""
     held: list[Block] = []
     held_bytes = 0
     for item in items:
-        if isinstance(item, Gap) or not item.n_samples:
+        if not isinstance(item, Block) or not item.n_samples:
             continue
         if held and not (_follows(item, held[-1]) and held_bytes + item.codes.nbytes <= most_bytes):
             yield _as_one(held)

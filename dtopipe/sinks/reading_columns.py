@@ -38,6 +38,15 @@ def reading_columns(channels: Sequence[Channel]) -> tuple[ReadingColumn, ...]:
     return (*_BEFORE, *values, *units, *_BEHIND)
 
 
+def value_places(names: Sequence[str]) -> range | None:
+    """Where the channels' values stand among the columns of this table; None if it is no table of readings."""
+    before, behind = ([column.name for column in columns] for columns in (_BEFORE, _BEHIND))
+    n_channels, odd = divmod(len(names) - len(before) - len(behind), 2)
+    if n_channels < 0 or odd or list(names[: len(before)]) != before or list(names[-len(behind) :]) != behind:
+        return None
+    return range(len(before), len(before) + n_channels)
+
+
 def _free(name: str, ending: str, taken: set[str]) -> str:
     """`name`, with as many endings as make it unlike every other; it is taken then."""
     while name.lower() in taken:

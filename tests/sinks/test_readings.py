@@ -1,0 +1,220 @@
+"""What every sink promises for the readings of a polled stream, in one suite over all that take them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recordings import AWKWARD_NAMES, gap, recorded
+
+from dtopipe.model.clock import iso_utc
+from dtopipe.model.errors import SinkError
+from dtopipe.model.policy import OnExists
+from dtopipe.model.position import Position
+from dtopipe.model.readings import ColumnKind, Readings
+from dtopipe.model.stream import Stream
+from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.registry import load_reader, load_writer
+
+TYPES = ["csv", "jsonl"]
+T_UTC_NS = 1_763_900_000_000_000_456
+AWKWARD_CHANNELS = ("device", "t_utc", "a", "a_unit", "A", "T_UTC_NS", "run", *AWKWARD_NAMES)
+
+
+def polled(names: Sequence[str] = ("flux", "tc1"), **other: Any) -> Stream:
+    """A stream of readings."""
+    return recorded(names, dtype="float64", polled=True, **other)
+
+
+def value_of(channel: int, index: int) -> float | None:
+    """Every seventh is null."""
+    return None if (channel + index) % 7 == 3 else index * 0.1 + channel
+
+
+def readings(stream: Stream, start: int, stop: int) -> Readings:
+    """Readings whose every column is known beforehand, with the nulls that may be."""
+    n_channels = len(stream.channels)
+    at = range(start, stop)
+    return Readings(
+        start,
+        (
+            at,
+            [5_000_000_000 + 1_000_003 * i for i in at],
+            [T_UTC_NS + 1_000_003 * i for i in at],
+            [stream.device for _ in at],
+            [None if i % 5 == 0 else stream.task for i in at],
+            [None if i % 2 else 5_000_000_001 + i for i in at],
+            [T_UTC_NS + 1_000_003 * i - 1 for i in at],
+            [None if i % 3 == 0 else T_UTC_NS + i for i in at],
+            [1e-3 * i for i in at],
+            *([value_of(c, i) for i in at] for c in range(n_channels)),
+            *([None if i % 4 == 0 else "µV" for i in at] for _ in range(n_channels)),
+            [None if i % 10 else "builtins.OSError" for i in at],
+            [None if i % 10 else 'it said "no",\nand "never"' for i in at],
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Sink:
+    """One kind of output at one path."""
+
+    type: str
+    path: Path
+
+    def writer(self, on_exists: OnExists = OnExists.ERROR) -> SinkWriter:
+        return load_writer(self.type)(OutputOptions(self.path, on_exists=on_exists))
+
+    def reader(self) -> Any:
+        return load_reader(self.type)(self.path, run_id="run-1")
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(sample_index, t_mono_ns, t_utc_ns, values (n_channels, n)), read back by our own reader."""
+        found = [(b.sample_index, b.t_mono_ns, b.t_utc_ns, np.stack(b.values)) for b in self.reader().batches()]
+        index, t_mono_ns, t_utc_ns, values = (
+            np.concatenate(part, axis=-1) for part in zip(*found, strict=True)
+        )  # fmt: skip
+        return index, t_mono_ns, t_utc_ns, values
+
+    def table(self, stream: Stream) -> dict[str, list[Any]]:
+        """All columns as another program reads them, each value as our model has it."""
+        return TABLES[self.type](self.path, stream)
+
+
+def csv_table(path: Path, stream: Stream) -> dict[str, list[Any]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        names, *rows = csv.reader(file)
+    numbers = {ColumnKind.INTEGER: int, ColumnKind.FLOAT: float}
+    kinds = {column.name: numbers.get(column.kind, str) for column in reading_columns(stream.channels)}
+    return {
+        name: [kinds[name](cell) if cell else None for cell in cells]
+        for name, cells in zip(names, zip(*rows, strict=True), strict=True)
+    }
+
+
+def jsonl_table(path: Path, _: Stream) -> dict[str, list[Any]]:
+    documents = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    return {name: [document[name] for document in documents] for name in documents[0]}
+
+
+TABLES = {"csv": csv_table, "jsonl": jsonl_table}
+
+
+def expected(stream: Stream, start: int, stop: int) -> dict[str, list[Any]]:
+    columns = zip(reading_columns(stream.channels), readings(stream, start, stop).columns, strict=True)
+    return {
+        column.name: [
+            value if value is None or column.kind is not ColumnKind.TIME else iso_utc(value) for value in values
+        ]
+        for column, values in columns
+    }
+
+
+@pytest.fixture(params=TYPES)
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
+    """Each kind of output in turn."""
+    return Sink(request.param, tmp_path / "out")
+
+
+def assert_rows(sink: Sink, stream: Stream, wanted: Sequence[int]) -> None:
+    index, t_mono_ns, t_utc_ns, values = sink.rows()
+    at = np.array(wanted)
+    assert np.array_equal(index, at)
+    assert np.array_equal(t_mono_ns, 5_000_000_000 + 1_000_003 * at)
+    assert np.array_equal(t_utc_ns, T_UTC_NS + 1_000_003 * at)
+    of = [[value_of(c, i) for i in wanted] for c in range(len(stream.channels))]
+    assert np.array_equal(values, np.array(of, np.float64), equal_nan=True)
+
+
+@pytest.mark.parametrize("names", [("flux", "tc1"), AWKWARD_CHANNELS], ids=["plain", "awkward"])
+def test_every_column_of_every_reading_is_there_to_the_bit_whatever_the_channels_are_called(
+    sink: Sink, names: Sequence[str]
+) -> None:
+    stream = polled(names)
+    writer = sink.writer()
+    assert writer.open(stream, 0, resume=False) == Position()
+    for start, stop in ((0, 1), (1, 8), (8, 60)):
+        writer.append([readings(stream, start, stop)])
+        writer.commit()
+    final = writer.close()
+    assert final == Position(0, 60, 60, 60, 0, 0)
+    assert sink.reader().position() == final
+    assert_rows(sink, stream, range(60))
+    assert sink.table(stream) == expected(stream, 0, 60)
+
+
+def test_a_number_that_is_none_is_null_as_for_blocks(sink: Sink) -> None:
+    stream = polled(("a",))
+    columns = list(readings(stream, 0, 4).columns)
+    columns[9] = [1.5, float("nan"), None, 2.5]
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append([Readings(0, columns)])
+    writer.close()
+    assert sink.table(stream)["a"] == [1.5, None, None, 2.5]
+
+
+def test_gaps_are_committed_with_the_readings(sink: Sink) -> None:
+    stream = polled()
+    writer = sink.writer()
+    writer.open(stream, 100, resume=False)
+    gaps = [gap(stream, 120, 125), gap(stream, 130, 131)]
+    writer.append([readings(stream, 100, 120), gaps[0], readings(stream, 125, 130), gaps[1]])
+    assert writer.commit() == Position(100, 131, 100, 25, 6, 0)
+    writer.append([readings(stream, 131, 140)])
+    final = writer.close()
+    assert final.start + final.samples + final.gap_samples == final.committed == 140
+    assert list(sink.reader().gaps()) == gaps
+    assert_rows(sink, stream, [*range(100, 120), *range(125, 130), *range(131, 140)])
+
+
+def test_who_resumes_readings_goes_on_exactly_behind_the_last_commit(sink: Sink) -> None:
+    stream = polled()
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append([readings(stream, 0, 20)])
+    writer.commit()
+    writer.append([readings(stream, 20, 70)])
+    writer.abandon()
+    successor = sink.writer()
+    position = successor.open(stream, 0, resume=True)
+    assert (position.committed, position.samples) == (20, 20)
+    successor.append([readings(stream, 20, 100)])
+    assert successor.close().samples == 100
+    assert_rows(sink, stream, range(100))
+    assert sink.table(stream) == expected(stream, 0, 100)
+
+
+def test_an_output_without_a_reading_is_a_whole_output(sink: Sink) -> None:
+    writer = sink.writer()
+    writer.open(polled(), 0, resume=False)
+    assert writer.close() == Position()
+    assert list(sink.reader().batches()) == []
+
+
+def test_readings_may_be_read_while_they_are_written(sink: Sink) -> None:
+    stream = polled()
+    writer = sink.writer()
+    writer.open(stream, 0, resume=False)
+    writer.append([readings(stream, 0, 20)])
+    writer.commit()
+    assert_rows(sink, stream, range(20))
+    writer.append([readings(stream, 20, 30)])
+    writer.commit()
+    assert_rows(sink, stream, range(30))
+    writer.abandon()
+
+
+def test_hbuf_refuses_polled_readings_with_a_way_out(tmp_path: Path) -> None:
+    writer = Sink("hbuf", tmp_path / "a.dt-raw").writer()
+    with pytest.raises(SinkError, match="hbuf refuses polled readings") as refused:
+        writer.open(polled(), 0, resume=False)
+    assert "csv" in refused.value.remedy
+    assert list(tmp_path.iterdir()) == []
