@@ -106,7 +106,8 @@ def test_each_block_has_a_summary_row_and_one_a_channel(path: Path) -> None:
         writer.append([*blocks(stream, 0, 14, 7), gap(stream, 14, 100), block(stream, 100, 150, status=status)])
         writer.close()
     t = ANCHOR.t_utc_ns
-    assert rows(path, "SELECT block_index, first_sample_index, samples_per_channel, t_utc_ns FROM blocks ORDER BY rowid") == [
+    columns = "block_index, first_sample_index, samples_per_channel, t_utc_ns"
+    assert rows(path, f"SELECT {columns} FROM blocks ORDER BY rowid") == [
         (0, 0, 7, t),
         (1, 7, 7, t + 7_000_000),
         (1, 100, 50, t + 100_000_000),

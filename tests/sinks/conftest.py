@@ -1,0 +1,10 @@
+"""Programs' sinks are tested in asyncio."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
