@@ -22,6 +22,7 @@ class ReadingItems:
         self.columns = ColumnLock(output)
         self._output = output
         self._at = 0
+        self._stream: Stream | None = None
 
     def lock(self, readings: Sequence[Any]) -> bool:
         """Fix the channels to those of these readings; False if they have none, being errors, and fix nothing."""
@@ -34,8 +35,13 @@ class ReadingItems:
         return self.columns.names is not None
 
     def stream_of(self, reading: Any) -> Stream:
-        """The stream that begins with this reading."""
+        """The stream that begins with this reading, or that it belongs to."""
         self.columns.lock((), {})
+        if self._stream is None:
+            self._stream = self._begun_with(reading)
+        return self._stream
+
+    def _begun_with(self, reading: Any) -> Stream:
         return Stream(
             run_id=f"readings-{uuid.uuid4().hex}",
             task=str(reading.task or ""),

@@ -108,8 +108,8 @@ class _Batches:
 
 
 async def _finish(batches: _Batches, stream: Any, failed: BaseException | None) -> None:
-    """Write what a cancelled pipe holds; keep what cannot be written."""
-    if failed is None and batches.held:
+    """Write what a pipe holds that was cancelled or whose stream failed; keep what cannot be written."""
+    if batches.held and not batches.failed:
         try:
             await batches.flush()
         except Exception as error:

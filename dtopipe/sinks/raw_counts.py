@@ -73,11 +73,8 @@ class RawCountsSink(ProgramSink):
                 f" {len(self._stream.channels)} of {self._stream.dtype}",
                 "write it to a file of its own",
             )
-        if self._writer is None:
-            writer = self.new_writer(self._output)
-            writer.open(self._stream, int(block.first_sample_index), resume=False)
-            self._writer = writer
-        self._append(self._writer, block, codes)
+        writer = self._writer or self.begin_run(self._stream, int(block.first_sample_index))
+        self._append(writer, block, codes)
 
     def _mark(self, block: Any) -> None:
         """A chunk of no samples; before the first codes there is no file that it could go to."""

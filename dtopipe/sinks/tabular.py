@@ -56,6 +56,7 @@ class ProgramSink(ABC):
         self._writer: SinkWriter | None = None
         self._is_open = False
         self._was_open = False
+        self._was_begun = False
         self._turn = anyio.Lock()
 
     @abstractmethod
@@ -114,6 +115,16 @@ class ProgramSink(ABC):
         if not self._is_open:
             when = "after close()" if self._was_open else "before open()"
             raise SinkNotOpen(self.path, f"{type(self).__name__}: {method} {when}", "use it as `async with sink:`")
+
+    def begin_run(self, stream: Stream, start: int) -> SinkWriter:
+        """An open writer for this run. Raises SinkError."""
+        writer = self.new_writer(self._output)
+        # Where an earlier attempt left off, for want of space or of a lock.
+        resume, self._was_begun = self._was_begun, True
+        writer.open(stream, start, resume=resume)
+        self._was_begun = False
+        self._writer = writer
+        return writer
 
     async def _in_turn(self, call: Callable[..., _T], *arguments: Any) -> _T:
         async with self._turn:
@@ -224,9 +235,7 @@ class TabularSink(ProgramSink):
         """The open writer, ready for this kind of rows. Raises SinkSchemaError where it holds the other kind."""
         writer = self._writer
         if writer is None:
-            writer = self.new_writer(self._output)
-            writer.open(stream, start, resume=False)
-            self._writer = writer
+            writer = self.begin_run(stream, start)
         elif stream.polled not in self._kinds:
             admit: Callable[[Stream], None] | None = getattr(writer, "admit", None)
             if admit is None:
