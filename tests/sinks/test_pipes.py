@@ -67,7 +67,7 @@ async def test_a_batch_is_written_after_the_interval_though_nothing_more_comes()
 @pytest.mark.parametrize(("batch_size", "interval_s"), [(0, 1.0), (4, 0.0)])
 async def test_a_batch_of_none_and_no_interval_are_refused(batch_size: int, interval_s: float) -> None:
     async with InMemorySink() as sink:
-        with pytest.raises(ValueError, match="batch_size|flush_interval_s"):
+        with pytest.raises(ValueError, match=r"batch_size|flush_interval_s"):
             await pipe(some(1), sink, batch_size=batch_size, flush_interval_s=interval_s)
 
 
