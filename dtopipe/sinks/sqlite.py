@@ -16,19 +16,21 @@ from typing import Any
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions, SinkWriter
 from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written
 from dtopipe.sinks.outputs import prepare
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES, Database, Pragmas
-from dtopipe.sinks.sqlite_rows import RunRows
+from dtopipe.sinks.sqlite_rows import BlockRows, GapRows, ReadingRows
 from dtopipe.sinks.sqlite_schema import (
     TableNames,
     check_channels,
     create_tables,
     find_run,
     has_runs,
+    insert_channels,
     insert_run,
 )
 from dtopipe.sinks.tabular import TabularSink, identifier, output_options
@@ -59,15 +61,17 @@ class SqliteWriter:
         self._pragmas = Pragmas(journal_mode, synchronous, busy_timeout_ms).checked(self._path)
         self._record: CommitRecord | None = None
         self._database: Database | None = None
-        self._rows: RunRows | None = None
+        self._rows: list[BlockRows | ReadingRows | GapRows] = []
+        # The kinds of rows that the run has, by `Stream.polled`; the first one's move the position.
+        self._kinds: list[bool] = []
         self._run = 0
-        self._pending: list[Block | Gap] = []
+        self._pending: list[Block | Gap | Readings] = []
         self._position = Position()
 
     def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
         """Lock and open the file, and find this run in it or begin it. Raises SinkError."""
-        if self._output.layout is Layout.WIDE:
-            check_channels(self._path, [channel.name for channel in stream.channels])
+        layout, tables = self._output.layout, self._tables
+        check_channels(self._path, stream, layout)
         try:
             self._record = CommitRecord.resume(self._path, stream.run_id) if resume else None
             begun_before = self._record is not None
@@ -79,35 +83,55 @@ class SqliteWriter:
             with self._database.transaction(durable=True) as connection:
                 found = find_run(connection, stream.run_id) if begun_before and has_runs(connection) else None
                 if found is None:
-                    create_tables(connection, self._path, stream, self._output.layout, self._tables)
-                    found = insert_run(connection, stream, self._output.layout, start), Position(start, start, start)
+                    create_tables(connection, self._path, stream, layout, tables)
+                    run = insert_run(connection, stream, layout, start, tables.data_table(stream, layout))
+                    found = run, Position(start, start, start)
                 self._run, self._position = found
-            self._rows = RunRows(self._database.connection, self._run, stream, self._output.layout, self._tables)
+            self._rows = [GapRows(self._database.connection, self._run), self._rows_of(stream, self._database)]
+            self._kinds = [stream.polled]
         except BaseException:
             self.abandon()
             raise
         return self._position
 
-    def append(self, items: Sequence[Block | Gap]) -> None:
+    def admit(self, stream: Stream) -> None:
+        """Make ready for the other kind of rows as well, in the same run; harmless twice. Raises SinkError.
+
+        `append` takes blocks and readings then; only those of the kind that the run was opened with move its position,
+        and gaps are gaps among the blocks.
+        """
+        database = self._opened()
+        if stream.polled in self._kinds:
+            return
+        layout, tables = self._output.layout, self._tables
+        check_channels(self._path, stream, layout)
+        with database.transaction() as connection:
+            create_tables(connection, self._path, stream, layout, tables)
+            insert_channels(connection, self._run, stream, tables.data_table(stream, layout))
+        self._rows.append(self._rows_of(stream, database))
+        self._kinds.append(stream.polled)
+
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """Keep them for the next commit, whose transaction they are."""
         self._opened()
         self._pending += items
 
     def commit(self) -> Position:
         """Everything appended is in the file, in one transaction. Raises SinkUnavailable to be tried again."""
-        database, rows = self._opened()
+        database = self._opened()
         if self._pending:
-            target = self._position.after(self._pending)
+            target = self._position.after([item for item in self._pending if self._moves(item)])
             with database.transaction() as connection:
                 self._move(connection, target)
-                rows.insert(self._pending)
+                for rows in self._rows:
+                    rows.insert(self._pending)
             self._position = target
             self._pending = []
         return self._position
 
     def sync(self) -> Position:
         """What is committed survives a power cut."""
-        database, _ = self._opened()
+        database = self._opened()
         if self._position.durable < self._position.committed:
             target = replace(self._position, durable=self._position.committed)
             with database.transaction(durable=True) as connection:
@@ -119,7 +143,7 @@ class SqliteWriter:
         """Commit, say that the run is finished, and make one plain file of it."""
         self.commit()
         self.sync()
-        database, _ = self._opened()
+        database = self._opened()
         with database.transaction(durable=True) as connection:
             connection.execute("UPDATE runs SET finished = 1 WHERE run = ?", (self._run,))
         database.make_one_file()
@@ -129,7 +153,7 @@ class SqliteWriter:
     def abandon(self) -> None:
         """Give up file and lock; SQLite rolls back what was not committed."""
         self._pending = []
-        self._rows = None
+        self._rows = []
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -137,10 +161,20 @@ class SqliteWriter:
             self._record.release()
             self._record = None
 
-    def _opened(self) -> tuple[Database, RunRows]:
-        if self._database is None or self._rows is None:
+    def _rows_of(self, stream: Stream, database: Database) -> BlockRows | ReadingRows:
+        if stream.polled:
+            return ReadingRows(database.connection, self._run, stream, self._tables)
+        return BlockRows(database.connection, self._run, stream, self._output.layout, self._tables)
+
+    def _moves(self, item: Block | Gap | Readings) -> bool:
+        if isinstance(item, Gap):
+            return self._kinds != [True, False]
+        return isinstance(item, Readings) is self._kinds[0]
+
+    def _opened(self) -> Database:
+        if self._database is None:
             raise SinkError(self._path, "is not open", "call open() first, and nothing after close()")
-        return self._database, self._rows
+        return self._database
 
     def _move(self, connection: sqlite3.Connection, target: Position) -> None:
         """The commit mark, from where this writer left it: somebody else's mark is never moved."""

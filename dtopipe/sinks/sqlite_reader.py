@@ -22,10 +22,14 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Channel
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.commit_record import record_path
+from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
-from dtopipe.sinks.sqlite_schema import SAMPLE_COLUMNS, find_run, has_runs, quoted
+from dtopipe.sinks.sqlite_readings import stored_name
+from dtopipe.sinks.sqlite_schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
+from dtopipe.sinks.sqlite_tables import quoted
 
 # Values in a batch: as Python objects some 20 MB.
 _BATCH_VALUES = 2**18
@@ -59,9 +63,12 @@ class SqliteReader:
         with self._opened() as connection:
             run, _ = self._run(connection)
             (layout,) = connection.execute("SELECT layout FROM runs WHERE run = ?", (run,)).fetchone()
-            names = connection.execute("SELECT name FROM channels WHERE run = ? ORDER BY channel", (run,)).fetchall()
-            rows = _wide if layout == Layout.WIDE else _long
-            yield from rows(connection, run, [name for (name,) in names])
+            if layout == READINGS_LAYOUT:
+                yield from _readings(connection, run)
+            elif layout == Layout.WIDE:
+                yield from _rows(connection, run, "samples", _channels(connection, run, "samples"))
+            else:
+                yield from _long(connection, run, _channels(connection, run, "samples_long"))
 
     def _run(self, connection: sqlite3.Connection) -> tuple[int, Position]:
         if not has_runs(connection):
@@ -104,10 +111,25 @@ def _is_being_written(path: Path) -> bool:
         return False
 
 
-def _wide(connection: sqlite3.Connection, run: int, names: Sequence[str]) -> Iterator[OutputRows]:
+def _channels(connection: sqlite3.Connection, run: int, table: str) -> list[str]:
+    rows = connection.execute("SELECT name FROM channels WHERE run = ? AND in_table = ? ORDER BY channel", (run, table))
+    return [name for (name,) in rows]
+
+
+def _readings(connection: sqlite3.Connection, run: int) -> Iterator[OutputRows]:
+    tables = connection.execute(
+        "SELECT in_table FROM channels WHERE run = ? AND in_table NOT IN ('samples', 'samples_long')", (run,)
+    )
+    (table,) = tables.fetchone() or (TableNames().readings,)
+    channels = [Channel(name) for name in _channels(connection, run, table)]
+    values = [stored_name(column) for column in reading_columns(channels) if column.channel is not None]
+    yield from _rows(connection, run, table, values)
+
+
+def _rows(connection: sqlite3.Connection, run: int, table: str, names: Sequence[str]) -> Iterator[OutputRows]:
     columns = ", ".join(quoted(name) for name in (*SAMPLE_COLUMNS[1:], *names))
     cursor = connection.execute(
-        f"SELECT {columns} FROM samples WHERE run = ? ORDER BY rowid",  # noqa: S608  (names are quoted)
+        f"SELECT {columns} FROM {quoted(table)} WHERE run = ? ORDER BY rowid",  # noqa: S608  (names are quoted)
         (run,),
     )
     while rows := cursor.fetchmany(max(1, _BATCH_VALUES // (len(names) + 3))):

@@ -1,4 +1,4 @@
-"""Blocks as rows of SQLite tables, many rows to a statement.
+"""Blocks, readings and gaps as rows of SQLite tables, many rows to a statement.
 
 A statement with many rows of values takes about six tenths of the time of `executemany`: one step of the virtual
 machine a statement, and no loop of Python over rows. Slices lay the columns of a batch into one list of parameters.
@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.policy import Layout
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.neighbours import Joined, joined
+from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.sqlite_readings import stored_name
 from dtopipe.sinks.sqlite_schema import (
     BLOCK_COLUMNS,
     BLOCK_STATS_COLUMNS,
@@ -24,8 +27,8 @@ from dtopipe.sinks.sqlite_schema import (
     LONG_COLUMNS,
     SAMPLE_COLUMNS,
     TableNames,
-    quoted,
 )
+from dtopipe.sinks.sqlite_tables import quoted
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES, EngineeringValues
 
 Column: TypeAlias = Sequence[Any]
@@ -35,8 +38,8 @@ _BATCH_BYTES = 2**18
 _MOST_ROWS = 200
 
 
-class RunRows:
-    """The data rows of one run, in the transaction that the connection is in. Raises sqlite3.Error."""
+class BlockRows:
+    """The blocks of one run, in the transaction that the connection is in. Raises sqlite3.Error."""
 
     def __init__(
         self, connection: sqlite3.Connection, run: int, stream: Stream, layout: Layout, tables: TableNames
@@ -52,19 +55,11 @@ class RunRows:
         self._blocks = _Insert(connection, run, tables.blocks, BLOCK_COLUMNS)
         self._block_stats = _Insert(connection, run, "block_stats", BLOCK_STATS_COLUMNS)
         self._engineering = EngineeringValues(stream.channels)
-        self._gaps = _Insert(connection, run, "gaps", GAP_COLUMNS)
 
-    def insert(self, items: Sequence[Block | Gap]) -> None:
-        """Everything that is to be in the tables of blocks and gaps."""
+    def insert(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """The blocks among `items`."""
         for batch in joined(items, _BATCH_BYTES):
             self._insert_batch(batch)
-        gaps = [item for item in items if isinstance(item, Gap)]
-        self._gaps.rows(
-            [gap.span.start for gap in gaps],
-            [gap.span.stop for gap in gaps],
-            [gap.cause.value for gap in gaps],
-            [gap.t_utc_ns for gap in gaps],
-        )
 
     def _insert_batch(self, batch: Joined) -> None:
         samples = batch.samples
@@ -105,6 +100,37 @@ class RunRows:
             for at in np.flatnonzero(samples.sensor_status[number]).tolist():
                 codes[at] = None
         return codes
+
+
+class ReadingRows:
+    """The readings of one run, in the transaction that the connection is in. Raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection, run: int, stream: Stream, tables: TableNames) -> None:
+        names = [stored_name(column) for column in reading_columns(stream.channels)]
+        self._rows = _Insert(connection, run, tables.readings, ["run", *names])
+
+    def insert(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """The readings among `items`."""
+        for item in items:
+            if isinstance(item, Readings):
+                self._rows.rows(*item.columns)
+
+
+class GapRows:
+    """The gaps of one run, in the transaction that the connection is in. Raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection, run: int) -> None:
+        self._gaps = _Insert(connection, run, "gaps", GAP_COLUMNS)
+
+    def insert(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """The gaps among `items`."""
+        gaps = [item for item in items if isinstance(item, Gap)]
+        self._gaps.rows(
+            [gap.span.start for gap in gaps],
+            [gap.span.stop for gap in gaps],
+            [gap.cause.value for gap in gaps],
+            [gap.t_utc_ns for gap in gaps],
+        )
 
 
 def _errors(samples: Block, number: int) -> tuple[Column, Column]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +18,19 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.stream import Channel, Stream
+from dtopipe.sinks.sqlite_readings import ensure_readings_table
+from dtopipe.sinks.sqlite_tables import OTHER_FILE, RUN_COLUMN, check_columns, check_text, columns_of, folded, quoted
 
 SAMPLE_COLUMNS = ("run", "sample_index", "t_mono_ns", "t_utc_ns")
 BLOCK_COLUMNS = ("run", "block_index", "first_sample_index", "samples_per_channel", "t_mono_ns", "t_utc_ns")
 BLOCK_STATS_COLUMNS = ("run", "first_sample_index", "channel", "n_values", "min", "max", "mean")
+# What `runs.layout` says of a run of readings.
+READINGS_LAYOUT = "readings"
 GAP_COLUMNS = ("run", "start", "stop", "cause", "t_utc_ns")
 LONG_COLUMNS = (
     "run", "device", "task", "channel", "block_index", "sample_index", "t_mono_ns", "t_utc_ns", "value", "unit",
     "error_type", "error_message",
 )  # fmt: skip
-_OTHER_FILE = "give another path, or on_exists: rename"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +40,37 @@ class TableNames:
     readings: str = "readings"
     blocks: str = "blocks"
 
+    def data_table(self, stream: Stream, layout: Layout) -> str:
+        """The one whose columns the stream's channels are."""
+        if stream.polled:
+            return self.readings
+        return "samples" if layout is Layout.WIDE else "samples_long"
+
     def checked(self, path: Path) -> TableNames:
         """These names, if no two tables would be one. Raises SinkError."""
         taken = {folded(name): name for name in ("runs", "channels", "samples", "samples_long", "gaps", "block_stats")}
         for option, name in (("table_readings", self.readings), ("table_blocks", self.blocks)):
-            _check_text(path, "table name", name)
+            check_text(path, "table name", name)
             if not name or folded(name) in taken or folded(name).startswith(b"sqlite_"):
                 raise SinkError(path, f"{option} cannot be {name!r}: that table has another use", "choose another name")
             taken[folded(name)] = name
         return self
 
 
-def quoted(name: str) -> str:
-    """The name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
+def check_channels(path: Path, stream: Stream, layout: Layout) -> None:
+    """Refuse what SQLite cannot hold. Raises SinkError."""
+    names = [channel.name for channel in stream.channels]
+    if layout is Layout.WIDE and not stream.polled:
+        _check_columns_of_samples(path, names)
+        return
+    for name in names:
+        check_text(path, "channel", name)
 
 
-def folded(name: str) -> bytes:
-    """Equal for names that SQLite takes for one: it knows no difference between ASCII's capitals and small letters."""
-    return name.encode().lower()
-
-
-def check_channels(path: Path, names: Sequence[str]) -> None:
-    """Refuse what cannot be columns of one table. Raises SinkError."""
+def _check_columns_of_samples(path: Path, names: Sequence[str]) -> None:
     seen = {folded(name): name for name in SAMPLE_COLUMNS}
     for name in names:
-        _check_text(path, "channel", name)
+        check_text(path, "channel", name)
         other = seen.get(folded(name))
         if other is not None:
             what = "is also a fixed column" if other in SAMPLE_COLUMNS else f"and {other!r} are one name to SQLite"
@@ -76,11 +84,14 @@ def create_tables(
     """Make the tables, or what an older output lacks of them, ready for `stream`. Raises SinkError."""
     for name, definition in _fixed_tables(tables).items():
         _create(connection, path, name, definition)
+    ensure_readings_table(connection, path, tables.readings, stream.channels if stream.polled else ())
+    if stream.polled:
+        return
     if layout is Layout.LONG:
         _create(connection, path, "samples_long", _SAMPLES_LONG)
         return
     columns = [f"{quoted(channel.name)} {_column_type(channel)}" for channel in stream.channels]
-    existing = _columns(connection, "samples")
+    existing = columns_of(connection, "samples")
     if existing:
         _check_units(connection, path, stream)
         _add_columns(connection, path, stream.channels, existing)
@@ -91,24 +102,29 @@ def create_tables(
     connection.execute(f"CREATE TABLE samples {_SAMPLES}, {', '.join(columns)})")
 
 
-def insert_run(connection: sqlite3.Connection, stream: Stream, layout: Layout, start: int) -> int:
-    """Note a new run and its channels; returns its key."""
+def insert_run(connection: sqlite3.Connection, stream: Stream, layout: Layout, start: int, table: str) -> int:
+    """Note a new run and its channels, which are in `table`; returns its key."""
     cursor = connection.execute(
         "INSERT INTO runs (run_id, task, device, started_at, rate_hz, simulated, layout, dtype, samples_per_block,"
         " metadata, start, committed, durable, samples, gap_samples, dropped, finished)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0)",
         (
             stream.run_id, stream.task, stream.device, stream.started_at, stream.rate_hz, stream.simulated,
-            layout.value, stream.dtype, stream.samples_per_block,
+            READINGS_LAYOUT if stream.polled else layout.value, stream.dtype, stream.samples_per_block,
             json.dumps(dict(stream.metadata), ensure_ascii=False, default=str), start, start, start,
         ),
     )  # fmt: skip
     run = cursor.lastrowid or 0
-    connection.executemany(
-        "INSERT INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(run, number, *_channel_row(channel)) for number, channel in enumerate(stream.channels)],
-    )
+    insert_channels(connection, run, stream, table)
     return run
+
+
+def insert_channels(connection: sqlite3.Connection, run: int, stream: Stream, table: str) -> None:
+    """Note the channels that a run has in `table`."""
+    connection.executemany(
+        "INSERT INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(run, table, number, *_channel_row(channel)) for number, channel in enumerate(stream.channels)],
+    )
 
 
 def find_run(connection: sqlite3.Connection, run_id: str | None) -> tuple[int, Position] | None:
@@ -123,7 +139,7 @@ def find_run(connection: sqlite3.Connection, run_id: str | None) -> tuple[int, P
 
 def has_runs(connection: sqlite3.Connection) -> bool:
     """True if there is a table `runs`."""
-    return bool(_columns(connection, "runs"))
+    return bool(columns_of(connection, "runs"))
 
 
 def _fixed_tables(tables: TableNames) -> dict[str, str]:
@@ -133,29 +149,26 @@ def _fixed_tables(tables: TableNames) -> dict[str, str]:
         " dtype TEXT NOT NULL, samples_per_block INTEGER NOT NULL, metadata TEXT NOT NULL, start INTEGER NOT NULL,"
         " committed INTEGER NOT NULL, durable INTEGER NOT NULL, samples INTEGER NOT NULL,"
         " gap_samples INTEGER NOT NULL, dropped INTEGER NOT NULL, finished INTEGER NOT NULL)",
-        "channels": f"{_RUN}, channel INTEGER NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL, kind TEXT NOT NULL,"
-        " scale REAL NOT NULL, offset REAL NOT NULL, range_low REAL, range_high REAL, physical_channel INTEGER,"
-        " details TEXT NOT NULL, calibration TEXT, PRIMARY KEY (run, channel))",
-        # Of polled boards; each of their channels adds a column.
-        tables.readings: f"{_RUN}, sample_index INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL,"
-        " t_utc_ns INTEGER NOT NULL, requested_utc_ns INTEGER, received_utc_ns INTEGER, latency_s REAL,"
-        " error_type TEXT, error_message TEXT)",
-        "gaps": f"{_RUN}, start INTEGER NOT NULL, stop INTEGER NOT NULL, cause TEXT NOT NULL,"
+        # `in_table`: which table has the channel's values.
+        "channels": f"{RUN_COLUMN}, in_table TEXT NOT NULL, channel INTEGER NOT NULL, name TEXT NOT NULL,"
+        " unit TEXT NOT NULL, kind TEXT NOT NULL, scale REAL NOT NULL, offset REAL NOT NULL, range_low REAL,"
+        " range_high REAL, physical_channel INTEGER, details TEXT NOT NULL, calibration TEXT,"
+        " PRIMARY KEY (run, in_table, channel))",
+        "gaps": f"{RUN_COLUMN}, start INTEGER NOT NULL, stop INTEGER NOT NULL, cause TEXT NOT NULL,"
         " t_utc_ns INTEGER NOT NULL, PRIMARY KEY (run, start))",
-        tables.blocks: f"{_RUN}, block_index INTEGER NOT NULL, first_sample_index INTEGER NOT NULL,"
+        tables.blocks: f"{RUN_COLUMN}, block_index INTEGER NOT NULL, first_sample_index INTEGER NOT NULL,"
         " samples_per_channel INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL,"
         " PRIMARY KEY (run, first_sample_index))",
         # Of the samples that are not null; `channel` as in `channels`.
-        "block_stats": f"{_RUN}, first_sample_index INTEGER NOT NULL, channel INTEGER NOT NULL,"
+        "block_stats": f"{RUN_COLUMN}, first_sample_index INTEGER NOT NULL, channel INTEGER NOT NULL,"
         " n_values INTEGER NOT NULL, min REAL, max REAL, mean REAL,"
         " PRIMARY KEY (run, first_sample_index, channel)) WITHOUT ROWID",
     }
 
 
-_RUN = "(run INTEGER NOT NULL REFERENCES runs"
-_SAMPLES = f"{_RUN}, sample_index INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL"
+_SAMPLES = f"{RUN_COLUMN}, sample_index INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL"
 _SAMPLES_LONG = (
-    f"{_RUN}, device TEXT NOT NULL, task TEXT NOT NULL, channel TEXT NOT NULL, block_index INTEGER NOT NULL,"
+    f"{RUN_COLUMN}, device TEXT NOT NULL, task TEXT NOT NULL, channel TEXT NOT NULL, block_index INTEGER NOT NULL,"
     " sample_index INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL, value REAL,"
     " unit TEXT NOT NULL, error_type TEXT, error_message TEXT)"
 )
@@ -163,52 +176,40 @@ _SAMPLES_LONG = (
 
 def _create(connection: sqlite3.Connection, path: Path, name: str, definition: str) -> None:
     """One table; where it is there already it must have our columns, or it is somebody else's."""
-    existing = _columns(connection, name)
+    existing = columns_of(connection, name)
     if not existing:
         connection.execute(f"CREATE TABLE {quoted(name)} {definition}")
         return
     with contextlib.closing(sqlite3.connect(":memory:")) as ours:
         ours.execute(f"CREATE TABLE {quoted(name)} {definition}")
-        _check_columns(path, name, existing, _columns(ours, name))
-
-
-def _check_columns(path: Path, table: str, existing: Sequence[str], wanted: Sequence[str]) -> None:
-    absent = [column for column in wanted if column not in existing]
-    if absent:
-        raise SinkError(path, f"its table {table!r} is not one of ours: it has no column {absent[0]!r}", _OTHER_FILE)
+        check_columns(path, name, existing, columns_of(ours, name))
 
 
 def _add_columns(
-    connection: sqlite3.Connection, path: Path, channels: Sequence[Channel], existing: Sequence[str]
+    connection: sqlite3.Connection, path: Path, channels: Sequence[Channel], existing: Collection[str]
 ) -> None:
     """Columns for the channels that no run before had."""
     names = {folded(name): name for name in existing}
-    _check_columns(path, "samples", existing, SAMPLE_COLUMNS)
+    check_columns(path, "samples", existing, SAMPLE_COLUMNS)
     for channel in channels:
         there = names.get(folded(channel.name))
         if there is None:
             connection.execute(f"ALTER TABLE samples ADD COLUMN {quoted(channel.name)} {_column_type(channel)}")
         elif there != channel.name:
             raise SinkError(
-                path, f"channel {channel.name!r} and its column {there!r} are one name to SQLite", _OTHER_FILE
+                path, f"channel {channel.name!r} and its column {there!r} are one name to SQLite", OTHER_FILE
             )
 
 
 def _check_units(connection: sqlite3.Connection, path: Path, stream: Stream) -> None:
     """A column with two units would be read wrong by everybody who does not look into `channels`."""
-    rows = connection.execute(
-        "SELECT name, unit FROM channels JOIN runs USING (run) WHERE layout = 'wide' ORDER BY run"
-    )
+    rows = connection.execute("SELECT name, unit FROM channels WHERE in_table = 'samples' ORDER BY run")
     units = dict(rows.fetchall())
     for channel in stream.channels:
         unit = units.get(channel.name, channel.unit)
         if unit != channel.unit:
             message = f"channel {channel.name!r} is in {channel.unit!r}, and its column holds {unit!r} of earlier runs"
-            raise SinkError(path, message, f"{_OTHER_FILE}, or layout: long")
-
-
-def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    return [row[1] for row in connection.execute(f"PRAGMA table_info({quoted(table)})")]
+            raise SinkError(path, message, f"{OTHER_FILE}, or layout: long")
 
 
 def _column_type(channel: Channel) -> str:
@@ -224,13 +225,3 @@ def _channel_row(channel: Channel) -> tuple[str | float | int | None, ...]:
         channel.physical_channel, details,
         None if calibration is None else json.dumps(calibration, ensure_ascii=False, default=str),
     )  # fmt: skip
-
-
-def _check_text(path: Path, what: str, name: str) -> None:
-    """A name that SQLite can hold: it ends at the first NUL, and half a surrogate pair has no UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise SinkError(path, f"{what} {name!r} is not Unicode text", "choose another name") from None
-    if "\0" in name:
-        raise SinkError(path, f"{what} {name!r} has a NUL in it, which SQLite cannot hold", "choose another name")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from dtopipe.sinks.base import OutputOptions, SinkWriter
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.registry import load_reader, load_writer
 
-TYPES = ["csv", "jsonl"]
+TYPES = ["csv", "jsonl", "sqlite"]
 T_UTC_NS = 1_763_900_000_000_000_456
 AWKWARD_CHANNELS = ("device", "t_utc", "a", "a_unit", "A", "T_UTC_NS", "run", *AWKWARD_NAMES)
 
@@ -104,7 +106,21 @@ def jsonl_table(path: Path, _: Stream) -> dict[str, list[Any]]:
     return {name: [document[name] for document in documents] for name in documents[0]}
 
 
-TABLES = {"csv": csv_table, "jsonl": jsonl_table}
+def sqlite_table(path: Path, _: Stream) -> dict[str, list[Any]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        rows = [dict(row) for row in connection.execute("SELECT * FROM readings ORDER BY rowid")]
+    assert {row.pop("run") for row in rows} == {1}
+    return {
+        name.removesuffix("_ns") if name in SQLITE_TIMES else name: [
+            iso_utc(row[name]) if name in SQLITE_TIMES and row[name] is not None else row[name] for row in rows
+        ]
+        for name in rows[0]
+    }
+
+
+SQLITE_TIMES = ("t_utc_ns", "requested_at_ns", "received_at_ns")
+TABLES = {"csv": csv_table, "jsonl": jsonl_table, "sqlite": sqlite_table}
 
 
 def expected(stream: Stream, start: int, stop: int) -> dict[str, list[Any]]:
