@@ -22,6 +22,7 @@ from pathlib import Path
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
@@ -30,9 +31,12 @@ from dtopipe.sinks.outputs import prepare, sink_errors, sync_file, sync_folder
 from dtopipe.sinks.parquet_columns import Encoding, arrays, checked_schema
 from dtopipe.sinks.parquet_file import GrowingParquet
 from dtopipe.sinks.parquet_metadata import FileMetadata
-from dtopipe.sinks.parquet_tail import TAIL_SUFFIX, Tail, packed_size, size_from, tail_path
+from dtopipe.sinks.parquet_readings import ReadingTail
+from dtopipe.sinks.parquet_tail import TAIL_SUFFIX, Tail, TailFile, TailSamples, packed_size, size_from, tail_path
 
 _ROWS_OF_A_GROUP = 2**20
+# They wait in the tail as some 200 bytes each, and come slowly: at 10 Hz a group is two hours.
+_READINGS_OF_A_GROUP = 2**16
 # Footers that are no longer the last one may be one part in so many of a file, and so many bytes in any case.
 _DEAD_PART = 16
 _DEAD_BYTES = 2**18
@@ -60,7 +64,7 @@ class ParquetWriter:
         self._path = output.path
         self._output = output
         self._encoding = Encoding.checked(self._path, compression, use_dictionary)
-        self._rows_of_a_group = row_group_size or _ROWS_OF_A_GROUP
+        self._row_group_size = row_group_size
         self._run: _Run | None = None
 
     def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
@@ -73,10 +77,10 @@ class ParquetWriter:
             with contextlib.ExitStack() as opened, sink_errors(self._path):
                 file = GrowingParquet(self._path, columns, self._encoding, record.data_bytes)
                 opened.callback(file.close)
-                tail = Tail(tail_path(self._path), stream, size_from(record.extra))
+                kind = ReadingTail if stream.polled else Tail
+                tail = kind(tail_path(self._path), stream, size_from(record.extra))
                 opened.callback(tail.close)
-                rows_a_sample = len(stream.channels) if self._output.layout is Layout.LONG else 1
-                group_samples = max(1, self._rows_of_a_group // rows_a_sample)
+                group_samples = max(1, self._group_rows(stream) // _rows_a_sample(stream, self._output.layout))
                 run = _Run(self._path, stream, self._output.layout, group_samples, record, file, tail)
                 if not record.data_bytes:
                     run.begin_file()
@@ -87,7 +91,7 @@ class ParquetWriter:
         self._run = run
         return record.position
 
-    def append(self, items: Sequence[Block | Gap]) -> None:
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """Write their codes to the tail; they count once they are committed."""
         self._opened().append(items)
 
@@ -120,10 +124,17 @@ class ParquetWriter:
         prepare(self._path, self._output.on_exists, (SUFFIX, TAIL_SUFFIX))
         return CommitRecord.begin(self._path, stream, "parquet", start, 0)
 
+    def _group_rows(self, stream: Stream) -> int:
+        return self._row_group_size or (_READINGS_OF_A_GROUP if stream.polled else _ROWS_OF_A_GROUP)
+
     def _opened(self) -> _Run:
         if self._run is None:
             raise SinkError(self._path, "this sink is not open", "open it first; a closed sink is not opened again")
         return self._run
+
+
+def _rows_a_sample(stream: Stream, layout: Layout) -> int:
+    return len(stream.channels) if layout is Layout.LONG and not stream.polled else 1
 
 
 class _Run:
@@ -137,7 +148,7 @@ class _Run:
         group_samples: int,
         record: CommitRecord,
         file: GrowingParquet,
-        tail: Tail,
+        tail: TailFile,
     ) -> None:
         self._path = path
         self._stream = stream
@@ -156,7 +167,7 @@ class _Run:
         self._move_record(self._tail.size)
         sync_folder(self._path)
 
-    def append(self, items: Sequence[Block | Gap]) -> None:
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         with sink_errors(self._tail.path):
             self._tail.append(items)
         self._appended = self._appended.after(items)
@@ -226,11 +237,15 @@ class _Run:
         n_samples = self._tail.n_samples
         n_groups = max(1, round(n_samples / self._group_samples))
         bounds = [n_samples * number // n_groups for number in range(n_groups + 1)]
-        rows_a_sample = len(self._stream.channels) if self._layout is Layout.LONG else 1
+        rows_a_sample = _rows_a_sample(self._stream, self._layout)
         with self._tail.samples() as samples:
             for start, stop in pairwise(bounds):
                 if stop > start:
-                    columns = arrays(self._stream, self._layout, samples.part(start, stop))
+                    columns = (
+                        arrays(self._stream, self._layout, samples.part(start, stop))
+                        if isinstance(samples, TailSamples)
+                        else samples.part(start, stop)
+                    )
                     self._file.add_group(columns, (stop - start) * rows_a_sample)
 
     def _move_record(self, tail_bytes: int) -> None:

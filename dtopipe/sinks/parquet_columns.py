@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
+from dtopipe.model.readings import ReadingColumn
 from dtopipe.model.stream import Channel, SensorStatus, Stream
 from dtopipe.sinks.parquet_footer import ColumnPart, Struct, column_parts, read_footer
+from dtopipe.sinks.parquet_readings import ARROW_TYPES
 from dtopipe.sinks.parquet_tail import TailPart
 from dtopipe.sinks.pyarrow_extra import pa, pq
+from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES, engineering_values
 
 # Measured on counters, sines and noise: a third of the time of a hash dictionary, and times nearly vanish.
@@ -76,6 +79,8 @@ def checked_schema(path: Path, stream: Stream, layout: Layout) -> Schema:
 
 
 def _schema(stream: Stream, layout: Layout) -> Schema:
+    if stream.polled:
+        return pa.schema([_reading_field(column, stream.channels) for column in reading_columns(stream.channels)])
     times = [
         pa.field("sample_index", pa.int64(), nullable=False),
         pa.field("t_mono_ns", pa.int64(), nullable=False, metadata={"unit": "ns"}),
@@ -96,12 +101,21 @@ def _schema(stream: Stream, layout: Layout) -> Schema:
 
 
 def _channel_field(channel: Channel, dtype: str) -> Field:
+    stored = pa.from_numpy_dtype(np.dtype(dtype)) if channel.is_raw else pa.float64()
+    return pa.field(channel.name, stored, metadata=_channel_metadata(channel))
+
+
+def _channel_metadata(channel: Channel) -> dict[str, str]:
     metadata = {"unit": channel.unit, "kind": channel.kind}
     metadata |= {"scale": repr(channel.scale), "offset": repr(channel.offset)}
     if channel.range is not None:
         metadata["range"] = json.dumps(channel.range)
-    stored = pa.from_numpy_dtype(np.dtype(dtype)) if channel.is_raw else pa.float64()
-    return pa.field(channel.name, stored, metadata=metadata)
+    return metadata
+
+
+def _reading_field(column: ReadingColumn, channels: Sequence[Channel]) -> Field:
+    metadata = None if column.channel is None else _channel_metadata(channels[column.channel])
+    return pa.field(column.name, ARROW_TYPES[column.kind], metadata=metadata)
 
 
 def empty_file_metadata(of: Schema) -> Struct:

@@ -21,8 +21,10 @@ from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.commit_record import CommitSnapshot, read_commit_record
 from dtopipe.sinks.outputs import sink_errors
 from dtopipe.sinks.parquet_metadata import FileMetadata, metadata_from
+from dtopipe.sinks.parquet_readings import TailReadings
 from dtopipe.sinks.parquet_tail import TailPart, TailSamples, size_from, tail_path
 from dtopipe.sinks.pyarrow_extra import pa, pq
+from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.values import engineering_values
 
 _BATCH_VALUES = 2**19
@@ -53,9 +55,10 @@ class ParquetReader:
     def batches(self) -> Iterator[OutputRows]:
         """Its rows, in the order of the file."""
         with self._opened() as (file, metadata, record):
+            is_long = metadata.layout is Layout.LONG and not metadata.stream.polled
             n_channels = len(metadata.stream.channels)
-            n_rows = max(1, _BATCH_VALUES // (n_channels + 3 if metadata.layout is Layout.WIDE else 4))
-            rows_of = _wide if metadata.layout is Layout.WIDE else _long
+            n_rows = max(1, _BATCH_VALUES // (4 if is_long else n_channels + 3))
+            rows_of = _long if is_long else _wide
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(n_rows, row_groups=[group], use_threads=False):
                     yield from rows_of(batch, metadata.stream)
@@ -63,10 +66,12 @@ class ParquetReader:
                 yield from self._tail_rows(metadata, record, max(1, _BATCH_VALUES // (n_channels + 3)))
 
     def _tail_rows(self, metadata: FileMetadata, record: CommitSnapshot, n_rows: int) -> Iterator[OutputRows]:
-        path = tail_path(self._path)
-        with TailSamples(path, metadata.stream, size_from(record.extra)) as samples:
+        path, size = tail_path(self._path), size_from(record.extra)
+        kind = TailReadings if metadata.stream.polled else TailSamples
+        with kind(path, metadata.stream, size) as samples:
             for start in range(0, samples.n_samples, n_rows):
-                found = list(_of_tail(samples.part(start, start + n_rows), metadata))
+                part = samples.part(start, start + n_rows)
+                found = list(_of_tail(part, metadata) if isinstance(part, TailPart) else _readings(part, metadata))
                 now = read_commit_record(self._path)
                 if now is None or now.data_bytes != record.data_bytes:
                     raise SinkError(self._path, "its writer went on while it was read", "read it again")
@@ -122,9 +127,15 @@ class _Front(io.RawIOBase):
 
 
 def _wide(batch: Any, stream: Stream) -> Iterator[OutputRows]:
-    names = ("sample_index", "t_mono_ns", "t_utc", *(channel.name for channel in stream.channels))
+    names = ("sample_index", "t_mono_ns", "t_utc", *_value_names(stream))
     index, t_mono_ns, t_utc, *values = (batch.column(batch.schema.get_field_index(name)) for name in names)
     yield OutputRows(_whole(index), _whole(t_mono_ns), _whole(t_utc), [_real(column) for column in values])
+
+
+def _value_names(stream: Stream) -> list[str]:
+    if stream.polled:
+        return [column.name for column in reading_columns(stream.channels) if column.channel is not None]
+    return [channel.name for channel in stream.channels]
 
 
 def _long(batch: Any, stream: Stream) -> Iterator[OutputRows]:
@@ -149,6 +160,11 @@ def _of_tail(part: TailPart, metadata: FileMetadata) -> Iterator[OutputRows]:
         yield OutputRows(*times, values)
     else:
         yield from (OutputRows(*times, [column], channel=number) for number, column in enumerate(values))
+
+
+def _readings(columns: list[Any], metadata: FileMetadata) -> Iterator[OutputRows]:
+    names = [column.name for column in reading_columns(metadata.stream.channels)]
+    yield from _wide(pa.RecordBatch.from_arrays(columns, names), metadata.stream)
 
 
 def _whole(column: Any) -> NDArray[np.int64]:

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import os
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import SinkError
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.neighbours import Joined, joined
+
+if TYPE_CHECKING:
+    from dtopipe.sinks.parquet_readings import TailReadings
 
 TAIL_SUFFIX = ".tail"
 _MAGIC = b"DTTL"
@@ -32,11 +37,11 @@ _BLOCK_BYTES = 16
 _FRAME_BYTES = 4 * 2**20
 # The clock's arithmetic takes some 60 bytes a sample while it lasts.
 _CLOCK_SAMPLES = 2**16
-_REMEDY = "the rows before it are in the Parquet file; repair this output for the others"
+REMEDY = "the rows before it are in the Parquet file; repair this output for the others"
 
 
-class Tail:
-    """The file of frames, open for appending. Raises OSError when the disk does."""
+class TailFile(ABC):
+    """A file of frames, open for appending; the subclass says what is in them. Raises OSError when the disk does."""
 
     def __init__(self, path: Path, stream: Stream, size: int) -> None:
         """Open `path`, made if need be, and cut it back to `size` bytes. Raises SinkError if it is shorter."""
@@ -46,7 +51,7 @@ class Tail:
         try:
             found = self._file.seek(0, os.SEEK_END)
             if found < size:
-                raise SinkError(path, f"has {found} bytes of the {size} that were committed", _REMEDY)
+                raise SinkError(path, f"has {found} bytes of the {size} that were committed", REMEDY)
             self._file.truncate(size)
             self.size = size
             with self.samples() as samples:
@@ -55,22 +60,25 @@ class Tail:
             self._file.close()
             raise
 
-    def append(self, items: Sequence[Block | Gap]) -> None:
-        """Write the blocks among `items`; after a failure the file counts as before."""
+    @abstractmethod
+    def pieces(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes | memoryview]:
+        """The frames of these items, in pieces."""
+
+    @abstractmethod
+    def samples(self) -> TailSamples | TailReadings:
+        """What is in the file; a context manager."""
+
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """Write the samples among `items`; after a failure the file counts as before."""
         size = self.size
         self._file.seek(size)
-        for batch in joined(items, _FRAME_BYTES):
-            for piece in _frame_pieces(batch):
-                view = memoryview(piece).cast("B")
-                size += len(view)
-                while view:
-                    view = view[self._file.write(view) :]
+        for piece in self.pieces(items):
+            view = memoryview(piece).cast("B")
+            size += len(view)
+            while view:
+                view = view[self._file.write(view) :]
         self.size = size
-        self.n_samples += sum(item.n_samples for item in items if isinstance(item, Block))
-
-    def samples(self) -> TailSamples:
-        """What is in the file; a context manager."""
-        return TailSamples(self.path, self._stream, self.size)
+        self.n_samples += sum(item.n_samples for item in items if not isinstance(item, Gap))
 
     def clear(self) -> None:
         """Forget every frame, also where the file cannot be cut."""
@@ -90,6 +98,19 @@ class Tail:
         """Give up the file and delete it."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+class Tail(TailFile):
+    """The file of frames of codes."""
+
+    def pieces(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes | memoryview]:
+        """A frame for neighbouring blocks."""
+        for batch in joined(items, _FRAME_BYTES):
+            yield from _frame_pieces(batch)
+
+    def samples(self) -> TailSamples:
+        """What is in the file; a context manager."""
+        return TailSamples(self.path, self._stream, self.size)
 
 
 class TailSamples:
@@ -136,7 +157,7 @@ class TailSamples:
         while view:
             n_bytes = self._file.readinto(view)
             if not n_bytes:
-                raise SinkError(self._path, f"ends at byte {offset}, in the middle of a frame", _REMEDY)
+                raise SinkError(self._path, f"ends at byte {offset}, in the middle of a frame", REMEDY)
             view = view[n_bytes:]
 
     def _found(self, size: int) -> NDArray[Any]:
@@ -152,7 +173,7 @@ class TailSamples:
             has_status = bool(flags & _WITH_STATUS)
             end = status + has_status * self._n_channels * n_samples
             if magic != _MAGIC or end > size:
-                raise SinkError(self._path, f"is damaged at byte {at}", _REMEDY)
+                raise SinkError(self._path, f"is damaged at byte {at}", REMEDY)
             found.append((n_samples, n_blocks, first, *anchor, blocks, codes, status if has_status else -1))
             at = end
         return np.array(found, _FRAME)

@@ -1,17 +1,21 @@
-"""Writes the counter for ever, to be killed: `endless_writer.py TYPE PATH LAYOUT`; says after each commit how far."""
+"""Writes the counter for ever, to be killed: `endless_writer.py TYPE PATH LAYOUT`; says after each commit how far.
+
+LAYOUT `readings` writes readings of a polled stream.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from recordings import blocks, gap, recorded
+from recordings import blocks, gap, polled, readings, recorded
 
 from dtopipe.model.policy import Layout
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.registry import load_writer
 
 STREAM = recorded(("a", "b", "c"))
+POLLED = polled(("a", "b", "c"))
 # A row group every few commits, so that most kills meet one.
 OPTIONS = {"parquet": {"row_group_size": 3000, "compression": "none"}, "sqlite": {}}
 ROUND = 1000
@@ -21,11 +25,17 @@ GAP = 30
 
 def main(sink_type: str, path: str, layout: str) -> None:
     """Never ends by itself."""
-    writer = load_writer(sink_type)(OutputOptions(Path(path), Layout(layout)), **OPTIONS[sink_type])
-    at = writer.open(STREAM, 0, resume=True).committed
+    output = OutputOptions(Path(path)) if layout == "readings" else OutputOptions(Path(path), Layout(layout))
+    writer = load_writer(sink_type)(output, **OPTIONS.get(sink_type, {}))
+    stream = POLLED if layout == "readings" else STREAM
+    at = writer.open(stream, 0, resume=True).committed
     while True:
         stop = (at // ROUND + 1) * ROUND
-        writer.append([*blocks(STREAM, at, stop - GAP, 90), gap(STREAM, stop - GAP, stop)])
+        if stream.polled:
+            items = [readings(stream, start, min(start + 90, stop - GAP)) for start in range(at, stop - GAP, 90)]
+        else:
+            items = blocks(stream, at, stop - GAP, 90)
+        writer.append([*items, gap(STREAM, stop - GAP, stop)])
         at = writer.commit().committed
         if at % (5 * ROUND) == 0:
             writer.sync()

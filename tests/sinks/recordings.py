@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Channel, Stream
 
@@ -52,3 +53,38 @@ def blocks(stream: Stream, start: int, stop: int, step: int = 100) -> list[Block
 def gap(stream: Stream, start: int, stop: int, cause: Cause = Cause.BOARD_OVERRUN) -> Gap:
     """A gap whose time is that of the sample clock."""
     return Gap(Span(start, stop), cause, ANCHOR.t_utc_ns + stream.clock.offset_ns(start))
+
+
+def polled(names: Sequence[str] = ("flux", "tc1"), **other: Any) -> Stream:
+    """A stream of readings."""
+    return recorded(names, dtype="float64", polled=True, **other)
+
+
+def reading_value(channel: int, index: int) -> float | None:
+    """Every seventh is null."""
+    return None if (channel + index) % 7 == 3 else index * 0.1 + channel
+
+
+def readings(stream: Stream, start: int, stop: int) -> Readings:
+    """Readings whose every column is known beforehand, with the nulls that may be."""
+    n_channels = len(stream.channels)
+    at = range(start, stop)
+    t_utc_ns = ANCHOR.t_utc_ns
+    return Readings(
+        start,
+        (
+            at,
+            [ANCHOR.t_mono_ns + 1_000_003 * i for i in at],
+            [t_utc_ns + 1_000_003 * i for i in at],
+            [stream.device for _ in at],
+            [None if i % 5 == 0 else stream.task for i in at],
+            [None if i % 2 else 5_000_000_001 + i for i in at],
+            [t_utc_ns + 1_000_003 * i - 1 for i in at],
+            [None if i % 3 == 0 else t_utc_ns + i for i in at],
+            [1e-3 * i for i in at],
+            *([reading_value(c, i) for i in at] for c in range(n_channels)),
+            *([None if i % 4 == 0 else "µV" for i in at] for _ in range(n_channels)),
+            [None if i % 10 else "builtins.OSError" for i in at],
+            [None if i % 10 else 'it said "no",\nand "never"' for i in at],
+        ),
+    )

@@ -19,10 +19,10 @@ from dtopipe.sinks.registry import load_reader, load_writer
 N_KILLS = 4
 
 
-def write_and_be_killed(sink_type: str, path: Path, layout: Layout, n_commits: int) -> int:
+def write_and_be_killed(sink_type: str, path: Path, layout: str, n_commits: int) -> int:
     """What it said last before the kill, or while it came."""
     program = Path(__file__).with_name("endless_writer.py")
-    command = [sys.executable, str(program), sink_type, str(path), layout.value]
+    command = [sys.executable, str(program), sink_type, str(path), layout]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for _ in range(n_commits):

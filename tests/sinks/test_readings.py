@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from recordings import AWKWARD_NAMES, gap, recorded
+from recordings import ANCHOR, AWKWARD_NAMES, gap, polled, reading_value, readings
 
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import SinkError
@@ -25,43 +27,8 @@ from dtopipe.sinks.base import OutputOptions, SinkWriter
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.registry import load_reader, load_writer
 
-TYPES = ["csv", "jsonl", "sqlite"]
-T_UTC_NS = 1_763_900_000_000_000_456
+TYPES = ["csv", "jsonl", "parquet", "sqlite"]
 AWKWARD_CHANNELS = ("device", "t_utc", "a", "a_unit", "A", "T_UTC_NS", "run", *AWKWARD_NAMES)
-
-
-def polled(names: Sequence[str] = ("flux", "tc1"), **other: Any) -> Stream:
-    """A stream of readings."""
-    return recorded(names, dtype="float64", polled=True, **other)
-
-
-def value_of(channel: int, index: int) -> float | None:
-    """Every seventh is null."""
-    return None if (channel + index) % 7 == 3 else index * 0.1 + channel
-
-
-def readings(stream: Stream, start: int, stop: int) -> Readings:
-    """Readings whose every column is known beforehand, with the nulls that may be."""
-    n_channels = len(stream.channels)
-    at = range(start, stop)
-    return Readings(
-        start,
-        (
-            at,
-            [5_000_000_000 + 1_000_003 * i for i in at],
-            [T_UTC_NS + 1_000_003 * i for i in at],
-            [stream.device for _ in at],
-            [None if i % 5 == 0 else stream.task for i in at],
-            [None if i % 2 else 5_000_000_001 + i for i in at],
-            [T_UTC_NS + 1_000_003 * i - 1 for i in at],
-            [None if i % 3 == 0 else T_UTC_NS + i for i in at],
-            [1e-3 * i for i in at],
-            *([value_of(c, i) for i in at] for c in range(n_channels)),
-            *([None if i % 4 == 0 else "µV" for i in at] for _ in range(n_channels)),
-            [None if i % 10 else "builtins.OSError" for i in at],
-            [None if i % 10 else 'it said "no",\nand "never"' for i in at],
-        ),
-    )
 
 
 @dataclass(frozen=True)
@@ -119,8 +86,20 @@ def sqlite_table(path: Path, _: Stream) -> dict[str, list[Any]]:
     }
 
 
+def parquet_table(path: Path, _: Stream) -> dict[str, list[Any]]:
+    table = pq.read_table(path)
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    assert {str(table.schema.field(name).type) for name in times} == {"timestamp[ns, tz=UTC]"}
+    return {
+        name: [value and iso_utc(value) for value in column.cast(pa.int64()).to_pylist()]
+        if name in times
+        else column.to_pylist()
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+
+
 SQLITE_TIMES = ("t_utc_ns", "requested_at_ns", "received_at_ns")
-TABLES = {"csv": csv_table, "jsonl": jsonl_table, "sqlite": sqlite_table}
+TABLES = {"csv": csv_table, "jsonl": jsonl_table, "parquet": parquet_table, "sqlite": sqlite_table}
 
 
 def expected(stream: Stream, start: int, stop: int) -> dict[str, list[Any]]:
@@ -143,9 +122,9 @@ def assert_rows(sink: Sink, stream: Stream, wanted: Sequence[int]) -> None:
     index, t_mono_ns, t_utc_ns, values = sink.rows()
     at = np.array(wanted)
     assert np.array_equal(index, at)
-    assert np.array_equal(t_mono_ns, 5_000_000_000 + 1_000_003 * at)
-    assert np.array_equal(t_utc_ns, T_UTC_NS + 1_000_003 * at)
-    of = [[value_of(c, i) for i in wanted] for c in range(len(stream.channels))]
+    assert np.array_equal(t_mono_ns, ANCHOR.t_mono_ns + 1_000_003 * at)
+    assert np.array_equal(t_utc_ns, ANCHOR.t_utc_ns + 1_000_003 * at)
+    of = [[reading_value(c, i) for i in wanted] for c in range(len(stream.channels))]
     assert np.array_equal(values, np.array(of, np.float64), equal_nan=True)
 
 

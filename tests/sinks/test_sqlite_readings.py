@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import block, blocks, gap, recorded
-from test_readings import polled, readings
+from recordings import block, blocks, gap, polled, readings, recorded
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
