@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -77,12 +77,7 @@ class Stream:
 
     def selected(self, indices: Sequence[int]) -> Stream:
         """The same stream with only the channels at `indices`, in that order."""
-        return Stream(
-            run_id=self.run_id, task=self.task, device=self.device,
-            channels=tuple(self.channels[i] for i in indices), dtype=self.dtype, rate_hz=self.rate_hz,
-            samples_per_block=self.samples_per_block, started_at=self.started_at, metadata=self.metadata,
-            simulated=self.simulated, polled=self.polled,
-        )  # fmt: skip
+        return replace(self, channels=tuple(self.channels[i] for i in indices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +89,7 @@ class Block:
     `anchor`: of the acquirer's epoch; the clock's start for every time in the block.
     Arrays may be views into shared memory, valid until the block is released.
     `error`: type and message of what the driver gave instead of samples; its codes are no measurement then.
+    `latency_ns`: of a reading, a block of one sample whose anchor is its own request: until it was there.
     """
 
     block_index: int
@@ -102,6 +98,7 @@ class Block:
     anchor: Anchor
     sensor_status: NDArray[np.int8] | None = None
     error: tuple[str, str] | None = None
+    latency_ns: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -125,10 +122,15 @@ class Block:
         if low == 0 and high == self.n_samples:
             return self
         status = None if self.sensor_status is None else self.sensor_status[:, low:high]
-        return Block(self.block_index, self.first_sample_index + low, self.codes[:, low:high], self.anchor, status)
+        return replace(
+            self,
+            first_sample_index=self.first_sample_index + low,
+            codes=self.codes[:, low:high],
+            sensor_status=status,
+        )
 
     def selected(self, indices: Sequence[int]) -> Block:
         """The same block with only the channels at `indices`, in that order."""
         chosen = list(indices)
         status = None if self.sensor_status is None else self.sensor_status[chosen]
-        return Block(self.block_index, self.first_sample_index, self.codes[chosen], self.anchor, status)
+        return replace(self, codes=self.codes[chosen], sensor_status=status)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dtopipe.core.ring_size import SLOT_HEADER_BYTES, slot_bytes
 
-MAGIC = int.from_bytes(b"DTOPIPE\x01", "little")
+MAGIC = int.from_bytes(b"DTOPIPE\x02", "little")
 WORD = 8
 MAX_ROWS = 62  # rows are bits of WAITING_FOR, a signed word
 # A reader that is overtaken looks its missed span up here; 16384 overruns between two of its reads are enough.
@@ -88,7 +88,10 @@ class RowState(IntEnum):
 
 
 class SlotWord:
-    """Words before a slot's payload. NUMBER is the sequence number plus one, 0 while the slot is written."""
+    """Words before a slot's payload. NUMBER is the sequence number plus one, 0 while the slot is written.
+
+    LATENCY_NS is from the request for a reading to its answer, 0 for a block of a sample clock.
+    """
 
     NUMBER = 0
     EPOCH = 1
@@ -99,6 +102,7 @@ class SlotWord:
     ANCHOR_MONO_NS = 6
     ANCHOR_UTC_NS = 7
     T_TAKEN_NS = 8
+    LATENCY_NS = 9
 
 
 class GapWord:

@@ -16,8 +16,8 @@ from dtopipe.shm.layout import POSITION_WORDS, WORD, Head, Row, SlotWord, Stage
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
 
-# The slot's words from NUMBER to ANCHOR_UTC_NS.
-_SLOT = struct.Struct("<8q")
+# The slot's words from NUMBER to LATENCY_NS.
+_SLOT = struct.Struct("<10q")
 
 
 class RingReader:
@@ -125,7 +125,9 @@ class RingReader:
         """The block, or None if its slot has been taken back meanwhile. Raises RingError if that breaks a pin."""
         ring = self._ring
         offset = ring.layout.slot_offset(number)
-        found, _, first_sample_index, n_samples, has_status, *anchor = _SLOT.unpack_from(ring.segment.buffer, offset)
+        found, _, first_sample_index, n_samples, has_status, *anchor, _, latency_ns = _SLOT.unpack_from(
+            ring.segment.buffer, offset
+        )
         if found != number + 1:
             if self._pinned:
                 raise RingError(f"block {number} was overwritten under a reader that pins it: {found - 1} is there")
@@ -146,4 +148,4 @@ class RingReader:
         if anchor != self._anchor_words:
             self._anchor_words = anchor
             self._anchor = Anchor(*anchor)
-        return Block(number, first_sample_index, codes, self._anchor, status)
+        return Block(number, first_sample_index, codes, self._anchor, status, latency_ns=latency_ns)

@@ -19,8 +19,8 @@ from dtopipe.shm.layout import WORD, Head, SlotWord, Stage
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
 
-# The slot's words from EPOCH to T_TAKEN_NS.
-_BLOCK = struct.Struct("<8q")
+# The slot's words from EPOCH to LATENCY_NS.
+_BLOCK = struct.Struct("<9q")
 
 
 class RingWriter:
@@ -63,8 +63,12 @@ class RingWriter:
         sensor_status: NDArray[np.int8] | None,
         anchor: Anchor,
         t_taken_ns: int,
+        latency_ns: int = 0,
     ) -> None:
-        """Copy one block, (n_channels, n) codes, into the leased slot and make it everybody's."""
+        """Copy one block, (n_channels, n) codes, into the leased slot and make it everybody's.
+
+        A reading is a block of one sample with an anchor of its own: the request; `latency_ns` later it was there.
+        """
         ring, words = self._ring, self._words
         n_samples = codes.shape[1]
         offset = ring.layout.slot_offset(number)
@@ -77,7 +81,7 @@ class RingWriter:
         _BLOCK.pack_into(
             ring.segment.buffer, offset + SlotWord.EPOCH * WORD,
             words[Head.EPOCH], first_sample_index, n_samples, sensor_status is not None,
-            anchor.sample_index, anchor.t_mono_ns, anchor.t_utc_ns, t_taken_ns,
+            anchor.sample_index, anchor.t_mono_ns, anchor.t_utc_ns, t_taken_ns, latency_ns,
         )  # fmt: skip
         words[at + SlotWord.NUMBER] = number + 1
         self._stats.count(slot, sensor_status)

@@ -13,6 +13,7 @@ from dtopipe.model.errors import RingError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.layout import Layout
+from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import Segment, names, new_name, unlink
 from dtopipe.shm.table import SubscriberTable
@@ -39,7 +40,7 @@ def test_the_segment_lies_as_specified(ring: Ring) -> None:
     assert layout.slots_offset % 4096 == 0
     assert layout.slot_bytes == 192  # 128 header + 16 codes + 8 status, in whole 64s
     assert layout.segment_bytes == layout.slots_offset + 3 * 192
-    assert bytes(ring.segment.buffer[:8]) == b"DTOPIPE\x01"
+    assert bytes(ring.segment.buffer[:8]) == b"DTOPIPE\x02"
     assert words(ring, 8, 7) == (layout.segment_bytes, 3, 192, 2, 4, 2, 0)
 
 
@@ -59,13 +60,27 @@ def test_a_published_block_and_a_gap_lie_as_specified(ring: Ring) -> None:
     assert words(ring, 512 + row * 256, 3) == (1, 1, 0)  # in use, drop_oldest, first generation
     assert words(ring, ring.layout.gaps_offset, 5) == (0, 7, 1, 2_000_000, 7)
     at = ring.layout.slots_offset
-    assert words(ring, at, 9) == (1, 1, 7, 3, 1, 0, 1_000_000, 2_000_000, 1_500_000)
+    assert words(ring, at, 10) == (1, 1, 7, 3, 1, 0, 1_000_000, 2_000_000, 1_500_000, 0)
     assert bytes(ring.segment.buffer[at + 128 : at + 140]) == codes.tobytes()
     assert bytes(ring.segment.buffer[at + 144 : at + 150]) == status.tobytes()
     # Of two sets, the one of this head: 2 channels x 4 numbers of 8 bytes behind the other.
     stats = struct.unpack_from("<8d", ring.segment.buffer, ring.layout.stats_offset + 64)
     assert stats == (1.0, -6.0, 2.0, 5.0, 1.0, 0.0, 0.0, 0.0)  # min, max, not ok, at rail
     assert ring.end() == (10, 7)
+
+
+def test_a_reading_has_its_own_request_and_how_long_its_answer_took(ring: Ring) -> None:
+    row = SubscriberTable(ring).open_at_head(Policy.BLOCK)
+    writer = RingWriter(ring)
+    writer.begin_epoch(Anchor(0, 1_000_000, 2_000_000))
+    codes = np.array([[1], [2]], np.int16)
+    for number in range(2):
+        request = Anchor(number, 1_000_010 + number, 2_000_010 + number)
+        writer.publish(number, number, codes, None, request, 1_500_000, latency_ns=300 + number)
+    assert words(ring, ring.layout.slot_offset(1), 10) == (2, 1, 1, 1, 0, 1, 1_000_011, 2_000_011, 1_500_000, 301)
+    taken = RingReader(ring, row).take(2)
+    assert [(block.anchor.t_mono_ns, block.latency_ns) for block in taken] == [(1_000_010, 300), (1_000_011, 301)]
+    del taken
 
 
 def test_a_ring_that_does_not_fit_is_refused_with_what_to_do() -> None:
