@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from dtopipe.host.lock import FileLock, LockHeld, is_held
@@ -31,29 +31,9 @@ from dtopipe.wire.commit_bytes import (
     packed_state,
     state_in,
 )
+from dtopipe.wire.commit_snapshot import SUFFIX, CommitSnapshot, read_snapshot, record_path
 
-SUFFIX = ".dtopipe"
-# Two commits during one read tear both records; three times in a row that is damage.
-_TORN_READS = 2
-
-
-def record_path(path: Path) -> Path:
-    """Where the commit record of an output is."""
-    return path.with_name(path.name + SUFFIX)
-
-
-@dataclass(frozen=True, slots=True)
-class CommitSnapshot:
-    """What a commit record says. `data_origin`: where in the output this run's data begin, in bytes."""
-
-    sink_type: str
-    stream: Stream
-    data_origin: int
-    position: Position
-    data_bytes: int
-    closed: bool
-    extra: bytes
-    gaps: tuple[Gap, ...]
+__all__ = ["SUFFIX", "CommitRecord", "CommitSnapshot", "ensure_not_written", "read_commit_record", "record_path"]
 
 
 class CommitRecord:
@@ -186,33 +166,8 @@ def read_commit_record(path: Path) -> CommitSnapshot | None:
 
     Raises SinkError if it is damaged.
     """
-    for _ in range(_TORN_READS):
-        with contextlib.suppress(SinkError):
-            return _snapshot(path)
-    return _snapshot(path)
-
-
-def _snapshot(path: Path) -> CommitSnapshot | None:
-    with sink_errors(path):
-        try:
-            data = record_path(path).read_bytes()
-        except FileNotFoundError:
-            return None
-    with _damage_of(path):
-        header = header_in(data)
-        if header is None:
-            return None
-        state = state_in(header, data)
-        return CommitSnapshot(
-            sink_type=header.sink_type,
-            stream=header.stream,
-            data_origin=header.data_origin,
-            position=state.position,
-            data_bytes=state.data_bytes,
-            closed=state.closed,
-            extra=state.extra,
-            gaps=tuple(gaps_in(data[header.gaps_at :], state.n_gaps)),
-        )
+    with sink_errors(path), _damage_of(path):
+        return read_snapshot(path)
 
 
 def ensure_not_written(path: Path) -> None:

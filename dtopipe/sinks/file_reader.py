@@ -21,7 +21,7 @@ class FileReader:
     def __init__(self, path: Path, run_id: str | None = None) -> None:
         self.path = path
         with sink_errors(path):
-            size = path.stat().st_size
+            size = self.data_path(path).stat().st_size
         self.snapshot: CommitSnapshot | None = read_commit_record(path)
         if self.snapshot and run_id not in (None, self.snapshot.stream.run_id):
             raise SinkError(
@@ -34,6 +34,10 @@ class FileReader:
             raise SinkError(
                 path, f"it has {size} bytes, its commit record says {self.stop}", "refill it from another output"
             )
+
+    def data_path(self, path: Path) -> Path:
+        """The file that the commit record tells the length of."""
+        return path
 
     def position(self) -> Position:
         """What the commit record says. Raises SinkError without one."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 from dtopipe.model.errors import SinkError
@@ -54,6 +55,14 @@ class FileWriter(ABC):
         """Up to 32 bytes of the sink's own state, stored with each commit."""
         return b""
 
+    def data_path(self, extra: bytes) -> Path:
+        """The file that the bytes go to; `extra` is what `extra()` said at the last commit, empty at first."""
+        return self.path
+
+    def make_way(self) -> None:
+        """Make the way free for a new output, as `on_exists` says. Raises OutputExists, SinkError."""
+        prepare(self.path, self.output.on_exists, (SUFFIX,))
+
     def check_appendable(self, stream: Stream, file: BinaryIO) -> None:
         """Raise SinkError if this run's rows cannot follow what is in the file, which is not empty."""
         raise SinkError(
@@ -66,7 +75,7 @@ class FileWriter(ABC):
         """As SinkWriter.open."""
         header = self.header(stream)
         self._stream = stream
-        if resume and self.path.exists():
+        if resume and self.data_path(b"").exists():
             self._record = CommitRecord.resume(self.path, stream.run_id)
         try:
             if self._record is None:
@@ -80,26 +89,28 @@ class FileWriter(ABC):
         ensure_not_written(self.path)
         # The file is made before its record, and has its first byte after it: only an empty one without a record can
         # be what a predecessor left. Any other is somebody else's.
-        left_over = resume and self.path.is_file() and not self.path.stat().st_size
+        path = self.data_path(b"")
+        left_over = resume and path.is_file() and not path.stat().st_size
         if not left_over:
-            prepare(self.path, self.output.on_exists, (SUFFIX,))
-        with sink_errors(self.path):
-            self._fd = os.open(self.path, _OPEN_FLAGS, 0o644)
+            self.make_way()
+        with sink_errors(path):
+            self._fd = os.open(path, _OPEN_FLAGS, 0o644)
             origin = os.fstat(self._fd).st_size
             if origin:
-                with self.path.open("rb") as file:
+                with path.open("rb") as file:
                     self.check_appendable(self._stream, file)
         self._record = CommitRecord.begin(self.path, self._stream, self.sink_type, start, origin)
         return self._go_on(self._record, header)
 
     def _go_on(self, record: CommitRecord, header: bytes) -> Position:
-        with sink_errors(self.path):
+        path = self.data_path(record.extra)
+        with sink_errors(path):
             if self._fd < 0:
-                self._fd = os.open(self.path, _OPEN_FLAGS, 0o644)
+                self._fd = os.open(path, _OPEN_FLAGS, 0o644)
             there = os.fstat(self._fd).st_size
             if there < record.data_bytes:
                 raise SinkError(
-                    self.path,
+                    path,
                     f"it has {there} bytes, its commit record says {record.data_bytes}",
                     "somebody has changed it; move it and its .dtopipe file away",
                 )
@@ -128,8 +139,10 @@ class FileWriter(ABC):
             return record.position
         position = record.position.after(self._pending)
         gaps = [item for item in self._pending if isinstance(item, Gap)]
+        position = record.commit(position, self._size, gaps, self.extra())
+        # Not before: a commit that failed for want of space is tried again.
         self._pending = []
-        return record.commit(position, self._size, gaps, self.extra())
+        return position
 
     def sync(self) -> Position:
         """The file and its name first, then its record."""
@@ -158,6 +171,32 @@ class FileWriter(ABC):
     def gaps(self) -> Sequence[Gap]:
         """The gaps committed so far."""
         return self._opened().gaps()
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file that is written, those included that are not committed."""
+        return self._size
+
+    def go_on_in(self, path: Path, header: bytes) -> None:
+        """Complete the present file and write the next one, everything being committed. Raises SinkError.
+
+        The subclass's `extra()` names the next file already; after an error the present one is written still.
+        """
+        record = self._opened()
+        self._sync_output()
+        fd, size = self._fd, self._size
+        with sink_errors(path):
+            self._fd = os.open(path, _OPEN_FLAGS | os.O_TRUNC, 0o644)
+        self._size = 0
+        try:
+            self._put([header])
+            record.commit(record.position, self._size, (), self.extra())
+        except BaseException:
+            os.close(self._fd)
+            self._fd, self._size = fd, size
+            raise
+        os.close(fd)
+        self._name_is_durable = False
 
     def _opened(self) -> CommitRecord:
         if self._record is None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SinkError
+from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.commit_record import SUFFIX
 from dtopipe.sinks.file_writer import FileWriter
+from dtopipe.sinks.hbuf_segments import JournalIndex, prepare_segments
+from dtopipe.sinks.outputs import prepare
 from dtopipe.wire.dtraw import (
     OVERRUN_FLAG,
     ChunkHeader,
@@ -22,32 +27,93 @@ from dtopipe.wire.dtraw import (
     encode_status,
     gap_chunk,
 )
+from dtopipe.wire.raw_files import INDEX_SUFFIX, STATE, segment_in, segment_path, segments_of
 
-# seq of the next chunk; what the monotonic clock shows more than UTC, for the times of gaps
-_EXTRA = struct.Struct("<Qq")
 _NO_CODES = np.empty((0, 0), np.int16)
 
 
 class HbufWriter(FileWriter):
-    """One file, append-only, readable up to its last whole chunk at any time."""
+    """Append-only, readable up to its last whole chunk at any time.
+
+    `segment`: bytes after which the next file begins, at a commit; None for one file. `journal`: others read along, and
+    an index beside the output helps them to find a block.
+    """
 
     sink_type = "hbuf"
+
+    def __init__(self, output: OutputOptions, *, segment: int | None = None, journal: bool = False) -> None:
+        super().__init__(output)
+        if segment is not None and segment < 1:
+            raise SinkError(self.path, f"segment cannot be {segment} bytes", "write something like 1GiB")
+        self._segment_bytes = segment
+        self._index = JournalIndex(self.path) if journal else None
+        self._first_segment = 0 if segment is None else 1
+        self._segment = self._first_segment
 
     def header(self, stream: Stream) -> bytes:
         """The file header. Raises SinkError for readings: a chunk has one time, and its samples a fixed rate."""
         if stream.polled:
             raise SinkError(self.path, "hbuf refuses polled readings", "use csv, jsonl, parquet, sqlite or postgres")
-        return encode_file_header(FileHeader.of(stream))
+        self._header = encode_file_header(FileHeader.of(stream))
+        return self._header
+
+    def data_path(self, extra: bytes) -> Path:
+        """The segment that is written."""
+        return segment_path(self.path, segment_in(extra) if extra else self._first_segment)
+
+    def make_way(self) -> None:
+        """For every segment, record and index."""
+        if self._segment_bytes is None:
+            prepare(self.path, self.output.on_exists, (SUFFIX, INDEX_SUFFIX))
+        else:
+            prepare_segments(self.path, self.output.on_exists)
 
     def begun(self, stream: Stream, extra: bytes) -> None:
-        """Chunks are numbered through, also across restarts."""
+        """Chunks are numbered through, also across restarts and segments."""
         self._clock = stream.clock
         self._capacity = stream.samples_per_block
-        self._seq, self._mono_less_utc_ns = _EXTRA.unpack(extra) if extra else (0, 0)
+        self._seq, self._mono_less_utc_ns, self._segment = STATE.unpack(extra) if extra else (0, 0, self._first_segment)
+        if extra and self._segment_bytes is not None:
+            # A predecessor that was killed in between may have begun a segment that no commit names.
+            for number in segments_of(self.path):
+                if number > self._segment:
+                    segment_path(self.path, number).unlink(missing_ok=True)
+        if self._index is not None:
+            self._index.open(fresh=not extra)
 
     def extra(self) -> bytes:
         """Where to go on."""
-        return _EXTRA.pack(self._seq, self._mono_less_utc_ns)
+        return STATE.pack(self._seq, self._mono_less_utc_ns, self._segment)
+
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """As FileWriter.append."""
+        begin = self.size
+        super().append(items)
+        if self._index is not None:
+            self._index.appended(items, self._segment, begin)
+
+    def commit(self) -> Position:
+        """Move the mark, and begin the next segment where this one is full."""
+        position = super().commit()
+        if self._index is not None:
+            self._index.committed()
+        if self._segment_bytes is not None and self.size >= self._segment_bytes:
+            self._begin_next_segment()
+        return position
+
+    def abandon(self) -> None:
+        """Let go of file, index and lock."""
+        super().abandon()
+        if self._index is not None:
+            self._index.close()
+
+    def _begin_next_segment(self) -> None:
+        self._segment += 1
+        try:
+            self.go_on_in(segment_path(self.path, self._segment), self._header)
+        except BaseException:
+            self._segment -= 1
+            raise
 
     def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes]:
         """A chunk each."""
@@ -56,7 +122,7 @@ class HbufWriter(FileWriter):
                 header = gap_chunk(self._seq, item, item.t_utc_ns + self._mono_less_utc_ns)
                 yield from encode_chunk(header, _NO_CODES)
                 self._seq += 1
-            elif isinstance(item, Block):
+            elif not isinstance(item, Readings):
                 yield from encode_chunk(self._chunk(item), item.codes)
                 self._seq += 1
 
@@ -74,6 +140,7 @@ class HbufWriter(FileWriter):
             event_kind="buffer_done" if block.error is None else "buffer_done_with_flags",
             flags=() if block.error is None else (OVERRUN_FLAG,),
             sensor_status=None if block.sensor_status is None else encode_status(block.sensor_status),
+            anchor=block.anchor,
             error=None if block.error is None else ": ".join(block.error),
         )
 

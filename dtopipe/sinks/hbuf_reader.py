@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.file_reader import FileReader
 from dtopipe.sinks.values import engineering_values
 from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_placed_chunks, read_file_header
+from dtopipe.wire.raw_files import segment_path, segments_of
 
 # Small chunks are handed on together.
 _BATCH_SAMPLES = 2**16
@@ -22,7 +24,11 @@ _MOST_NS = 2**63
 
 
 class HbufReader(FileReader):
-    """Chunks as rows in engineering units; gaps from the file's own gap chunks."""
+    """Chunks as rows in engineering units; gaps from the file's own gap chunks. Segments are read as one."""
+
+    def data_path(self, path: Path) -> Path:
+        """The last segment."""
+        return segment_path(path, segments_of(path)[-1] if path.parent.is_dir() else 0)
 
     def gaps(self) -> Sequence[Gap]:
         """What the file itself says is absent."""
@@ -30,7 +36,7 @@ class HbufReader(FileReader):
 
     def batches(self) -> Iterator[OutputRows]:
         """Rows in the order of the file; times count on from each chunk's first sample."""
-        header = read_file_header(self.path)
+        header = read_file_header(self._files()[0])
         clock = SampleClock(header.sample_rate_hz or 1.0)
         held: list[OutputRows] = []
         n_held = 0
@@ -62,12 +68,17 @@ class HbufReader(FileReader):
             raise SinkError(self.path, f"chunk {chunk.seq} lasts longer than times can count", "look at its rate")
         return clock.offsets_ns(0, chunk.valid_samples)
 
+    def _files(self) -> list[Path]:
+        return [segment_path(self.path, number) for number in segments_of(self.path)]
+
     def _chunks(self) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
+        files = self._files()
         try:
-            for chunk, codes, end in iter_placed_chunks(self.path):
-                if end > self.stop:
-                    return
-                yield chunk, codes, end
+            for file in files:
+                for chunk, codes, end in iter_placed_chunks(file):
+                    if file == files[-1] and end > self.stop:
+                        return
+                    yield chunk, codes, end
         except WireError as error:
             raise SinkError(self.path, str(error), "refill it from another output") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from dtopipe.model.clock import Anchor, SampleClock
@@ -10,16 +11,18 @@ from dtopipe.model.errors import UsageError, WireError
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_chunks, read_file_header
+from dtopipe.wire.raw_files import segment_path, segments_of
 
 
 class RawSource:
-    """One `.dt-raw` file as a stream with the recording's own times."""
+    """One `.dt-raw` output, a file or segments, as a stream with the recording's own times."""
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError if the file is not there or not a `.dt-raw` file."""
         self.path = path
         try:
-            self._header = read_file_header(path)
+            self._files = [segment_path(path, number) for number in segments_of(path)]
+            self._header = read_file_header(self._files[0])
         except (OSError, WireError) as error:
             raise UsageError(f"{path} cannot be converted: {error}\n    name a run folder or a .dt-raw file") from error
 
@@ -33,8 +36,8 @@ class RawSource:
         clock = self.stream.clock
         anchor: Anchor | None = None
         at = 0
-        for number, (chunk, codes) in enumerate(iter_chunks(self.path)):
-            anchor = _anchor_at(chunk, anchor, clock)
+        for number, (chunk, codes) in enumerate(chain.from_iterable(map(iter_chunks, self._files))):
+            anchor = chunk.anchor or _anchor_at(chunk, anchor, clock)
             start = chunk.gap.span.start if chunk.gap else chunk.first_sample_index
             if start > at:
                 yield _gap(Span(at, start), Cause.BOARD_OVERRUN, anchor, clock)

@@ -44,8 +44,10 @@ __all__ = [
     "iter_chunk_headers",
     "iter_chunks",
     "iter_placed_chunks",
+    "next_chunk",
     "read_chunk",
     "read_file_header",
+    "read_header_of",
 ]
 
 _LENGTH = struct.Struct("<I")
@@ -67,7 +69,7 @@ def encode_chunk(header: ChunkHeader, codes: NDArray[Any]) -> list[bytes]:
 def read_file_header(path: Path) -> FileHeader:
     """The file's header. Raises WireError if it is not a `.dt-raw` file, OSError if it cannot be opened."""
     with path.open("rb") as file:
-        return _file_header(file, path)
+        return read_header_of(file, path)
 
 
 def file_header_document(path: Path) -> Mapping[str, Any]:
@@ -88,8 +90,8 @@ def iter_chunks(path: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
 def iter_placed_chunks(path: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
     """The same, each with the byte offset of its end."""
     with path.open("rb") as file:
-        header = _file_header(file, path)
-        while read := _next_chunk(file, header, path):
+        header = read_header_of(file, path)
+        while read := next_chunk(file, header, path):
             yield *read, file.tell()
 
 
@@ -99,7 +101,7 @@ def iter_chunk_headers(path: Path) -> Iterator[tuple[ChunkHeader, int]]:
     Fast, for an index of the file. Raises WireError like `iter_chunks`, but for checksums.
     """
     with path.open("rb") as file:
-        header = _file_header(file, path)
+        header = read_header_of(file, path)
         at = file.tell()
         while chunk := _next_chunk_header(file, header, path):
             yield chunk, at
@@ -109,13 +111,14 @@ def iter_chunk_headers(path: Path) -> Iterator[tuple[ChunkHeader, int]]:
 def read_chunk(file: IO[bytes], header: FileHeader, at: int, path: Path) -> tuple[ChunkHeader, NDArray[Any]]:
     """The chunk that begins at that byte, as `iter_chunk_headers` said. Raises WireError if it is not whole there."""
     file.seek(at)
-    read = _next_chunk(file, header, path)
+    read = next_chunk(file, header, path)
     if read is None:
         raise WireError(f"{path}: ends at byte {at}, where a chunk should begin")
     return read
 
 
-def _next_chunk(file: IO[bytes], header: FileHeader, path: Path) -> tuple[ChunkHeader, NDArray[Any]] | None:
+def next_chunk(file: IO[bytes], header: FileHeader, path: Path) -> tuple[ChunkHeader, NDArray[Any]] | None:
+    """The chunk where the file stands, or None at its clean end. Raises WireError, as `iter_chunks`."""
     chunk = _next_chunk_header(file, header, path)
     if chunk is None:
         return None
@@ -174,7 +177,8 @@ def _document(file: IO[bytes], path: Path) -> dict[str, Any]:
     return document
 
 
-def _file_header(file: IO[bytes], path: Path) -> FileHeader:
+def read_header_of(file: IO[bytes], path: Path) -> FileHeader:
+    """The header of the file, which stands at its beginning. Raises WireError."""
     document = _document(file, path)
     try:
         return file_header_from(document)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.clock import iso_utc, utc_ns
+from dtopipe.model.clock import Anchor, iso_utc, utc_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, SensorStatus, Stream
@@ -65,6 +65,7 @@ class FileHeader:
 class ChunkHeader:
     """One chunk's header; `gap` is set for a chunk that stands for samples that are absent.
 
+    `anchor`: of the epoch, for the times of its samples to the nanosecond; None in other programs' files.
     `sensor_status`: one list a channel of `[status, length]` runs, or None where every sample is OK.
     """
 
@@ -81,6 +82,7 @@ class ChunkHeader:
     sensor_status: tuple[tuple[tuple[int, int], ...], ...] | None = None
     error: str | None = None
     checksum: Mapping[str, Any] | None = None
+    anchor: Anchor | None = None
 
 
 def gap_chunk(seq: int, gap: Gap, t_mono_ns: int) -> ChunkHeader:
@@ -157,6 +159,8 @@ def chunk_document(header: ChunkHeader, crc32: int) -> dict[str, Any]:
     }
     if header.block_index is not None:
         document["block_index"] = header.block_index
+    if header.anchor is not None:
+        document["anchor"] = [header.anchor.sample_index, header.anchor.t_mono_ns, header.anchor.t_utc_ns]
     if header.gap is not None:
         document["gap"] = [header.gap.span.start, header.gap.span.stop]
         document["cause"] = header.gap.cause.value
@@ -259,9 +263,15 @@ def chunk_header_from(document: Mapping[str, Any], n_channels: int) -> ChunkHead
             sensor_status=None if status is None else _status(status, n_channels, valid_samples),
             error=None if error is None else str(error),
             checksum=document.get("checksum"),
+            anchor=_anchor(document["anchor"]) if document.get("anchor") else None,
         )
     except _SPOILT as spoilt:
         raise WireError(f"its chunk header lacks or spoils {spoilt}") from spoilt
+
+
+def _anchor(document: Any) -> Anchor:
+    sample_index, t_mono_ns, t_utc_ns = (_integer(number) for number in document)
+    return Anchor(sample_index, t_mono_ns, t_utc_ns)
 
 
 def _gap(document: Mapping[str, Any], t_utc_ns: int) -> Gap:

@@ -1,0 +1,1 @@
+"""The raw output that other sinks catch up from."""

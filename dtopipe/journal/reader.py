@@ -1,0 +1,175 @@
+"""Reads a journal along while it is written: blocks by their number in the ring, never past what is committed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import WireError
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block
+from dtopipe.wire.commit_snapshot import read_snapshot
+from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, next_chunk, read_header_of
+from dtopipe.wire.raw_files import read_index, segment_in, segment_path, segments_of
+
+
+class JournalReader:
+    """Blocks of one journal from any number on, in order. `path`: the output's, whether it has segments or not.
+
+    A chunk that is damaged is passed over, counted in `damaged`, and shows as a hole in the sample indices.
+    Raises OSError when the disk does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._segment = -1
+        self._at = 0
+        self._next = -1
+        self._file: IO[bytes] | None = None
+        self._header: FileHeader | None = None
+        self._first = 0
+        self._committed = (-1, 0)
+        self.damaged = 0
+        self.gaps: list[Gap] = []
+
+    def take(self, number: int, most: int) -> list[Block]:
+        """Up to `most` committed blocks from `number` on; empty where there is none yet."""
+        if self._file is None or number != self._next:
+            self._seek(number)
+        blocks: list[Block] = []
+        while len(blocks) < most:
+            block = self._next_block(number)
+            if block is None:
+                break
+            blocks.append(block)
+            number = block.block_index + 1
+        self._next = number
+        return blocks
+
+    def close(self) -> None:
+        """Close the file. Harmless twice."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _next_block(self, number: int) -> Block | None:
+        """The next committed block that is not before `number`."""
+        while self._readable():
+            chunk_at = self._at
+            try:
+                read = next_chunk(self._open_file, self._open_header, self._path)
+            except WireError as error:
+                self._pass_over(chunk_at, error)
+                continue
+            if read is None:
+                return None
+            chunk, codes = read
+            self._at = self._open_file.tell()
+            if chunk.gap is not None:
+                self.gaps.append(chunk.gap)
+            if chunk.gap is None and chunk.block_index is not None and chunk.block_index >= number:
+                status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
+                return Block(chunk.block_index, chunk.first_sample_index, codes, _anchor(chunk), status)
+        return None
+
+    def _readable(self) -> bool:
+        """True if a committed chunk begins where we are; moves on to the next segment at the end of one."""
+        if self._file is None:
+            return False
+        if (self._segment, self._at) >= self._committed:
+            self._look()
+        if self._segment < self._committed[0] and self._at >= self._size_of(self._segment):
+            self._open(self._following(self._segment))
+        return (self._segment, self._at) < self._committed
+
+    def _look(self) -> None:
+        """What the commit record says now; nothing new where it is torn by being written at this moment."""
+        snapshot = None
+        with contextlib.suppress(WireError):
+            snapshot = read_snapshot(self._path)
+        if snapshot is not None:
+            self._committed = (segment_in(snapshot.extra), snapshot.data_bytes)
+
+    def _seek(self, number: int) -> None:
+        """To a chunk at or before the block of this number."""
+        self._look()
+        if self._committed[0] < 0:
+            return
+        index = read_index(self._path)
+        places = index[index["number"] <= number]
+        for entry in reversed(places[-2:]):
+            segment, offset = int(entry["segment"]), int(entry["offset"])
+            if (segment, offset) < self._committed and self._begins_at(segment, offset, int(entry["number"])):
+                return
+        self._open(segments_of(self._path)[0])
+
+    def _begins_at(self, segment: int, offset: int, number: int) -> bool:
+        """True, and there, if the block of this number really begins at that byte."""
+        try:
+            self._open(segment)
+            self._open_file.seek(offset)
+            read = next_chunk(self._open_file, self._open_header, self._path)
+        except (OSError, WireError):
+            return False
+        self._at = self._open_file.seek(offset)
+        return read is not None and read[0].block_index == number
+
+    def _pass_over(self, damaged_at: int, error: WireError) -> None:
+        """Go on at the next place that the index knows, or at the next segment."""
+        logging.warning("the journal is damaged, and read on behind it: %s", error)
+        self.damaged += 1
+        for segment, offset, number in self._places_behind(damaged_at):
+            if self._begins_at(segment, offset, number):
+                return
+        following = [segment for segment in segments_of(self._path) if segment > self._segment]
+        if following:
+            self._open(following[0])
+        else:
+            self._at = self._committed[1]
+
+    def _places_behind(self, at: int) -> Iterator[tuple[int, int, int]]:
+        index = read_index(self._path)
+        behind = (index["segment"] > self._segment) | ((index["segment"] == self._segment) & (index["offset"] > at))
+        for entry in index[behind]:
+            place = int(entry["segment"]), int(entry["offset"])
+            if place < self._committed:
+                yield *place, int(entry["number"])
+
+    def _open(self, segment: int) -> None:
+        if segment != self._segment or self._file is None:
+            self.close()
+            file = segment_path(self._path, segment).open("rb")
+            try:
+                self._header = read_header_of(file, self._path)
+            except BaseException:
+                file.close()
+                raise
+            self._file, self._segment = file, segment
+            self._first = file.tell()
+        self._at = self._open_file.seek(self._first)
+
+    def _following(self, segment: int) -> int:
+        return next(number for number in segments_of(self._path) if number > segment)
+
+    def _size_of(self, segment: int) -> int:
+        return segment_path(self._path, segment).stat().st_size
+
+    @property
+    def _open_file(self) -> IO[bytes]:
+        if self._file is None:
+            raise ValueError("the journal is not open")
+        return self._file
+
+    @property
+    def _open_header(self) -> FileHeader:
+        if self._header is None:
+            raise ValueError("the journal is not open")
+        return self._header
+
+
+def _anchor(chunk: ChunkHeader) -> Anchor:
+    return chunk.anchor or Anchor(chunk.first_sample_index, chunk.t_mono_ns, chunk.t_utc_ns)

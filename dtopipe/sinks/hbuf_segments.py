@@ -1,0 +1,92 @@
+"""The files beside a raw output: its segments, and the index by which a journal is read along."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from dtopipe.model.errors import OutputExists, SinkError
+from dtopipe.model.policy import OnExists
+from dtopipe.model.readings import Readings
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block
+from dtopipe.sinks.commit_record import SUFFIX
+from dtopipe.sinks.outputs import free_name, sink_errors
+from dtopipe.wire.raw_files import INDEX_SUFFIX, index_entry, index_path, segment_path, segments_of
+
+
+def prepare_segments(path: Path, on_exists: OnExists) -> None:
+    """Make the way free for new segments of the output at `path`, as `on_exists` says.
+
+    Raises OutputExists, SinkError.
+    """
+    with sink_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        segments = [number for number in segments_of(path) if number]
+        if not segments:
+            return
+        first = segment_path(path, segments[0])
+        if on_exists is OnExists.ERROR:
+            raise OutputExists(first, "this output exists already", "move it away, or set on_exists: rename, overwrite")
+        if on_exists is OnExists.APPEND:
+            raise SinkError(first, "a segment holds one run", "set on_exists: rename or overwrite")
+        aside = _free_name(path)
+        companions = [(path.with_name(path.name + e), aside.with_name(aside.name + e)) for e in (SUFFIX, INDEX_SUFFIX)]
+        # The first segment goes last: whoever is killed in between leaves it, and the next one goes on.
+        files = [(segment_path(path, number), segment_path(aside, number)) for number in reversed(segments)]
+        for there, elsewhere in (*companions, *files):
+            if not there.exists():
+                continue
+            if on_exists is OnExists.OVERWRITE:
+                there.unlink()
+            else:
+                shutil.move(there, elsewhere)
+
+
+def _free_name(path: Path) -> Path:
+    """A name whose first segment is not taken either."""
+    name = free_name(path)
+    number = 1
+    while segment_path(name, 1).exists():
+        number += 1
+        name = path.with_name(f"{path.stem}.{number}{path.suffix}")
+    return name
+
+
+class JournalIndex:
+    """Where the blocks of each commit begin; a cache: what cannot be written to it is found by reading."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._begins: tuple[int, int, int] | None = None
+
+    def open(self, *, fresh: bool) -> None:
+        """Go on with what is there, or begin anew."""
+        self._begins = None
+        if self._file is None:
+            with contextlib.suppress(OSError):
+                self._file = index_path(self._path).open("wb" if fresh else "ab", buffering=0)
+
+    def appended(self, items: Sequence[Block | Gap | Readings], segment: int, offset: int) -> None:
+        """The chunks of `items` begin at this byte; the first of a commit counts."""
+        first = next((item for item in items if isinstance(item, Block)), None)
+        if self._begins is None and first is not None and first is items[0]:
+            self._begins = first.block_index, segment, offset
+
+    def committed(self) -> None:
+        """What was appended may be read."""
+        if self._file is not None and self._begins is not None:
+            with contextlib.suppress(OSError):
+                self._file.write(index_entry(*self._begins))
+        self._begins = None
+
+    def close(self) -> None:
+        """Let go of the file. Harmless twice."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None

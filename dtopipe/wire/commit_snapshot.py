@@ -1,0 +1,65 @@
+"""What a commit record says now, read without its lock, also while it is written."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from dtopipe.model.errors import WireError
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Stream
+from dtopipe.wire.commit_bytes import gaps_in, header_in, state_in
+
+SUFFIX = ".dtopipe"
+# Two commits during one read tear both records; three times in a row that is damage.
+_TORN_READS = 2
+
+
+def record_path(path: Path) -> Path:
+    """Where the commit record of an output is."""
+    return path.with_name(path.name + SUFFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSnapshot:
+    """What a commit record says. `data_origin`: where in the output this run's data begin, in bytes."""
+
+    sink_type: str
+    stream: Stream
+    data_origin: int
+    position: Position
+    data_bytes: int
+    closed: bool
+    extra: bytes
+    gaps: tuple[Gap, ...]
+
+
+def read_snapshot(path: Path) -> CommitSnapshot | None:
+    """The record of the output at `path`; None if there is none. Raises WireError if it is damaged, OSError."""
+    for _ in range(_TORN_READS):
+        with contextlib.suppress(WireError):
+            return _snapshot(path)
+    return _snapshot(path)
+
+
+def _snapshot(path: Path) -> CommitSnapshot | None:
+    try:
+        data = record_path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    header = header_in(data)
+    if header is None:
+        return None
+    state = state_in(header, data)
+    return CommitSnapshot(
+        sink_type=header.sink_type,
+        stream=header.stream,
+        data_origin=header.data_origin,
+        position=state.position,
+        data_bytes=state.data_bytes,
+        closed=state.closed,
+        extra=state.extra,
+        gaps=tuple(gaps_in(data[header.gaps_at :], state.n_gaps)),
+    )
