@@ -2,7 +2,8 @@
 
 A board is constructed as `Board(options: Mapping, task: TaskPlan | None)`, does nothing until `open`, and is used by
 one thread. A clocked board goes on by itself between `start` and `stop`: what is not read in time it loses, and says
-so with an `Overrun`.
+so with an `Overrun`. A polled board is asked in `read`, for tick k at start + k / rate; a tick that has passed before
+it could be asked is an overrun too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class Opened:
     """What an open board says of itself; `rate_hz` is read back from it, `samples_per_block` is the most in one block.
 
     `clocked`: goes on without us. `resumable`: waits, and can start again at any index.
-    `end_sample_index`: where the board ends by itself, if it knows.
+    `end_sample_index`: where the board ends by itself, if it knows. `polled`: each `Taken` is one sample, with its
+    `poll`; a board that is given a polled task and cannot be polled says False.
     """
 
     device: str
@@ -36,18 +38,34 @@ class Opened:
     simulated: bool = False
     end_sample_index: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    polled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """When a board was asked for a reading, and when it had answered, on `mono_ns`."""
+
+    t_requested_ns: int
+    t_received_ns: int
+
+    @property
+    def latency_ns(self) -> int:
+        """How long the answer took."""
+        return self.t_received_ns - self.t_requested_ns
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """One buffer: `codes` (n_channels, n) of the board's dtype, valid until `give_back`.
 
-    `sensor_status`: (n_channels, n) int8 of SensorStatus, or None where all is OK.
+    `sensor_status`: (n_channels, n) int8 of SensorStatus, or None where all is OK. `poll`: only of a polled board,
+    whose buffers hold one sample.
     """
 
     first_sample_index: int
     codes: NDArray[Any]
     sensor_status: NDArray[np.int8] | None = None
+    poll: Poll | None = None
 
 
 @dataclass(frozen=True, slots=True)

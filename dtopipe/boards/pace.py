@@ -11,7 +11,7 @@ from dtopipe.boards.fifo import Fifo
 from dtopipe.boards.timeline import Piece, RegularTimeline, Timeline
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import SampleClock
-from dtopipe.model.span import Span
+from dtopipe.model.span import Cause, Span
 
 
 class Pace(Protocol):
@@ -92,6 +92,47 @@ class ClockedPace:
     def _next_due_ns(self) -> int:
         index = self._fifo.next_completion
         return self._clock.t_started_ns if index is None else self._clock.due_ns(index)
+
+
+class PolledPace:
+    """Single values, asked for at each tick of a clock; a tick that passed before anybody asked is a hole.
+
+    Tick `i` is due when the clock reaches `i`; it may be asked until the next one is due, so that no delay adds up.
+    """
+
+    def __init__(self, timeline: RegularTimeline, clock: SampleClock, at: int) -> None:
+        self._timeline = timeline
+        self._clock = StartedClock(clock, at, mono_ns())
+        self._at = at
+        self._end: int | None = None
+
+    def next(self, timeout_s: float) -> Piece | Ended | None:
+        """The tick that is due, or those that were passed, waiting at most `timeout_s` for the next one."""
+        if self._end is not None:
+            return Ended(self._end)
+        piece = self._timeline.piece_at(self._at)
+        if piece is None:
+            return Ended(self._at)
+        wanted = piece.span.start if piece.cause is None else piece.span.stop
+        if not _slept_until(self._clock.due_ns(wanted), timeout_s):
+            return None
+        if piece.cause is None:
+            passed = self._passed()
+            piece = Piece(Span(self._at, passed), Cause.BOARD_OVERRUN) if passed > self._at else piece
+        self._at = piece.span.stop
+        return piece
+
+    def give_back(self) -> None:
+        """Nothing: no reading is kept."""
+
+    def stop(self) -> None:
+        """No tick is asked any more; those that were passed belong to the run."""
+        if self._end is None:
+            self._end = max(self._at, self._passed())
+
+    def _passed(self) -> int:
+        """The tick that is due now, exclusive end of those that were passed."""
+        return self._timeline.boundary_before(self._clock.reached(mono_ns()))
 
 
 class WaitingPace:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.boards.base import Ended, Opened, Overrun, Taken
+from dtopipe.boards.base import Ended, Opened, Overrun, Poll, Taken
 from dtopipe.boards.code_tables import CodeSource, code_source
 from dtopipe.boards.exclusive import ExclusiveDevice
-from dtopipe.boards.pace import ClockedPace, Pace, WaitingPace
+from dtopipe.boards.pace import ClockedPace, Pace, PolledPace, WaitingPace
 from dtopipe.boards.simulated_options import BOARD, PaceOption, SimulatedOptions
 from dtopipe.boards.timeline import BlockTimeline
+from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import ChannelPlan, TaskPlan
@@ -35,6 +36,7 @@ class SimulatedBoard:
 
     `pace: realtime` goes on by the clock and overruns; a stop completes the buffer that is being filled, so that the
     end is the sample reached at that instant. `pace: max` waits for its reader and can start at any index.
+    Of a polled task each block is one reading; in real time ticks that nobody asked at are overruns.
     """
 
     def __init__(self, options: Mapping[str, Any], task: TaskPlan | None) -> None:
@@ -63,7 +65,7 @@ class SimulatedBoard:
             self._device = ExclusiveDevice(BOARD, options.device)
             self._device.hold(task.name)
         self._opened_task = task
-        self._source: CodeSource = code_source(waveforms, task.samples_per_block)
+        self._source: CodeSource = code_source(waveforms, self._block_length(task))
         self._faults = [(names.index(fault.channel), fault.span, fault.status) for fault in options.sensor_faults]
         clocked = options.pace is PaceOption.REALTIME
         return Opened(
@@ -71,21 +73,24 @@ class SimulatedBoard:
             channels=tuple(_channel(channel) for channel in task.channels),
             dtype="int16",
             rate_hz=float(task.rate_hz),
-            samples_per_block=task.samples_per_block,
+            samples_per_block=self._block_length(task),
             clocked=clocked,
             resumable=not clocked,
             simulated=True,
             end_sample_index=options.max_samples,
+            polled=task.polled,
         )
 
     def start(self, at: int) -> None:
         """Start the sample clock; the first sample gets index `at`."""
         task, options = self._opened_task, self._options
-        timeline = BlockTimeline(at, task.samples_per_block, options.overruns, options.max_samples)
-        if options.pace is PaceOption.REALTIME:
-            self._pace = ClockedPace(timeline, SampleClock(task.rate_hz), task.driver_buffers, at)
-        else:
+        timeline = BlockTimeline(at, self._block_length(task), options.overruns, options.max_samples)
+        if options.pace is PaceOption.MAX:
             self._pace = WaitingPace(timeline, None, at)
+        elif task.polled:
+            self._pace = PolledPace(timeline, SampleClock(task.rate_hz), at)
+        else:
+            self._pace = ClockedPace(timeline, SampleClock(task.rate_hz), task.driver_buffers, at)
 
     def read(self, timeout_s: float) -> Taken | Overrun | Ended | None:
         """The next block, overrun or end, or None if there is none within `timeout_s`."""
@@ -97,7 +102,10 @@ class SimulatedBoard:
         span = piece.span
         if piece.cause is not None:
             return Overrun(span, piece.cause)
-        return Taken(span.start, self._source.block(span.start, len(span)), self._status(span))
+        t_requested_ns = mono_ns()
+        codes, status = self._source.block(span.start, len(span)), self._status(span)
+        poll = Poll(t_requested_ns, mono_ns()) if self._opened_task.polled else None
+        return Taken(span.start, codes, status, poll)
 
     def give_back(self) -> None:
         """The buffer of the last `Taken` is free again."""
@@ -114,6 +122,10 @@ class SimulatedBoard:
         self._pace = None
         if self._device is not None:
             self._device.let_go()
+
+    @staticmethod
+    def _block_length(task: TaskPlan) -> int:
+        return 1 if task.polled else task.samples_per_block
 
     def _status(self, span: Span) -> NDArray[np.int8] | None:
         found = [(row, fault.intersection(span), status) for row, fault, status in self._faults]

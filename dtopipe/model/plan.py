@@ -25,13 +25,17 @@ class ChannelPlan:
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """What the board is to acquire; rate per channel in Hz, block length in samples per channel."""
+    """What the board is to acquire; rate per channel in Hz, block length in samples per channel.
+
+    `polled`: it is asked for one sample of every channel `rate_hz` times a second; a block is one sample.
+    """
 
     name: str
     rate_hz: float
     samples_per_block: int
     channels: tuple[ChannelPlan, ...]
     driver_buffers: int = 4
+    polled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

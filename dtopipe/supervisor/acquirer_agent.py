@@ -58,6 +58,7 @@ class AcquirerAgent:
             started_at=started_at,
             metadata={**facts.get("metadata", dict), **self._plan.metadata},
             simulated=facts.get("simulated", bool),
+            polled=facts.get("polled", bool, False),
         )
 
     def died(self, now_ns: int) -> None:

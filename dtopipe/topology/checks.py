@@ -63,13 +63,28 @@ def check_extras(sinks: Sequence[SinkPlan]) -> Found:
             yield f"sinks.{sink.name}.type", f"{sink.type} outputs need {module}, which is not installed", remedy
 
 
-def check_channels(named: Mapping[str, str], sinks: Sequence[SinkPlan], board: Mapping[str, Any]) -> Found:
-    """Problems with channels; `named` is key: name, `board` the options of the board."""
+def check_readings(sinks: Sequence[SinkPlan]) -> Found:
+    """Problems with sinks of a polled task."""
+    for sink in sinks:
+        if sink.type == "hbuf":
+            remedy = "use csv, jsonl, sqlite, parquet or postgres"
+            yield f"sinks.{sink.name}.type", "hbuf refuses polled readings", remedy
+        elif sink.layout is Layout.LONG:
+            yield f"sinks.{sink.name}.layout", "polled readings have a layout of their own", "take this line out"
+
+
+def check_channels(
+    named: Mapping[str, str], sinks: Sequence[SinkPlan], board: Mapping[str, Any], *, polled: bool
+) -> Found:
+    """Problems with channels; `named` is key: name, `board` the options of the board.
+
+    In a table of readings a channel may be called as it likes: its column is.
+    """
     names = list(named.values())
     for number, (key, name) in enumerate(named.items()):
         if name in names[:number]:
             yield key, f"two channels are named {name!r}", "rename one of them"
-        elif name in FIXED_COLUMNS:
+        elif name in FIXED_COLUMNS and not polled:
             yield key, f"{name!r} is a column of every output", "rename this channel"
         elif "\0" in name:
             yield key, "a name must not hold a NUL character", "rename this channel"
@@ -84,7 +99,7 @@ def check_channels(named: Mapping[str, str], sinks: Sequence[SinkPlan], board: M
                 yield key, f"there is no channel {name!r}", nearest(name, names)
             elif name in (sink.channels or ())[:number]:
                 yield key, f"{name!r} stands here twice", "take one out"
-        if sink.type == "sqlite" and sink.layout is Layout.WIDE:
+        if sink.type == "sqlite" and sink.layout is Layout.WIDE and not polled:
             yield from _alike_but_for_case(sink, named)
 
 

@@ -17,6 +17,8 @@ from dtopipe.topology.recording import recorded_item_bytes, recorded_length_s, r
 # estimate that real signals stay below, by a quarter in text.
 _WIDE = {"csv": (66, 20), "jsonl": (105, 30), "sqlite": (30, 9), "parquet": (2, 2.5), "hbuf": (0, 2)}
 _LONG = {"csv": (0, 110), "jsonl": (0, 250), "sqlite": (0, 75), "parquet": (0, 4)}
+# Of readings, the same.
+_READINGS = {"csv": (165, 22), "jsonl": (370, 45), "sqlite": (80, 14), "parquet": (18, 4)}
 _UNKNOWN = (0, 8)
 _HBUF_CHUNK_BYTES = 420
 # Of the boards that have a task: int16, unless one says otherwise once it is open.
@@ -82,7 +84,7 @@ def estimate(plan: RunPlan) -> Cost:
     disks = _disks(plan, sinks)
     waits = _waits(plan)
     ring_seconds = slots * task.samples_per_block / rate_hz
-    driver_seconds = 0.0 if waits else task.driver_buffers * task.samples_per_block / rate_hz
+    driver_seconds = 0.0 if waits or task.polled else task.driver_buffers * task.samples_per_block / rate_hz
     return Cost(
         n_channels=n_channels,
         rate_hz=rate_hz,
@@ -141,7 +143,7 @@ def _length_s(plan: RunPlan, task: TaskPlan) -> float | None:
 
 def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
     n_channels = len(sink.channels or task.channels)
-    table = _LONG if sink.layout is Layout.LONG and sink.type != "hbuf" else _WIDE
+    table = _READINGS if task.polled else _LONG if sink.layout is Layout.LONG and sink.type != "hbuf" else _WIDE
     row, value = table.get(sink.type, _UNKNOWN)
     per_s = task.rate_hz * (row + n_channels * value)
     if sink.type == "hbuf":

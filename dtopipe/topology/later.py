@@ -7,7 +7,7 @@ from typing import Any
 
 _BOARDS = ("dtollib", "remote", "jetstream")
 _SINKS = ("postgres", "jetstream")
-_HBUF_KEYS = ("segment", "retention")
+_HBUF_KEYS = ("retention",)
 
 
 def not_built_yet(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -17,13 +17,11 @@ def not_built_yet(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]
 
 
 def _found(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    board, sinks, task = document.get("board"), document.get("sinks"), document.get("task")
+    board, sinks = document.get("board"), document.get("sinks")
     if "listen" in document:
         yield "listen", "serving other machines"
     if isinstance(board, dict) and board.get("type") in _BOARDS:
         yield "board.type", f"board type {board['type']}"
-    if isinstance(task, dict) and task.get("mode") == "polled":
-        yield "task.mode", "polled mode"
     for name, sink in sinks.items() if isinstance(sinks, dict) else ():
         if not isinstance(sink, dict):
             continue

@@ -13,7 +13,14 @@ from pydantic import BaseModel, ValidationError
 
 from dtopipe.model.errors import Place, Problem, TopologyError
 from dtopipe.model.plan import BoardPlan, ChannelPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
-from dtopipe.topology.checks import check_channels, check_extras, check_metadata, check_names, check_sizes
+from dtopipe.topology.checks import (
+    check_channels,
+    check_extras,
+    check_metadata,
+    check_names,
+    check_readings,
+    check_sizes,
+)
 from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.options import (
     BOARD_POINTS,
@@ -104,11 +111,14 @@ class _Loading:
         self._found(check_names(name, sinks))
         self._found(check_outputs(sinks, root))
         self._found(check_extras(sinks))
+        if task and task.polled:
+            self._found(check_readings(sinks))
         if top and not rehearsal:
             self._found(check_metadata(top.metadata))
         named = self._named_channels(values.get("task"), task, board)
         if named:
-            self._found(check_channels(named, sinks, board.options if board else {}))
+            polled = task is not None and task.polled
+            self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
         plan = None
         if top and board and task:
             own = None if board.type in _OWN_TASK else replace(task, name=name)
@@ -161,8 +171,9 @@ class _Loading:
         if part is None:
             return None
         channels = [self._channel(channel, n, board) for n, channel in enumerate(part.channels)]
-        block = part.samples_per_block or max(1, round(part.rate_hz * _BLOCK_S))
-        return TaskPlan("", part.rate_hz, block, tuple(channels), part.driver_buffers)
+        polled = part.mode == "polled"
+        block = 1 if polled else part.samples_per_block or max(1, round(part.rate_hz * _BLOCK_S))
+        return TaskPlan("", part.rate_hz, block, tuple(channels), part.driver_buffers, polled)
 
     def _recorded_task(self, path: Path) -> TaskPlan | None:
         try:

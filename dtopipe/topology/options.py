@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from dtopipe.topology.quantities import Bytes
 from dtopipe.topology.schema import BoardPart, Part, PathText, SinkPart
 
 # Sample indices are 64-bit; a hundred years at 1 GHz fit in.
@@ -128,6 +129,8 @@ class HbufOptions(SinkPart):
 
     path: PathText = Field(min_length=1)
     """The file; relative to the run folder."""
+    segment: Bytes | None = None
+    """The next file begins at this size: archive.0001.dt-raw, ..., such as 1GiB; default: one file."""
     journal: Literal[False] = False
     """A sink that BLOCK sinks catch up from; not built yet in this version."""
 

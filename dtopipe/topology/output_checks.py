@@ -17,7 +17,7 @@ Found = Iterator[tuple[str, str, str]]
 OWN_FILES = ("run.json", "topology.yaml", "gaps.jsonl", "events.jsonl", "clock.jsonl", "logs")
 # Beside an output, while it is written or for ever; a sink type of its own adds to the first.
 COMMIT_RECORD = ".dtopipe"
-COMPANIONS = {"parquet": (".tail",), "sqlite": ("-wal", "-shm", "-journal")}
+COMPANIONS = {"hbuf": (".index",), "parquet": (".tail",), "sqlite": ("-wal", "-shm", "-journal")}
 _ONE_RUN_A_FILE = ("hbuf", "parquet")
 _OWN_PATH = "give each sink a path of its own"
 

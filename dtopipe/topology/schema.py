@@ -90,11 +90,11 @@ class TaskPart(Part):
     """What the board is to acquire."""
 
     mode: Literal["continuous", "polled"] = "continuous"
-    """continuous: blocks of a sample clock."""
+    """continuous: blocks of a sample clock; polled: readings, each asked for by itself, with its own times."""
     rate_hz: float = Field(gt=0, le=_FASTEST_HZ)
-    """Samples per second and channel."""
+    """Samples per second and channel; polled: how often the board is asked."""
     samples_per_block: int | None = Field(default=None, ge=1, le=_MOST_SAMPLES_A_BLOCK)
-    """Samples per channel in a block; default about 250 ms."""
+    """Samples per channel in a block; default about 250 ms; always 1 if polled."""
     driver_buffers: int = Field(default=4, ge=3, le=_MOST_BLOCKS)
     """Blocks that the board can hold by itself, 3 or more."""
     channels: list[ChannelPart] = Field(min_length=1)

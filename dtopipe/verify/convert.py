@@ -23,9 +23,15 @@ _COMMIT_SAMPLES = 1_000_000
 
 def raw_file_of(folder: RunFolder) -> Path:
     """The run's raw file. Raises UsageError if it has none."""
-    for output in outputs_of(folder, folder.read_record()):
+    outputs = outputs_of(folder, folder.read_record())
+    for output in outputs:
         if output.type == "hbuf":
             return output.path
+    if any(output.stream.polled for output in outputs):
+        raise UsageError(
+            f"the run {folder.path} has polled readings, which have no raw file to convert from\n"
+            "    each of its outputs holds all of them; add another sink to its topology next time"
+        )
     raise UsageError(
         f"the run {folder.path} has no raw file to convert from\n    add a sink of type hbuf to its topology next time"
     )

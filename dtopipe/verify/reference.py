@@ -1,4 +1,4 @@
-"""Compares an output's values with those of the run's raw file, sample by sample, in bounded memory."""
+"""Compares an output's values with those of another output of the run, sample by sample, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ _KEPT_ROWS = 4_000_000
 
 
 class Reference:
-    """The raw file's rows, read along with an output's; both rise in sample index."""
+    """Rows of a raw file or of readings, read along with an output's; both rise in sample index.
 
-    def __init__(self, reader: OutputReader) -> None:
+    `channels[c]` is the number here of the output's channel `c`, or None where there is no such channel.
+    """
+
+    def __init__(self, reader: OutputReader, channels: Sequence[int | None]) -> None:
+        self.channels = channels
         self._batches: Iterator[OutputRows] = reader.batches()
         self._held: list[OutputRows] = []
         self._ended = False
@@ -53,18 +57,15 @@ class Reference:
             self._held.pop(0)
 
 
-def differing(rows: OutputRows, reference: Reference, reference_channels: Sequence[int | None]) -> NDArray[np.int64]:
-    """Sample indices at which a value is not the reference's to the bit; null equals null.
-
-    `reference_channels[c]` is the reference's number of the output's channel `c`, or None if it has not got it.
-    """
+def differing(rows: OutputRows, reference: Reference) -> NDArray[np.int64]:
+    """Sample indices at which a value is not the reference's to the bit; null equals null."""
     if len(rows.sample_index) == 0:
         return rows.sample_index
     there = reference.has(rows.sample_index)
     wrong = np.zeros(len(rows.sample_index), dtype=bool)
     channels = range(len(rows.values)) if rows.channel is None else [rows.channel]
     for channel, values in zip(channels, rows.values, strict=True):
-        number = reference_channels[channel]
+        number = reference.channels[channel]
         if number is not None:
             wanted = reference.values_at(rows.sample_index, number)
             wrong |= there & ~((values == wanted) | (np.isnan(values) & np.isnan(wanted)))

@@ -1,9 +1,10 @@
-"""`verify`: every output recounted from its own bytes, against the run record and the raw file. Writes nothing."""
+"""`verify`: every output recounted from its own bytes, against the run record and the raw samples. Writes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
+from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.recount import Counted, Recount, joined, without
@@ -51,39 +53,61 @@ def verify_run(
 ) -> RunReport:
     """Recount a run against its record. `on_rows(output, rows so far)` shows progress. Raises WireError."""
     outputs = outputs_of(folder, record)
-    raw = next((output for output in outputs if output.type == "hbuf"), None)
-    reports = [_verified(output, raw, on_rows) for output in outputs]
+    reports = [_verified(output, _references_of(output, outputs), on_rows) for output in outputs]
     return RunReport(str(folder.path), record.get("verdict"), _verdict(record, outputs, reports), tuple(reports))
 
 
-def _verified(output: Output, raw: Output | None, on_rows: Callable[[str, int], None]) -> OutputReport:
+def _references_of(output: Output, outputs: Sequence[Output]) -> list[Output]:
+    """What an output's values are held against: the run's raw file.
+
+    Readings have none. They are held against two of the other outputs: where those agree, it is this one that is wrong.
+    """
+    raw = next((other for other in outputs if other.type == "hbuf"), None)
+    if raw or not output.stream.polled:
+        return [raw] if raw and raw is not output else []
+    others = [other for other in outputs if other is not output and _is_readable(other)]
+    return sorted(others, key=lambda other: other.policy is not Policy.BLOCK)[:2]
+
+
+def _is_readable(output: Output) -> bool:
     try:
-        return _recounted(output, raw, on_rows)
+        output.reader().position()
+    except (DtopipeError, OSError, ValueError):
+        return False
+    return True
+
+
+def _verified(output: Output, others: Sequence[Output], on_rows: Callable[[str, int], None]) -> OutputReport:
+    try:
+        return _recounted(output, others, on_rows)
     except (DtopipeError, OSError, ValueError) as error:
         return OutputReport(output.name, str(output.path), problems=(f"cannot be read: {error}",))
 
 
-def _recounted(output: Output, raw: Output | None, on_rows: Callable[[str, int], None]) -> OutputReport:
+def _recounted(output: Output, others: Sequence[Output], on_rows: Callable[[str, int], None]) -> OutputReport:
     reader = output.reader()
-    reference = None
-    if raw and raw.name != output.name:
-        reference = Reference(raw.reader())
-    names = [channel.name for channel in raw.stream.channels] if raw else []
-    numbers = [names.index(c.name) if c.name in names else None for c in output.stream.channels]
+    references = [Reference(other.reader(), _numbers(output, other)) for other in others]
     # By channel in the long layout; a row of the wide one is a row of every channel.
     counts: dict[int | None, Recount] = {}
     wrong: list[Span] = []
     rows_seen = 0
     for rows in reader.batches():
         counts.setdefault(rows.channel, Recount()).add(rows.sample_index)
-        if reference:
-            wrong = joined([*wrong, *_spans(differing(rows, reference, numbers))])
+        if references:
+            differ = reduce(np.intersect1d, (differing(rows, reference) for reference in references))
+            wrong = joined([*wrong, *_spans(differ)])
         rows_seen += len(rows.sample_index)
         on_rows(output.name, rows_seen)
     keys = [None] if None in counts or not counts else range(len(output.stream.channels))
     counted = [counts.get(key, Recount()).result() for key in keys]
     gaps = tuple(reader.gaps())
-    return _judged(output, counted, gaps, wrong, raw.name if reference and raw else None)
+    return _judged(output, counted, gaps, wrong, [other.name for other in others])
+
+
+def _numbers(output: Output, other: Output) -> list[int | None]:
+    """For each channel of an output, its number in the other one, or None where that has not got it."""
+    names = [channel.name for channel in other.stream.channels]
+    return [names.index(channel.name) if channel.name in names else None for channel in output.stream.channels]
 
 
 def _spans(indices: np.ndarray[Any, np.dtype[np.int64]]) -> list[Span]:
@@ -93,7 +117,7 @@ def _spans(indices: np.ndarray[Any, np.dtype[np.int64]]) -> list[Span]:
 
 
 def _judged(
-    output: Output, counted: Sequence[Counted], gaps: tuple[Gap, ...], wrong: list[Span], compared_with: str | None
+    output: Output, counted: Sequence[Counted], gaps: tuple[Gap, ...], wrong: list[Span], others: Sequence[str]
 ) -> OutputReport:
     """Hold what was counted against the record, and against the output's own gaps."""
     record = output.record
@@ -114,7 +138,7 @@ def _judged(
     if any(one.disordered for one in counted):
         problems.append("its rows are not in order")
     if wrong:
-        problems.append(f"{_length(wrong)} samples differ from {compared_with}: {_listed(wrong)}")
+        problems.append(f"{_length(wrong)} samples differ from {' and '.join(others)}: {_listed(wrong)}")
     if samples != record["samples"]:
         problems.append(f"it holds {samples} samples, the run record says {record['samples']}")
     return OutputReport(
@@ -127,7 +151,7 @@ def _judged(
         doubled=tuple(doubled),
         unexpected=tuple(unexpected),
         differing=tuple(wrong),
-        compared_with=compared_with,
+        compared_with=" or ".join(others) or None,
         problems=tuple(problems),
     )
 

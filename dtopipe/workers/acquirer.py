@@ -11,12 +11,14 @@ from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
-from dtopipe.boards.base import Board, Ended, Opened, Overrun, Taken
+from dtopipe.boards.base import Board, Ended, Opened, Overrun, Poll, Taken
 from dtopipe.boards.registry import load_board
 from dtopipe.core.ledger import Stall
 from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.clock import Anchor, SampleClock
+from dtopipe.model.errors import BoardError
+from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.writer import RingWriter
@@ -110,10 +112,12 @@ class Acquirer:
         if codes.shape[1] == 0:
             return True
         t_taken_ns = mono_ns()
+        anchor = self._anchor if taken.poll is None else _request(self._at, taken.poll)
         number = self._leased()
         if number is None:
             return False
-        self._writer.publish(number, self._at, codes, status, self._anchor, t_taken_ns)
+        latency_ns = taken.poll.latency_ns if taken.poll else 0
+        self._writer.publish(number, self._at, codes, status, anchor, t_taken_ns, latency_ns)
         self._at += codes.shape[1]
         self._pair(t_taken_ns)
         self._unannounced += 1
@@ -195,6 +199,20 @@ class Acquirer:
             self._board.stop()
 
 
+def _request(sample_index: int, poll: Poll) -> Anchor:
+    """When a reading was asked for; on the wall clock as it is now, which is right after the answer."""
+    t_now_ns, t_utc_ns = clock_pair()
+    return Anchor(sample_index, poll.t_requested_ns, t_utc_ns - (t_now_ns - poll.t_requested_ns))
+
+
+def _checked(opened: Opened, task: TaskPlan | None) -> Opened:
+    """Raise BoardError if the board does not do what its task says."""
+    if task is not None and task.polled is not opened.polled:
+        can, mode = ("cannot", "continuous") if task.polled else ("can only", "polled")
+        raise BoardError(opened.device, f"it {can} be polled", f"set task: {{mode: {mode}}}")
+    return opened
+
+
 def _end_index(opened: Opened, duration_s: Any) -> int | None:
     """Where the run ends by itself: `ceil(rate * duration)`, exactly; the board's own end comes as an event."""
     if not isinstance(duration_s, (int, float)):
@@ -221,11 +239,12 @@ def _until_started(worker: Worker, wanted: str) -> Message | None:
 def main(worker: Worker) -> None:
     """Open the board, say what it is, wait for the ring and the start, stream, close."""
     orders = worker.orders
-    task = orders.body.get("task")
-    board = load_board(orders.get("type", str))(orders.get("options", dict), task_from(task) if task else None)
+    described = orders.body.get("task")
+    task = task_from(described) if described else None
+    board = load_board(orders.get("type", str))(orders.get("options", dict), task)
     wake = AcquirerWake(worker.entry.folder, worker.keys)
     try:
-        opened = board.open()
+        opened = _checked(board.open(), task)
         worker.control.send(Message("opened", _describe(opened, wake)))
         start = _until_started(worker, "start")
         if start is None:

@@ -26,6 +26,7 @@ from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
 from dtopipe.workers.intake import DirectIntake, Intake, QueuedIntake
 from dtopipe.workers.process import Worker, run_worker
+from dtopipe.workers.readings import ReadingRows
 
 _LISTEN_EVERY_NS = 20_000_000
 _ORPHAN_LOOKS_EVERY_NS = 500_000_000
@@ -46,6 +47,7 @@ class SinkWorker:
         names = [channel.name for channel in self._stream.channels]
         chosen = orders.body.get("channels")
         self._indices = [names.index(name) for name in chosen] if chosen else None
+        self._readings = ReadingRows(_selected(self._stream, chosen)) if self._stream.polled else None
         self._position = position
         self._at = position.committed
         self._intake = _intake(worker, begin, ring)
@@ -98,7 +100,7 @@ class SinkWorker:
             if self._delay_s:
                 time.sleep(self._delay_s)
         if items:
-            self._writer.append(items)
+            self._writer.append(items if self._readings is None else list(self._readings.of(items)))
             self._uncommitted_since_ns = self._uncommitted_since_ns or mono_ns()
 
     def _gaps_to(self, stop: int, anchor: Anchor) -> list[Gap]:

@@ -371,17 +371,23 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "sinks.base.type: sink type postgres is not built yet",
         "take it out",
     ),
-    "polled task": (
-        change("  rate_hz", "  mode: polled\n  rate_hz"),
-        "4:3",
-        "task.mode: polled mode is not built yet",
-        "take it out",
+    "readings into a raw file": (
+        change("  rate_hz", "  mode: polled\n  rate_hz") + "  raw: {type: hbuf, path: r.dt-raw}\n",
+        "11:9",
+        "sinks.raw.type: hbuf refuses polled readings",
+        "use csv, jsonl, sqlite, parquet or postgres",
+    ),
+    "readings in the long layout": (
+        change("  rate_hz", "  mode: polled\n  rate_hz").replace("t.csv}", "t.csv, layout: long}"),
+        "10:35",
+        "sinks.table.layout: polled readings have a layout of their own",
+        "take this line out",
     ),
     "segments": (
-        add("  raw: {type: hbuf, path: r.dt-raw, segment: 1GiB}\n"),
+        add("  raw: {type: hbuf, path: r.dt-raw, segment: big}\n"),
         "10:37",
-        "sinks.raw.segment: an hbuf sink's segment",
-        "take it out",
+        "sinks.raw.segment: a size is written like 64MiB or 1GB; this is 'big'",
+        "segment: The next file begins at this size",
     ),
     "journal": (
         add("  raw: {type: hbuf, path: r.dt-raw, journal: true}\n"),

@@ -111,7 +111,12 @@ def test_a_ring_is_said_in_seconds_slots_or_bytes(ring: str, plan: tuple[Any, ..
 
 def test_journal_false_is_what_every_hbuf_sink_is_today() -> None:
     (sink,) = plan_of(SMALL.replace("type: csv, path: t.csv", "type: hbuf, path: a.dt-raw, journal: false")).sinks
-    assert dict(sink.options) == {}
+    assert dict(sink.options) == {"segment": None}
+
+
+def test_a_segment_is_a_size() -> None:
+    (sink,) = plan_of(SMALL.replace("type: csv, path: t.csv", "type: hbuf, path: a.dt-raw, segment: 1GiB")).sinks
+    assert dict(sink.options) == {"segment": 2**30}
 
 
 def test_options_of_a_board_and_of_its_channels_arrive() -> None:
