@@ -7,7 +7,7 @@ machine a statement, and no loop of Python over rows. Slices lay the columns of 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from dtopipe.model.policy import Layout
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.block_stats import block_stats
 from dtopipe.sinks.neighbours import Joined, joined
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.sqlite_readings import stored_name
@@ -77,7 +78,9 @@ class BlockRows:
         of_blocks = [column[starts].tolist() for column in (index, t_mono_ns, t_utc_ns)]
         self._blocks.rows(batch.block_indices.tolist(), of_blocks[0], batch.block_lengths.tolist(), *of_blocks[1:])
         numbers = np.repeat(np.arange(len(values)), len(starts)).tolist()
-        self._block_stats.rows(of_blocks[0] * len(values), numbers, *_stats(values, starts))
+        self._block_stats.rows(
+            of_blocks[0] * len(values), numbers, *(column.ravel().tolist() for column in block_stats(values, starts))
+        )
 
     def _insert_long(self, batch: Joined, times: Sequence[Column], columns: Sequence[Column]) -> None:
         samples = batch.samples
@@ -140,22 +143,6 @@ def _errors(samples: Block, number: int) -> tuple[Column, Column]:
         return [None] * n, [None] * n
     status = samples.sensor_status[number].tolist()
     return [ERROR_TYPES[at] for at in status], [ERROR_MESSAGES[at] for at in status]
-
-
-def _stats(values: NDArray[np.float64], starts: NDArray[np.int64]) -> Iterator[list[float]]:
-    """Per channel and block: how many values there are, and their minimum, maximum and mean; NaN (null) of none.
-
-    `values`: (n_channels, n); each list has n_channels * n_blocks entries, one channel's blocks behind the other's.
-    """
-    there = ~np.isnan(values)
-    counts = np.add.reduceat(there, starts, axis=1, dtype=np.int64)
-    yield counts.ravel().tolist()
-    yield np.fmin.reduceat(values, starts, axis=1).ravel().tolist()
-    yield np.fmax.reduceat(values, starts, axis=1).ravel().tolist()
-    # The sum of both infinities is no number, and so null.
-    with np.errstate(invalid="ignore", over="ignore"):
-        sums = np.add.reduceat(np.where(there, values, 0.0), starts, axis=1)
-    yield np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0).ravel().tolist()
 
 
 class _Insert:
