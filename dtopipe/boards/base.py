@@ -89,8 +89,11 @@ class Board(Protocol):
     def open(self) -> Opened:
         """Take hold of the board and configure it, without starting. Raises BoardError."""
 
-    def start(self, at: int) -> None:
-        """Start the sample clock; the first sample gets index `at`, > 0 only after a restart. Raises BoardError."""
+    def start(self, at: int) -> int | None:
+        """Start the sample clock; the first sample gets index `at`, > 0 only after a restart. Raises BoardError.
+
+        Returns when that sample was taken, on `mono_ns`, if the board knows better than "now".
+        """
 
     def read(self, timeout_s: float) -> Taken | Overrun | Ended | None:
         """The next event, or None if there is none within about `timeout_s`. Raises BoardError.

@@ -16,6 +16,7 @@ ENTRY_POINTS = "dtopipe.boards"
 _BUILT_IN = {
     "simulated": "dtopipe.boards.simulated:SimulatedBoard",
     "replay": "dtopipe.boards.replay:ReplayBoard",
+    "dtollib": "dtopipe.boards.driver_library:DriverLibraryBoard",
 }
 
 BoardType = Callable[[Mapping[str, Any], TaskPlan | None], Board]

@@ -7,8 +7,7 @@ import threading
 import numpy as np
 
 from dtopipe.boards.base import Board, Ended, Opened, Overrun, Taken
-from dtopipe.host.clock import clock_pair
-from dtopipe.model.clock import Anchor
+from dtopipe.host.clock import anchor_at, clock_pair
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.errors import BufferOverrun
 from dtopipe.model.span import Cause, Span
@@ -58,8 +57,7 @@ class Pump:
             stream.end()
 
     def _stream(self) -> None:
-        self._board.start(0)
-        blocks = Blocks(self._task, self._opened, Anchor(0, *clock_pair()))
+        blocks = Blocks(self._task, self._opened, anchor_at(0, self._board.start(0)))
         while not self._stopping.is_set() and (self._end is None or blocks.at < self._end):
             event = self._board.read(_READ_TIMEOUT_S)
             if isinstance(event, Taken):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_BOARDS = ("dtollib", "remote", "jetstream")
+_BOARDS = ("remote", "jetstream")
 _SINKS = ("postgres", "jetstream")
 _HBUF_KEYS = ("retention",)
 

@@ -110,6 +110,31 @@ class ReplayBoardOptions(BoardPart):
         return value
 
 
+class DriverLibraryBoardOptions(BoardPart):
+    """Data Translation's boards by way of dtollib; needs the extra `dtol`, Python 3.13 and, to measure, Windows."""
+
+    backend: Literal["real", "fake"] = "real"
+    """fake: computed samples by way of the driver library's fake backend, on any machine."""
+    device: str | None = None
+    """The board's name in the driver's list, such as DT9805(00); default: the first."""
+    element: int = Field(default=0, ge=0)
+    """Which of the board's input subsystems."""
+    waveform: Waveform = "sine"
+    """Of the fake backend, as the simulated board's."""
+    frequency_hz: float = Field(default=1.0, ge=0)
+    """Of the fake backend's sine."""
+    amplitude: float = Field(default=0.5, ge=0, le=1)
+    """Of the fake backend: 0 to 1 of half the range."""
+    phase: float = 0.0
+    """Of the fake backend's sine, in radians."""
+    seed: int = 0
+    """Of the fake backend's noise."""
+    overruns: list[ScriptedOverrun] = Field(default_factory=list)
+    """Losses of the fake backend on purpose, such as [{at: 20000, samples: 3000}]."""
+    max_samples: int | None = Field(default=None, ge=1, le=_MOST_SAMPLES)
+    """The fake backend ends at this sample index."""
+
+
 class CsvOptions(SinkPart):
     """CSV after RFC 4180: a header line, then a line a row."""
 
@@ -177,7 +202,11 @@ class PluggedSink(SinkPart):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-BOARDS: Mapping[str, type[BoardPart]] = {"simulated": SimulatedBoardOptions, "replay": ReplayBoardOptions}
+BOARDS: Mapping[str, type[BoardPart]] = {
+    "simulated": SimulatedBoardOptions,
+    "replay": ReplayBoardOptions,
+    "dtollib": DriverLibraryBoardOptions,
+}
 SINKS: Mapping[str, type[SinkPart]] = {
     "csv": CsvOptions,
     "hbuf": HbufOptions,

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
-from dtopipe.boards.base import Board, Ended, Opened, Overrun, Poll, Taken
+from dtopipe.boards.base import Board, Ended, Opened, Overrun, Taken
 from dtopipe.boards.registry import load_board
 from dtopipe.core.ledger import Stall
 from dtopipe.core.ring_size import burst_slots
-from dtopipe.host.clock import clock_pair, mono_ns
-from dtopipe.model.clock import Anchor, SampleClock
+from dtopipe.host.clock import anchor_at, mono_ns
+from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Cause, Gap, Span
@@ -91,10 +91,9 @@ class Acquirer:
         if self._anchor.t_mono_ns and self._clocked:
             elapsed_ns = mono_ns() - self._anchor.t_mono_ns
             at = max(at, self._anchor.sample_index + self._clock.index_at(elapsed_ns))
-        self._board.start(at)
-        t_mono_ns, t_utc_ns = clock_pair()
+        t_first_ns = self._board.start(at)
         before = self._anchor
-        self._anchor = Anchor(at, t_mono_ns, t_utc_ns)
+        self._anchor = anchor_at(at, t_first_ns)
         if at > self._at:
             lost_from = before.t_utc_ns + self._clock.offset_ns(self._at - before.sample_index)
             self._writer.record_gap(Gap(Span(self._at, at), Cause.ACQUIRER_RESTART, lost_from))
@@ -112,7 +111,7 @@ class Acquirer:
         if codes.shape[1] == 0:
             return True
         t_taken_ns = mono_ns()
-        anchor = self._anchor if taken.poll is None else _request(self._at, taken.poll)
+        anchor = self._anchor if taken.poll is None else anchor_at(self._at, taken.poll.t_requested_ns)
         number = self._leased()
         if number is None:
             return False
@@ -176,8 +175,7 @@ class Acquirer:
         """Once a second: the index reached, and when that was seen."""
         if t_mono_ns - self._paired_ns >= 1_000_000_000:
             self._paired_ns = t_mono_ns
-            t_now_ns, t_utc_ns = clock_pair()
-            self._writer.set_clock_pair(Anchor(self._at, t_mono_ns, t_utc_ns - (t_now_ns - t_mono_ns)))
+            self._writer.set_clock_pair(anchor_at(self._at, t_mono_ns))
 
     def _listen(self) -> None:
         now_ns = mono_ns()
@@ -197,12 +195,6 @@ class Acquirer:
             self._stopping = True
             logging.info("stopping the board at sample %d", self._at)
             self._board.stop()
-
-
-def _request(sample_index: int, poll: Poll) -> Anchor:
-    """When a reading was asked for; on the wall clock as it is now, which is right after the answer."""
-    t_now_ns, t_utc_ns = clock_pair()
-    return Anchor(sample_index, poll.t_requested_ns, t_utc_ns - (t_now_ns - poll.t_requested_ns))
 
 
 def _checked(opened: Opened, task: TaskPlan | None) -> Opened:

@@ -360,9 +360,9 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "take this part out",
     ),
     "board of a later version": (
-        change("simulated", "dtollib"),
+        change("simulated", "remote"),
         "2:3",
-        "board.type: board type dtollib is not built yet in this version",
+        "board.type: board type remote is not built yet in this version",
         "take it out",
     ),
     "sink of a later version": (

@@ -30,7 +30,16 @@ def by_name(options: Any) -> dict[str, Option]:
 
 def test_every_type_and_every_option_says_what_it_is() -> None:
     entries = [*board_types(), *sink_types()]
-    assert [entry.name for entry in entries] == ["replay", "simulated", "csv", "hbuf", "jsonl", "parquet", "sqlite"]
+    assert [entry.name for entry in entries] == [
+        "dtollib",
+        "replay",
+        "simulated",
+        "csv",
+        "hbuf",
+        "jsonl",
+        "parquet",
+        "sqlite",
+    ]
     for entry in entries:
         assert entry.meaning
         assert all(option.meaning and option.type for option in entry.options), entry
@@ -146,7 +155,7 @@ def plan_problems(board: str, sink: str) -> str:
 @pytest.mark.usefixtures("plugged")
 def test_plug_ins_are_listed_with_their_options_and_broken_ones_with_the_reason() -> None:
     boards = {entry.name: entry for entry in board_types()}
-    assert list(boards) == ["broken", "replay", "simulated", "wheel"]
+    assert list(boards) == ["broken", "dtollib", "replay", "simulated", "wheel"]
     assert boards["wheel"].meaning == "A wheel with teeth."
     assert by_name(boards["wheel"].options)["teeth"].default == 60
     assert boards["broken"].broken == "the driver is not there"
