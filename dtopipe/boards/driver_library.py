@@ -46,6 +46,8 @@ class DriverLibraryBoard:
         task = self._task
         if task is None or not task.channels:
             raise BoardError(BOARD, "it has no channels", "give the topology a task: with channels:")
+        if task.polled and options.fake is not None and options.fake.overruns:
+            raise BoardError(BOARD, "overruns are of a sample clock, which a polled task has not", "take overruns: out")
         require_driver_library()
         spec = task_spec(task, options)
         driver: Driver = RealDriver() if options.fake is None else FakeDriver(task, options.fake, options.device)
@@ -93,8 +95,10 @@ class DriverLibraryBoard:
         if not task.polled:
             driver.backend.commit(session.raw_hdass)
         self._converter = converter = Converter(*driver.backend.get_scaling(session.raw_hdass))
-        driver.prepare(converter)
         rate_hz = task.rate_hz if task.polled else float(driver.backend.get_clock_frequency(session.raw_hdass))
+        if not rate_hz > 0:
+            raise BoardError(BOARD, f"its clock cannot run at {task.rate_hz:g} Hz", "choose another task.rate_hz")
+        driver.prepare(converter, rate_hz)
         self._clock = SampleClock(rate_hz)
         return Opened(
             device=session.board_name,

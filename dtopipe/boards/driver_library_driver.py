@@ -26,8 +26,8 @@ class Driver(Protocol):
     def end_sample_index(self) -> int | None:
         """Where it ends by itself, if it does."""
 
-    def prepare(self, converter: Converter) -> None:
-        """The converter is configured, and has these codes."""
+    def prepare(self, converter: Converter, rate_hz: float) -> None:
+        """The board is configured, and has these codes at this rate."""
 
     def start(self, hdass: int, at: int) -> int:
         """Start the subsystem, whose first sample gets index `at`; an instant at or before that sample."""
@@ -62,7 +62,7 @@ class RealDriver:
 
         self.backend: Any = DataAcqBackend()
 
-    def prepare(self, converter: Converter) -> None:
+    def prepare(self, converter: Converter, rate_hz: float) -> None:
         """Nothing: it knows."""
 
     def start(self, hdass: int, at: int) -> int:

@@ -48,11 +48,12 @@ class FakeDriver:
         self._options = options
         self._pump: Pump | None = None
 
-    def prepare(self, converter: Converter) -> None:
+    def prepare(self, converter: Converter, rate_hz: float) -> None:
         """Compute what repeats."""
         task = self._task
+        self._rate_hz = rate_hz
         waveforms = [
-            self._options.signal.over(channel).waveform_of(number, task.rate_hz)
+            self._options.signal.over(channel).waveform_of(number, rate_hz)
             for number, channel in enumerate(task.channels)
         ]
         self._source: CodeSource = code_source(waveforms, 1 if task.polled else task.samples_per_block)
@@ -61,7 +62,7 @@ class FakeDriver:
     def start(self, hdass: int, at: int) -> int:
         """Start the subsystem and, unless it is polled, the converter that fills its buffers."""
         self.backend.start(hdass)
-        clock = StartedClock(SampleClock(self._task.rate_hz), at, mono_ns())
+        clock = StartedClock(SampleClock(self._rate_hz), at, mono_ns())
         if not self._task.polled:
             timeline = BlockTimeline(at, self._task.samples_per_block, self._options.overruns, self.end_sample_index)
             self._pump = Pump(self.backend, hdass, clock, timeline, self._source, self._converter)

@@ -107,14 +107,13 @@ def _channel_spec(plan: ChannelPlan, number: int) -> Any:
     class_name, range_keys = _KINDS[plan.kind]
     spec_type = getattr(dtollib.channels, class_name)
     known = [each.name for each in fields(spec_type) if each.name not in _OURS]
-    given = {key: value for key, value in plan.options.items() if key in known or key not in signal_keys()}
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"a {plan.kind} input has {', '.join(known)}"
-            raise BoardError(BOARD, f"channel {plan.name}: there is no option {key!r}", remedy)
+    for key in plan.options:
+        near = difflib.get_close_matches(key, known, 1, 0.75)
+        if near and near[0] != key and key not in signal_keys():
+            raise BoardError(BOARD, f"channel {plan.name}: there is no option {key!r}", f"did you mean {near[0]}?")
     try:
-        words = {key: _word(spec_type, key, value) for key, value in given.items()}
+        # What the driver does not know is a note, kept with the data.
+        words = {key: _word(spec_type, key, value) for key, value in plan.options.items() if key in known}
         limits = _limits(plan, words) if range_keys else None
         if range_keys and limits:
             words = {**dict(zip(range_keys, limits, strict=True)), **words}

@@ -116,7 +116,7 @@ class AnalogInputVoltage:
             physical_channel=self.physical_channel,
             range=(self.min_val / self.gain, self.max_val / self.gain),
             unit=self.unit,
-            options=dict(self.metadata),
+            options={**self.metadata, **({} if self.gain == 1.0 else {"gain": self.gain})},
         )
 
 

@@ -136,7 +136,7 @@ def _length_s(plan: RunPlan, task: TaskPlan) -> float | None:
     options = plan.board.options
     if plan.board.type == "replay" and not options.get("loop"):
         ends.append(recorded_length_s(Path(str(options["path"]))))
-    if plan.board.type == "simulated" and options.get("max_samples") is not None:
+    if plan.board.type in ("simulated", "dtollib") and options.get("max_samples") is not None:
         ends.append(options["max_samples"] / task.rate_hz)
     return min((end for end in ends if end is not None), default=None)
 

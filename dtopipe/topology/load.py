@@ -141,7 +141,7 @@ class _Loading:
             duration_s=top.duration,
             drain_limit_s=top.drain_limit,
             metadata=top.metadata,
-            simulated=board.type == "simulated",
+            simulated=board.type == "simulated" or (board.type == "dtollib" and board.options.get("backend") == "fake"),
             document=self._recorded(name, board),
             places=self._places,
         )
