@@ -18,6 +18,8 @@ from dtopipe.boards.base import Ended, Overrun, Taken
 from dtopipe.boards.code_tables import code_source
 from dtopipe.boards.driver_library import DriverLibraryBoard
 from dtopipe.boards.driver_library_codes import Converter
+from dtopipe.boards.driver_library_drain import Drain
+from dtopipe.boards.driver_library_driver import RealDriver
 from dtopipe.boards.driver_library_fake import Pump
 from dtopipe.boards.pace import StartedClock
 from dtopipe.boards.timeline import BlockTimeline
@@ -56,10 +58,10 @@ Made = Callable[..., DriverLibraryBoard]
 
 
 @pytest.fixture
-def board() -> Iterator[Made]:
+def board(wait_for: Any) -> Iterator[Made]:
     """`board(task, **options)` on the fake backend; closed afterwards, and no thread is left."""
     made: list[DriverLibraryBoard] = []
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
 
     def make(plan: TaskPlan | None = None, **options: Any) -> DriverLibraryBoard:
         chosen = {"backend": "fake", "waveform": "counter", **options}
@@ -70,7 +72,8 @@ def board() -> Iterator[Made]:
     for each in made:
         each.close()
         each.close()
-    assert threading.active_count() == threads
+    # Those of the driver library's own event loop end a moment after it.
+    wait_for(lambda: set(threading.enumerate()) <= threads, message=f"left: {set(threading.enumerate()) - threads}")
 
 
 def everything(board: DriverLibraryBoard) -> list[Any]:
@@ -277,6 +280,53 @@ def _subsystem_with_three_buffers(backend: Any) -> int:
     for _ in range(3):
         backend.put_buffer(hdass, backend.alloc_buffer(20, 2))
     return hdass
+
+
+class DriverByHand(RealDriver):
+    """What the real driver does, on the fake backend; `fill` completes a buffer of counter codes."""
+
+    def __init__(self, backend: Any, left_at_stop: int = 0) -> None:
+        self.backend = backend
+        self._left_at_stop = left_at_stop
+        self._next = 0
+
+    def fill(self, hdass: int, n_samples: int) -> None:
+        codes = formula(2, self._next, self._next + n_samples)
+        self._next += n_samples
+        self.backend.fire_buffer_done(hdass, fill=(codes.T.reshape(-1).view(np.uint16) ^ 0x8000))
+
+    def stop(self, hdass: int) -> bool:
+        if self._left_at_stop:
+            self.fill(hdass, self._left_at_stop)
+        return super().stop(hdass)
+
+
+def test_a_real_drivers_stop_delivers_the_buffer_in_hand_and_ends_without_a_further_event() -> None:
+    from dtollib import SdkEventKind
+    from dtollib.capi.constants import OL_DF_CONTINUOUS
+    from dtollib.testing import make_fake_backend
+
+    driver = DriverByHand(make_fake_backend(include_dt9805=True), left_at_stop=4)
+    backend, hdass = driver.backend, _subsystem_with_three_buffers(driver.backend)
+    backend.set_data_flow(hdass, OL_DF_CONTINUOUS)
+    backend.commit(hdass)
+    drain = Drain(driver, hdass, Converter(-10.0, 10.0, 16, twos_complement=False), 2, 0.1, capacity=8)
+    backend.register_notification(hdass, drain.notify)
+    backend.arm(hdass)
+    drain.start(SampleClock(1e-3), 0)
+    for n_samples in (10, 10, 7, 10):
+        driver.fill(hdass, n_samples)
+        taken: Any = drain.next(5.0)
+        assert np.array_equal(taken.codes, formula(2, driver._next - n_samples, driver._next))
+    # Less than a sample's time: nothing can have been lost, whatever the driver says.
+    backend.fire_event(hdass, SdkEventKind.BUFFER_REUSED)
+    drain.stop()
+    last: Any = drain.next(5.0)
+    assert (last.first_sample_index, last.codes.shape) == (37, (2, 4))
+    assert drain.next(5.0) == Ended(41)
+    assert drain.next(0) == Ended(41)
+    drain.close()
+    assert backend.get_queue_size(hdass, READY) == 3
 
 
 def test_a_range_that_is_not_the_boards_is_refused_with_the_gain_that_gives_it(board: Made) -> None:
