@@ -58,6 +58,14 @@ def nothing_left_behind() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A real PostgreSQL server for the tests of this session."""
+    from postgres_server import running_server
+
+    yield from running_server()
+
+
 @pytest.fixture
 def run_cli(tmp_path: Path) -> Callable[..., CommandEnded]:
     """`run_cli("check", "file.yaml")`: a real `dtopipe` command in the test's folder, to its end."""

@@ -72,7 +72,7 @@ def _graph(plan: RunPlan) -> Tree:
     tree = Tree(Text.assemble((plan.name, "bold"), (simulated, "bold magenta")))
     ring = tree.add(Text(f"board {plan.board.type}")).add("ring")
     for sink in plan.sinks:
-        ring.add(Text(f"{sink.name}: {sink.type}, {sink.policy.value} -> {sink.path or '-'}"))
+        ring.add(Text(f"{sink.name}: {sink.type}, {sink.policy.value} -> {sink.path or sink.target or '-'}"))
     return tree
 
 

@@ -21,7 +21,7 @@ from dtopipe.verify.convert import output_at, raw_file_of
 @click.command()
 @click.argument("source", metavar="RUN_OR_FILE")
 @click.option("--to", "sink", required=True, metavar="SINK", help="The sink's type, as `dtopipe sinks` lists them.")
-@click.option("--path", required=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option("--path", type=click.Path(path_type=Path), help="Where to write; not for a database.")
 @click.option("--layout", type=click.Choice(["wide", "long"]), default="wide", show_default=True)
 @click.option(
     "--on-exists", type=click.Choice(["error", "rename", "overwrite", "append"]), default="error", show_default=True
@@ -32,7 +32,7 @@ from dtopipe.verify.convert import output_at, raw_file_of
 def convert(
     source: str,
     sink: str,
-    path: Path,
+    path: Path | None,
     layout: str,
     on_exists: str,
     options: tuple[str, ...],
@@ -45,6 +45,7 @@ def convert(
     Example:
       dtopipe convert heat-flux/latest --to parquet --path heat-flux.parquet
       dtopipe convert archive.dt-raw --to csv --path archive.csv --layout long
+      dtopipe convert archive.dt-raw --to postgres -o dsn="$PG_DSN" -o schema=archive
     """
     file = Path(source)
     if not file.is_file():
@@ -62,10 +63,10 @@ def convert(
             lambda samples: progress.update(task, completed=samples),
         )
     if as_json:
-        print_json({"path": str(path.absolute()), **asdict(position)})
+        print_json({"path": str(path.absolute()) if path else None, **asdict(position)})
         return
     gaps = f", {position.gap_samples:,} in gaps" if position.gap_samples else ""
-    click.echo(f"{path}: {position.samples:,} samples per channel{gaps}")
+    click.echo(f"{path or sink}: {position.samples:,} samples per channel{gaps}")
 
 
 def _parsed(options: tuple[str, ...]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def outputs_table(record: dict[str, Any]) -> Table:
         table.add_column(title, justify="right")
     for name, sink in record["sinks"].items():
         counts = (f"{sink[key]:,}" for key in ("samples", "gaps", "dropped", "restarts"))
-        table.add_row(Text(name), Text(sink["path"] or "-"), Text(sink["state"]), *counts)
+        table.add_row(Text(name), Text(sink["path"] or sink.get("target") or "-"), Text(sink["state"]), *counts)
     return table
 
 

@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dtopipe.model.postgres_config import PostgresConfig
     from dtopipe.sinks.csv import CsvSink
     from dtopipe.sinks.daq_rows import block_to_rows, reading_to_row
     from dtopipe.sinks.jsonl import JsonlSink
     from dtopipe.sinks.memory import InMemorySink
     from dtopipe.sinks.parquet_sink import ParquetSink
     from dtopipe.sinks.piping import pipe, pipe_blocks
+    from dtopipe.sinks.postgres_sink import PostgresSink
     from dtopipe.sinks.protocols import BlockSink, RawBlockSink, ReadingSink
     from dtopipe.sinks.raw_counts import RawCountsSink
     from dtopipe.sinks.sqlite import SqliteSink
@@ -23,6 +25,8 @@ _MODULES = {
     "InMemorySink": "memory",
     "JsonlSink": "jsonl",
     "ParquetSink": "parquet_sink",
+    "PostgresConfig": "postgres_sink",
+    "PostgresSink": "postgres_sink",
     "RawBlockSink": "protocols",
     "RawCountsSink": "raw_counts",
     "ReadingSink": "protocols",
@@ -39,6 +43,8 @@ __all__ = [
     "InMemorySink",
     "JsonlSink",
     "ParquetSink",
+    "PostgresConfig",
+    "PostgresSink",
     "RawBlockSink",
     "RawCountsSink",
     "ReadingSink",

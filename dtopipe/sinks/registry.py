@@ -18,6 +18,7 @@ WRITERS: Mapping[str, str] = {
     "hbuf": "dtopipe.sinks.hbuf:HbufWriter",
     "jsonl": "dtopipe.sinks.jsonl:JsonlWriter",
     "parquet": "dtopipe.sinks.parquet:ParquetWriter",
+    "postgres": "dtopipe.sinks.postgres:PostgresWriter",
     "sqlite": "dtopipe.sinks.sqlite:SqliteWriter",
 }
 READERS: Mapping[str, str] = {
@@ -25,6 +26,7 @@ READERS: Mapping[str, str] = {
     "hbuf": "dtopipe.sinks.hbuf_reader:HbufReader",
     "jsonl": "dtopipe.sinks.jsonl_reader:JsonlReader",
     "parquet": "dtopipe.sinks.parquet_reader:ParquetReader",
+    "postgres": "dtopipe.sinks.postgres_reader:PostgresReader",
     "sqlite": "dtopipe.sinks.sqlite_reader:SqliteReader",
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.identifiers import identifier
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
@@ -33,7 +34,7 @@ from dtopipe.sinks.sqlite_schema import (
     insert_channels,
     insert_run,
 )
-from dtopipe.sinks.tabular import TabularSink, identifier, output_options
+from dtopipe.sinks.tabular import TabularSink, output_options
 
 
 class SqliteWriter:

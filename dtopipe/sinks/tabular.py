@@ -7,7 +7,6 @@ in a thread, one call at a time, so that the program's event loop never waits fo
 from __future__ import annotations
 
 import operator
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,7 +25,6 @@ from dtopipe.sinks.daq_blocks import BlockItems
 from dtopipe.sinks.daq_readings import ReadingItems
 
 _T = TypeVar("_T")
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 
 
 def output_options(path: str | Path | None, layout: str | Layout, on_exists: str | OnExists) -> OutputOptions:
@@ -37,15 +35,6 @@ def output_options(path: str | Path | None, layout: str | Layout, on_exists: str
         words = [*(word.value for word in Layout), "/", *(word.value for word in OnExists)]
         raise SinkOptionError(path, str(error), f"layout / on_exists: {' '.join(words)}") from error
     return OutputOptions(None if path is None else Path(path).absolute(), chosen, exists)
-
-
-def identifier(option: str, name: str) -> str:
-    """`name`, if it is a plain SQL name. Raises SinkOptionError."""
-    if not _IDENTIFIER.fullmatch(name):
-        raise SinkOptionError(
-            None, f"{option} cannot be {name!r}", "letters, digits and underscores, at most 63, not a digit first"
-        )
-    return name
 
 
 class ProgramSink(ABC):

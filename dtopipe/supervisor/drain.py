@@ -93,7 +93,7 @@ class Drain:
             if now_ns - agent.cut_off_at_ns > _CUT_OFF_GRACE_S * 1e9:
                 self._kill(agent)
         elif agent.unmoved_s > limit_s:
-            before = f" ({agent.failure})" if agent.failure else ""
+            before = f" ({agent.trouble})" if agent.trouble else ""
             agent.failure = f"cut off after {limit_s:g} s without progress at the end of the run{before}"
             agent.cut_off_at_ns = now_ns
             run.events.append("cut_off", agent.plan.name, why=agent.failure)

@@ -114,4 +114,5 @@ class Launcher:
             "control": run.server.endpoint,
             "public_key": run.keys.public,
             "secret_key": run.keys.secret,
+            "drain_limit_s": run.plan.drain_limit_s,
         }

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from dtopipe.core.lifecycle import WorkerState
 from dtopipe.core.verdict import Verdict
 from dtopipe.model.clock import Anchor
 from dtopipe.model.stream import Channel, Stream
@@ -106,7 +105,8 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
         "type": agent.plan.type,
         "policy": agent.plan.policy.value,
         "path": agent.plan.path,
-        "state": agent.state.value,
+        **({"target": agent.plan.target} if agent.plan.target else {}),
+        "state": agent.shown_state,
         "start": position.start,
         "stop": stop,
         "committed": position.committed,
@@ -115,7 +115,7 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
         "gaps": agent.outcome(stop, 0).gaps,
         "dropped": position.dropped,
         "restarts": agent.restarts,
-        **({"failure": agent.failure} if agent.failure and agent.state is not WorkerState.DONE else {}),
+        **({"failure": agent.trouble} if agent.trouble else {}),
     }
 
 

@@ -23,8 +23,8 @@ from dtopipe.supervisor.lines import GapsFile
 from dtopipe.supervisor.record import acquired, channel_facts, verdict_facts
 from dtopipe.wire.describe import stream_from
 
-# From a sink's entry in the record and the run folder to what its output says: how far it is, and its gaps.
-ReadOutput = Callable[[Mapping[str, Any], Path, str], "tuple[Position, list[Gap]] | None"]
+# From a record, a sink's name and the run folder to what its output says: how far it is, and its gaps.
+ReadOutput = Callable[[Mapping[str, Any], str, Path], "tuple[Position, list[Gap]] | None"]
 
 
 def recover_killed_runs(read_output: ReadOutput) -> list[RunFolder]:
@@ -86,7 +86,7 @@ def completed_record(
     """
     record = folder.read_record()
     ring = _attached(segment)
-    outputs = {name: read_output(sink, folder.path, record["run_id"]) for name, sink in record["sinks"].items()}
+    outputs = {name: read_output(record, name, folder.path) for name in record["sinks"]}
     anchor, rate_hz = _sample_clock(ring, record)
     gaps: dict[str | None, list[Gap]] = {}
     if ring:

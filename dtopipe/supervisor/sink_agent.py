@@ -37,6 +37,8 @@ class SinkAgent:
         self.found_dead = False
         self.reported: Message | None = None
         self.failure = ""
+        # Why its output is away, while it is.
+        self.away = ""
         self.moved: tuple[int, int] = (0, 0)
         self.unmoved_s = 0.0
         self.cut_off_at_ns = 0
@@ -45,6 +47,16 @@ class SinkAgent:
     def address(self) -> str:
         """The control address of the present process."""
         return f"sink.{self.plan.name}.{self.generation}"
+
+    @property
+    def shown_state(self) -> str:
+        """The state in tables: `away` while the process waits for its output."""
+        return "away" if self.away and not self.state.is_final else self.state.value
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it, or was in the end."""
+        return "" if self.state is WorkerState.DONE else self.away or self.failure
 
     @property
     def lock(self) -> str:
@@ -62,6 +74,7 @@ class SinkAgent:
         if self.process:
             self.process.release()
         self.process = None
+        self.away = ""
         self.happened(Happened.DIED)
         answer = self.budget.died(now_ns, self.ready_ns)
         if isinstance(answer, GiveUp):

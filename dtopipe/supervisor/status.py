@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from dtopipe.core.lifecycle import WorkerState
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.policy import Policy
 from dtopipe.shm.ring import RingStatus
@@ -80,7 +79,8 @@ class StatusBoard:
             "type": agent.plan.type,
             "policy": agent.plan.policy.value,
             "path": agent.plan.path,
-            "state": agent.state.value,
+            **({"target": agent.plan.target} if agent.plan.target else {}),
+            "state": agent.shown_state,
             "rate_hz": round(self._rate(agent.plan.name, now_ns, position.samples), 3),
             "lag_samples": lag,
             "lag_s": round(lag / rate_hz, 3) if rate_hz else 0.0,
@@ -90,7 +90,7 @@ class StatusBoard:
             "gaps": position.gap_samples,
             "dropped": position.dropped,
             "restarts": agent.restarts,
-            **({"failure": agent.failure} if agent.failure and agent.state is not WorkerState.DONE else {}),
+            **({"failure": agent.trouble} if agent.trouble else {}),
         }
 
     def _rate(self, name: str, now_ns: int, count: int) -> float:

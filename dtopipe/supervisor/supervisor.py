@@ -142,6 +142,12 @@ class Supervisor:
             gaps = gaps_from(message.get("gaps", list))
             agent.gaps += gaps
             run.gaps.append(name, gaps)
+        elif message.kind == "away":
+            agent.away = message.get("message", str)
+            run.events.append("away", name, why=agent.away, remedy=message.get("remedy", str, ""))
+        elif message.kind == "back":
+            agent.away = ""
+            run.events.append("back", name)
         elif message.kind == "done" and not agent.state.is_final:
             agent.position = position_from(message.body)
             agent.happened(Happened.WAS_CUT_OFF if agent.cut_off_at_ns else Happened.SAID_DONE)

@@ -12,9 +12,12 @@ from typing import Any
 
 import psutil
 
+from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
+from dtopipe.model.postgres_config import MOST_NAME_BYTES
 from dtopipe.topology.cost import Cost, estimate, size_text
+from dtopipe.topology.options import postgres_config
 from dtopipe.topology.problems import nearest
 
 Found = Iterator[tuple[str, str, str]]
@@ -27,7 +30,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 _LONGEST_NAME_BYTES = 200
 _PROCESSES = ("acquirer", "supervisor")
 # What a sink type needs besides the plain install: the module, and the extra that brings it.
-_EXTRAS = {"parquet": ("pyarrow", "parquet")}
+_EXTRAS = {"parquet": ("pyarrow", "parquet"), "postgres": ("asyncpg", "postgres")}
 
 
 def check_names(name: str, sinks: Sequence[SinkPlan]) -> Found:
@@ -73,6 +76,33 @@ def check_readings(sinks: Sequence[SinkPlan]) -> Found:
             yield f"sinks.{sink.name}.layout", "polled readings have a layout of their own", "take this line out"
 
 
+def check_databases(sinks: Sequence[SinkPlan], name: str) -> Found:
+    """Problems with sinks that write to a database; `name` is the topology's."""
+    seen: dict[str, str] = {}
+    for sink in sinks:
+        if sink.type != "postgres":
+            continue
+        try:
+            target = postgres_config(sink.options, name).target()
+        except SinkOptionError as error:
+            yield f"sinks.{sink.name}.schema", error.message, error.remedy
+            continue
+        if target in seen:
+            yield f"sinks.{sink.name}.schema", f"sink {seen[target]} writes to {target} too", "give one another schema"
+        seen.setdefault(target, sink.name)
+
+
+def _too_long_for_postgres(sink: SinkPlan, named: Mapping[str, str], *, polled: bool) -> Found:
+    """Columns whose names Postgres would cut; readings have one more for each unit."""
+    if sink.type != "postgres" or (sink.layout is Layout.LONG and not polled):
+        return
+    most = MOST_NAME_BYTES - (len("_unit") if polled else 0)
+    for key, name in named.items():
+        if len(name.encode(errors="replace")) > most and name in (sink.channels or named.values()):
+            remedy = "shorten it" if polled else f"shorten it, or set sinks.{sink.name}.layout: long"
+            yield key, f"{name!r} has more than {most} bytes, the most that a column of sink {sink.name} takes", remedy
+
+
 def check_channels(
     named: Mapping[str, str], sinks: Sequence[SinkPlan], board: Mapping[str, Any], *, polled: bool
 ) -> Found:
@@ -101,6 +131,7 @@ def check_channels(
                 yield key, f"{name!r} stands here twice", "take one out"
         if sink.type == "sqlite" and sink.layout is Layout.WIDE and not polled:
             yield from _alike_but_for_case(sink, named)
+        yield from _too_long_for_postgres(sink, named, polled=polled)
 
 
 def _alike_but_for_case(sink: SinkPlan, named: Mapping[str, str]) -> Found:

@@ -15,10 +15,17 @@ from dtopipe.topology.recording import recorded_item_bytes, recorded_length_s, r
 
 # Bytes a row and bytes a value, measured on noise over the whole range of 16-bit codes with seven-letter names: an
 # estimate that real signals stay below, by a quarter in text.
-_WIDE = {"csv": (66, 20), "jsonl": (105, 30), "sqlite": (30, 9), "parquet": (2, 2.5), "hbuf": (0, 2)}
-_LONG = {"csv": (0, 110), "jsonl": (0, 250), "sqlite": (0, 75), "parquet": (0, 4)}
+_WIDE = {
+    "csv": (66, 20),
+    "jsonl": (105, 30),
+    "sqlite": (30, 9),
+    "parquet": (2, 2.5),
+    "hbuf": (0, 2),
+    "postgres": (64, 8),
+}
+_LONG = {"csv": (0, 110), "jsonl": (0, 250), "sqlite": (0, 75), "parquet": (0, 4), "postgres": (0, 130)}
 # Of readings, the same.
-_READINGS = {"csv": (165, 22), "jsonl": (370, 45), "sqlite": (80, 14), "parquet": (18, 4)}
+_READINGS = {"csv": (165, 22), "jsonl": (370, 45), "sqlite": (80, 14), "parquet": (18, 4), "postgres": (110, 14)}
 _UNKNOWN = (0, 8)
 _HBUF_CHUNK_BYTES = 420
 # Of the boards that have a task: int16, unless one says otherwise once it is open.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _BOARDS = ("remote", "jetstream")
-_SINKS = ("postgres", "jetstream")
+_SINKS = ("jetstream",)
 _HBUF_KEYS = ("retention",)
 
 

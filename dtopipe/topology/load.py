@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +12,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dtopipe.model.errors import Place, Problem, TopologyError
+from dtopipe.model.errors import Place, Problem, SinkOptionError, TopologyError
 from dtopipe.model.plan import BoardPlan, ChannelPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.topology.checks import (
     check_channels,
+    check_databases,
     check_extras,
     check_metadata,
     check_names,
@@ -25,10 +27,12 @@ from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.options import (
     BOARD_POINTS,
     SINK_POINTS,
+    PostgresOptions,
     SimulatedChannel,
     board_models,
     broken_plug_ins,
     own_options,
+    postgres_config,
     sink_models,
 )
 from dtopipe.topology.output_checks import check_outputs
@@ -37,6 +41,7 @@ from dtopipe.topology.places import Placed, read_yaml
 from dtopipe.topology.problems import nearest, place_of, problems_of
 from dtopipe.topology.recording import recorded_task
 from dtopipe.topology.schema import BoardPart, ChannelPart, SinkPart, TaskPart, TopologyPart
+from dtopipe.topology.secrets import without_secrets
 from dtopipe.topology.variables import resolved
 
 _BLOCK_S = 0.25
@@ -103,14 +108,15 @@ class _Loading:
         top = self._checked(TopologyPart, {k: v for k, v in values.items() if k != "listen"}, "")
         board = self._board(values.get("board"))
         task = self._task(values.get("task"), board)
-        sinks = self._sinks(values.get("sinks"))
         name = top.name or self._file.stem if top else self._file.stem
+        sinks = self._sinks(values.get("sinks"), name)
         if run_dir is not None:
             self._places["run_dir"] = Place("--run-dir", 0, 0)
         root = (run_dir or _path(top.run_dir if top else "runs")).absolute()
         self._found(check_names(name, sinks))
         self._found(check_outputs(sinks, root))
         self._found(check_extras(sinks))
+        self._found(check_databases(sinks, name))
         if task and task.polled:
             self._found(check_readings(sinks))
         if top and not rehearsal:
@@ -203,7 +209,7 @@ class _Loading:
             options=options,
         )
 
-    def _sinks(self, given: Any) -> list[SinkPlan]:
+    def _sinks(self, given: Any, run_name: str) -> list[SinkPlan]:
         found = []
         models = sink_models()
         for name, sink in (given if isinstance(given, dict) else {}).items():
@@ -211,7 +217,7 @@ class _Loading:
                 model = self._model(f"sinks.{name}", sink.get("type"), SINK_POINTS, models)
                 part = None if model is None else self._checked(model, sink, f"sinks.{name}")
                 if part is not None:
-                    found.append(_sink_plan(name, part))
+                    found.append(_sink_plan(name, part, run_name))
         return found
 
     def _model(self, key: str, kind: Any, group: str, models: Mapping[str, type[_M]]) -> type[_M] | None:
@@ -265,7 +271,7 @@ class _Loading:
             folder = self._file.parent.absolute()
             given = _path(resolved(path, self._environ, {}, []))
             document["board"] = {**document["board"], "path": path if given.is_absolute() else str(folder / path)}
-        return document
+        return without_secrets(document)
 
     def _checked(self, model: type[_M], given: Any, key: str) -> _M | None:
         """The part, without those of its keys that are wrong: the rest is worth checking further."""
@@ -304,14 +310,20 @@ def _path(text: str) -> Path:
         return Path(text)
 
 
-def _sink_plan(name: str, part: SinkPart) -> SinkPlan:
+def _sink_plan(name: str, part: SinkPart, run_name: str) -> SinkPlan:
     restart = RestartPlan(part.restart.max, part.restart.within, part.restart.backoff)
     options = own_options(part, SinkPart)
     options.pop("journal", None)
+    target = None
+    if isinstance(part, PostgresOptions):
+        options["schema"] = options["schema"] or run_name
+        with contextlib.suppress(SinkOptionError):
+            target = postgres_config(options, run_name).target()
     return SinkPlan(
         name=name,
         type=part.type,
         path=str(_path(part.path)) if part.path and part.path.startswith("~") else part.path,
+        target=target,
         policy=part.policy_word,
         layout=part.layout,
         channels=None if part.channels is None else tuple(part.channels),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from dtopipe.model.errors import SinkOptionError
+from dtopipe.model.postgres_config import PostgresConfig
 from dtopipe.topology.quantities import Bytes
 from dtopipe.topology.schema import BoardPart, Part, PathText, SinkPart
 
@@ -190,6 +194,63 @@ class ParquetOptions(SinkPart):
     """Rows in a group; default about a million."""
 
 
+with warnings.catch_warnings():
+    # pydantic has a method of the name `schema`, long out of use.
+    warnings.simplefilter("ignore", UserWarning)
+
+    class PostgresOptions(SinkPart):
+        """Tables in one schema of a PostgreSQL database; needs the extra `postgres`."""
+
+        dsn: str | None = None
+        """postgresql://user:${PGPASSWORD}@host:5432/database; or host and the keys behind it."""
+        host: str | None = None
+        """Of the server, or the folder of its Unix socket."""
+        port: int = Field(default=5432, ge=1, le=65535)
+        """Of the server."""
+        user: str | None = None
+        """Who writes; default: as libpq has it."""
+        password: str | None = None
+        """Of the user, such as ${PGPASSWORD}; records never hold it."""
+        database: str | None = None
+        """Which one; default: as libpq has it."""
+        schema: str | None = None  # type: ignore[assignment]
+        """Holds all tables; default: the topology's name."""
+        table_readings: str = "readings"
+        """Name of the table of readings."""
+        table_blocks: str = "blocks"
+        """Name of the table of block summaries."""
+        pool_min_size: int = Field(default=1, ge=1)
+        """Without effect: a sink has one connection."""
+        pool_max_size: int = Field(default=4, ge=1)
+        """Without effect: a sink has one connection."""
+        statement_timeout_ms: int = Field(default=30_000, ge=0)
+        """The server's limit of one statement."""
+        command_timeout_s: float = Field(default=10.0, gt=0)
+        """How long an answer of the server is waited for."""
+        create_tables: bool = True
+        """Make schema, tables and columns that are not there."""
+        use_copy: bool = True
+        """Binary COPY; false: INSERT, several times slower."""
+
+        @model_validator(mode="after")
+        def _can_be(self) -> Self:
+            if self.path is not None:
+                raise ValueError("a postgres sink has no path: give it a dsn, or a host")
+            try:
+                postgres_config(self.model_dump(), "of the topology")
+            except SinkOptionError as error:
+                # Of the pydantic error nothing else is shown: what was given may hold a password.
+                raise ValueError(f"{error.message}: {error.remedy}") from None
+            return self
+
+
+def postgres_config(options: Mapping[str, Any], name: str) -> PostgresConfig:
+    """The connection that these options describe, for a topology of this name. Raises SinkOptionError."""
+    known = {field.name for field in fields(PostgresConfig)}
+    chosen = {key: value for key, value in options.items() if key in known}
+    return PostgresConfig(**{**chosen, "schema": chosen.get("schema") or name})
+
+
 class PluggedBoard(BoardPart):
     """A plug-in's board; its options pass through."""
 
@@ -212,6 +273,7 @@ SINKS: Mapping[str, type[SinkPart]] = {
     "hbuf": HbufOptions,
     "jsonl": JsonlOptions,
     "parquet": ParquetOptions,
+    "postgres": PostgresOptions,
     "sqlite": SqliteOptions,
 }
 

@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from dtopipe.model.errors import Place, Problem
+from dtopipe.topology.secrets import SECRET_KEYS
 
 _LONGEST_SHOWN = 60
 
@@ -114,6 +115,8 @@ _EXPECTED = {
 def _words(mistake: Mapping[str, Any], spot: _Spot) -> tuple[str, str]:
     """What is wrong, and what to write instead."""
     kind, given, context = mistake["type"], mistake["input"], mistake.get("ctx", {})
+    if spot.path and spot.path[-1] in SECRET_KEYS and kind in _EXPECTED:
+        return f"must be {_EXPECTED[kind].format(**context)}", spot.remedy
     if kind == "missing":
         return ("needs one more value" if isinstance(spot.path[-1], int) else "is missing"), spot.remedy
     if kind == "extra_forbidden":

@@ -25,7 +25,7 @@ def raw_file_of(folder: RunFolder) -> Path:
     """The run's raw file. Raises UsageError if it has none."""
     outputs = outputs_of(folder, folder.read_record())
     for output in outputs:
-        if output.type == "hbuf":
+        if output.type == "hbuf" and output.path:
             return output.path
     if any(output.stream.polled for output in outputs):
         raise UsageError(

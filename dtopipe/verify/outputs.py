@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,22 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputReader
 from dtopipe.sinks.registry import load_reader
+from dtopipe.topology.recorded import recorded_options
 from dtopipe.wire.describe import stream_from
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One sink's output: where it is, which channels are in it, and what the run record says of it."""
+    """One sink's output: where it is, which channels are in it, and what the run record says of it.
+
+    `place`: the path, or where in a database, for people. `topology`: as recorded, where a database's own options are.
+    """
 
     name: str
     type: str
-    path: Path
+    place: str
+    path: Path | None
+    topology: Mapping[str, Any]
     policy: Policy
     run_id: str
     stream: Stream
@@ -33,31 +40,45 @@ class Output:
 
     def reader(self) -> OutputReader:
         """Opens it. Raises SinkError if it is not there or cannot be read."""
-        return load_reader(self.type)(self.path, run_id=self.run_id)
+        return _reader(self.type, self.path, self.run_id, self.topology, self.name)
 
 
 def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
-    """Every file output of a run, in the topology's order. Raises WireError on a damaged record."""
+    """Every output of a run that can be read back, in the topology's order. Raises WireError on a damaged record."""
     if not record.get("stream"):
         return []
     stream = stream_from(record["stream"])
     found = []
     for name, sink in record["sinks"].items():
-        if sink["path"] is None:
+        if not _is_readable(sink):
             continue
         chosen = record["topology"].get("sinks", {}).get(name, {}).get("channels")
         names = [channel.name for channel in stream.channels]
         own = stream.selected([names.index(channel) for channel in chosen]) if chosen else stream
-        path = folder.path / sink["path"]
-        found.append(Output(name, sink["type"], path, Policy(sink["policy"]), record["run_id"], own, sink))
+        path = None if sink["path"] is None else folder.path / sink["path"]
+        place = str(path) if path else sink["target"]
+        topology, policy = record["topology"], Policy(sink["policy"])
+        found.append(Output(name, sink["type"], place, path, topology, policy, record["run_id"], own, sink))
     return found
 
 
-def read_output(sink: Mapping[str, Any], folder: Path, run_id: str) -> tuple[Position, list[Gap]] | None:
+def read_output(record: Mapping[str, Any], name: str, folder: Path) -> tuple[Position, list[Gap]] | None:
     """What an output says of itself, for the record of a killed run; None if it says nothing."""
-    if sink["path"] is None:
+    sink = record["sinks"][name]
+    if not _is_readable(sink):
         return None
     with contextlib.suppress(SinkError, WireError, DtopipeError, OSError):
-        reader = load_reader(sink["type"])(folder / sink["path"], run_id=run_id)
+        path = None if sink["path"] is None else folder / sink["path"]
+        reader = _reader(sink["type"], path, record["run_id"], record["topology"], name)
         return reader.position(), list(reader.gaps())
     return None
+
+
+def _is_readable(sink: Mapping[str, Any]) -> bool:
+    return sink["path"] is not None or sink.get("target") is not None
+
+
+def _reader(sink_type: str, path: Path | None, run_id: str, topology: Mapping[str, Any], name: str) -> OutputReader:
+    """A reader of a file, or of a database that its topology and the environment describe. Raises SinkError."""
+    options = {} if path else recorded_options(topology, name, os.environ)
+    return load_reader(sink_type)(path, run_id=run_id, **options)

@@ -81,7 +81,7 @@ def _verified(output: Output, others: Sequence[Output], on_rows: Callable[[str, 
     try:
         return _recounted(output, others, on_rows)
     except (DtopipeError, OSError, ValueError) as error:
-        return OutputReport(output.name, str(output.path), problems=(f"cannot be read: {error}",))
+        return OutputReport(output.name, output.place, problems=(f"cannot be read: {error}",))
 
 
 def _recounted(output: Output, others: Sequence[Output], on_rows: Callable[[str, int], None]) -> OutputReport:
@@ -143,7 +143,7 @@ def _judged(
         problems.append(f"it holds {samples} samples, the run record says {record['samples']}")
     return OutputReport(
         name=output.name,
-        path=str(output.path),
+        path=output.place,
         rows=sum(one.rows for one in counted),
         samples=samples,
         gaps=gaps,

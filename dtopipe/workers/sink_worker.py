@@ -13,8 +13,10 @@ from dtopipe.core.ledger import should_commit_early
 from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import SinkUnavailable
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.shm.reader import RingReader
@@ -25,10 +27,10 @@ from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
 from dtopipe.workers.intake import DirectIntake, Intake, QueuedIntake
+from dtopipe.workers.patience import Patience
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
 
-_LISTEN_EVERY_NS = 20_000_000
 _ORPHAN_LOOKS_EVERY_NS = 500_000_000
 # A batch is encoded at once: large enough that small blocks are cheap, small enough to stay in a few MB.
 _BATCH_BLOCKS = 256
@@ -38,8 +40,11 @@ _BATCH_BYTES = 4 * 2**20
 class SinkWorker:
     """One sink of one run, from its first block to the end-of-run mark."""
 
-    def __init__(self, worker: Worker, begin: Message, ring: Ring, writer: SinkWriter, position: Position) -> None:
+    def __init__(
+        self, worker: Worker, patience: Patience, begin: Message, ring: Ring, writer: SinkWriter, position: Position
+    ) -> None:
         orders = worker.orders
+        self._patience = patience
         self._worker = worker
         self._ring = ring
         self._writer = writer
@@ -60,14 +65,18 @@ class SinkWorker:
         self._uncommitted_since_ns = 0
         self._new_gaps: list[Gap] = []
         self._synced_ns = mono_ns()
-        self._listened_ns = self._looked_ns = 0
-        self._cut_off = False
+        self._looked_ns = 0
 
-    def run(self) -> Position:
-        """Write until the run has ended and everything is committed; returns where the output stands."""
+    @property
+    def position(self) -> Position:
+        """How far the output is."""
+        return self._position
+
+    def run(self) -> None:
+        """Write until the run has ended and everything is committed."""
         self._intake.report(self._position)
-        while not self._cut_off:
-            self._listen()
+        while not self._patience.is_cut_off:
+            self._patience.listen()
             # Asked before the take: what is published before the end-of-run mark must not be passed over.
             ended = self._intake.ended() or self._left_alone()
             blocks = self._intake.take(self._most)
@@ -84,7 +93,6 @@ class SinkWorker:
                 self._sync()
         self._commit()
         self._intake.close()
-        return self._position
 
     def _append(self, blocks: Sequence[Block]) -> None:
         """Hand blocks over in order, each hole before the block that follows it."""
@@ -100,7 +108,7 @@ class SinkWorker:
             if self._delay_s:
                 time.sleep(self._delay_s)
         if items:
-            self._writer.append(items if self._readings is None else list(self._readings.of(items)))
+            self._hand_over(items if self._readings is None else list(self._readings.of(items)))
             self._uncommitted_since_ns = self._uncommitted_since_ns or mono_ns()
 
     def _gaps_to(self, stop: int, anchor: Anchor) -> list[Gap]:
@@ -121,7 +129,10 @@ class SinkWorker:
         """What is absent between the last block and the end of the run."""
         end, _ = self._ring.end()
         if end > self._at:
-            self._writer.append(self._gaps_to(end, self._ring.anchor()))
+            self._hand_over(self._gaps_to(end, self._ring.anchor()))
+
+    def _hand_over(self, items: Sequence[Block | Gap | Readings]) -> None:
+        self._patience.with_it(lambda: self._writer.append(items))
 
     def _commit_is_due(self) -> bool:
         if not self._uncommitted_since_ns:
@@ -137,7 +148,7 @@ class SinkWorker:
         return max(0.0, (self._uncommitted_since_ns + self._flush_ns - mono_ns()) / 1e9)
 
     def _commit(self) -> None:
-        self._show(self._writer.commit())
+        self._show(self._patience.with_it(self._writer.commit))
         self._uncommitted_since_ns = 0
         self._intake.release()
         if self._new_gaps:
@@ -150,22 +161,12 @@ class SinkWorker:
         return mono_ns() - self._synced_ns >= self._sync_ns
 
     def _sync(self) -> None:
-        self._show(self._writer.sync())
+        self._show(self._patience.with_it(self._writer.sync))
         self._synced_ns = mono_ns()
 
     def _show(self, position: Position) -> None:
         self._position = position
         self._intake.report(position)
-
-    def _listen(self) -> None:
-        now_ns = mono_ns()
-        if now_ns - self._listened_ns < _LISTEN_EVERY_NS:
-            return
-        self._listened_ns = now_ns
-        message = self._worker.control.receive()
-        if message and message.kind == "cut_off":
-            logging.warning("cut off at sample %d: %s", self._at, message.get("reason", str, ""))
-            self._cut_off = True
 
     def _left_alone(self) -> bool:
         """True if supervisor and acquirer are both gone: no end-of-run mark will come."""
@@ -212,7 +213,8 @@ def _selected(stream: Stream, channels: Sequence[str] | None) -> Stream:
 def main(worker: Worker) -> None:
     """Load the sink, wait for the stream, open the output, write it, close it."""
     orders = worker.orders
-    writer: SinkWriter = load_writer(orders.get("type", str))(_output(orders), **orders.get("options", dict))
+    # Before anything is waited for: what cannot be loaded is told at once.
+    writer = _new_writer(orders)
     begin = None
     while begin is None and not worker.orphaned.is_set():
         message = worker.control.receive(LONGEST_SLEEP_S)
@@ -222,18 +224,42 @@ def main(worker: Worker) -> None:
     if begin is None:
         return
     stream = _selected(stream_from(begin.get("stream", dict)), orders.body.get("channels"))
+    start, patience = begin.get("start", int), Patience(worker)
     try:
-        position = writer.open(stream, begin.get("start", int), resume=begin.get("resume", bool))
+        if begin.get("resume", bool):
+            writer, position = patience.with_it(lambda: _resumed(orders, stream, start))
+        else:
+            # A run that begins with an output that is away is refused: somebody is there to do something about it.
+            position = writer.open(stream, start, resume=False)
         worker.control.send(Message("ready", describe_position(position)))
         ring = Ring.attach(begin.get("segment", str))
         began_s = time.process_time()
-        SinkWorker(worker, begin, ring, writer, position).run()
+        sink = SinkWorker(worker, patience, begin, ring, writer, position)
+        try:
+            sink.run()
+            position = patience.with_it(writer.close)
+        except SinkUnavailable as error:
+            if not patience.is_cut_off:
+                raise
+            # What is committed stays as it is; the supervisor puts the rest on record.
+            logging.warning("ended while its output was away: %s", error)
+            writer.abandon()
+            position = sink.position
         logging.info("written with %.2f s of processor time", time.process_time() - began_s)
-        position = writer.close()
         worker.control.send(Message("done", describe_position(position)))
     except BaseException:
         writer.abandon()
         raise
+
+
+def _new_writer(orders: Message) -> SinkWriter:
+    return load_writer(orders.get("type", str))(_output(orders), **orders.get("options", dict))
+
+
+def _resumed(orders: Message, stream: Stream, start: int) -> tuple[SinkWriter, Position]:
+    """A writer that goes on where a predecessor of this run stopped. Raises SinkError."""
+    writer = _new_writer(orders)
+    return writer, writer.open(stream, start, resume=True)
 
 
 if __name__ == "__main__":

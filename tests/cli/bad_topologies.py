@@ -366,10 +366,40 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "take it out",
     ),
     "sink of a later version": (
-        add("  base: {type: postgres, dsn: x}\n"),
+        add("  base: {type: jetstream}\n"),
         "10:10",
-        "sinks.base.type: sink type postgres is not built yet",
+        "sinks.base.type: sink type jetstream is not built yet",
         "take it out",
+    ),
+    "database without a server": (
+        add("  base: {type: postgres, schema: lab}\n"),
+        "10:9",
+        "sinks.base: a Postgres sink needs either `dsn` or `host`",
+        "",
+    ),
+    "database with a path": (
+        add("  base: {type: postgres, host: db, path: base.db}\n"),
+        "10:9",
+        "sinks.base: a postgres sink has no path",
+        "",
+    ),
+    "schema that only the server may have": (
+        add("  base: {type: postgres, host: db, schema: pg_lab}\n"),
+        "10:9",
+        "sinks.base: schema 'pg_lab': names in pg_ are the server's own",
+        "",
+    ),
+    "two sinks in one schema": (
+        add("  base: {type: postgres, host: db, schema: lab}\n  other: {type: postgres, host: db, schema: lab}\n"),
+        "11:37",
+        "sinks.other.schema: sink base writes to postgres://db:5432/?.lab too",
+        "give one another schema",
+    ),
+    "channel name that Postgres would cut": (
+        add("  base: {type: postgres, host: db}\n").replace("name: flux", f"name: {'f' * 64}"),
+        "7:13",
+        "task.channels[0].name: ",
+        "layout: long",
     ),
     "readings into a raw file": (
         change("  rate_hz", "  mode: polled\n  rate_hz") + "  raw: {type: hbuf, path: r.dt-raw}\n",

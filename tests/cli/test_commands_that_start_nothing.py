@@ -66,10 +66,15 @@ def test_schema_is_one_json_document_that_takes_the_starter(in_folder: Path) -> 
 @pytest.mark.parametrize(
     ("command", "names", "one", "words"),
     [
-        ("boards", ["replay", "simulated"], "simulated", ["counter | sine | noise", "realtime | max", "max_samples"]),
+        (
+            "boards",
+            ["dtollib", "replay", "simulated"],
+            "simulated",
+            ["counter | sine | noise", "realtime | max", "max_samples"],
+        ),
         (
             "sinks",
-            ["csv", "hbuf", "jsonl", "parquet", "sqlite"],
+            ["csv", "hbuf", "jsonl", "parquet", "postgres", "sqlite"],
             "sqlite",
             ["busy_timeout_ms", "5000", "500ms", "drop"],
         ),

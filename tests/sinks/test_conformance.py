@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from dtopipe.sinks.registry import WRITERS, load_reader, load_writer
 KINDS = [
     (sink_type, layout) for sink_type in WRITERS for layout in Layout if (sink_type, layout) != ("hbuf", Layout.LONG)
 ]
+FILE_KINDS = [kind for kind in KINDS if kind[0] != "postgres"]
 APPENDABLE = ("csv", "jsonl", "sqlite")
 
 
@@ -34,12 +35,14 @@ class Sink:
     type: str
     layout: Layout
     path: Path
+    server: dict[str, Any] = field(default_factory=dict)
 
     def writer(self, on_exists: OnExists = OnExists.ERROR) -> SinkWriter:
-        return load_writer(self.type)(OutputOptions(self.path, self.layout, on_exists))
+        path = None if self.server else self.path
+        return load_writer(self.type)(OutputOptions(path, self.layout, on_exists), **self.server)
 
     def reader(self, run_id: str = "run-1") -> Any:
-        return load_reader(self.type)(self.path, run_id=run_id)
+        return load_reader(self.type)(self.path, run_id=run_id, **self.server)
 
     def rows(self, run_id: str = "run-1") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(sample_index, t_mono_ns, values (n_channels, n)), each channel's index being the same."""
@@ -61,6 +64,16 @@ class Sink:
 @pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
     """Each kind of output in turn."""
+    server = {}
+    if request.param[0] == "postgres":
+        postgres = request.getfixturevalue("postgres")
+        server = {**postgres.options, "schema": postgres.new_schema()}
+    return Sink(*request.param, tmp_path / "out", server)
+
+
+@pytest.fixture(params=FILE_KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
+def file_sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
+    """Each kind of output that is a file."""
     return Sink(*request.param, tmp_path / "out")
 
 
@@ -100,7 +113,7 @@ def test_gaps_are_stored_with_the_data_and_the_position_always_adds_up(sink: Sin
     items = [block(stream, 100, 200), gaps[0], block(stream, 250, 300), gaps[1], gaps[2], block(stream, 400, 450)]
     writer.append(items[:3])
     middle = writer.commit()
-    assert middle == Position(100, 300, 100, 150, 50, 0)
+    assert replace(middle, durable=100) == Position(100, 300, 100, 150, 50, 0)
     writer.append(items[3:])
     final = writer.close()
     assert final == Position(100, 450, 450, 200, 150, 10)
@@ -114,10 +127,12 @@ def test_only_sync_and_close_make_durable(sink: Sink) -> None:
     writer = sink.writer()
     writer.open(stream, 0, resume=False)
     writer.append(blocks(stream, 0, 200))
-    assert writer.commit().durable == 0
+    # A database makes each transaction durable.
+    at_once = sink.type == "postgres"
+    assert writer.commit().durable == (200 if at_once else 0)
     assert writer.sync().durable == 200
     writer.append(blocks(stream, 200, 300))
-    assert (writer.commit().durable, writer.close().durable) == (200, 300)
+    assert (writer.commit().durable, writer.close().durable) == (300 if at_once else 200, 300)
 
 
 def test_a_run_without_samples_is_a_whole_output(sink: Sink) -> None:
@@ -157,6 +172,9 @@ def test_who_resumes_where_nothing_was_begun_begins(sink: Sink) -> None:
 @pytest.mark.parametrize("on_exists", list(OnExists))
 @pytest.mark.parametrize("run_id", ["run-1", "run-2"])
 def test_two_writers_never_meet_on_one_output(sink: Sink, run_id: str, on_exists: OnExists) -> None:
+    if sink.type == "postgres":
+        # Of a database the output is the run.
+        run_id = "run-1"
     stream = recorded()
     writer = sink.writer()
     writer.open(stream, 0, resume=False)
@@ -164,15 +182,20 @@ def test_two_writers_never_meet_on_one_output(sink: Sink, run_id: str, on_exists
     writer.commit()
     with pytest.raises(OutputLocked) as refused:
         sink.writer(on_exists).open(recorded(run_id=run_id), 0, resume=run_id == "run-1")
-    assert refused.value.path == str(sink.path)
+    assert refused.value.path == (str(sink.path) if not sink.server else sink_target(sink))
     assert refused.value.remedy
     writer.append(blocks(stream, 100, 200))
     assert writer.close().samples == 200
     assert len(sink.rows()[0]) == 200
 
 
+def sink_target(sink: Sink) -> str:
+    return f"postgres://127.0.0.1:{sink.server['port']}/postgres.{sink.server['schema']}"
+
+
 @pytest.mark.parametrize("theirs", ["another run's output", "notes of the user"])
-def test_a_successor_never_touches_what_is_not_of_its_run(sink: Sink, theirs: str) -> None:
+def test_a_successor_never_touches_what_is_not_of_its_run(file_sink: Sink, theirs: str) -> None:
+    sink = file_sink
     if theirs == "another run's output":
         write_a_run(sink, "run-1", 100)
     else:
@@ -191,7 +214,8 @@ def write_a_run(sink: Sink, run_id: str, n: int, on_exists: OnExists = OnExists.
     writer.close()
 
 
-def test_an_output_that_is_there_is_never_touched_unless_told(sink: Sink) -> None:
+def test_an_output_that_is_there_is_never_touched_unless_told(file_sink: Sink) -> None:
+    sink = file_sink
     write_a_run(sink, "run-1", 100)
     before = sink.path.read_bytes()
     with pytest.raises(OutputExists) as refused:
@@ -207,7 +231,8 @@ def test_an_output_that_is_there_is_never_touched_unless_told(sink: Sink) -> Non
     assert len(sink.rows("run-3")[0]) == 50
 
 
-def test_a_second_run_is_appended_where_a_file_can_hold_two(sink: Sink) -> None:
+def test_a_second_run_is_appended_where_a_file_can_hold_two(file_sink: Sink) -> None:
+    sink = file_sink
     write_a_run(sink, "run-1", 100)
     before = sink.path.read_bytes()
     if sink.type not in APPENDABLE:
@@ -291,7 +316,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind[1] is Layout.WIDE], ids=lambda kind: kind[0])
+@pytest.mark.parametrize("kind", [kind for kind in FILE_KINDS if kind[1] is Layout.WIDE], ids=lambda kind: kind[0])
 def test_a_full_disk_is_said_with_the_way_out_and_the_output_goes_on_once_there_is_room(
     small_disk: Path, kind: tuple[str, Layout]
 ) -> None:

@@ -38,6 +38,7 @@ def test_every_type_and_every_option_says_what_it_is() -> None:
         "hbuf",
         "jsonl",
         "parquet",
+        "postgres",
         "sqlite",
     ]
     for entry in entries:
@@ -58,7 +59,7 @@ def test_defaults_are_shown_as_a_topology_writes_them() -> None:
     assert by_name(sink_types()[0].options)["path"].required
 
 
-@pytest.mark.parametrize("sink", ["csv", "hbuf", "jsonl", "parquet", "sqlite"])
+@pytest.mark.parametrize("sink", ["csv", "hbuf", "jsonl", "parquet", "postgres", "sqlite"])
 def test_options_and_defaults_of_a_sink_are_those_of_its_writer(sink: str) -> None:
     entry = next(entry for entry in sink_types() if entry.name == sink)
     # Who is the journal is decided for all sinks together.
@@ -66,6 +67,8 @@ def test_options_and_defaults_of_a_sink_are_those_of_its_writer(sink: str) -> No
     parameters = inspect.signature(registry.load_writer(sink)).parameters.values()
     writers = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
     writers.pop("journal", None)
+    # A topology has a name, a program gives one.
+    assert (own.pop("schema", None), writers.pop("schema", "public")) == (None, "public")
     assert own == writers
 
 

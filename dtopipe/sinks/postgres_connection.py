@@ -1,0 +1,244 @@
+"""A connection to a Postgres server for one writer: calls from any thread, errors with a way out, no credentials.
+
+asyncpg lives in an event loop of its own thread, so that the connection notices its end also between two calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from importlib import import_module
+from typing import Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from dtopipe.model.errors import OutputLocked, SinkDependencyError, SinkError, SinkUnavailable
+from dtopipe.model.postgres_config import PostgresConfig
+
+_T = TypeVar("_T")
+# How soon a server drops the connection, and with it the lock, of a client whose machine is gone; a
+# server that does not know one of these settings goes without it.
+_SETTINGS = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "5s",
+    "idle_in_transaction_session_timeout": "5min",
+    # What is committed survives the death of the server, whatever its configuration says.
+    "synchronous_commit": "on",
+    "client_encoding": "UTF8",
+}
+# By the beginning of SQLSTATE: what it means here, and the way out.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_TEMPORARY = {
+    "08": ("the connection is lost", "see whether the server runs and can be reached"),
+    "53100": ("the server's disk is full", "free some space there; what is committed is safe"),
+    "53": ("the server has no resources left", "see its log; fewer connections may help"),
+    "57P": ("the server is being shut down or started", "it is tried again"),
+    "57014": ("the server took too long", "see what it is busy with, or raise statement_timeout_ms"),
+    "58": ("the server's disk does not answer as it should", "see its log"),
+    "25006": ("the server is read-only", "see whether it is a standby, or default_transaction_read_only is set"),
+    "25P03": ("the server ended an idle transaction", "it is tried again"),
+    "40": ("the server rolled back", "it is tried again"),
+    "55P03": ("another program holds the table", "end its transaction"),
+    "XX": ("the server had an inner error", "see its log"),
+}
+_FINAL = {
+    "28": ("the server refuses this user", "see user and password, and the server's pg_hba.conf"),
+    "3D000": ("there is no such database", "create it, or name another one"),
+    "42501": ("this user has no permission", "grant it, or let somebody else create the tables"),
+    "0A000": ("the server cannot do this", "set use_copy: false if it is COPY"),
+}
+
+
+def advisory_key(*words: str) -> int:
+    """A signed 64-bit key for the server's advisory locks."""
+    return int.from_bytes(hashlib.sha256("\0".join(("dtopipe", *words)).encode()).digest()[:8], "big", signed=True)
+
+
+class PostgresConnection:
+    """One connection, made again by `connect`. Raises SinkUnavailable where another try may succeed, else SinkError."""
+
+    def __init__(self, config: PostgresConfig) -> None:
+        self.config = config
+        self.target = config.target()
+        self._asyncpg = _asyncpg()
+        self._stack = contextlib.ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._connection: Any = None
+        self._server_pid = 0
+
+    @property
+    def is_connected(self) -> bool:
+        """False before `connect`, and once the connection is known to be lost."""
+        return self._connection is not None and not self._connection.is_closed()
+
+    def connect(self) -> None:
+        """A fresh connection, with settings of our own; a former one is dropped."""
+        self.drop()
+        if self._portal is None:
+            self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+        with self.explained():
+            self._portal.call(self._connect)
+
+    def lock(self, key: int) -> None:
+        """Hold this advisory lock as long as the connection lasts. Raises OutputLocked."""
+        if not self.call(lambda connection: connection.fetchval("SELECT pg_try_advisory_lock($1)", key)):
+            raise OutputLocked(
+                self.target, "another process writes this run there", "wait until it ends, or end its connection"
+            )
+
+    def end_former(self, key: int) -> None:
+        """End our former connection, should the server not know yet that it is lost: it holds the lock `key`."""
+        pid = self._server_pid
+        if not pid:
+            return
+        high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
+        self.call(
+            lambda connection: connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1"
+                " AND classid::bigint = $2 AND objid::bigint = $3 AND pid <> pg_backend_pid()",
+                pid, high, low,
+            )
+        )  # fmt: skip
+
+    def remember(self) -> None:
+        """Note which process of the server serves this connection, for `end_former` of the next one."""
+        self._server_pid = self._connection.get_server_pid()
+
+    def call(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
+        """The result of `work(connection)`, run in the connection's own thread."""
+        portal = self._portal
+        if portal is None or not self.is_connected:
+            raise SinkUnavailable(self.target, "the connection is lost", "see whether the server runs")
+        with self.explained():
+            result: _T = portal.call(self._bounded, work)
+            return result
+
+    def transaction(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
+        """The same, whole or not at all."""
+
+        async def whole(connection: Any) -> _T:
+            await connection.execute("BEGIN")
+            try:
+                result = await work(connection)
+                await connection.execute("COMMIT")
+            except (self._asyncpg.PostgresError, SinkError):
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+                raise
+            except BaseException:
+                # In the middle of something: the server rolls back once the connection ends.
+                connection.terminate()
+                raise
+            return result
+
+        return self.call(whole)
+
+    def drop(self) -> None:
+        """Forget the connection, without a word to the server. Never raises."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._portal is not None:
+            with contextlib.suppress(Exception):
+                self._portal.call(_terminate, connection)
+
+    def close(self) -> None:
+        """End the connection, and the thread. Never raises."""
+        connection = self._connection
+        if connection is not None and self._portal is not None and not connection.is_closed():
+            with contextlib.suppress(Exception):
+                self._portal.call(lambda: connection.close(timeout=self.config.command_timeout_s))
+        self.drop()
+        self._portal = None
+        with contextlib.suppress(Exception):
+            self._stack.close()
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """An error of asyncpg or of the network becomes one of ours; one that lost the connection drops it."""
+        try:
+            yield
+        except SinkError:
+            raise
+        except (self._asyncpg.PostgresError, self._asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+            if not isinstance(error, self._asyncpg.PostgresError) or self._connection is None:
+                self.drop()
+            explained = self._explained(error)
+            # The error itself may hold the dsn; the server's own words do not.
+            raise explained from (error if isinstance(error, self._asyncpg.PostgresError) else None)
+
+    def _explained(self, error: Exception) -> SinkError:
+        if isinstance(error, TimeoutError):
+            return SinkUnavailable(self.target, "the server does not answer", "see whether it runs and can be reached")
+        if isinstance(error, OSError):
+            what = self._clean(error.strerror or str(error))
+            return SinkUnavailable(
+                self.target, f"the server cannot be reached ({what})", "see whether it runs, and host and port"
+            )
+        state = getattr(error, "sqlstate", None)
+        if state is None:
+            if isinstance(error, self._asyncpg.ClientConfigurationError):
+                return SinkError(self.target, "the connection's settings cannot be", "see dsn, host, user and database")
+            return SinkUnavailable(
+                self.target, f"the connection is lost ({self._clean(str(error))})", "see whether the server runs"
+            )
+        said = f"(Postgres: {self._clean(str(error))})"
+        for known, kind in ((_TEMPORARY, SinkUnavailable), (_FINAL, SinkError)):
+            for begin in (state, state[:3], state[:2]):
+                if begin in known:
+                    message, remedy = known[begin]
+                    return kind(self.target, f"{message} {said}", remedy)
+        return SinkError(self.target, f"Postgres refuses {said}", "see what it says")
+
+    def _clean(self, text: str) -> str:
+        for secret in self.config.secrets():
+            text = text.replace(secret, "***")
+        return text.strip().splitlines()[0] if text.strip() else ""
+
+    async def _connect(self) -> None:
+        config = self.config
+        with anyio.fail_after(config.command_timeout_s):
+            connection = await self._asyncpg.connect(
+                **config.arguments(),
+                timeout=config.command_timeout_s,
+                command_timeout=config.command_timeout_s,
+                server_settings={
+                    "application_name": "dtopipe",
+                    "statement_timeout": str(config.statement_timeout_ms),
+                },
+            )
+            self._connection = connection
+            for name, value in _SETTINGS.items():
+                with contextlib.suppress(self._asyncpg.PostgresError):
+                    await connection.execute(
+                        "SELECT set_config(name, $2, false) FROM pg_settings"
+                        " WHERE name = $1 AND (name NOT LIKE 'tcp%' OR inet_client_addr() IS NOT NULL)",
+                        name, value,
+                    )  # fmt: skip
+
+    async def _bounded(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
+        """Not for ever: what took too long is to be cancelled by the server, which may be gone as well."""
+        connection = self._connection
+        try:
+            return await work(connection)
+        except TimeoutError:
+            connection.terminate()
+            raise
+
+
+async def _terminate(connection: Any) -> None:
+    connection.terminate()
+    # The socket is closed in the loop's next turn.
+    await anyio.lowlevel.checkpoint()
+
+
+def _asyncpg() -> Any:
+    try:
+        return import_module("asyncpg")
+    except ImportError as error:
+        raise SinkDependencyError(
+            None, "a Postgres sink needs asyncpg, which is not installed", 'pip install "dtopipe[postgres]"'
+        ) from error

@@ -1,0 +1,167 @@
+"""Reads a run back out of a Postgres output, in one snapshot of the database; writes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.errors import SinkError
+from dtopipe.model.policy import Layout
+from dtopipe.model.position import Position
+from dtopipe.model.postgres_config import PostgresConfig
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Channel
+from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.postgres_connection import PostgresConnection
+from dtopipe.sinks.postgres_schema import READINGS_LAYOUT, Tables, find_run, quoted
+from dtopipe.sinks.reading_columns import reading_columns
+
+# Values in a batch: as Python objects some 20 MB.
+_BATCH_VALUES = 2**18
+# A sort of a large table takes its time.
+_QUERY_TIMEOUT_S = 3600.0
+# To the microsecond; exact, for `extract` gives a numeric.
+_UTC_NS = "(extract(epoch FROM t_utc) * 1000000)::bigint * 1000"
+# First sample indices, and UTC less t_mono_ns of each.
+_Offsets: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class PostgresReader:
+    """One run of a Postgres output: the one with `run_id`, or the newest. Raises SinkError.
+
+    The keyword arguments are those of PostgresConfig.
+    """
+
+    def __init__(self, path: Path | None = None, run_id: str | None = None, **config: Any) -> None:
+        self._config = PostgresConfig(**config)
+        self._tables = Tables(self._config)
+        self._run_id = run_id
+
+    def position(self) -> Position:
+        """What its table `runs` says."""
+        with self._opened() as server:
+            return self._run(server)[1]
+
+    def gaps(self) -> Sequence[Gap]:
+        """The gaps of the run, in order."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            rows = server.call(
+                lambda c: c.fetch(
+                    f"SELECT start, stop, cause, t_utc_ns FROM {self._tables.path('gaps')}"
+                    " WHERE run = $1 ORDER BY start",
+                    run,
+                )
+            )
+            return [Gap(Span(row[0], row[1]), Cause(row[2]), row[3]) for row in rows]
+
+    def batches(self) -> Iterator[OutputRows]:
+        """The rows of the run, in order of their sample indices."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            runs = self._tables.path("runs")
+            layout = server.call(lambda c: c.fetchval(f"SELECT layout FROM {runs} WHERE run = $1", run))
+            if layout == READINGS_LAYOUT:
+                table = self._config.table_readings
+                channels = [Channel(name) for name in self._channels(server, run, table)]
+                values = [column.name for column in reading_columns(channels) if column.channel is not None]
+                yield from self._wide(server, run, table, values, None)
+            elif layout == Layout.WIDE:
+                names = self._channels(server, run, "samples")
+                yield from self._wide(server, run, "samples", names, self._utc_less_mono_ns(server, run))
+            else:
+                yield from self._long(server, run)
+
+    def _wide(
+        self, server: PostgresConnection, run: int, table: str, names: Sequence[str], offsets: _Offsets | None
+    ) -> Iterator[OutputRows]:
+        columns = ", ".join(("sample_index", "t_mono_ns", _UTC_NS, *map(quoted, names)))
+        query = f"SELECT {columns} FROM {self._tables.path(table)} WHERE run = $1 ORDER BY sample_index"
+        for rows in _fetched(server, query, (run,), max(1, _BATCH_VALUES // (len(names) + 3))):
+            index, t_mono_ns, t_utc_ns, *values = zip(*rows, strict=True)
+            yield OutputRows(*_times(index, t_mono_ns, t_utc_ns, offsets), [_real(column) for column in values])
+
+    def _long(self, server: PostgresConnection, run: int) -> Iterator[OutputRows]:
+        offsets = self._utc_less_mono_ns(server, run)
+        for number, name in enumerate(self._channels(server, run, "samples_long")):
+            query = (
+                f"SELECT sample_index, t_mono_ns, {_UTC_NS}, value FROM {self._tables.path('samples_long')}"
+                " WHERE run = $1 AND channel = $2 ORDER BY sample_index"
+            )
+            for rows in _fetched(server, query, (run, name), _BATCH_VALUES // 4):
+                index, t_mono_ns, t_utc_ns, value = zip(*rows, strict=True)
+                yield OutputRows(*_times(index, t_mono_ns, t_utc_ns, offsets), [_real(value)], channel=number)
+
+    def _utc_less_mono_ns(self, server: PostgresConnection, run: int) -> _Offsets:
+        """What the blocks know to the nanosecond, which a timestamp cannot tell."""
+        table = self._tables.path(self._config.table_blocks)
+        rows = server.call(
+            lambda c: c.fetch(
+                f"SELECT first_sample_index, t_utc_ns - t_mono_ns FROM {table} WHERE run = $1"
+                " ORDER BY first_sample_index",
+                run,
+            )
+        )
+        return _whole([row[0] for row in rows]), _whole([row[1] for row in rows])
+
+    def _channels(self, server: PostgresConnection, run: int, table: str) -> list[str]:
+        channels = self._tables.path("channels")
+        rows = server.call(
+            lambda c: c.fetch(
+                f"SELECT name FROM {channels} WHERE run = $1 AND in_table = $2 ORDER BY channel", run, table
+            )
+        )
+        return [row[0] for row in rows]
+
+    def _run(self, server: PostgresConnection) -> tuple[int, Position]:
+        found = server.call(lambda c: find_run(c, self._tables, self._run_id))
+        if found is None:
+            raise SinkError(self._config.target(), f"has no run {self._run_id or 'at all'}", "see its table runs")
+        return found[:2]
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[PostgresConnection]:
+        server = PostgresConnection(self._config)
+        try:
+            server.connect()
+            server.call(lambda c: c.execute("SET default_transaction_read_only = on"))
+            yield server
+        finally:
+            server.close()
+
+
+def _fetched(server: PostgresConnection, query: str, arguments: Sequence[Any], n_rows: int) -> Iterator[list[Any]]:
+    """The rows of a query, `n_rows` at a time."""
+
+    async def begin(connection: Any) -> Any:
+        await connection.execute("SET statement_timeout = 0")
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return await connection.cursor(query, *arguments, timeout=_QUERY_TIMEOUT_S)
+
+    cursor = server.call(begin)
+    while rows := server.call(lambda _: cursor.fetch(n_rows, timeout=_QUERY_TIMEOUT_S)):
+        yield rows
+    server.call(lambda c: c.execute("COMMIT"))
+
+
+def _times(
+    index: Sequence[int], t_mono_ns: Sequence[int], t_utc_ns: Sequence[int], offsets: _Offsets | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    index_, mono = _whole(index), _whole(t_mono_ns)
+    if offsets is None or not len(offsets[0]):
+        return index_, mono, _whole(t_utc_ns)
+    return index_, mono, mono + offsets[1][np.searchsorted(offsets[0], index_, side="right") - 1]
+
+
+def _whole(column: Sequence[int]) -> NDArray[np.int64]:
+    return np.array(column, np.int64)
+
+
+def _real(column: Sequence[float | None]) -> NDArray[np.float64]:
+    """NaN for null."""
+    return np.array(column, np.float64)

