@@ -1,28 +1,26 @@
 """Columns of numbers as columns of text, without a Python loop over samples.
 
-A column is an (n,) array of fixed-width bytes padded with NUL. Rows are laid out as records of such columns and of
-literal bytes; then the NULs are deleted from the whole in one pass. A 16-bit channel has at most 65 536 different
-values: their texts are made once and gathered by code.
+A column is an (n,) array of fixed-width bytes with NULs among them that do not count. Rows are laid out as records of
+such columns and of literal bytes; then the NULs are deleted from the whole in one pass. A 16-bit channel has at most
+65 536 different values: their texts are made once and gathered by code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
-from dtopipe.sinks.values import engineering_values
-
-Texts: TypeAlias = NDArray[np.bytes_]
+from dtopipe.model.stream import Block, SensorStatus, Stream
+from dtopipe.sinks.number_text import FOUR_DIGITS, Texts, repr_texts, whole_texts
+from dtopipe.sinks.values import EngineeringValues
 
 _N_CODES = 65_536
 _NS_PER_S = 1_000_000_000
 _CHUNK = 10_000
-_FOUR_DIGITS: Texts = np.array([b"%04d" % n for n in range(_CHUNK)], dtype="S4")
 
 
 def rising_integers(values: NDArray[np.int64]) -> Texts:
@@ -30,15 +28,15 @@ def rising_integers(values: NDArray[np.int64]) -> Texts:
     if len(values) == 0:
         return np.empty(0, "S1")
     if values[0] < 0:
-        return np.array([b"%d" % value for value in values.tolist()])
+        return whole_texts(values)
     n_chunks = -(-len(str(int(values[-1]))) // 4)
     texts = np.empty((len(values), n_chunks), "S4")
     rest = values
     for chunk in reversed(range(1, n_chunks)):
         higher = rest // _CHUNK
-        texts[:, chunk] = _FOUR_DIGITS[rest - higher * _CHUNK]
+        texts[:, chunk] = FOUR_DIGITS[rest - higher * _CHUNK]
         rest = higher
-    texts[:, 0] = _FOUR_DIGITS[rest]
+    texts[:, 0] = FOUR_DIGITS[rest]
     digits = texts.view(np.uint8)
     n_digits = len(str(int(values[0])))
     digits[:, : 4 * n_chunks - len(str(int(values[-1])))] = 0
@@ -63,9 +61,9 @@ def iso_times(t_utc_ns: NDArray[np.int64]) -> Texts:
     else:
         texts["s"] = np.char.add(np.datetime_as_string(seconds.astype("datetime64[s]")), ".").astype("S20")
     high = ns // _CHUNK
-    texts["low"] = _FOUR_DIGITS[ns - high * _CHUNK]
+    texts["low"] = FOUR_DIGITS[ns - high * _CHUNK]
     highest = high // _CHUNK
-    texts["mid"] = _FOUR_DIGITS[high - highest * _CHUNK]
+    texts["mid"] = FOUR_DIGITS[high - highest * _CHUNK]
     texts["high"] = highest + ord("0")
     texts["z"] = b"Z"
     whole: Texts = texts.view("S30")
@@ -80,11 +78,11 @@ class ValueTexts:
     """
 
     def __init__(self, stream: Stream, *, prefix: bytes, null: bytes, finite_only: bool) -> None:
-        self._channels = stream.channels
         self._prefix = prefix
         self._null = null
         self._finite_only = finite_only
-        self._as_integers = stream.dtype != "float64"
+        self._engineering = EngineeringValues(stream.channels)
+        self._is_whole = np.array([channel.is_raw and stream.dtype != "float64" for channel in stream.channels])
         self._tables: Texts | None = None
         if stream.dtype == "int16":
             kinds = [None if channel.is_raw else (channel.scale, channel.offset) for channel in stream.channels]
@@ -99,26 +97,31 @@ class ValueTexts:
             entries = np.add(samples.codes.view(np.uint16).T, self._first_entries, order="C")
             texts: Texts = self._tables[entries]
         else:
-            columns = [
-                self._direct(channel, codes) for channel, codes in zip(self._channels, samples.codes, strict=True)
-            ]
-            texts = np.stack(columns, axis=1)
+            texts = self._made(samples.codes)
         if samples.sensor_status is not None:
             null = self._prefix + self._null
             texts = texts.astype(f"S{max(texts.itemsize, len(null), 1)}")
             texts[samples.sensor_status.T != SensorStatus.OK] = null
         return texts
 
-    def _direct(self, channel: Channel, codes: NDArray[Any]) -> Texts:
-        if self._as_integers and channel.is_raw:
-            return _texts([self._prefix + b"%d" % code for code in codes.tolist()])
-        values = engineering_values(channel, codes, None)
-        return float_texts(values, prefix=self._prefix, null=self._null, finite_only=self._finite_only)
+    def _made(self, codes: NDArray[Any]) -> Texts:
+        if not self._is_whole.any():
+            return self._floats(self._engineering(codes, None))
+        wholes = whole_texts(codes[self._is_whole].astype(np.int64).T.ravel(), self._prefix)
+        floats = self._floats(self._engineering(codes, None)[~self._is_whole])
+        texts = np.empty(codes.shape[::-1], np.promote_types(wholes.dtype, floats.dtype))
+        texts[:, self._is_whole] = wholes.reshape(codes.shape[1], -1)
+        texts[:, ~self._is_whole] = floats
+        return texts
+
+    def _floats(self, values: NDArray[np.float64]) -> Texts:
+        texts = float_texts(values.T.ravel(), prefix=self._prefix, null=self._null, finite_only=self._finite_only)
+        return texts.reshape(values.shape[::-1])
 
 
 def float_texts(values: NDArray[np.float64], *, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
     """(n,) texts of (n,) float64, as `repr` writes them; `null` for NaN, and for infinities if `finite_only`."""
-    texts = _texts([prefix + repr(value).encode() for value in values.tolist()])
+    texts = repr_texts(values, prefix)
     odd = ~np.isfinite(values) if finite_only else np.isnan(values)
     if odd.any():
         texts = texts.astype(f"S{max(texts.itemsize, len(prefix + null), 1)}")
@@ -126,18 +129,17 @@ def float_texts(values: NDArray[np.float64], *, prefix: bytes, null: bytes, fini
     return texts
 
 
-def _texts(found: list[bytes]) -> Texts:
-    return np.array(found, dtype=None if found else "S1")
-
-
 @lru_cache(maxsize=64)
 def _table(kind: tuple[float, float] | None, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
     """The texts of all int16 codes, by the code's bits; `kind` is (scale, offset), or None for the codes themselves."""
     codes = np.arange(_N_CODES, dtype=np.uint16).view(np.int16)
     if kind is None:
-        return _texts([prefix + b"%d" % code for code in codes.tolist()])
-    values = codes.astype(np.float64) * kind[0] + kind[1]
-    return float_texts(values, prefix=prefix, null=null, finite_only=finite_only)
+        texts = whole_texts(codes.astype(np.int64), prefix)
+    else:
+        values = codes.astype(np.float64) * kind[0] + kind[1]
+        texts = float_texts(values, prefix=prefix, null=null, finite_only=finite_only)
+    # Without the NULs in between: every sample would carry them along.
+    return np.array(rows([b"", b"\n"], [texts]).split(b"\n")[:-1])
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.stream import Block, Channel, Stream
+from dtopipe.sinks.number_text import repr_texts, whole_texts
 from dtopipe.sinks.text import ValueTexts, float_texts, iso_times, rising_integers, rows
 
 
@@ -39,10 +40,44 @@ def test_times_are_iso_8601_with_nine_digits(first: int, step: int, count: int) 
 
 @given(st.lists(st.floats(), max_size=30))
 def test_floats_are_written_as_repr_writes_them(values: list[float]) -> None:
-    texts = float_texts(np.array(values, float), prefix=b",", null=b"", finite_only=False).tolist()
-    assert [text.decode() for text in texts] == ["," if value != value else f",{value!r}" for value in values]
-    for text in float_texts(np.array(values, float), prefix=b"", null=b"null", finite_only=True).tolist():
+    texts = float_texts(np.array(values, float), prefix=b",", null=b"", finite_only=False)
+    assert plain(texts) == ["," if value != value else f",{value!r}" for value in values]
+    for text in plain(float_texts(np.array(values, float), prefix=b"", null=b"null", finite_only=True)):
         json.loads(text)
+
+
+@pytest.mark.parametrize("kind", ["any", "decades", "decimals", "binary fractions", "beside powers of ten", "wholes"])
+@given(seed=st.integers(0, 2**32))
+def test_floats_of_every_size_and_shape_are_written_as_repr_writes_them(kind: str, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    values = np.copysign(floats_of(kind, chance), chance.choice([-1.0, 1.0], 200))
+    assert plain(repr_texts(values)) == [repr(value) for value in values.tolist()]
+
+
+def floats_of(kind: str, chance: np.random.Generator) -> np.ndarray:
+    """(200,) float64 of one kind."""
+    n = 200
+    if kind == "any":
+        return chance.integers(0, 2**63, n).view(np.float64)
+    if kind == "decades":
+        return 10.0 ** chance.uniform(-6, 18, n)
+    if kind == "decimals":
+        return np.array([float(f"{value:.{chance.integers(0, 17)}f}") for value in chance.uniform(0, 100, n)])
+    if kind == "binary fractions":
+        return chance.integers(0, 2**30, n) / 2.0 ** chance.integers(0, 40, n)
+    if kind == "beside powers of ten":
+        return np.nextafter(10.0 ** chance.integers(-5, 18, n), chance.choice([0, 10.0**20], n))
+    return np.floor(10.0 ** chance.uniform(0, 18, n))
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=30))
+def test_whole_numbers_are_written_with_all_their_digits(numbers: list[int]) -> None:
+    assert plain(whole_texts(np.array(numbers, np.int64), b",")) == [f",{number}" for number in numbers]
+
+
+def plain(texts: np.ndarray) -> list[str]:
+    """Without the NULs, which do not count."""
+    return [text.replace(b"\0", b"").decode() for text in texts.tolist()]
 
 
 @pytest.mark.parametrize("dtype", ["int16", "int32"])
@@ -60,10 +95,10 @@ def test_values_are_code_times_scale_plus_offset_to_the_last_digit(
     made = ValueTexts(stream, prefix=b"", null=b"null", finite_only=True)
     block = Block(0, 0, np.array([codes, codes], dtype), Anchor(0, 0, 0))
     texts = made(block)
-    assert [text.decode() for text in texts[:, 0]] == [repr(code * scale + offset) for code in codes]
-    assert [text.decode() for text in texts[:, 1]] == [str(code) for code in codes]
+    assert plain(texts[:, 0]) == [repr(code * scale + offset) for code in codes]
+    assert plain(texts[:, 1]) == [str(code) for code in codes]
     status = np.zeros((2, len(codes)), np.int8)
     status[0, -1] = 2
     hidden = made(Block(0, 0, block.codes, block.anchor, status))
     assert hidden[-1, 0] == b"null"
-    assert np.array_equal(hidden[:, 1], texts[:, 1])
+    assert plain(hidden[:, 1]) == plain(texts[:, 1])
