@@ -94,7 +94,9 @@ class PostgresConfig:
         with contextlib.suppress(ValueError):
             parts = urlsplit(self.dsn or "")
             # What cannot be a port is a ValueError.
-            if parts.scheme in ("postgres", "postgresql") and parts.port != 0:
+            known = parts.scheme in ("postgres", "postgresql") and parts.port != 0
+            # Behind an @ that comes late stands a piece of a password with a / ? or # in it.
+            if known and "@" not in parts.path + parts.query and not parts.fragment:
                 return parts
         raise SinkOptionError(None, "the dsn cannot be read", _DSN_HELP) from None
 

@@ -163,12 +163,18 @@ class PostgresConnection:
             yield
         except SinkError:
             raise
-        except (self._asyncpg.PostgresError, self._asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        except self._refusals() as error:
             if not isinstance(error, self._asyncpg.PostgresError) or self._connection is None:
                 self.drop()
             explained = self._explained(error)
             # The error itself may hold the dsn; the server's own words do not.
             raise explained from (error if isinstance(error, self._asyncpg.PostgresError) else None)
+
+    def _refusals(self) -> tuple[type[Exception], ...]:
+        """What asyncpg and the network raise; InternalClientError where the connection ends between two steps."""
+        asyncpg = self._asyncpg
+        own = asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+        return (*own, OSError, TimeoutError, ValueError)
 
     def _explained(self, error: Exception) -> SinkError:
         if isinstance(error, TimeoutError):

@@ -155,7 +155,7 @@ def test_a_block_sink_that_holds_the_board_too_long_ends_the_run_if_it_was_told_
 
 
 def test_what_passes_while_a_drop_viewer_is_dead_has_its_cause(lab: Any) -> None:
-    topology = counter_topology(2, 10, rate_hz=2000.0) | {"ring": {"slots": 8}, "duration": "4s"}
+    topology = counter_topology(2, 10, rate_hz=2000.0) | {"ring": {"slots": 64}, "duration": "4s"}
     topology["sinks"] = {
         "raw": {"type": "hbuf", "path": "raw.dt-raw"},
         "view": {"type": "csv", "path": "view.csv", "policy": "drop"},

@@ -5,11 +5,14 @@ LAYOUT `readings` writes readings of a polled stream.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 
 from recordings import blocks, gap, polled, readings, recorded
 
+from dtopipe.model.errors import OutputLocked
 from dtopipe.model.policy import Layout
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.registry import load_writer
@@ -26,9 +29,16 @@ GAP = 30
 def main(sink_type: str, path: str, layout: str) -> None:
     """Never ends by itself."""
     output = OutputOptions(Path(path)) if layout == "readings" else OutputOptions(Path(path), Layout(layout))
-    writer = load_writer(sink_type)(output, **OPTIONS.get(sink_type, {}))
+    options = json.loads(os.environ["POSTGRES_OPTIONS"]) if sink_type == "postgres" else OPTIONS.get(sink_type, {})
+    writer = load_writer(sink_type)(output, **options)
     stream = POLLED if layout == "readings" else STREAM
-    at = writer.open(stream, 0, resume=True).committed
+    while True:
+        try:
+            at = writer.open(stream, 0, resume=True).committed
+            break
+        except OutputLocked:
+            # A server needs a moment to see that a predecessor is dead.
+            continue
     while True:
         stop = (at // ROUND + 1) * ROUND
         if stream.polled:

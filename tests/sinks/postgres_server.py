@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,20 @@ class PostgresServer:
                 await connection.close()
 
         return asyncio.run(run())
+
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        """The rows of one statement, by column."""
+
+        async def run() -> list[dict[str, Any]]:
+            connection = await asyncpg.connect(**self.options)
+            try:
+                return [dict(row) for row in await connection.fetch(statement)]
+            finally:
+                await connection.close()
+
+        # The test may have a loop of its own.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, run()).result()
 
     def psql(self, statement: str) -> str:
         """What psql prints, unaligned, without headers."""

@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+from postgres_server import PostgresServer
 from recordings import block, blocks, gap, recorded
 
 from dtopipe.sinks.base import OutputOptions
@@ -21,20 +22,22 @@ from dtopipe.sinks.values import EngineeringValues
 
 STREAM = recorded()
 NAMES = [channel.name for channel in STREAM.channels]
+SCHEMA = "other readers"
 SAMPLES = "SELECT * FROM samples ORDER BY sample_index"
 # (n,) times in ns and (n_channels, n) values, NaN for null.
 Read = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Path:
     """One recording with a gap and a sensor that is not OK, in every kind of output."""
     folder = tmp_path_factory.mktemp("outputs")
     status = np.zeros((len(NAMES), 50), np.int8)
     status[1, 5:15] = 1
     items = [*blocks(STREAM, 0, 300), gap(STREAM, 300, 450), block(STREAM, 450, 500, index=3, status=status)]
-    for kind in ("csv", "jsonl", "sqlite", "parquet"):
-        writer = load_writer(kind)(OutputOptions(folder / f"run.{kind}"))
+    for kind in ("csv", "jsonl", "sqlite", "parquet", "postgres"):
+        options = {**postgres.options, "schema": SCHEMA} if kind == "postgres" else {}
+        writer = load_writer(kind)(OutputOptions(folder / f"run.{kind}"), **options)
         writer.open(STREAM, 0, resume=False)
         writer.append(items)
         writer.close()
@@ -137,4 +140,20 @@ def test_every_reader_finds_the_same_numbers(reader: str, outputs: Path) -> None
     # A JSON reader that takes the texts for times knows microseconds only.
     step = 1000 if reader == "duckdb jsonl" else 1
     np.testing.assert_array_equal(t_utc_ns // step, wanted_utc // step)
+    np.testing.assert_array_equal(values, wanted)
+
+
+def test_psql_finds_the_same_numbers(outputs: Path, postgres: PostgresServer) -> None:
+    columns = ", ".join(f'"{name}"' for name in NAMES)
+    query = (
+        "SET extra_float_digits = 3; "
+        f"SELECT t_mono_ns, (extract(epoch FROM t_utc) * 1000000)::bigint, {columns}"
+        f' FROM "{SCHEMA}".samples ORDER BY sample_index'
+    )
+    rows = [line.split("|") for line in postgres.psql(query).splitlines() if "|" in line]
+    wanted_mono, wanted_utc, wanted = expected()
+    assert [int(row[0]) for row in rows] == wanted_mono.tolist()
+    # A timestamp of Postgres has microseconds.
+    assert [int(row[1]) for row in rows] == (wanted_utc // 1000).tolist()
+    values = np.array([[float(cell) if cell else np.nan for cell in row[2:]] for row in rows]).T
     np.testing.assert_array_equal(values, wanted)

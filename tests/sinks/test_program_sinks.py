@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from daq import T0, block, reading
+from postgres_server import PostgresServer
 
 from dtopipe.errors import OutputExists, SinkError, SinkNotOpen, SinkOptionError, SinkSchemaError
 from dtopipe.sinks import (
@@ -23,6 +24,8 @@ from dtopipe.sinks import (
     InMemorySink,
     JsonlSink,
     ParquetSink,
+    PostgresConfig,
+    PostgresSink,
     RawBlockSink,
     RawCountsSink,
     ReadingSink,
@@ -84,17 +87,46 @@ class Kind:
         return self._rows(path, "readings")
 
 
-KINDS = [
+# That of Postgres is made once there is a server.
+KINDS: list[Kind | str] = [
     Kind("csv", CsvSink, csv_rows),
     Kind("jsonl", JsonlSink, jsonl_rows),
     Kind("sqlite", SqliteSink, sqlite_rows),
     Kind("parquet", ParquetSink, parquet_rows),
+    "postgres",
 ]
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def postgres_kind(server: PostgresServer) -> Kind:
+    """A schema of the server stands for a path."""
+
+    def schema(path: Path) -> str:
+        return str(path)[-60:]
+
+    def make(path: Path, **options: Any) -> TabularSink:
+        config = PostgresConfig(**server.options, schema=schema(path), create_tables=True)
+        return PostgresSink(config, **options)
+
+    def rows(path: Path, table: str) -> Rows:
+        return server.rows(f'SELECT * FROM "{schema(path)}".{table} ORDER BY ctid')
+
+    return Kind("postgres", make, rows)
+
+
+def kind_name(kind: Kind | str) -> str:
+    return kind if isinstance(kind, str) else kind.name
+
+
+def kind_of(request: pytest.FixtureRequest) -> Kind:
+    """The kind that a fixture is for."""
+    if isinstance(request.param, Kind):
+        return request.param
+    return postgres_kind(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(params=KINDS, ids=kind_name)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
+    return kind_of(request)
 
 
 @pytest.fixture
@@ -203,7 +235,7 @@ async def test_one_database_holds_readings_and_blocks_and_both_in_any_order(tmp_
 
 
 async def test_a_file_holds_readings_or_blocks(kind: Kind, path: Path) -> None:
-    if kind.name == "sqlite":
+    if kind.name in ("sqlite", "postgres"):
         return
     async with kind.sink(path) as sink:
         await sink.write_many([reading(0)])
@@ -223,6 +255,8 @@ async def test_a_second_recording_is_a_second_run_in_the_same_output(path: Path)
 
 
 async def test_what_is_there_is_not_touched_unless_it_is_asked_for(kind: Kind, path: Path) -> None:
+    if kind.name == "postgres":
+        pytest.skip("a database takes any number of runs")
     async with kind.sink(path) as sink:
         await sink.write(block(0))
     before = path.read_bytes()
