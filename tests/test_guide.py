@@ -147,3 +147,12 @@ async def test_the_snippet_pipes_blocks_into_a_database(
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_program_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, check=True, timeout=60)
+    assert pq.read_table(tmp_path / "run.parquet")["sample_index"].to_pylist() == list(range(2000))
