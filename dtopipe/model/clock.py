@@ -44,9 +44,12 @@ class SampleClock:
         denominator = period.denominator
         if part + max(1, count) * period.numerator >= _INT64_SAFE:
             return np.array([round((first + k) * period) for k in range(count)], dtype=np.int64)
-        numerators = part + np.arange(count, dtype=np.int64) * period.numerator
+        numerators = np.arange(count, dtype=np.int64)
+        numerators *= period.numerator
         if denominator == 1:
-            return numerators + whole
+            numerators += whole
+            return numerators
+        numerators += part
         quotient, remainder = np.divmod(numerators, denominator)
         twice = 2 * remainder
         # Ties to even of the whole number, which `whole` is a part of: as Python's round().

@@ -45,8 +45,8 @@ _DEAD_BYTES = 2**18
 class ParquetWriter:
     """Columns in row groups; one file at the close.
 
-    `compression`: a codec that this pyarrow has, or "none". `use_dictionary`: dictionaries for the values, in place of
-    BYTE_STREAM_SPLIT; smaller where few codes occur, several times slower. `row_group_size`: rows, default 2**20.
+    `compression`: a codec that this pyarrow has, or "none". `use_dictionary`: dictionaries for columns of few different
+    values, in place of BYTE_STREAM_SPLIT. `row_group_size`: rows, default 2**20.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ParquetWriter:
         output: OutputOptions,
         *,
         compression: str = "zstd",
-        use_dictionary: bool = False,
+        use_dictionary: bool = True,
         row_group_size: int | None = None,
     ) -> None:
         if output.path is None:

@@ -28,6 +28,11 @@ from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES, engineering_values
 
 # Measured on counters, sines and noise: a third of the time of a hash dictionary, and times nearly vanish.
 _OF_VALUES, _OF_TIMES = "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED"
+# So many values of a column are looked at. Dictionaries pay up to so many different ones: a quarter smaller, at four
+# fifths of the speed.
+_LOOKED_AT, _FEW = 2**12, 2**7
+# From this part of different ones on, zstd finds nothing by searching longer: the same size in two thirds of the time.
+_ALL_DIFFERENT, _SHORT_SEARCH = 0.99, -1
 _CODECS = ("zstd", "snappy", "gzip", "brotli", "lz4", "none")
 _T_UTC = pa.timestamp("ns", "UTC")
 
@@ -39,7 +44,7 @@ Schema: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How columns are encoded. `use_dictionary`: for values, in place of BYTE_STREAM_SPLIT."""
+    """How columns are encoded. `use_dictionary`: for values of which few are different."""
 
     compression: str
     use_dictionary: bool
@@ -51,16 +56,21 @@ class Encoding:
             raise SinkError(path, f"compression cannot be {compression!r}", f"use one of {', '.join(_CODECS)}")
         return cls(compression, use_dictionary)
 
-    def options(self, field: Field) -> dict[str, Any]:
-        """What pyarrow's writer is told for a column with this field."""
+    def options(self, field: Field, array: Array) -> dict[str, Any]:
+        """What pyarrow's writer is told for a column with this field and these values."""
         options: dict[str, Any] = {"compression": self.compression, "use_dictionary": False}
-        if pa.types.is_floating(field.type):
-            if self.use_dictionary:
-                return options | {"use_dictionary": True}
-            return options | {"column_encoding": _OF_VALUES}
         if pa.types.is_string(field.type):
             return options | {"use_dictionary": True}
-        return options | {"column_encoding": _OF_TIMES}
+        if not pa.types.is_floating(field.type):
+            return options | {"column_encoding": _OF_TIMES}
+        places = np.arange(0, len(array), 1 + len(array) // _LOOKED_AT)
+        looked_at = array.take(pa.array(places)).to_numpy(zero_copy_only=False)
+        n_different = len(np.unique(looked_at))
+        if self.use_dictionary and n_different <= _FEW:
+            return options | {"use_dictionary": True}
+        if self.compression == "zstd" and n_different >= _ALL_DIFFERENT * len(looked_at):
+            options["compression_level"] = _SHORT_SEARCH
+        return options | {"column_encoding": _OF_VALUES}
 
 
 def checked_schema(path: Path, stream: Stream, layout: Layout) -> Schema:
@@ -130,7 +140,7 @@ def encoded(array: Array, field: Field, encoding: Encoding) -> ColumnPart:
     """One column as a chunk."""
     out = pa.BufferOutputStream()
     alone = pa.schema([field])
-    with pq.ParquetWriter(out, alone, store_schema=False, **encoding.options(field)) as writer:
+    with pq.ParquetWriter(out, alone, store_schema=False, **encoding.options(field, array)) as writer:
         writer.write_table(pa.Table.from_arrays([array], schema=alone), row_group_size=len(array))
     return column_parts(memoryview(out.getvalue()))[0]
 

@@ -10,15 +10,25 @@ from numpy.typing import NDArray
 
 from dtopipe.model.stream import Channel, SensorStatus
 
+# So many are scaled at once that they are still in the processor's cache when the offset comes.
+_CHUNK = 2**14
+
 
 def engineering_values(
     channel: Channel, codes: NDArray[Any], sensor_status: NDArray[np.int8] | None
 ) -> NDArray[np.float64]:
-    """(n,) float64 in the channel's unit, codes as they are for a raw one; NaN where the sensor is not OK."""
-    values = codes.astype(np.float64)
-    if _is_scaled(channel):
-        values *= channel.scale
-        values += channel.offset
+    """(n,) float64 in the channel's unit, codes as they are for a raw one; NaN where the sensor is not OK.
+
+    It may be `codes` itself.
+    """
+    if not _is_scaled(channel):
+        values = codes.astype(np.float64, copy=sensor_status is not None)
+    else:
+        values = np.empty(codes.shape)
+        for at in range(0, len(codes), _CHUNK):
+            part = values[at : at + _CHUNK]
+            np.multiply(codes[at : at + _CHUNK], channel.scale, out=part)
+            part += channel.offset
     if sensor_status is not None:
         values[sensor_status != SensorStatus.OK] = np.nan
     return values

@@ -160,8 +160,8 @@ class HbufOptions(SinkPart):
     """The file; relative to the run folder."""
     segment: Bytes | None = None
     """The next file begins at this size: archive.0001.dt-raw, ..., such as 1GiB; default: one file."""
-    journal: Literal[False] = False
-    """A sink that BLOCK sinks catch up from; not built yet in this version."""
+    journal: bool | None = None
+    """BLOCK sinks that fall behind the ring catch up from it; default: the first hbuf sink that takes every sample."""
 
 
 class SqliteOptions(SinkPart):
@@ -188,8 +188,8 @@ class ParquetOptions(SinkPart):
     """The file; relative to the run folder."""
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
     """Of the columns' pages."""
-    use_dictionary: bool = False
-    """Dictionaries: smaller for values that repeat, slower."""
+    use_dictionary: bool = True
+    """Dictionaries for columns of few different values, where they are smaller."""
     row_group_size: int | None = Field(default=None, ge=1)
     """Rows in a group; default about a million."""
 

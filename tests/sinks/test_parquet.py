@@ -23,7 +23,7 @@ from dtopipe.model.errors import OutputLocked, SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause
-from dtopipe.model.stream import Channel, SensorStatus, Stream
+from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
 from dtopipe.sinks.base import OutputOptions, OutputReader
 from dtopipe.sinks.parquet import ParquetWriter
 from dtopipe.sinks.parquet_reader import ParquetReader
@@ -412,11 +412,30 @@ def test_options_that_mean_nothing_are_refused(path: Path, options: dict[str, An
         ParquetWriter(OutputOptions(path), **options)
 
 
-def test_dictionaries_may_be_asked_for(path: Path) -> None:
+@pytest.mark.parametrize("use_dictionary", [True, False])
+def test_columns_of_few_different_values_have_dictionaries_unless_told_otherwise(
+    path: Path, use_dictionary: bool
+) -> None:
     stream = recorded()
-    written(path, stream, use_dictionary=True, compression="none")
-    assert "RLE_DICTIONARY" in pq.read_metadata(path).row_group(0).column(4).encodings
-    assert_holds_the_counter(path, stream, 250)
+    few = np.stack([np.arange(1000) // 100, np.arange(1000)]).astype(np.int16)
+    writer = ParquetWriter(OutputOptions(path), use_dictionary=use_dictionary)
+    writer.open(stream, 0, resume=False)
+    writer.append([Block(0, 0, few, ANCHOR)])
+    writer.close()
+    columns = [pq.read_metadata(path).row_group(0).column(number) for number in (3, 4)]
+    assert ["RLE_DICTIONARY" in column.encodings for column in columns] == [use_dictionary, False]
+    np.testing.assert_array_equal(pq.read_table(path)["flux"].to_numpy(), few[0] * (10 / 65536) + 0.25)
+
+
+def test_values_that_all_differ_are_compressed_no_worse_for_a_shorter_search(path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(2, 50_000))
+    writer = ParquetWriter(OutputOptions(path))
+    writer.open(recorded(dtype="float64", kind="raw"), 0, resume=False)
+    writer.append([Block(0, 0, values, ANCHOR)])
+    writer.close()
+    column = pq.read_metadata(path).row_group(0).column(3)
+    assert column.total_compressed_size < 0.95 * values[0].nbytes
+    np.testing.assert_array_equal(pq.read_table(path)["flux"].to_numpy(), values[0])
 
 
 def test_without_pyarrow_the_error_says_what_to_install() -> None:
