@@ -69,7 +69,7 @@ class RestartPlan:
 class SinkPlan:
     """One sink. `path` is relative to the run folder unless absolute; `options` are the sink type's own.
 
-    `target`: where a sink without a file writes to, without credentials.
+    `is_journal`: others catch up from it. `target`: where a sink without a file writes to, without credentials.
 
     `sync_s`: None never syncs before the close, 0 syncs every commit. `delay_per_block_s` slows the sink
     down on purpose, to rehearse a slow disk or viewer.
@@ -79,6 +79,7 @@ class SinkPlan:
     type: str
     path: str | None = None
     target: str | None = None
+    is_journal: bool = False
     policy: Policy = Policy.BLOCK
     layout: Layout = Layout.WIDE
     channels: tuple[str, ...] | None = None

@@ -31,9 +31,13 @@ class Head:
     SAMPLES_PER_BLOCK = 5
     ITEM_BYTES = 6
     DTYPE = 7
-    # the supervisor's: rows from ROWS on were never used; SUCCESSIONS counts pins that moved to another row
+    # the supervisor's: rows from ROWS on were never used; SUCCESSIONS counts pins that moved to another row;
+    # JOURNAL_ROW is the journal's row plus one, 0 without a living one; JOURNAL_END is what the journal had released
+    # when its row was closed
     ROWS = 8
     SUCCESSIONS = 9
+    JOURNAL_ROW = 10
+    JOURNAL_END = 11
     # the acquirer's
     HEAD = 16
     EPOCH = 17
@@ -71,6 +75,8 @@ class Row:
     STATE = 0
     POLICY = 1
     GENERATION = 2
+    # 1 where a BLOCK reader may be overtaken, for it reads on from the journal
+    COVERED = 3
     CURSOR = 8
     RELEASED = 9
     SLEEPING = 10

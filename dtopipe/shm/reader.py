@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from dtopipe.core.ledger import Overtaken, Take, next_pinned_read, next_read
+from dtopipe.core.ledger import Overtaken, Take, Wait, next_pinned_read, next_read
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import RingError
@@ -21,10 +21,11 @@ _SLOT = struct.Struct("<10q")
 
 
 class RingReader:
-    """Reads blocks in order; under BLOCK as views that stay until `release`, under DROP as checked copies.
+    """Reads blocks in order; under BLOCK as views that stay until `release`, else as checked copies.
 
     One thread of one process uses it. A reader that was overtaken goes on further on: the hole shows in the next
-    block's `first_sample_index`.
+    block's `first_sample_index`. One that a journal covers does not: it is to read on there, and then to `skip_to` the
+    block that follows.
     """
 
     def __init__(self, ring: Ring, row: int) -> None:
@@ -32,7 +33,9 @@ class RingReader:
         self._words = ring.words
         self._table = SubscriberTable(ring)
         self._at = self._table.at(row)
-        self._pinned = self._table.policy(row) is Policy.BLOCK
+        self._blocks = self._table.policy(row) is Policy.BLOCK
+        self._covered = self._table.is_covered(row)
+        self._pinned = self._blocks and not self._covered
         self._cursor = ring.words[self._at + Row.CURSOR]
         self._released = self._cursor
         self._anchor = Anchor(0, 0, 0)
@@ -46,9 +49,10 @@ class RingReader:
     def take(self, most: int) -> list[Block]:
         """Up to `most` blocks from the cursor on, now; empty if there is nothing new."""
         head = self._words[Head.HEAD]
-        n_slots = self._ring.layout.n_slots
-        step = next_pinned_read(self._cursor, head) if self._pinned else next_read(self._cursor, head, n_slots)
+        step = self._next_read(head)
         if isinstance(step, Overtaken):
+            if self._covered:
+                return []
             self._move(step.resume)
             step = Take(step.resume, head)
         blocks: list[Block] = []
@@ -61,6 +65,37 @@ class RingReader:
             self._move(step.first + len(blocks))
             self._words[self._at + Row.BLOCKS] += len(blocks)
         return blocks
+
+    def is_overtaken(self) -> bool:
+        """True if the block at the cursor is not in the ring any more."""
+        return isinstance(self._next_read(self._words[Head.HEAD]), Overtaken)
+
+    @property
+    def cursor(self) -> int:
+        """Number of the next block."""
+        return self._cursor
+
+    @property
+    def blocks_behind(self) -> int:
+        """How many blocks were published from the cursor on."""
+        return self._words[Head.HEAD] - self._cursor
+
+    @property
+    def n_slots(self) -> int:
+        """Of the ring."""
+        return self._ring.layout.n_slots
+
+    def skip_to(self, number: int, n_blocks: int) -> None:
+        """`n_blocks` up to this number were read elsewhere, in order."""
+        self._move(number)
+        self._words[self._at + Row.BLOCKS] += n_blocks
+
+    def is_pinned(self) -> bool:
+        """True if what this reader has not released stays in the ring, from its cursor on."""
+        words = self._words
+        if not self._covered:
+            return self._pinned
+        return words[Head.JOURNAL_ROW] == 0 and self._cursor >= words[Head.JOURNAL_END]
 
     def ended(self) -> bool:
         """True once the acquirer has ended and everything it published was taken."""
@@ -77,7 +112,7 @@ class RingReader:
         self._released = self._cursor
         words[self._at + Row.RELEASED] = self._cursor
         fence()
-        if not self._pinned or words[Head.SLEEPING] == 0:
+        if not self._blocks or words[Head.SLEEPING] == 0:
             return False
         wanted = words[Head.HEAD] - self._ring.layout.n_slots
         return all(pin.released > wanted for pin in self._table.pins())
@@ -116,6 +151,11 @@ class RingReader:
     def beat(self) -> None:
         """Progress was made."""
         self._words[self._at + Row.HEARTBEAT_NS] = mono_ns()
+
+    def _next_read(self, head: int) -> Take | Wait | Overtaken:
+        if self.is_pinned():
+            return next_pinned_read(self._cursor, head)
+        return next_read(self._cursor, head, self._ring.layout.n_slots)
 
     def _move(self, cursor: int) -> None:
         self._cursor = cursor

@@ -45,11 +45,14 @@ class SubscriberTable:
         """Index of the row's first word."""
         return self._first + row * ROW_WORDS
 
-    def open_at_head(self, policy: Policy) -> int:
-        """A new row that reads from the head on. Raises RingError if the table is full."""
+    def open_at_head(self, policy: Policy, *, covered: bool = False) -> int:
+        """A new row that reads from the head on. Raises RingError if the table is full.
+
+        `covered`: a BLOCK reader that the journal covers, so that it holds nothing that the journal has.
+        """
         words = self._ring.words
         row = self._free_row()
-        self._fill(row, policy, words[Head.HEAD], generation=0)
+        self._fill(row, policy, words[Head.HEAD], generation=0, covered=covered)
         fence()
         # The acquirer may have made sure of a whole turn of slots before it could see this pin, at a head up to the
         # one that is read now: numbers from here on are safe under that turn and under every later one.
@@ -63,15 +66,32 @@ class SubscriberTable:
         old = self.at(predecessor)
         row = self._free_row()
         generation = words[old + Row.GENERATION] + 1
-        self._fill(row, _POLICIES[words[old + Row.POLICY]], words[old + Row.RELEASED], generation)
+        policy, covered = _POLICIES[words[old + Row.POLICY]], bool(words[old + Row.COVERED])
+        self._fill(row, policy, words[old + Row.RELEASED], generation, covered=covered)
+        if words[Head.JOURNAL_ROW] == predecessor + 1:
+            words[Head.JOURNAL_ROW] = row + 1
         words[Head.SUCCESSIONS] += 1
         fence()
         self.close(predecessor)
         return row
 
     def close(self, row: int) -> None:
-        """The row holds nothing any more and can be used again."""
-        self._ring.words[self.at(row) + Row.STATE] = RowState.FREE
+        """The row holds nothing any more and can be used again.
+
+        After a journal's, the readers that it covered hold what it has not, as far as they lack it.
+        """
+        words = self._ring.words
+        if words[Head.JOURNAL_ROW] == row + 1:
+            words[Head.JOURNAL_END] = words[self.at(row) + Row.RELEASED]
+            words[Head.JOURNAL_ROW] = 0
+            # Whoever counts the pins meanwhile counts them once more.
+            words[Head.SUCCESSIONS] += 1
+            fence()
+        words[self.at(row) + Row.STATE] = RowState.FREE
+
+    def name_journal(self, row: int) -> None:
+        """The reader of this row is the journal that covers others; before there is a first block."""
+        self._ring.words[Head.JOURNAL_ROW] = row + 1
 
     def status(self, row: int) -> RowStatus:
         """What the reader says of itself."""
@@ -101,16 +121,27 @@ class SubscriberTable:
         """The row's policy."""
         return _POLICIES[self._ring.words[self.at(row) + Row.POLICY]]
 
+    def is_covered(self, row: int) -> bool:
+        """True for a BLOCK reader that a journal covers, or has covered."""
+        return bool(self._ring.words[self.at(row) + Row.COVERED])
+
     def pins(self) -> list[Pin]:
-        """Every BLOCK row in use. A pin that moves to a successor's row meanwhile is in one of the two."""
+        """Every BLOCK row that holds slots. A pin that moves to a successor's row meanwhile is in one of the two.
+
+        Readers that a living journal covers hold none of their own; after its end they hold what it has not.
+        """
         words = self._ring.words
         while True:
             successions = words[Head.SUCCESSIONS]
             found = []
             at = self._first
+            journal, journal_end = words[Head.JOURNAL_ROW], words[Head.JOURNAL_END]
             for row in range(words[Head.ROWS]):
                 if words[at] == _IN_USE and words[at + Row.POLICY] == _BLOCK:
-                    found.append(Pin(row, words[at + Row.RELEASED]))
+                    if not words[at + Row.COVERED]:
+                        found.append(Pin(row, words[at + Row.RELEASED]))
+                    elif not journal:
+                        found.append(Pin(row, max(words[at + Row.RELEASED], journal_end)))
                 at += ROW_WORDS
             # Rows are not seen at one instant: the successor's may be looked at before it is filled, and the
             # predecessor's after it was closed.
@@ -133,7 +164,7 @@ class SubscriberTable:
                 return row
         raise RingError(f"the ring has {MAX_ROWS} subscribers already; detach one first")
 
-    def _fill(self, row: int, policy: Policy, number: int, generation: int) -> None:
+    def _fill(self, row: int, policy: Policy, number: int, generation: int, *, covered: bool) -> None:
         words, at = self._ring.words, self.at(row)
         # Sleeps are numbered on from the row's last reader: the acquirer knows those that it woke by their numbers.
         sleeps = words[at + Row.SLEEPING]
@@ -142,6 +173,7 @@ class SubscriberTable:
         words[at + Row.SLEEPING] = sleeps + (sleeps & 1)
         words[at + Row.POLICY] = _POLICIES.index(policy)
         words[at + Row.GENERATION] = generation
+        words[at + Row.COVERED] = covered
         words[at + Row.CURSOR] = number
         words[at + Row.RELEASED] = number
         words[Head.ROWS] = max(words[Head.ROWS], row + 1)

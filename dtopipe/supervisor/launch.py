@@ -9,6 +9,7 @@ from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.ring_size import ring_slots
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import RingError
+from dtopipe.model.policy import Policy
 from dtopipe.shm.layout import Layout
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
@@ -57,7 +58,7 @@ class Launcher:
         """Tell a sink's process what to write, once it has said hello and there is a ring."""
         run = self._run
         opened = run.acquirer.opened
-        if run.ring is None or run.stream is None or opened is None or agent.row is None:
+        if run.ring is None or run.table is None or run.stream is None or opened is None or agent.row is None:
             return
         if not agent.said_hello or agent.state is not WorkerState.STARTING:
             return
@@ -71,6 +72,9 @@ class Launcher:
             "descriptor_endpoint": opened.get("descriptor_endpoint", str),
             "credit_endpoint": opened.get("credit_endpoint", str),
         }
+        journal = run.journal
+        if journal is not None and run.table.is_covered(agent.row):
+            begin["journal"] = str(journal.path)
         run.tell_sink(agent, Message("begin", begin))
         agent.happened(Happened.BEGUN)
 
@@ -104,8 +108,12 @@ class Launcher:
         except RingError as error:
             raise run.refusal("ring", str(error)) from error
         run.table = SubscriberTable(run.ring)
+        journal = run.journal
         for agent in run.sinks.values():
-            agent.row = run.table.open_at_head(agent.plan.policy)
+            covered = journal not in (None, agent) and agent.plan.policy is Policy.BLOCK
+            agent.row = run.table.open_at_head(agent.plan.policy, covered=covered)
+        if journal is not None and journal.row is not None:
+            run.table.name_journal(journal.row)
 
     def _common_orders(self) -> dict[str, Any]:
         run = self._run

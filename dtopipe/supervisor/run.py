@@ -74,6 +74,7 @@ class Run:
         self.clock = ClockFile(self.folder.path / "clock.jsonl")
         self.acquirer = AcquirerAgent(plan)
         self.sinks = {sink.name: SinkAgent(sink, self.folder.path) for sink in plan.sinks}
+        self.journal = next((agent for agent in self.sinks.values() if agent.plan.is_journal), None)
         self._board_gaps_seen = 0
         self._pairs_seen = 0
         self._register()

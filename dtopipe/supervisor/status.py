@@ -113,7 +113,7 @@ class StatusBoard:
         released = [
             table.status(agent.row).released
             for agent in run.sinks.values()
-            if agent.row is not None and agent.plan.policy is Policy.BLOCK
+            if agent.row is not None and agent.plan.policy is Policy.BLOCK and not table.is_covered(agent.row)
         ]
         if not released:
             return None

@@ -125,7 +125,8 @@ class Watch:
             agent.process.kill()
         agent.look(self._run.table)
         self._run.table.close(agent.row)
-        agent.row = self._run.table.open_at_head(agent.plan.policy)
+        covered = self._run.table.is_covered(agent.row)
+        agent.row = self._run.table.open_at_head(agent.plan.policy, covered=covered)
         if agent.state.has_process:
             agent.happened(Happened.DIED)
         agent.otherwise = Cause.STALLED

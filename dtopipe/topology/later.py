@@ -29,5 +29,3 @@ def _found(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"sinks.{name}.type", f"sink type {sink['type']}"
         if sink.get("type") == "hbuf":
             yield from ((f"sinks.{name}.{key}", f"an hbuf sink's {key}") for key in _HBUF_KEYS if key in sink)
-        if sink.get("journal"):
-            yield f"sinks.{name}.journal", "the journal"

@@ -23,6 +23,7 @@ from dtopipe.topology.checks import (
     check_readings,
     check_sizes,
 )
+from dtopipe.topology.journal import journal_defaults, journal_of, journal_problems
 from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.options import (
     BOARD_POINTS,
@@ -210,15 +211,17 @@ class _Loading:
         )
 
     def _sinks(self, given: Any, run_name: str) -> list[SinkPlan]:
-        found = []
+        parts: dict[str, SinkPart] = {}
         models = sink_models()
         for name, sink in (given if isinstance(given, dict) else {}).items():
             if isinstance(sink, dict):
                 model = self._model(f"sinks.{name}", sink.get("type"), SINK_POINTS, models)
                 part = None if model is None else self._checked(model, sink, f"sinks.{name}")
                 if part is not None:
-                    found.append(_sink_plan(name, part, run_name))
-        return found
+                    parts[name] = part
+        self._found(journal_problems(parts))
+        journal = journal_of(parts)
+        return [_sink_plan(name, part, run_name, is_journal=name == journal) for name, part in parts.items()]
 
     def _model(self, key: str, kind: Any, group: str, models: Mapping[str, type[_M]]) -> type[_M] | None:
         """The options of this type of board or sink, or a problem."""
@@ -310,20 +313,23 @@ def _path(text: str) -> Path:
         return Path(text)
 
 
-def _sink_plan(name: str, part: SinkPart, run_name: str) -> SinkPlan:
+def _sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> SinkPlan:
     restart = RestartPlan(part.restart.max, part.restart.within, part.restart.backoff)
     options = own_options(part, SinkPart)
     options.pop("journal", None)
+    if is_journal:
+        options["journal"] = True
     target = None
     if isinstance(part, PostgresOptions):
         options["schema"] = options["schema"] or run_name
         with contextlib.suppress(SinkOptionError):
             target = postgres_config(options, run_name).target()
-    return SinkPlan(
+    plan = SinkPlan(
         name=name,
         type=part.type,
         path=str(_path(part.path)) if part.path and part.path.startswith("~") else part.path,
         target=target,
+        is_journal=is_journal,
         policy=part.policy_word,
         layout=part.layout,
         channels=None if part.channels is None else tuple(part.channels),
@@ -338,3 +344,4 @@ def _sink_plan(name: str, part: SinkPart, run_name: str) -> SinkPlan:
         delay_per_block_s=part.delay_per_block,
         options=options,
     )
+    return replace(plan, **journal_defaults(part)) if is_journal else plan

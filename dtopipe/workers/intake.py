@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from typing import Protocol
 
+from dtopipe.host.clock import mono_ns
+from dtopipe.journal.reader import JournalReader
 from dtopipe.model.position import Position
+from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.shm.reader import RingReader
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
+
+# A commit record that is torn by being written is whole at the next look.
+_JOURNAL_PATIENCE_NS = 5_000_000_000
 
 
 class Intake(Protocol):
@@ -37,6 +44,9 @@ class Intake(Protocol):
     def held(self) -> int:
         """Blocks of the ring that wait for a commit."""
 
+    def gaps(self) -> list[Gap]:
+        """Holes in what was taken that the ring may not know any more."""
+
     def close(self) -> None:
         """Stop reading."""
 
@@ -57,6 +67,10 @@ class DirectIntake:
         """Blocks of the ring that wait for a commit."""
         return self._reader.held
 
+    def gaps(self) -> list[Gap]:
+        """None: the ring knows them all."""
+        return []
+
     def release(self) -> None:
         """Give the slots back, and wake the acquirer if it waits for one."""
         if self._reader.release():
@@ -71,6 +85,71 @@ class DirectIntake:
     def close(self) -> None:
         """Close the links."""
         self._wake.close()
+
+
+class CoveredIntake(DirectIntake):
+    """BLOCK with a journal: reads the ring, and on from the journal where the ring has been reused; back at half of it.
+
+    A block that neither has any more, for the journal is damaged there, is passed over: a hole.
+    """
+
+    def __init__(self, reader: RingReader, wake: ReaderWake, journal: JournalReader) -> None:
+        super().__init__(reader, wake)
+        self._journal = journal
+        self._in_journal = False
+        self._nothing_since_ns = 0
+        self.take = self._take
+
+    @property
+    def held(self) -> int:
+        """Blocks of the ring that wait for a commit: none while the journal has them."""
+        return self._reader.held if self._reader.is_pinned() else 0
+
+    def gaps(self) -> list[Gap]:
+        """What the journal knows of holes in what was read from it."""
+        return self._journal.gaps
+
+    def close(self) -> None:
+        """Close the links, and the journal."""
+        self._journal.close()
+        super().close()
+
+    def _take(self, most: int) -> list[Block]:
+        reader = self._reader
+        if not self._in_journal:
+            blocks = reader.take(most)
+            if blocks or not reader.is_overtaken():
+                return blocks
+            self._in_journal = True
+            logging.info("overtaken at block %d: reading on from the journal", reader.cursor)
+        blocks = self._take_from_journal(most)
+        # What is still to come from the journal would be overtaken soon in the ring.
+        if reader.blocks_behind <= reader.n_slots // 2 and not reader.is_overtaken():
+            self._in_journal = False
+            logging.info("back in the ring at block %d", reader.cursor)
+        return blocks
+
+    def _take_from_journal(self, most: int) -> list[Block]:
+        reader = self._reader
+        try:
+            blocks = self._journal.take(reader.cursor, most)
+        except OSError as error:
+            logging.warning("the journal cannot be read: %s", error)
+            blocks = []
+        if blocks:
+            reader.skip_to(blocks[-1].block_index + 1, len(blocks))
+            self._nothing_since_ns = 0
+        elif reader.is_overtaken() and self._has_waited():
+            lost_to = reader.cursor + reader.blocks_behind - reader.n_slots // 2
+            logging.error("blocks %d to %d are in neither ring nor journal", reader.cursor, lost_to)
+            reader.skip_to(lost_to, 0)
+            self._nothing_since_ns = 0
+        return blocks
+
+    def _has_waited(self) -> bool:
+        """True once nothing has come for so long that nothing can come: what is overtaken is committed there."""
+        self._nothing_since_ns = self._nothing_since_ns or mono_ns()
+        return mono_ns() - self._nothing_since_ns > _JOURNAL_PATIENCE_NS
 
 
 class QueuedIntake:
@@ -89,6 +168,10 @@ class QueuedIntake:
         self._thread.start()
 
     held = 0
+
+    def gaps(self) -> list[Gap]:
+        """None: the ring knows them all."""
+        return []
 
     def take(self, most: int) -> list[Block]:
         """Up to `most` blocks from the queue."""

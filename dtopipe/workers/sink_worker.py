@@ -12,6 +12,7 @@ from dtopipe.core.gaps import explained
 from dtopipe.core.ledger import should_commit_early
 from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import mono_ns
+from dtopipe.journal.reader import JournalReader
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkUnavailable
 from dtopipe.model.policy import Layout, OnExists, Policy
@@ -26,7 +27,7 @@ from dtopipe.sinks.registry import load_writer
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
-from dtopipe.workers.intake import DirectIntake, Intake, QueuedIntake
+from dtopipe.workers.intake import CoveredIntake, DirectIntake, Intake, QueuedIntake
 from dtopipe.workers.patience import Patience
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
@@ -56,7 +57,11 @@ class SinkWorker:
         self._position = position
         self._at = position.committed
         self._intake = _intake(worker, begin, ring)
+        # What else a hole can be: nobody drops what a journal covers, so it must be damaged.
+        self._usual_cause = Cause.POLICY_DROP if begin.body.get("journal") is None else Cause.WRITE_ERROR
         self._otherwise = Cause(begin.get("otherwise", str, Cause.POLICY_DROP.value))
+        if self._otherwise is Cause.POLICY_DROP:
+            self._otherwise = self._usual_cause
         self._flush_ns = round(orders.get("flush_interval_s", float) * 1e9)
         sync_s = orders.body.get("sync_s")
         self._sync_ns: int | None = None if sync_s is None else round(sync_s * 1e9)
@@ -116,11 +121,11 @@ class SinkWorker:
         clock = self._stream.clock
         gaps = explained(
             Span(self._at, stop),
-            self._ring.board_gaps_beyond(self._at),
+            [*self._ring.board_gaps_beyond(self._at), *self._intake.gaps()],
             self._otherwise,
             lambda index: anchor.t_utc_ns + clock.offset_ns(index - anchor.sample_index),
         )
-        self._otherwise = Cause.POLICY_DROP
+        self._otherwise = self._usual_cause
         self._new_gaps += gaps
         self._at = stop
         return gaps
@@ -181,6 +186,9 @@ def _intake(worker: Worker, begin: Message, ring: Ring) -> Intake:
     row = begin.get("row", int)
     wake = ReaderWake(begin.get("descriptor_endpoint", str), begin.get("credit_endpoint", str), worker.keys, row)
     reader = RingReader(ring, row)
+    journal = begin.body.get("journal")
+    if journal is not None:
+        return CoveredIntake(reader, wake, JournalReader(Path(journal)))
     if Policy(worker.orders.get("policy", str)) is Policy.DROP_NEWEST:
         return QueuedIntake(reader, wake, worker.orders.get("queue_blocks", int))
     return DirectIntake(reader, wake)

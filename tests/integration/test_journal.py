@@ -1,0 +1,151 @@
+"""BLOCK sinks that fall behind the ring read on from the journal, and return without a seam."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
+
+OTHERS = [name for name in EVERY_SINK if name != "raw"]
+
+
+def _topology(**extra: Any) -> dict[str, Any]:
+    """A ring of a tenth of a second."""
+    topology = counter_topology(2, 20, rate_hz=2000.0) | {"sinks": EVERY_SINK, "ring": {"slots": 10}} | extra
+    topology["sinks"] = {name: {**sink, "flush_interval": "50ms"} for name, sink in topology["sinks"].items()}
+    return topology
+
+
+def _assert_whole(lab: Any, end: int) -> None:
+    expected = counter_codes(2, 0, end)
+    for name, sink in EVERY_SINK.items():
+        index, values = read_wide(lab.run_folder / sink["path"])
+        assert np.array_equal(index, np.arange(end)), name
+        assert np.array_equal(values, expected), name
+
+
+def _log(lab: Any, name: str) -> str:
+    return (lab.run_folder / "logs" / f"{name}.log").read_text()
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_a_sink_stopped_for_longer_than_the_ring_misses_nothing_and_holds_nobody_up(lab: Any, victim: str) -> None:
+    running = lab.start(_topology())
+    running.wait_for_samples(victim, 500)
+    running.signal(victim, signal.SIGSTOP)
+    running.wait_for_samples("raw", 6000)
+    running.signal(victim, signal.SIGCONT)
+    running.wait_for_samples(victim, 7000)
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    assert ended.json["acquired"]["overrun_samples"] == 0
+    _assert_whole(lab, ended.json["acquired"]["end_sample_index"])
+    assert "reading on from the journal" in _log(lab, victim)
+    assert "back in the ring" in _log(lab, victim)
+    assert lab.dtopipe("verify", "lab").code == 0
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_a_sink_killed_again_and_again_goes_on_from_the_journal(lab: Any, victim: str) -> None:
+    running = lab.start(_topology())
+    for times in (2, 3, 4):
+        running.wait_for_samples("raw", 1500 * times)
+        running.signal(victim, signal.SIGKILL)
+        running.wait_until("ready", victim, times=times)
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    assert ended.json["acquired"]["overrun_samples"] == 0
+    _assert_whole(lab, ended.json["acquired"]["end_sample_index"])
+
+
+def test_a_sink_that_lags_at_the_end_drains_from_the_journal(lab: Any) -> None:
+    running = lab.start(_topology())
+    running.wait_for_samples("table", 500)
+    running.signal("table", signal.SIGSTOP)
+    running.wait_for_samples("raw", 5000)
+    running.interrupt()
+    running.wait_until("done", "raw")
+    running.signal("table", signal.SIGCONT)
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    _assert_whole(lab, ended.json["acquired"]["end_sample_index"])
+
+
+def test_gaps_of_the_board_come_through_the_journal_with_their_causes(lab: Any) -> None:
+    topology = _topology()
+    topology["board"] |= {
+        "overruns": [{"at": 3000, "samples": 500}, {"at": 4000, "samples": 20}],
+        "max_samples": 12_000,
+    }
+    running = lab.start(topology)
+    running.wait_for_samples("table", 500)
+    running.signal("table", signal.SIGSTOP)
+    running.wait_for_samples("raw", 7000)
+    running.signal("table", signal.SIGCONT)
+    ended = running.finish()
+    assert ended.code == 3, ended.stderr
+    lines = [json.loads(line) for line in (lab.run_folder / "gaps.jsonl").read_text().splitlines()]
+    for sink in EVERY_SINK:
+        found = [(line["start"], line["stop"], line["cause"]) for line in lines if line["sink"] == sink]
+        assert sorted(found) == [(3000, 3500, "board_overrun"), (4000, 4020, "board_overrun")], sink
+
+
+def test_segments_are_read_across_their_ends(lab: Any) -> None:
+    topology = _topology()
+    topology["sinks"]["raw"] |= {"segment": "10kB"}
+    running = lab.start(topology)
+    running.wait_for_samples("table", 500)
+    running.signal("table", signal.SIGSTOP)
+    running.wait_for_samples("raw", 15_000)
+    running.signal("table", signal.SIGCONT)
+    running.wait_for_samples("table", 15_000)
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    end = ended.json["acquired"]["end_sample_index"]
+    assert len(list(lab.run_folder.glob("raw.*.dt-raw"))) > 3
+    index, values = read_wide(lab.run_folder / "table.csv")
+    assert np.array_equal(index, np.arange(end))
+    assert np.array_equal(values, counter_codes(2, 0, end))
+    assert lab.dtopipe("verify", "lab").code == 0
+
+
+def test_a_killed_journal_is_succeeded_and_covers_on(lab: Any) -> None:
+    running = lab.start(_topology() | {"ring": {"seconds": 4}})
+    running.wait_for_samples("raw", 1000)
+    running.signal("raw", signal.SIGKILL)
+    running.wait_until("ready", "raw", times=2)
+    running.wait_for_samples("table", 4000)
+    running.signal("table", signal.SIGSTOP)
+    running.wait_for_samples("raw", 16_000)
+    running.signal("table", signal.SIGCONT)
+    running.wait_for_samples("table", 16_000)
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    assert ended.json["acquired"]["overrun_samples"] == 0
+    _assert_whole(lab, ended.json["acquired"]["end_sample_index"])
+
+
+def test_without_a_journal_a_stopped_sink_holds_the_board(lab: Any) -> None:
+    topology = _topology()
+    topology["sinks"]["raw"] |= {"journal": False}
+    running = lab.start(topology)
+    running.wait_for_samples("table", 500)
+    running.signal("table", signal.SIGSTOP)
+    lab.wait_for(
+        lambda: "waiting for table" in lab.dtopipe("status", "--json").json["board"]["state"], "a board that waits"
+    )
+    running.signal("table", signal.SIGCONT)
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 3, ended.stderr
+    assert ended.json["acquired"]["overrun_samples"] > 0
+    for sink in ended.json["sinks"].values():
+        assert sink["start"] + sink["samples"] + sink["gaps"] == sink["stop"]
