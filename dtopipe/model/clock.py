@@ -32,7 +32,10 @@ class SampleClock:
 
     def offset_ns(self, n_samples: int) -> int:
         """Nanoseconds from the anchor to the sample that is `n_samples` after it."""
-        return round(n_samples * _period_ns(self.rate_hz))
+        period = _period_ns(self.rate_hz)
+        if period.denominator == 1:
+            return n_samples * period.numerator
+        return round(n_samples * period)
 
     def offsets_ns(self, first: int, count: int) -> NDArray[np.int64]:
         """Nanoseconds from the anchor to each of `count` samples, the first being `first` samples after it.
@@ -72,7 +75,12 @@ def _period_ns(rate_hz: float) -> Fraction:
 def iso_utc(t_utc_ns: int) -> str:
     """ISO 8601 with nine digits and `Z`, as in CSV, JSONL and the run record."""
     seconds, ns = divmod(t_utc_ns, _NS_PER_S)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"
+    return f"{_second_utc(seconds)}.{ns:09d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second_utc(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def utc_ns(iso: str) -> int:

@@ -115,7 +115,7 @@ class HbufWriter(FileWriter):
             self._segment -= 1
             raise
 
-    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes]:
+    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes | memoryview]:
         """A chunk each."""
         for item in items:
             if isinstance(item, Gap):

@@ -11,6 +11,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,8 +23,8 @@ from dtopipe.wire.dtraw_headers import (
     OVERRUN_FLAG,
     ChunkHeader,
     FileHeader,
-    chunk_document,
     chunk_header_from,
+    chunk_text,
     decode_status,
     encode_status,
     file_document,
@@ -57,13 +58,17 @@ _MAX_HEADER_BYTES = 16 * 2**20
 
 def encode_file_header(header: FileHeader) -> bytes:
     """Length and JSON."""
-    return _framed(file_document(header))
+    return _framed(json.dumps(file_document(header)))
 
 
-def encode_chunk(header: ChunkHeader, codes: NDArray[Any]) -> list[bytes]:
-    """Length and JSON, then the payload of (n_channels, valid_samples) codes; to be written in this order."""
-    payload = np.ascontiguousarray(codes, codes.dtype.newbyteorder("<")).tobytes()
-    return [_framed(chunk_document(header, zlib.crc32(payload))), payload]
+def encode_chunk(header: ChunkHeader, codes: NDArray[Any]) -> list[bytes | memoryview]:
+    """Length and JSON, then the payload of (n_channels, valid_samples) codes; to be written in this order.
+
+    The payload may be the codes themselves.
+    """
+    array = np.ascontiguousarray(codes, _little_endian(codes.dtype))
+    payload = array.data.cast("B") if array.size else b""
+    return [_framed(chunk_text(header, zlib.crc32(payload))), payload]
 
 
 def read_file_header(path: Path) -> FileHeader:
@@ -151,9 +156,14 @@ def _payload_bytes(header: FileHeader, chunk: ChunkHeader) -> int:
     return len(header.channels) * chunk.valid_samples * np.dtype(header.dtype).itemsize
 
 
-def _framed(document: Mapping[str, Any]) -> bytes:
-    text = json.dumps(document).encode()
-    return _LENGTH.pack(len(text)) + text
+@lru_cache(maxsize=8)
+def _little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype.newbyteorder("<")
+
+
+def _framed(text: str) -> bytes:
+    encoded = text.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
 
 
 def _document(file: IO[bytes], path: Path) -> dict[str, Any]:

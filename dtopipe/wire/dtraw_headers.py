@@ -6,6 +6,7 @@ number of theirs that was not held against the file.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from dtopipe.model.stream import Channel, SensorStatus, Stream
 
 FORMAT_VERSION = 2
 OVERRUN_FLAG = "overrun_marker"
+BUFFER_DONE = "buffer_done"
 _MAX_CHANNELS = 65_536
 _MOST_STATUS = max(SensorStatus)
 # Indices and times below it can be added up in 64 bits.
@@ -76,7 +78,7 @@ class ChunkHeader:
     t_mono_ns: int
     t_utc_ns: int
     block_index: int | None = None
-    event_kind: str = "buffer_done"
+    event_kind: str = BUFFER_DONE
     flags: tuple[str, ...] = ()
     gap: Gap | None = None
     sensor_status: tuple[tuple[tuple[int, int], ...], ...] | None = None
@@ -171,6 +173,22 @@ def chunk_document(header: ChunkHeader, crc32: int) -> dict[str, Any]:
     return document
 
 
+def chunk_text(header: ChunkHeader, crc32: int) -> str:
+    """`chunk_document` as JSON."""
+    is_plain = not header.flags and header.gap is None and header.sensor_status is None and header.error is None
+    anchor = header.anchor
+    if not is_plain or anchor is None or header.block_index is None or header.event_kind != BUFFER_DONE:
+        return json.dumps(chunk_document(header, crc32))
+    # Nearly all chunks, in a tenth of the time.
+    return (
+        f'{{"seq": {header.seq}, "event_kind": "{BUFFER_DONE}", "first_sample_index": {header.first_sample_index}, '
+        f'"valid_samples": {header.valid_samples}, "buffer_capacity": {header.buffer_capacity}, '
+        f'"t_mono_ns": {header.t_mono_ns}, "t_utc": "{iso_utc(header.t_utc_ns)[:-1]}+00:00", "flags": [], '
+        f'"checksum": {{"algorithm": "crc32", "value": {crc32}}}, "block_index": {header.block_index}, '
+        f'"anchor": [{anchor.sample_index}, {anchor.t_mono_ns}, {anchor.t_utc_ns}]}}'
+    )
+
+
 def file_header_from(document: Mapping[str, Any]) -> FileHeader:
     """The header of such a document. Raises WireError."""
     try:
@@ -257,7 +275,7 @@ def chunk_header_from(document: Mapping[str, Any], n_channels: int) -> ChunkHead
             t_mono_ns=_integer(document["t_mono_ns"]),
             t_utc_ns=t_utc_ns,
             block_index=None if block_index is None else _integer(block_index),
-            event_kind=str(document.get("event_kind", "buffer_done")),
+            event_kind=str(document.get("event_kind", BUFFER_DONE)),
             flags=tuple(str(flag) for flag in document.get("flags") or ()),
             gap=_gap(document, t_utc_ns) if document.get("gap") else None,
             sensor_status=None if status is None else _status(status, n_channels, valid_samples),

@@ -92,6 +92,17 @@ def test_what_could_not_be_written_whole_is_taken_back_and_may_be_appended_again
     assert indices(writer) == list(range(500))
 
 
+@pytest.mark.skipif(not hasattr(os, "writev"), reason="pieces are joined here")
+def test_a_write_that_the_system_cuts_short_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "writev", lambda fd, pieces: os.write(fd, b"".join(pieces)[:1001]))
+    stream = recorded()
+    writer = HbufWriter(OutputOptions(tmp_path / "out"))
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 1000))
+    assert writer.close().samples == 1000
+    assert indices(writer) == list(range(1000))
+
+
 def test_chunks_are_numbered_through_whatever_was_taken_back(tmp_path: Path) -> None:
     from dtopipe.wire.dtraw import iter_chunks
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dtopipe.model.clock import utc_ns
+from dtopipe.model.clock import Anchor, utc_ns
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -35,6 +35,7 @@ from dtopipe.wire.dtraw import (
     iter_chunks,
     read_file_header,
 )
+from dtopipe.wire.dtraw_headers import chunk_document, chunk_text
 
 T_UTC_NS = utc_ns("2026-11-22T23:41:00.000000123+00:00")
 STREAM = Stream(
@@ -273,3 +274,18 @@ def test_a_message_that_lacks_a_key_says_which() -> None:
     assert message.get("absent", str, "default") == "default"
     with pytest.raises(WireError, match="'begin': 'segment' is NoneType, not str"):
         message.get("segment", str)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ChunkHeader(0, 5, 3, 3, 42, T_UTC_NS, block_index=7, anchor=Anchor(1, 2, T_UTC_NS)),
+        ChunkHeader(0, 5, 3, 3, -42, T_UTC_NS),
+        ChunkHeader(0, 5, 3, 3, 42, T_UTC_NS, 7, flags=("a",), anchor=Anchor(1, 2, 3)),
+        ChunkHeader(0, 5, 3, 3, 42, T_UTC_NS, 7, event_kind='"', anchor=Anchor(1, 2, 3)),
+        ChunkHeader(0, 5, 3, 3, 42, T_UTC_NS, 7, error='"', anchor=Anchor(1, 2, 3)),
+        gap_chunk(1, Gap(Span(3, 5), Cause.POLICY_DROP, T_UTC_NS), 2),
+    ],
+)
+def test_the_text_of_a_chunk_is_its_document_as_json(header: ChunkHeader) -> None:
+    assert chunk_text(header, 2**32 - 1) == json.dumps(chunk_document(header, 2**32 - 1))
