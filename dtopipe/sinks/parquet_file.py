@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from dtopipe.sinks.parquet_columns import Array, Encoding, Schema, empty_file_me
 from dtopipe.sinks.parquet_footer import (
     MAGIC,
     TRAILER_BYTES,
+    ColumnPart,
     data_bytes,
     num_rows,
     placed,
@@ -23,6 +26,9 @@ from dtopipe.sinks.parquet_footer import (
     with_row_groups,
     write_footer,
 )
+
+# pyarrow lets other threads run. More columns would be more memory, and leave the acquirer no processor.
+_ENCODED_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +69,22 @@ class GrowingParquet:
         """Write a row group, column by column, in the order of the schema."""
         start = self._end
         chunks = []
-        for field, column in zip(self._schema, columns, strict=True):
-            part = encoded(column, field, self._encoding)
+        for part in self._encoded(columns):
             chunks.append(placed(part, self._end))
             self._write(part.data)
         self._group_bytes += self._end - start
         self._groups.append(serialise_struct(row_group(chunks, start, n_rows, len(self._groups))))
         self._n_rows += n_rows
+
+    def _encoded(self, columns: Iterable[Array]) -> Iterator[ColumnPart]:
+        """Each column's chunk, in order; a few are being encoded while others are read and written."""
+        with ThreadPoolExecutor(_ENCODED_AT_ONCE, "encodes") as pool:
+            under_way: deque[Future[ColumnPart]] = deque()
+            for field, column in zip(self._schema, columns, strict=True):
+                under_way.append(pool.submit(encoded, column, field, self._encoding))
+                if len(under_way) > _ENCODED_AT_ONCE:
+                    yield under_way.popleft().result()
+            yield from (future.result() for future in under_way)
 
     def put_footer(self, key_values: Mapping[bytes, bytes]) -> None:
         """Make a whole file of all the row groups so far."""
