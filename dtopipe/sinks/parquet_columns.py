@@ -1,6 +1,6 @@
 """The columns of a Parquet output: types, encodings, and their values out of a tail, one column at a time.
 
-A column at a time is what lets a row group of a million rows be made in a few tens of MB, whatever the number of
+A column at a time is what lets a row group of a million rows be made in about a hundred MB, whatever the number of
 channels: each is encoded by pyarrow as a small file of its own, whose chunk is then spliced into the output.
 """
 
