@@ -48,7 +48,8 @@ def reading(number: int, values: list[float]) -> Any:
 def opened(kind: str, where: str) -> Any:
     """The sink, not open yet."""
     if kind == "postgres":
-        return sinks.PostgresSink(sinks.PostgresConfig(dsn=where))
+        # Ours has a table of the name that is its default.
+        return sinks.PostgresSink(sinks.PostgresConfig(dsn=where, table_readings="dtollib_readings", create_tables=True))
     if kind == "csv":
         return sinks.CsvSink(where, accept_blocks=True)
     if kind == "jsonl":
