@@ -14,9 +14,12 @@ OTHERS = [name for name in EVERY_SINK if name != "raw"]
 
 
 def _topology(**extra: Any) -> dict[str, Any]:
-    """A ring of a tenth of a second."""
-    topology = counter_topology(2, 20, rate_hz=2000.0) | {"sinks": EVERY_SINK, "ring": {"slots": 10}} | extra
-    topology["sinks"] = {name: {**sink, "flush_interval": "50ms"} for name, sink in topology["sinks"].items()}
+    """A ring of four tenths of a second, and a board that holds as much."""
+    topology = counter_topology(2, 20, rate_hz=2000.0) | {"sinks": EVERY_SINK, "ring": {"slots": 40}} | extra
+    topology["task"]["driver_buffers"] = 40
+    # Deaths soon after the start count double: it is not the budget that is tested here.
+    own = {"flush_interval": "50ms", "restart": {"max": 50}}
+    topology["sinks"] = {name: {**sink, **own} for name, sink in topology["sinks"].items()}
     return topology
 
 
