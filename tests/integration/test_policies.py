@@ -18,7 +18,7 @@ def _gaps(lab: Any, sink: str | None) -> list[tuple[int, int, str]]:
 def test_a_slow_drop_viewer_costs_the_others_nothing_and_its_rows_and_gaps_add_up(lab: Any) -> None:
     topology = counter_topology(2, 10, rate_hz=2000.0) | {"duration": "3s", "ring": {"slots": 40}}
     topology["sinks"] = {
-        "raw": {"type": "hbuf", "path": "raw.dt-raw"},
+        "raw": {"type": "hbuf", "path": "raw.dt-raw", "journal": False},
         "table": {"type": "csv", "path": "table.csv"},
         "view": {"type": "csv", "path": "view.csv", "policy": "drop", "delay_per_block": "50ms"},
     }
@@ -42,7 +42,7 @@ def test_a_slow_drop_viewer_costs_the_others_nothing_and_its_rows_and_gaps_add_u
 def test_drop_newest_keeps_the_oldest_blocks_of_its_queue(lab: Any) -> None:
     topology = counter_topology(2, 10, rate_hz=2000.0) | {"duration": "2s"}
     view = {"type": "csv", "path": "view.csv", "policy": "drop_newest", "queue_blocks": 5, "delay_per_block": "50ms"}
-    topology["sinks"] = {"raw": {"type": "hbuf", "path": "raw.dt-raw"}, "view": view}
+    topology["sinks"] = {"raw": {"type": "hbuf", "path": "raw.dt-raw", "journal": False}, "view": view}
     ended = lab.up(topology)
     assert ended.code == 0, ended.stderr
     sink = ended.json["sinks"]["view"]
@@ -56,7 +56,7 @@ def test_drop_newest_keeps_the_oldest_blocks_of_its_queue(lab: Any) -> None:
 def test_a_slow_block_sink_holds_the_acquirer_until_the_board_overruns_and_everybody_is_told(lab: Any) -> None:
     topology = counter_topology(2, 10, rate_hz=2000.0) | {"duration": "3s", "ring": {"slots": 8}}
     topology["sinks"] = {
-        "raw": {"type": "hbuf", "path": "raw.dt-raw"},
+        "raw": {"type": "hbuf", "path": "raw.dt-raw", "journal": False},
         "table": {"type": "csv", "path": "table.csv"},
         "slow": {"type": "csv", "path": "slow.csv", "delay_per_block": "50ms"},
     }
@@ -122,7 +122,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_slow_sink(lab: Any) -> None:
 def _stopped_sink(lab: Any, on_stall: str) -> Any:
     topology = counter_topology(2, 10, rate_hz=2000.0) | {"ring": {"slots": 8}, "duration": "6s", "drain_limit": "1s"}
     stalling = {"type": "csv", "path": "stuck.csv", "stall_limit": "500ms", "on_stall": on_stall}
-    topology["sinks"] = {"raw": {"type": "hbuf", "path": "raw.dt-raw"}, "stuck": stalling}
+    topology["sinks"] = {"raw": {"type": "hbuf", "path": "raw.dt-raw", "journal": False}, "stuck": stalling}
     running = lab.start(topology)
     running.wait_until("running")
     running.wait_for_samples("stuck", 500)
@@ -157,7 +157,7 @@ def test_a_block_sink_that_holds_the_board_too_long_ends_the_run_if_it_was_told_
 def test_what_passes_while_a_drop_viewer_is_dead_has_its_cause(lab: Any) -> None:
     topology = counter_topology(2, 10, rate_hz=2000.0) | {"ring": {"slots": 64}, "duration": "4s"}
     topology["sinks"] = {
-        "raw": {"type": "hbuf", "path": "raw.dt-raw"},
+        "raw": {"type": "hbuf", "path": "raw.dt-raw", "journal": False},
         "view": {"type": "csv", "path": "view.csv", "policy": "drop"},
     }
     running = lab.start(topology)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dtopipe.model.errors import TopologyError
-from dtopipe.model.plan import RestartPlan, RunPlan
+from dtopipe.model.plan import RestartPlan, RunPlan, SinkPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.topology.load import load_plan
 from dtopipe.topology.starter import STARTER
@@ -109,14 +109,53 @@ def test_a_ring_is_said_in_seconds_slots_or_bytes(ring: str, plan: tuple[Any, ..
     assert (made.seconds, made.slots, made.bytes) == plan
 
 
-def test_journal_false_is_what_every_hbuf_sink_is_today() -> None:
-    (sink,) = plan_of(SMALL.replace("type: csv, path: t.csv", "type: hbuf, path: a.dt-raw, journal: false")).sinks
-    assert dict(sink.options) == {"segment": None}
+def sinks_of(*texts: str) -> list[SinkPlan]:
+    sinks = "".join(f"  {name}: {text}\n" for name, text in zip("abc", texts, strict=False))
+    return list(plan_of(SMALL.partition("sinks:")[0] + "sinks:\n" + sinks).sinks)
+
+
+@pytest.mark.parametrize(
+    ("sinks", "journal"),
+    [
+        (["{type: csv, path: f1}", "{type: hbuf, path: f2}", "{type: hbuf, path: f3}"], "b"),
+        (["{type: hbuf, path: f1, journal: false}", "{type: hbuf, path: f2}"], "b"),
+        (["{type: hbuf, path: f1}", "{type: hbuf, path: f2, journal: true}"], "b"),
+        (["{type: hbuf, path: f1, policy: drop}", "{type: hbuf, path: f2}"], "b"),
+        (["{type: hbuf, path: f1, channels: [flux]}", "{type: hbuf, path: f2}"], "b"),
+        (["{type: hbuf, path: f1, journal: false}"], None),
+        (["{type: csv, path: f1}"], None),
+    ],
+)
+def test_the_journal_is_the_first_hbuf_sink_that_can_be_one(sinks: list[str], journal: str | None) -> None:
+    plans = sinks_of(*sinks)
+    assert [plan.name for plan in plans if plan.is_journal] == ([] if journal is None else [journal])
+    for plan in plans:
+        # It is essential, and made durable by itself.
+        assert (plan.essential, plan.sync_s) == ((True, 1.0) if plan.is_journal else (False, None))
+        assert plan.options.get("journal", False) is plan.is_journal
+
+
+def test_what_a_journals_sink_says_itself_counts() -> None:
+    (plan,) = sinks_of("{type: hbuf, path: f1, essential: false, sync: every}")
+    assert (plan.is_journal, plan.essential, plan.sync_s) == (True, False, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("sinks", "problem"),
+    [
+        (["{type: hbuf, path: f1, journal: true, policy: drop}"], "sinks.a.journal: a journal takes every sample"),
+        (["{type: hbuf, path: f1, journal: true, channels: [flux]}"], "this one has some channels only"),
+        (["{type: hbuf, path: f1, journal: true}", "{type: hbuf, path: f2, journal: true}"], "sink a is the journal"),
+    ],
+)
+def test_what_cannot_be_the_journal_is_refused(sinks: list[str], problem: str) -> None:
+    with pytest.raises(TopologyError, match=problem):
+        sinks_of(*sinks)
 
 
 def test_a_segment_is_a_size() -> None:
     (sink,) = plan_of(SMALL.replace("type: csv, path: t.csv", "type: hbuf, path: a.dt-raw, segment: 1GiB")).sinks
-    assert dict(sink.options) == {"segment": 2**30}
+    assert sink.options["segment"] == 2**30
 
 
 def test_options_of_a_board_and_of_its_channels_arrive() -> None:
