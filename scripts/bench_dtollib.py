@@ -49,7 +49,9 @@ def opened(kind: str, where: str) -> Any:
     """The sink, not open yet."""
     if kind == "postgres":
         # Ours has a table of the name that is its default.
-        return sinks.PostgresSink(sinks.PostgresConfig(dsn=where, table_readings="dtollib_readings", create_tables=True))
+        return sinks.PostgresSink(
+            sinks.PostgresConfig(dsn=where, table_readings="dtollib_readings", create_tables=True)
+        )
     if kind == "csv":
         return sinks.CsvSink(where, accept_blocks=True)
     if kind == "jsonl":

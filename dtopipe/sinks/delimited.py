@@ -16,9 +16,10 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.file_writer import FileWriter
 from dtopipe.sinks.neighbours import Joined, joined
+from dtopipe.sinks.number_text import Texts
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_lines import ReadingLines
-from dtopipe.sinks.text import Texts, ValueTexts, iso_times, rising_integers, rows
+from dtopipe.sinks.text import ValueTexts, iso_times, rising_integers, rows
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES
 
 TIME_COLUMNS = ("sample_index", "t_mono_ns", "t_utc")
