@@ -12,6 +12,7 @@ from dtopipe.core.verdict import VerdictState
 
 _COLOURS = {
     VerdictState.GOOD: "bold green",
+    VerdictState.REPAIRED: "bold green",
     VerdictState.INCOMPLETE: "bold yellow",
     VerdictState.DEGRADED: "bold yellow",
     VerdictState.ABORTED: "bold red",
@@ -24,7 +25,7 @@ def verdict_line(record: dict[str, Any]) -> Text:
     verdict = record["verdict"]
     if verdict is None:
         return Text("in progress", style="bold")
-    state = VerdictState(verdict["state"].split()[0])
+    state = VerdictState(verdict["state"])
     return Text.assemble((verdict["state"], _COLOURS[state]), "  ", verdict["text"])
 
 
@@ -44,6 +45,4 @@ def outputs_table(record: dict[str, Any]) -> Table:
 def exit_code(record: dict[str, Any]) -> int:
     """The exit code of a verdict; 0 for a run in progress."""
     verdict = record["verdict"]
-    if verdict is None or "repaired" in verdict["state"]:
-        return 0
-    return VerdictState(verdict["state"].split()[0]).exit_code
+    return 0 if verdict is None else VerdictState(verdict["state"]).exit_code

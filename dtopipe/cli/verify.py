@@ -42,9 +42,11 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
     folder = find_run(run, run_dir)
     record = folder.read_record()
     if record.get("verdict") is None:
-        if folder.entry() is not None:
+        entry = folder.entry()
+        if entry is not None and entry.anybody_is_alive():
             raise UsageError(f"{folder.path} is still in progress\n    verify it once it has ended: dtopipe stop {run}")
-        record, _ = completed_record(folder, read_output)
+        facts = entry.read() if entry is not None else None
+        record, _ = completed_record(folder, read_output, facts.segment if facts else "")
     console = Console(stderr=True)
     columns = (TextColumn("recounting {task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -82,7 +84,7 @@ def _show(report: RunReport) -> None:
         gaps = sum(len(gap) for gap in output.gaps)
         table.add_row(Text(output.name), f"{output.rows:,}", f"{output.samples:,}", f"{gaps:,}", _finding(output))
     console.print(table)
-    good = report.verdict.state is VerdictState.GOOD
+    good = report.verdict.state in (VerdictState.GOOD, VerdictState.REPAIRED)
     line = Text.assemble((report.verdict.state.value, "bold green" if good else "bold red"), "  ", report.verdict.text)
     console.print(line, soft_wrap=True)
 

@@ -13,6 +13,7 @@ class VerdictState(StrEnum):
     """From best to worst."""
 
     GOOD = "GOOD"
+    REPAIRED = "GOOD (repaired)"
     INCOMPLETE = "INCOMPLETE"
     DEGRADED = "DEGRADED"
     ABORTED = "ABORTED"
@@ -26,6 +27,7 @@ class VerdictState(StrEnum):
 
 _EXIT_CODES = {
     VerdictState.GOOD: 0,
+    VerdictState.REPAIRED: 0,
     VerdictState.INCOMPLETE: 3,
     VerdictState.DEGRADED: 4,
     VerdictState.ABORTED: 5,
@@ -70,8 +72,12 @@ def judge(
     aborted: str = "",
     interrupted: bool = False,
     simulated: bool = False,
+    repaired: bool = False,
 ) -> Verdict:
-    """The verdict of a run that ended at `end_sample_index`; the worst of all that holds wins."""
+    """The verdict of a run that ended at `end_sample_index`; the worst of all that holds wins.
+
+    `repaired`: it was not good at first.
+    """
     reasons: dict[VerdictState, list[str]] = {state: [] for state in VerdictState}
     if interrupted:
         reasons[VerdictState.INTERRUPTED].append("the supervisor was killed or the power was cut")
@@ -85,7 +91,8 @@ def judge(
             reasons[VerdictState.DEGRADED].append(f"{sink.name}: {off:+d} samples are not accounted for")
     lacking = [sink for sink in sinks if sink.gaps and sink.policy is Policy.BLOCK]
     reasons[VerdictState.INCOMPLETE] += _gap_texts(lacking)
-    worst = next((state for state in reversed(VerdictState) if reasons[state]), VerdictState.GOOD)
+    best = VerdictState.REPAIRED if repaired else VerdictState.GOOD
+    worst = next((state for state in reversed(VerdictState) if reasons[state]), best)
     text = "; ".join(reasons[worst]) if reasons[worst] else _good_text(sinks, end_sample_index)
     return Verdict(worst, f"{text} (simulated board)" if simulated else text)
 

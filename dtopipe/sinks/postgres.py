@@ -159,6 +159,28 @@ class PostgresWriter:
         self._pending = []
         self._server.close()
 
+    def take_over(self, written_as: str, run_id: str) -> None:
+        """The run `written_as`, which is closed, becomes the run `run_id`, whose former rows go. Raises SinkError.
+
+        One transaction: at any instant one of them is the run, whole.
+        """
+
+        async def work(connection: Any) -> None:
+            new = await find_run(connection, self._tables, written_as)
+            if new is None:
+                raise SinkError(self._target, f"has no run {written_as}", "write it first")
+            while former := await find_run(connection, self._tables, run_id):
+                await delete_run(connection, self._tables, former[0])
+            runs = self._tables.path("runs")
+            await connection.execute(f"UPDATE {runs} SET run_id = $2 WHERE run = $1", new[0], run_id)
+
+        try:
+            self._server.connect()
+            self._server.lock(advisory_key("run", self._config.schema, run_id))
+            self._server.transaction(work)
+        finally:
+            self._server.close()
+
     async def _begin(self, connection: Any, stream: Stream, start: int, *, resume: bool) -> tuple[int, Position, int]:
         tables, layout = self._tables, self._output.layout
         found = await find_run(connection, tables, stream.run_id)

@@ -88,6 +88,8 @@ class Launcher:
         run = self._run
         if run.acquirer.opened_now and run.ring is None:
             self._make_ring()
+            # Before the first sample: whoever finds this run killed has to know what its outputs hold.
+            run.save()
             for agent in run.sinks.values():
                 self.begin_sink(agent)
         if run.ring and all(agent.state is WorkerState.READY for agent in run.sinks.values()):

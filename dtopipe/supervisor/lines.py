@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.model.clock import Anchor, iso_utc
-from dtopipe.model.span import Cause, Gap
+from dtopipe.model.span import Gap
+from dtopipe.wire.gap_lines import gap_line
 
 _log = logging.getLogger("dtopipe.supervisor")
 # What happens again and again is written this often, then only counted.
@@ -63,17 +64,6 @@ def _keys(path: Path) -> set[tuple[str | None, int, int]]:
                 document = json.loads(line)
                 found.add((document["sink"], document["start"], document["stop"]))
     return found
-
-
-def gap_line(sink: str | None, gap: Gap) -> dict[str, Any]:
-    """A gap as a line of `gaps.jsonl`."""
-    return {
-        "sink": sink,
-        "start": gap.span.start,
-        "stop": gap.span.stop,
-        "cause": Cause(gap.cause).value,
-        "t_utc": iso_utc(gap.t_utc_ns),
-    }
 
 
 class EventsFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +22,10 @@ from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import unlink
 from dtopipe.supervisor.lines import GapsFile
 from dtopipe.supervisor.record import acquired, channel_facts, verdict_facts
+from dtopipe.supervisor.rescue import rescue
 from dtopipe.wire.describe import stream_from
 
+_log = logging.getLogger("dtopipe.supervisor")
 # From a record, a sink's name and the run folder to what its output says: how far it is, and its gaps.
 ReadOutput = Callable[[Mapping[str, Any], str, Path], "tuple[Position, list[Gap]] | None"]
 
@@ -41,9 +44,15 @@ def recover_killed_runs(read_output: ReadOutput) -> list[RunFolder]:
             if not any(entry.folder.glob("*.lock")):
                 entry.remove()
             continue
-        with contextlib.suppress(DtopipeError):
+        try:
             complete_record(RunFolder(Path(facts.run_folder)), read_output, facts.segment)
             recovered.append(RunFolder(Path(facts.run_folder)))
+        except OSError as error:
+            # A full disk, or one that is away: what is in the ring waits for the next command.
+            _log.warning("the record of %s cannot be completed now: %s", facts.run_folder, error)
+            continue
+        except DtopipeError:
+            pass
         if facts.segment:
             unlink(facts.segment)
         entry.remove()
@@ -69,6 +78,7 @@ def complete_record(folder: RunFolder, read_output: ReadOutput, segment: str) ->
     if folder.read_record().get("verdict") is not None:
         return
     record, gaps = completed_record(folder, read_output, segment)
+    _rescue(folder, record, segment)
     gaps_file = GapsFile(folder.path / "gaps.jsonl")
     for name, found in gaps.items():
         gaps_file.append(name, found)
@@ -118,6 +128,21 @@ def completed_record(
     record["verdict"] = verdict_facts(verdict)
     record["finished_at"] = datetime.now(UTC).isoformat()
     return record, gaps
+
+
+def _rescue(folder: RunFolder, record: Mapping[str, Any], segment: str) -> None:
+    """Keep what is only in the ring, as far as there is room for it."""
+    ring = _attached(segment)
+    if ring is None:
+        return
+    try:
+        if record["stream"]:
+            committed = min((sink["committed"] for sink in record["sinks"].values()), default=0)
+            rescue(ring, stream_from(record["stream"]), folder, committed)
+    except (DtopipeError, OSError) as error:
+        _log.warning("what was in the ring of %s could not be kept: %s", folder.path, error)
+    finally:
+        ring.close()
 
 
 def anchor_time(anchor: Anchor, rate_hz: float) -> Callable[[int], int]:

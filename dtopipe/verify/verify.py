@@ -32,6 +32,8 @@ class OutputReport:
     doubled: tuple[Span, ...] = ()
     unexpected: tuple[Span, ...] = ()
     differing: tuple[Span, ...] = ()
+    disordered: bool = False
+    unreadable: bool = False
     compared_with: str | None = None
     problems: tuple[str, ...] = ()
 
@@ -81,7 +83,7 @@ def _verified(output: Output, others: Sequence[Output], on_rows: Callable[[str, 
     try:
         return _recounted(output, others, on_rows)
     except (DtopipeError, OSError, ValueError) as error:
-        return OutputReport(output.name, output.place, problems=(f"cannot be read: {error}",))
+        return OutputReport(output.name, output.place, unreadable=True, problems=(f"cannot be read: {error}",))
 
 
 def _recounted(output: Output, others: Sequence[Output], on_rows: Callable[[str, int], None]) -> OutputReport:
@@ -151,6 +153,7 @@ def _judged(
         doubled=tuple(doubled),
         unexpected=tuple(unexpected),
         differing=tuple(wrong),
+        disordered=any(one.disordered for one in counted),
         compared_with=" or ".join(others) or None,
         problems=tuple(problems),
     )
@@ -181,6 +184,7 @@ def _verdict(record: Mapping[str, Any], outputs: Sequence[Output], reports: Sequ
         aborted=recorded["text"] if state == VerdictState.ABORTED else "",
         interrupted=state == VerdictState.INTERRUPTED,
         simulated=bool(record.get("simulated")),
+        repaired="first_verdict" in record,
     )
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +45,7 @@ __all__ = [
     "iter_chunk_headers",
     "iter_chunks",
     "iter_placed_chunks",
+    "iter_sound_chunks",
     "next_chunk",
     "read_chunk",
     "read_file_header",
@@ -54,6 +55,9 @@ __all__ = [
 _LENGTH = struct.Struct("<I")
 # A header longer than this is damage: 1000 channels with long names take 200 kB.
 _MAX_HEADER_BYTES = 16 * 2**20
+# What the chunk headers of this program begin with: where to go on behind damage.
+_CHUNK_BEGINS = b'{"seq": '
+_SEARCHED_BYTES = 2**20
 
 
 def encode_file_header(header: FileHeader) -> bytes:
@@ -98,6 +102,49 @@ def iter_placed_chunks(path: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any], 
         header = read_header_of(file, path)
         while read := next_chunk(file, header, path):
             yield *read, file.tell()
+
+
+def iter_sound_chunks(
+    path: Path, on_damage: Callable[[WireError], None]
+) -> Iterator[tuple[ChunkHeader, NDArray[Any], int, int]]:
+    """Every chunk that is whole, with the byte offsets of its begin and end; what is between them is passed over.
+
+    `on_damage` is called for each place that is damaged. Raises WireError only where the file's own header is.
+    """
+    with path.open("rb") as file:
+        header = read_header_of(file, path)
+        is_damaged = False
+        while True:
+            begin = file.tell()
+            try:
+                read = next_chunk(file, header, path)
+            except WireError as error:
+                if not is_damaged:
+                    on_damage(error)
+                is_damaged = True
+                if not _seek_next_chunk(file, begin + 1):
+                    return
+                continue
+            if read is None:
+                return
+            is_damaged = False
+            yield *read, begin, file.tell()
+
+
+def _seek_next_chunk(file: IO[bytes], at: int) -> bool:
+    """Go to the first place from `at` on that looks like the begin of a chunk; False where there is none."""
+    file.seek(at)
+    held = b""
+    while piece := file.read(_SEARCHED_BYTES):
+        held += piece
+        found = held.find(_CHUNK_BEGINS, _LENGTH.size)
+        if found >= 0:
+            file.seek(at + found - _LENGTH.size)
+            return True
+        kept = held[-(_LENGTH.size + len(_CHUNK_BEGINS)) :]
+        at += len(held) - len(kept)
+        held = kept
+    return False
 
 
 def iter_chunk_headers(path: Path) -> Iterator[tuple[ChunkHeader, int]]:

@@ -1,0 +1,112 @@
+"""`dtopipe repair`: refills outputs of a run that has ended."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from dtopipe.cli.output import print_json
+from dtopipe.cli.recovery import recover_killed
+from dtopipe.cli.verdict_text import verdict_line
+from dtopipe.host.run_folder import RunFolder, find_run
+from dtopipe.model.errors import SinkError, UsageError
+from dtopipe.repair.run import RepairReport, repair_run
+from dtopipe.supervisor.lines import EventsFile
+from dtopipe.supervisor.recover import complete_record
+from dtopipe.verify.outputs import read_output
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--sink", "sinks", multiple=True, metavar="NAME", help="Only this output, whatever its policy; repeatable."
+)
+@click.option(
+    "--from", "other", metavar="RUN_DIR", help="Another folder of the same run, such as a copy, to take from."
+)
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def repair(run: str, sinks: tuple[str, ...], other: str | None, run_dir: Path, as_json: bool) -> None:
+    r"""Refill every BLOCK output that is not whole from the run's raw file, or from where else its samples are.
+
+    RUN is a run folder, NAME, NAME/START or NAME/latest, of a run that has ended, also one that was killed. What
+    nobody has any more stays a gap with its cause. It may be interrupted at any instant and called again. Ends with
+    the exit code of the verdict, or 1 if an output could not be repaired.
+
+    \b
+    Example:
+      dtopipe repair heat-flux/latest
+      dtopipe repair heat-flux/latest --sink view --from /mnt/backup/20261122T234100Z
+    """
+    recover_killed()
+    folder = find_run(run, run_dir)
+    _ensure_ended(folder, run)
+    if other is not None and "://" in other:
+        raise UsageError("--from an endpoint is not built yet in this version\n    name a folder of the same run")
+    source = None if other is None else find_run(other, run_dir)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("looking")
+        report = repair_run(
+            folder, sinks, source, lambda doing, done: progress.update(task, description=doing, completed=done)
+        )
+    _note(folder, report)
+    if as_json:
+        print_json(_document(report))
+    else:
+        _show(report)
+    failed = any(output.failure for output in report.outputs)
+    sys.exit(1 if failed else report.verdict.state.exit_code)
+
+
+def _ensure_ended(folder: RunFolder, run: str) -> None:
+    """Complete the record of a run that a power cut ended. Raises UsageError if it is in progress."""
+    entry = folder.entry()
+    if entry is not None and entry.anybody_is_alive():
+        raise UsageError(f"{folder.path} is still in progress\n    repair it once it has ended: dtopipe stop {run}")
+    try:
+        complete_record(folder, read_output, "")
+    except OSError as error:
+        message = f"the run folder cannot be written to: {error.strerror}"
+        raise SinkError(folder.path, message, "copy it to where there is room, and repair the copy") from error
+
+
+def _note(folder: RunFolder, report: RepairReport) -> None:
+    """What was changed, in `events.jsonl`."""
+    done = {o.name: o.how for o in report.outputs if o.how != "whole"}
+    if done or report.verdict.state.value != report.first_verdict["state"]:
+        events = EventsFile(folder.path / "events.jsonl")
+        events.append("repaired", outputs=done, verdict=report.verdict.state.value)
+        events.close()
+
+
+def _document(report: RepairReport) -> dict[str, Any]:
+    return {
+        "folder": report.folder,
+        "first_verdict": dict(report.first_verdict),
+        "verdict": {"state": report.verdict.state.value, "text": report.verdict.text},
+        "outputs": [asdict(output) for output in report.outputs],
+    }
+
+
+def _show(report: RepairReport) -> None:
+    console = Console()
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    for title in ("output", "done", "added", "samples", "in gaps"):
+        table.add_column(title, justify="left" if title in ("output", "done") else "right")
+    for output in report.outputs:
+        how = Text(f"{output.how}: {output.failure}", style="red") if output.failure else Text(output.how)
+        table.add_row(Text(output.name), how, f"{output.added:,}", f"{output.samples:,}", f"{output.gaps:,}")
+    console.print(table)
+    verdict = {"state": report.verdict.state.value, "text": report.verdict.text}
+    console.print(verdict_line({"verdict": verdict}), soft_wrap=True)

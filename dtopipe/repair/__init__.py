@@ -1,0 +1,1 @@
+"""Refills outputs of an ended run from wherever else its samples are."""

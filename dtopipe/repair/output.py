@@ -1,0 +1,168 @@
+"""One output refilled: continued behind its last commit, or written anew in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dtopipe.model.errors import SinkError
+from dtopipe.model.policy import Layout, OnExists
+from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
+from dtopipe.model.span import Gap, Span
+from dtopipe.model.stream import Block, Stream
+from dtopipe.repair.replacement import complete, discard, new_path, put_in_place
+from dtopipe.repair.sources import Refill
+from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.commit_record import read_commit_record
+from dtopipe.sinks.registry import load_writer
+from dtopipe.topology.recorded import recorded_options
+from dtopipe.verify.outputs import Output
+
+# As much as a worker writes between two commits of a fast board: bounded memory, cheap commits.
+_COMMIT_VALUES = 1_000_000
+OnSamples = Callable[[int], None]
+
+
+def continue_output(output: Output, refill: Refill, on_samples: OnSamples) -> Position:
+    """Go on behind the last commit to the end of the run, and complete it. Raises SinkError."""
+    writer = _writer(output, output.path, OnExists.ERROR)
+    stop = int(output.record["stop"])
+    return _written(writer, output.stream, int(output.record["start"]), stop, refill, on_samples, resume=True)
+
+
+def rewrite_output(output: Output, refill: Refill, on_samples: OnSamples) -> Position:
+    """Write it anew, and put that in the place of the old one, which stays as it is until then. Raises SinkError."""
+    start, stop = int(output.record["start"]), int(output.record["stop"])
+    path = output.path
+    if path is None:
+        return _rewritten_in_database(output, refill, on_samples)
+    try:
+        on_exists = _others_copied(output, path)
+        writer = _writer(output, new_path(path), on_exists)
+        position = _written(writer, output.stream, start, stop, refill, on_samples, resume=False)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            discard(path)
+        raise
+    put_in_place(path)
+    return position
+
+
+def complete_replacement(output: Output) -> None:
+    """Finish what an interrupted repair had begun to put in place, or clear it away. Raises SinkError."""
+    if output.path is not None:
+        complete(output.path)
+
+
+def _rewritten_in_database(output: Output, refill: Refill, on_samples: OnSamples) -> Position:
+    """Under another id first; then one transaction takes the old rows out, and gives the new ones the run's id."""
+    draft = replace(output.stream, run_id=f"{output.run_id} (repair)")
+    writer = _writer(output, None, OnExists.OVERWRITE)
+    take_over = getattr(writer, "take_over", None)
+    if take_over is None:
+        raise SinkError(
+            output.place, f"a {output.type} output cannot be written anew", "convert the run into a new one"
+        )
+    start, stop = int(output.record["start"]), int(output.record["stop"])
+    position = _written(writer, draft, start, stop, refill, on_samples, resume=False)
+    take_over(draft.run_id, output.run_id)
+    return position
+
+
+def _writer(output: Output, path: Path | None, on_exists: OnExists) -> SinkWriter:
+    """A writer with the layout and the options that the sink had in the run. Raises SinkError."""
+    options: dict[str, Any] = recorded_options(output.topology, output.name, os.environ)
+    # Nobody reads along any more.
+    options.pop("journal", None)
+    layout = Layout(output.topology["sinks"][output.name].get("layout", Layout.WIDE.value))
+    return load_writer(output.type)(OutputOptions(path, layout, on_exists), **options)
+
+
+def _written(
+    writer: SinkWriter, stream: Stream, start: int, stop: int, refill: Refill, on_samples: OnSamples, *, resume: bool
+) -> Position:
+    try:
+        position = writer.open(stream, start, resume=resume)
+        on_samples(position.committed - start)
+        span = Span(position.committed, stop)
+        waiting: list[Block | Gap | Readings] = []
+        n_waiting = 0
+        for item in refill.items(span) if span else _nothing():
+            waiting.append(item)
+            n_waiting += 0 if isinstance(item, Gap) else item.n_samples
+            if n_waiting * len(stream.channels) >= _COMMIT_VALUES:
+                writer.append(waiting)
+                position = writer.commit()
+                waiting, n_waiting = [], 0
+                on_samples(position.committed - start)
+        if waiting:
+            writer.append(waiting)
+        position = writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
+    on_samples(position.committed - start)
+    return position
+
+
+def _nothing() -> Iterator[Block]:
+    return iter(())
+
+
+def _others_copied(output: Output, path: Path) -> OnExists:
+    """Where other runs are in the same file, they go into the new one first."""
+    new = new_path(path)
+    record = None
+    with contextlib.suppress(SinkError):
+        record = read_commit_record(path)
+    if record is not None and record.stream.run_id != output.run_id:
+        raise SinkError(
+            path, f"it belongs to another run now ({record.stream.run_id})", "convert this run into a new one"
+        )
+    discard(path)
+    try:
+        if output.type == "sqlite" and path.exists() and _without_run(path, new, output.run_id):
+            return OnExists.APPEND
+        if record is not None and record.data_origin:
+            with path.open("rb") as old, new.open("wb") as file:
+                _copy_front(old, file, record.data_origin)
+            return OnExists.APPEND
+    except (OSError, sqlite3.Error) as error:
+        raise SinkError(new, f"cannot be written: {error}", "free some space there, and call repair again") from error
+    return OnExists.OVERWRITE
+
+
+def _copy_front(old: Any, new: Any, n_bytes: int) -> None:
+    left = n_bytes
+    while left and (piece := old.read(min(left, 2**20))):
+        new.write(piece)
+        left -= len(piece)
+
+
+def _without_run(path: Path, new: Path, run_id: str) -> bool:
+    """Copy a database without this run; False, and no copy, if it has no other."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            if not old.execute("SELECT count(*) FROM runs WHERE run_id != ?", (run_id,)).fetchone()[0]:
+                return False
+            with contextlib.closing(sqlite3.connect(new)) as copy:
+                old.backup(copy)
+                tables = [name for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+                keys = [key for (key,) in copy.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,))]
+                for table in tables:
+                    columns = [row[1] for row in copy.execute(f'PRAGMA table_info("{table}")')]
+                    if "run" in columns:
+                        copy.executemany(f'DELETE FROM "{table}" WHERE run = ?', [(key,) for key in keys])  # noqa: S608
+                copy.commit()
+    except sqlite3.DatabaseError as error:
+        # No database, or a damaged one: there is nothing that could be kept.
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            raise
+        return False
+    return True

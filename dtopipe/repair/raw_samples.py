@@ -1,0 +1,111 @@
+"""The samples of a `.dt-raw` output as a source: whole chunks only, with the times that stand in the file."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.span import Gap, Span
+from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.commit_record import read_commit_record
+from dtopipe.verify.recount import joined
+from dtopipe.wire.dtraw import decode_status, iter_sound_chunks, read_chunk, read_file_header
+from dtopipe.wire.raw_files import segment_path, segments_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a chunk is: the number of its file, and the byte at which it begins."""
+
+    span: Span
+    file: int
+    offset: int
+    anchor: Anchor
+
+
+class RawSamples:
+    """A raw output, a file or segments, up to its last commit. Damaged chunks are not in it."""
+
+    def __init__(self, name: str, path: Path, stream: Stream) -> None:
+        """Reads all of it once. Raises SinkError if it is not there, or another run's."""
+        self.name = name
+        self.stream = stream
+        self._gaps: list[Gap] = []
+        self._places: list[_Place] = []
+        try:
+            self._files: list[Path] = [segment_path(path, number) for number in segments_of(path)]
+            self._header = read_file_header(self._files[0])
+            if str(self._header.metadata.get("run_id")) != stream.run_id:
+                raise SinkError(path, "it belongs to another run", "look for this run's own file")
+            for number in range(len(self._files)):
+                self._index(number, path)
+        except (OSError, WireError) as error:
+            raise SinkError(path, f"cannot be read: {error}", "refill it from another output") from error
+        self._places.sort(key=lambda place: place.span)
+
+    def spans(self) -> list[Span]:
+        """What is in it."""
+        return joined(place.span for place in self._places)
+
+    def gaps(self) -> Sequence[Gap]:
+        """What it says is absent."""
+        return self._gaps
+
+    def anchor_near(self, sample_index: int) -> Anchor | None:
+        """The anchor of the chunk at or before this sample, or of the first one."""
+        if not self._places:
+            return None
+        at = bisect.bisect_right(self._places, sample_index, key=lambda place: place.span.start)
+        return self._places[max(0, at - 1)].anchor
+
+    def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block]:
+        """Its blocks within `span`, with these of its channels. Raises SinkError."""
+        with ExitStack() as opened:
+            files: dict[int, IO[bytes]] = {}
+            at = span.start
+            first = bisect.bisect_right(self._places, span.start, key=lambda place: place.span.stop)
+            for place in self._places[first:]:
+                if place.span.start >= span.stop:
+                    break
+                if place.span.stop <= at:
+                    continue
+                if place.file not in files:
+                    files[place.file] = opened.enter_context(self._files[place.file].open("rb"))
+                block = self._block(place, files[place.file]).trimmed(at, span.stop)
+                at = block.span.stop
+                yield block.selected(channels)
+
+    def _index(self, number: int, path: Path) -> None:
+        stop = self._committed_bytes(path) if number == len(self._files) - 1 else None
+        for chunk, _, begin, end in iter_sound_chunks(self._files[number], lambda error: None):
+            if stop is not None and end > stop:
+                return
+            if chunk.gap:
+                self._gaps.append(chunk.gap)
+            elif chunk.valid_samples:
+                first = chunk.first_sample_index
+                anchor = chunk.anchor or Anchor(first, chunk.t_mono_ns, chunk.t_utc_ns)
+                self._places.append(_Place(Span(first, first + chunk.valid_samples), number, begin, anchor))
+
+    def _committed_bytes(self, path: Path) -> int | None:
+        """How much of the last file counts; None: all of it."""
+        record = read_commit_record(path)
+        if record is None or record.closed:
+            return None
+        return record.data_bytes
+
+    def _block(self, place: _Place, file: IO[bytes]) -> Block:
+        path = self._files[place.file]
+        try:
+            chunk, codes = read_chunk(file, self._header, place.offset, path)
+        except (OSError, WireError) as error:
+            raise SinkError(path, f"cannot be read any more: {error}", "call repair again") from error
+        status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
+        number = chunk.block_index if chunk.block_index is not None else chunk.seq
+        return Block(number, place.span.start, codes, place.anchor, status)

@@ -1,0 +1,74 @@
+"""The readings of an output of a polled run as a source: every column of every row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, cast
+
+from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import SinkError
+from dtopipe.model.readings import Readings
+from dtopipe.model.span import Gap, Span
+from dtopipe.sinks.base import OutputReader
+from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.verify.outputs import Output
+from dtopipe.verify.recount import Recount, joined
+
+
+class _ReadingsReader(Protocol):
+    """A reader that gives whole rows of readings."""
+
+    def readings(self) -> Iterator[Readings]:
+        """Rows in the order of the file, neighbours in sample index."""
+
+
+class ReadingSamples:
+    """The rows of one output."""
+
+    def __init__(self, output: Output) -> None:
+        """Reads all of it once. Raises SinkError if it cannot be read."""
+        self.name = output.name
+        self.stream = output.stream
+        self._output = output
+        reader = output.reader()
+        if not hasattr(reader, "readings"):
+            raise SinkError(output.place, "its reader gives no whole readings", "name another output")
+        recount = Recount()
+        for rows in reader.batches():
+            recount.add(rows.sample_index)
+        self._spans = joined(recount.result().covered)
+        self._gaps = list(reader.gaps())
+
+    def spans(self) -> list[Span]:
+        """What is in it."""
+        return self._spans
+
+    def gaps(self) -> Sequence[Gap]:
+        """What it says is absent."""
+        return self._gaps
+
+    def anchor_near(self, sample_index: int) -> Anchor | None:
+        """None: each reading has times of its own."""
+        return None
+
+    def items(self, span: Span, channels: Sequence[int]) -> Iterator[Readings]:
+        """Its readings within `span`, with these of its channels. Raises SinkError."""
+        places = self._places(channels)
+        at = span.start
+        reader: OutputReader = self._output.reader()
+        for rows in cast(_ReadingsReader, reader).readings():
+            low, high = max(at, rows.span.start), min(span.stop, rows.span.stop)
+            if low != at or low >= high:
+                continue
+            first = rows.first_sample_index
+            yield Readings(low, [rows.columns[place][low - first : high - first] for place in places])
+            at = high
+
+    def _places(self, channels: Sequence[int]) -> list[int]:
+        """Which columns of this output make up a row with only these channels."""
+        n = len(self.stream.channels)
+        columns = reading_columns(self.stream.channels)
+        before = next(at for at, column in enumerate(columns) if column.channel == 0)
+        values = [before + number for number in channels]
+        units = [before + n + number for number in channels]
+        return [*range(before), *values, *units, *range(before + 2 * n, len(columns))]

@@ -1,0 +1,99 @@
+"""What a run record says once outputs were repaired."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dtopipe.core.verdict import SinkOutcome, VerdictState, judge
+from dtopipe.model.policy import Policy
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap, Span
+from dtopipe.verify.gaps import BOARD_CAUSES
+from dtopipe.verify.outputs import Output
+
+Found = Mapping[str, tuple[Position, list[Gap]]]
+
+
+def repaired_record(
+    record: Mapping[str, Any],
+    outputs: Sequence[Output],
+    found: Found,
+    written: Mapping[str | None, Sequence[Gap]],
+    mended: Sequence[str],
+) -> tuple[dict[str, Any], dict[str | None, list[Gap]]]:
+    """The record after a repair, and every gap of the board (None) and of each sink.
+
+    `found`: what outputs say of themselves now; `written`: the gaps that are on record; `mended`: the outputs that hold
+    all that anybody has. The first verdict is kept; being interrupted or aborted is over once no BLOCK output is left.
+    """
+    new = copy.deepcopy(dict(record))
+    gaps = {sink: list(of) for sink, of in written.items()}
+    outcomes = []
+    for output in outputs:
+        sink = new["sinks"][output.name]
+        if output.name in found:
+            position, own = found[output.name]
+            _update(sink, position, is_mended=output.name in mended)
+            gaps[output.name] = [*own, *_of_tail(sink, gaps.get(output.name, []))]
+        outcomes.append(_outcome(output.name, output.policy, sink, gaps.get(output.name, [])))
+    first = record.get("first_verdict") or record["verdict"]
+    blocking = [output.name for output in outputs if output.policy is Policy.BLOCK]
+    left = [name for name in blocking if not _is_settled(new, name, mended)]
+    state = record["verdict"]["state"] if left else ""
+    verdict = judge(
+        outcomes,
+        end_sample_index=new["acquired"]["end_sample_index"],
+        aborted=record["verdict"]["text"] if state == VerdictState.ABORTED else "",
+        interrupted=state == VerdictState.INTERRUPTED,
+        simulated=bool(new.get("simulated")),
+        repaired=first["state"] not in (VerdictState.GOOD, VerdictState.REPAIRED),
+    )
+    facts = {"state": verdict.state.value, "text": verdict.text}
+    if new["sinks"] != record["sinks"] or facts["state"] != record["verdict"]["state"]:
+        new["first_verdict"] = first
+        new["verdict"] = facts
+    return new, gaps
+
+
+def _update(sink: dict[str, Any], position: Position, *, is_mended: bool) -> None:
+    """Bring one sink's facts up to date."""
+    tail = max(0, sink["stop"] - position.committed)
+    sink |= {
+        "start": position.start,
+        "committed": position.committed,
+        "durable": position.durable,
+        "samples": position.samples,
+        "gaps": position.gap_samples + tail,
+        "dropped": position.dropped,
+    }
+    if is_mended and not tail:
+        sink["state"] = "done"
+        sink.pop("failure", None)
+
+
+def _of_tail(sink: Mapping[str, Any], written: Sequence[Gap]) -> list[Gap]:
+    """Of the gaps that are on record for a sink, those behind its last commit."""
+    tail = Span(sink["committed"], max(sink["committed"], sink["stop"]))
+    parts = [(gap.span.intersection(tail), gap) for gap in written]
+    return [Gap(part, gap.cause, gap.t_utc_ns) for part, gap in parts if part]
+
+
+def _is_settled(record: Mapping[str, Any], name: str, mended: Sequence[str]) -> bool:
+    """True if this output has everything, or everything that there is."""
+    sink = record["sinks"][name]
+    return name in mended or (sink["state"] == "done" and not sink["gaps"])
+
+
+def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[Gap]) -> SinkOutcome:
+    return SinkOutcome(
+        name=name,
+        policy=policy,
+        start=sink["start"],
+        stop=sink["stop"],
+        samples=sink["samples"],
+        gaps=sink["gaps"],
+        failure="" if sink["state"] == "done" else str(sink.get("failure", "")),
+        overruns=sum(len(gap) for gap in gaps if gap.cause in BOARD_CAUSES[:1]),
+    )

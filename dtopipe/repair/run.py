@@ -1,0 +1,261 @@
+"""`repair`: every output of an ended run that is not whole, refilled; then the records say what is there now."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from dtopipe.core.verdict import Verdict, VerdictState
+from dtopipe.host.lock import FileLock, LockHeld
+from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.clock import utc_ns
+from dtopipe.model.errors import DtopipeError, OutputLocked, SinkError, SinkUnavailable, UsageError
+from dtopipe.model.policy import Policy
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap, Span
+from dtopipe.model.stream import Stream
+from dtopipe.repair.output import complete_replacement, continue_output, rewrite_output
+from dtopipe.repair.raw_samples import RawSamples
+from dtopipe.repair.reading_samples import ReadingSamples
+from dtopipe.repair.records import repaired_record
+from dtopipe.repair.sources import Refill, Source
+from dtopipe.repair.value_samples import ValueSamples
+from dtopipe.sinks.commit_record import read_commit_record
+from dtopipe.supervisor.rescue import RESCUED
+from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, read_gaps, replace_gaps
+from dtopipe.verify.outputs import Output, outputs_of
+from dtopipe.verify.recount import joined, without
+from dtopipe.verify.verify import OutputReport, verify_run
+from dtopipe.wire.describe import stream_from
+
+_LOCK = "repair.lock"
+
+
+class Mend(Enum):
+    """What is to be done about an output."""
+
+    NOTHING = "whole"
+    CONTINUE = "continued"
+    REWRITE = "written anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What became of one output. `failure`: why it is not repaired, or empty. `added`: samples per channel."""
+
+    name: str
+    how: str
+    added: int
+    samples: int
+    gaps: int
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What `repair` did; `verdict` is that of the run now."""
+
+    folder: str
+    first_verdict: Mapping[str, Any]
+    verdict: Verdict
+    outputs: tuple[Mended, ...]
+
+
+def repair_run(
+    folder: RunFolder,
+    names: Sequence[str],
+    other: RunFolder | None = None,
+    on_progress: Callable[[str, int], None] = lambda doing, samples: None,
+) -> RepairReport:
+    """Refill the outputs `names` of a run that has ended, or every BLOCK output that is not whole.
+
+    Samples come from the run's own raw files, then from those in `other`, a folder of the same run, then from other
+    outputs. What nobody has stays a gap. Raises UsageError, SinkError; a second call goes on where this one stopped.
+    """
+    with _locked(folder):
+        return _Repair(folder, other, on_progress).run(names)
+
+
+class _Repair:
+    def __init__(self, folder: RunFolder, other: RunFolder | None, on_progress: Callable[[str, int], None]) -> None:
+        self._folder = folder
+        self._record = folder.read_record()
+        self._on_progress = on_progress
+        self._outputs = outputs_of(folder, self._record)
+        self._others: list[Output] = []
+        if other is not None:
+            record = other.read_record()
+            if record["run_id"] != self._record["run_id"]:
+                raise UsageError(f"{other.path} is of another run ({record['run_id']})\n    name a copy of this run")
+            self._others = outputs_of(other, record)
+        self._raw = list(self._raw_sources(other))
+        self._values: list[Source] | None = None
+
+    def run(self, names: Sequence[str]) -> RepairReport:
+        if self._record["sinks"] and not self._outputs:
+            raise SinkError(self._folder.path, "its board never started: there is nothing to repair", "run it again")
+        chosen = self._chosen(names)
+        for output in chosen:
+            complete_replacement(output)
+        checked = verify_run(
+            self._folder, self._record, lambda name, rows: self._on_progress(f"recounting {name}", rows)
+        )
+        reports = dict(zip((output.name for output in self._outputs), checked.outputs, strict=True))
+        mended = [self._mended(output, reports[output.name]) for output in chosen]
+        positions = {output.name: found for output in self._outputs if (found := _position_of(output)) is not None}
+        record, gaps = repaired_record(
+            self._record,
+            self._outputs,
+            positions,
+            {**read_gaps(self._folder.path / "gaps.jsonl"), None: self._known_board_gaps()},
+            mended=[each.name for each in mended if not each.failure],
+        )
+        if record != self._record:
+            replace_gaps(self._folder.path / "gaps.jsonl", gaps)
+            self._folder.write_record(record)
+        verdict = Verdict(VerdictState(record["verdict"]["state"]), record["verdict"]["text"])
+        return RepairReport(
+            str(self._folder.path), record.get("first_verdict", record["verdict"]), verdict, tuple(mended)
+        )
+
+    def _chosen(self, names: Sequence[str]) -> list[Output]:
+        known = {output.name: output for output in self._outputs}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            there = ", ".join(known) or "none"
+            raise UsageError(f"there is no output {unknown[0]!r} in {self._folder.path}\n    its outputs: {there}")
+        chosen = [known[name] for name in names] or [o for o in self._outputs if o.policy is Policy.BLOCK]
+        # A raw file last: until then the others are refilled from it as it is.
+        return sorted(chosen, key=lambda output: output.type == "hbuf")
+
+    def _mended(self, output: Output, report: OutputReport) -> Mended:
+        before = report.samples
+        try:
+            refill = self._refill(output)
+            how = self._need(output, report, refill)
+            if how is Mend.NOTHING:
+                return Mended(output.name, how.value, 0, before, sum(map(len, report.gaps)))
+            work = continue_output if how is Mend.CONTINUE else rewrite_output
+            position = work(output, refill, lambda n: self._on_progress(f"refilling {output.name}", n))
+        except (DtopipeError, OSError) as error:
+            return Mended(output.name, "not repaired", 0, before, sum(map(len, report.gaps)), str(error))
+        return Mended(output.name, how.value, position.samples - before, position.samples, position.gap_samples)
+
+    def _need(self, output: Output, report: OutputReport, refill: Refill) -> Mend:
+        """What this output needs. Raises SinkUnavailable if it is away."""
+        whole = Span(output.record["start"], output.record["stop"])
+        try:
+            position = output.reader().position()
+        except SinkUnavailable:
+            raise
+        except (DtopipeError, OSError, ValueError):
+            return Mend.REWRITE
+        tail = Span(min(position.committed, whole.stop), whole.stop)
+        absent = joined([*(gap.span for gap in report.gaps), *report.missing])
+        lost = without(absent, [tail])
+        obtainable = without(lost, without(lost, refill.available()))
+        unnamed = without(report.missing, [tail])
+        spoilt = report.unreadable or report.disordered or report.doubled or report.unexpected or report.differing
+        if spoilt or unnamed or obtainable:
+            return Mend.REWRITE
+        return Mend.CONTINUE if tail or not _is_complete(output, self._record) else Mend.NOTHING
+
+    def _refill(self, output: Output) -> Refill:
+        sources: list[Source] = list(self._raw)
+        start, stop = output.record["start"], output.record["stop"]
+        refill = self._of(output, sources)
+        # Other outputs are read for it only where the raw files leave something open.
+        if without([Span(start, stop)], refill.available()):
+            refill = self._of(output, [*sources, *self._value_sources()])
+        return refill
+
+    def _of(self, output: Output, sources: Sequence[Source]) -> Refill:
+        own: list[Gap] = []
+        with contextlib.suppress(DtopipeError, OSError, ValueError):
+            own = list(output.reader().gaps())
+        written = read_gaps(self._folder.path / "gaps.jsonl")
+        of_sources = [gap for source in sources for gap in source.gaps() if gap.cause in BOARD_CAUSES]
+        layers = [self._known_board_gaps(), _apart(of_sources), own, written.get(output.name, [])]
+        return Refill(output.stream, sources, layers, self._t_utc_ns_at)
+
+    def _t_utc_ns_at(self, index: int) -> int:
+        clock = stream_from(self._record["stream"]).clock
+        anchor = next(filter(None, (source.anchor_near(index) for source in self._raw)), None)
+        if anchor is None:
+            return utc_ns(self._record["started_at"]) + clock.offset_ns(index)
+        return anchor.t_utc_ns + clock.offset_ns(index - anchor.sample_index)
+
+    def _known_board_gaps(self) -> list[Gap]:
+        return board_gaps(self._folder.path / "gaps.jsonl", self._outputs)
+
+    def _raw_sources(self, other: RunFolder | None) -> Iterator[Source]:
+        if not self._record.get("stream"):
+            return
+        whole: Stream = stream_from(self._record["stream"])
+        for output in (*self._outputs, *self._others):
+            if output.type == "hbuf" and output.path is not None:
+                with contextlib.suppress(SinkError):
+                    yield RawSamples(output.name, output.path, output.stream)
+        for folder in filter(None, (self._folder, other)):
+            with contextlib.suppress(SinkError):
+                yield RawSamples(RESCUED, folder.path / RESCUED, whole)
+
+    def _value_sources(self) -> list[Source]:
+        if self._values is None:
+            self._values = []
+            for output in (*self._outputs, *self._others):
+                if output.type == "hbuf":
+                    continue
+                self._on_progress(f"looking into {output.name}", 0)
+                with contextlib.suppress(DtopipeError, OSError, ValueError):
+                    kind = ReadingSamples if output.stream.polled else ValueSamples
+                    self._values.append(kind(output))
+        return self._values
+
+
+def _position_of(output: Output) -> tuple[Position, list[Gap]] | None:
+    with contextlib.suppress(DtopipeError, OSError, ValueError):
+        reader = output.reader()
+        return reader.position(), list(reader.gaps())
+    return None
+
+
+def _is_complete(output: Output, record: Mapping[str, Any]) -> bool:
+    """True if it was closed in order; a database's rows are the same either way."""
+    if output.path is not None:
+        with contextlib.suppress(DtopipeError):
+            snapshot = read_commit_record(output.path)
+            if snapshot is not None and snapshot.closed:
+                return True
+    return output.type in ("sqlite", "postgres") and record["verdict"]["state"] != VerdictState.INTERRUPTED
+
+
+def _apart(gaps: Sequence[Gap]) -> list[Gap]:
+    """Without what another source says too."""
+    found: dict[Span, Gap] = {}
+    for gap in gaps:
+        found.setdefault(gap.span, gap)
+    return sorted(found.values())
+
+
+@contextlib.contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    """One repair at a time, in a folder that can be written to. Raises SinkError."""
+    path: Path = folder.path / "logs" / _LOCK
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        lock.acquire()
+    except LockHeld as error:
+        raise OutputLocked(folder.path, "another repair is at work on this run", "wait for it to end") from error
+    except OSError as error:
+        message = f"the run folder cannot be written to: {error.strerror}"
+        raise SinkError(folder.path, message, "copy it to where there is room, and repair the copy") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,85 @@
+"""Where samples come from when an output is refilled: of several sources the first that has a range gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dtopipe.core.gaps import explained
+from dtopipe.model.clock import Anchor
+from dtopipe.model.readings import Readings
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Block, Stream
+from dtopipe.verify.recount import joined, without
+
+
+class Source(Protocol):
+    """An output that samples can be taken from."""
+
+    name: str
+    stream: Stream
+
+    def spans(self) -> list[Span]:
+        """What is in it, in order."""
+
+    def gaps(self) -> Sequence[Gap]:
+        """What it says is absent."""
+
+    def anchor_near(self, sample_index: int) -> Anchor | None:
+        """An anchor for the times of samples near this one."""
+
+    def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block | Readings]:
+        """Everything within `span`, which is in it, in order, with these of its channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """The sources of one output, the best first, and the gaps that are known by cause, the surest first."""
+
+    stream: Stream
+    sources: Sequence[Source]
+    gaps: Sequence[Sequence[Gap]]
+    t_utc_ns_at: Callable[[int], int]
+
+    def available(self) -> list[Span]:
+        """What can be had."""
+        return joined(span for source in self._able() for span in source.spans())
+
+    def items(self, span: Span) -> Iterator[Block | Readings | Gap]:
+        """Everything of `span` in order: samples where a source has them, else gaps. Raises SinkError."""
+        names = [channel.name for channel in self.stream.channels]
+        for part, source in self._parts(span):
+            if source is None:
+                yield from self._named(part, self.gaps)
+            else:
+                there = [channel.name for channel in source.stream.channels]
+                yield from source.items(part, [there.index(name) for name in names])
+
+    def _able(self) -> list[Source]:
+        """The sources that have every channel."""
+        wanted = {channel.name for channel in self.stream.channels}
+        return [s for s in self.sources if wanted <= {channel.name for channel in s.stream.channels}]
+
+    def _parts(self, span: Span) -> list[tuple[Span, Source | None]]:
+        parts: list[tuple[Span, Source | None]] = []
+        rest = joined([span])
+        for source in self._able():
+            left = without(rest, source.spans())
+            parts += [(part, source) for part in without(rest, left)]
+            rest = left
+        parts += [(part, None) for part in rest]
+        return sorted(parts, key=lambda part: part[0])
+
+    def _named(self, absent: Span, layers: Sequence[Sequence[Gap]]) -> Iterator[Gap]:
+        """The gaps that make up `absent`, each with the surest cause that is known."""
+        if not layers:
+            yield Gap(absent, Cause.WORKER_FAILED, self.t_utc_ns_at(absent.start))
+            return
+        known = joined(gap.span for gap in layers[0])
+        unknown = without([absent], known)
+        for part in sorted([*without([absent], unknown), *unknown]):
+            if part in unknown:
+                yield from self._named(part, layers[1:])
+            else:
+                yield from explained(part, layers[0], Cause.WORKER_FAILED, self.t_utc_ns_at)

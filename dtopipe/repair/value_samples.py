@@ -1,0 +1,125 @@
+"""The samples of an output in engineering units as a source: codes and times come back out of its rows, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import SinkError
+from dtopipe.model.span import Gap, Span
+from dtopipe.model.stream import Block, Channel, SensorStatus
+from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.values import engineering_values
+from dtopipe.verify.outputs import Output
+from dtopipe.verify.recount import Recount, joined
+
+# A sample's time is rounded the same way again after so many samples as the period's denominator; beyond this many
+# the anchor is looked for no longer, and blocks become shorter.
+_MOST_PHASES = 1024
+
+
+class ValueSamples:
+    """A wide output of a clocked run. What a sensor had where a value is null is not known any more: ABSENT."""
+
+    def __init__(self, output: Output) -> None:
+        """Reads all of it once. Raises SinkError if it cannot be read, or has another layout."""
+        self.name = output.name
+        self.stream = output.stream
+        self._output = output
+        recount = Recount()
+        reader = output.reader()
+        for rows in reader.batches():
+            if rows.channel is not None:
+                raise SinkError(output.place, "a long layout is not read as a source", "name another output")
+            recount.add(rows.sample_index)
+        self._spans = joined(recount.result().covered)
+        self._gaps = list(reader.gaps())
+
+    def spans(self) -> list[Span]:
+        """What is in it."""
+        return self._spans
+
+    def gaps(self) -> Sequence[Gap]:
+        """What it says is absent."""
+        return self._gaps
+
+    def anchor_near(self, sample_index: int) -> Anchor | None:
+        """The time of its first sample."""
+        return next(((b.anchor) for span in self._spans[:1] for b in self.items(span, [0])), None)
+
+    def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block]:
+        """Its samples within `span` as blocks, with these of its channels. Raises SinkError."""
+        at, anchor = span.start, None
+        for rows in self._output.reader().batches():
+            while at < span.stop and len(rows.sample_index):
+                first = int(np.searchsorted(rows.sample_index, at))
+                if first == len(rows.sample_index) or rows.sample_index[first] != at:
+                    break
+                block = self._block(rows, first, self._length(at, span.stop), anchor, channels)
+                at, anchor = block.span.stop, block.anchor
+                yield block
+            if at >= span.stop:
+                return
+
+    def _length(self, at: int, stop: int) -> int:
+        """To the end of the block that the board would have given."""
+        size = max(1, self.stream.samples_per_block)
+        return min(stop, (at // size + 1) * size) - at
+
+    def _block(self, rows: OutputRows, first: int, most: int, anchor: Anchor | None, channels: Sequence[int]) -> Block:
+        start = int(rows.sample_index[first])
+        index = rows.sample_index[first : first + most]
+        in_order = index == np.arange(start, start + len(index))
+        n = len(index) if in_order.all() else int(np.argmin(in_order))
+        anchor, n = self._fitted(start, rows.t_mono_ns[first : first + n], rows.t_utc_ns[first : first + n], anchor)
+        codes = np.empty((len(channels), n), self.stream.dtype)
+        status = np.zeros((len(channels), n), np.int8)
+        for row, number in enumerate(channels):
+            values = rows.values[number][first : first + n]
+            status[row, np.isnan(values)] = SensorStatus.ABSENT
+            codes[row] = self._codes(self.stream.channels[number], values, status[row])
+        number = start // max(1, self.stream.samples_per_block)
+        return Block(number, start, codes, anchor, status if status.any() else None)
+
+    def _codes(
+        self, channel: Channel, values: NDArray[np.float64], status: NDArray[np.int8]
+    ) -> NDArray[np.float64] | NDArray[np.int64]:
+        """The codes of these values. Raises SinkError where they give other values."""
+        if np.dtype(self.stream.dtype).kind == "f":
+            return values
+        there = np.nan_to_num(values)
+        scaled = there if channel.is_raw else (there - channel.offset) / channel.scale
+        codes = np.where(status == SensorStatus.OK, np.rint(scaled), 0.0).astype(np.int64)
+        back = engineering_values(channel, codes, None)
+        if not np.array_equal(back[status == SensorStatus.OK], values[status == SensorStatus.OK]):
+            message = f"its values of {channel.name} are not those of any code"
+            raise SinkError(self._output.place, message, "name another source with --from")
+        return codes
+
+    def _fitted(
+        self, start: int, t_mono_ns: NDArray[np.int64], t_utc_ns: NDArray[np.int64], known: Anchor | None
+    ) -> tuple[Anchor, int]:
+        """An anchor, and for how many of these samples it gives just these times: one at least."""
+        clock = self.stream.clock
+        phases = min(Fraction(repr(self.stream.rate_hz)).numerator, _MOST_PHASES)
+        best, longest = Anchor(start, int(t_mono_ns[0]), int(t_utc_ns[0])), 1
+        for phase in range(-1, phases):
+            if phase < 0 and known is None:
+                continue
+            if phase < 0 and known is not None:
+                anchor = known
+            else:
+                back_ns = clock.offset_ns(phase)
+                anchor = Anchor(start - phase, int(t_mono_ns[0]) - back_ns, int(t_utc_ns[0]) - back_ns)
+            offsets = clock.offsets_ns(start - anchor.sample_index, len(t_mono_ns))
+            fits = (offsets + anchor.t_mono_ns == t_mono_ns) & (offsets + anchor.t_utc_ns == t_utc_ns)
+            n = len(fits) if fits.all() else int(np.argmin(fits))
+            if n > longest:
+                best, longest = anchor, n
+            if n == len(fits):
+                return anchor, n
+        return best, longest
