@@ -30,6 +30,12 @@ class SampleClock:
 
     rate_hz: float
 
+    @property
+    def whole_period_ns(self) -> int | None:
+        """The sample period, where it is a whole number of nanoseconds."""
+        period = _period_ns(self.rate_hz)
+        return period.numerator if period.denominator == 1 else None
+
     def offset_ns(self, n_samples: int) -> int:
         """Nanoseconds from the anchor to the sample that is `n_samples` after it."""
         period = _period_ns(self.rate_hz)
@@ -80,7 +86,7 @@ def iso_utc(t_utc_ns: int) -> str:
 
 @lru_cache(maxsize=64)
 def _second_utc(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def utc_ns(iso: str) -> int:

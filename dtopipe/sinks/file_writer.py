@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
@@ -21,6 +21,13 @@ from dtopipe.sinks.outputs import prepare, sink_errors, sync_file, sync_folder
 # Pieces are written together: a write of a megabyte takes half the time of the same in blocks. POSIX allows so many.
 _JOINED_BYTES, _MOST_PIECES = 2**20, 1024
 _OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class Gathered(NamedTuple):
+    """Bytes to be written one behind the other; of arrays those in C order. `n_bytes`: of all pieces."""
+
+    pieces: Sequence[Any]
+    n_bytes: int
 
 
 class FileWriter(ABC):
@@ -44,7 +51,7 @@ class FileWriter(ABC):
         """The file's first bytes; raises SinkError if the stream cannot be stored."""
 
     @abstractmethod
-    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterable[bytes | memoryview]:
+    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterable[bytes | Gathered]:
         """The bytes of these blocks and gaps, or readings and gaps."""
 
     @abstractmethod
@@ -224,28 +231,32 @@ class FileWriter(ABC):
         os.ftruncate(self._fd, size)
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
 
-    def _put(self, pieces: Iterable[bytes | memoryview]) -> None:
+    def _put(self, parts: Iterable[bytes | Gathered]) -> None:
         self._opened()
-        held: list[bytes | memoryview] = []
+        held: list[Any] = []
         held_bytes = 0
-        for piece in pieces:
-            held.append(piece)
-            held_bytes += len(piece)
-            if held_bytes >= _JOINED_BYTES or len(held) == _MOST_PIECES:
-                self._write(held)
+        for part in parts:
+            if isinstance(part, Gathered):
+                held += part.pieces
+                held_bytes += part.n_bytes
+            else:
+                held.append(part)
+                held_bytes += len(part)
+            if held_bytes >= _JOINED_BYTES or len(held) >= _MOST_PIECES // 2:
+                self._write(held, held_bytes)
                 held, held_bytes = [], 0
-        self._write(held)
+        self._write(held, held_bytes)
 
-    def _write(self, pieces: list[bytes | memoryview]) -> None:
+    def _write(self, pieces: list[Any], n_bytes: int) -> None:
         with sink_errors(self.path):
-            if len(pieces) > 1 and hasattr(os, "writev"):
+            written = 0
+            if 1 < len(pieces) <= _MOST_PIECES and hasattr(os, "writev"):
                 written = os.writev(self._fd, pieces)
                 self._size += written
-                if written == sum(map(len, pieces)):
+                if written == n_bytes:
                     return
-                pieces = [memoryview(b"".join(pieces))[written:]]
-            view = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-            while view:
-                written = os.write(self._fd, view)
+            rest = memoryview(b"".join(pieces))[written:]
+            while rest:
+                written = os.write(self._fd, rest)
                 self._size += written
-                view = view[written:]
+                rest = rest[written:]

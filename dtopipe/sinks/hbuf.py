@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
@@ -15,13 +15,14 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.commit_record import SUFFIX
-from dtopipe.sinks.file_writer import FileWriter
+from dtopipe.sinks.file_writer import FileWriter, Gathered
 from dtopipe.sinks.hbuf_segments import JournalIndex, prepare_segments
 from dtopipe.sinks.outputs import prepare
 from dtopipe.wire.dtraw import (
     OVERRUN_FLAG,
     ChunkHeader,
     FileHeader,
+    encode_buffers_done,
     encode_chunk,
     encode_file_header,
     encode_status,
@@ -29,6 +30,8 @@ from dtopipe.wire.dtraw import (
 )
 from dtopipe.wire.raw_files import INDEX_SUFFIX, STATE, segment_in, segment_path, segments_of
 
+# Blocks are encoded together up to this size and number.
+_WRITTEN_BYTES, _MOST_AT_ONCE = 2**20, 256
 _NO_CODES = np.empty((0, 0), np.int16)
 
 
@@ -115,21 +118,35 @@ class HbufWriter(FileWriter):
             self._segment -= 1
             raise
 
-    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes | memoryview]:
+    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[Gathered]:
         """A chunk each."""
-        for item in items:
-            if isinstance(item, Gap):
-                header = gap_chunk(self._seq, item, item.t_utc_ns + self._mono_less_utc_ns)
-                yield from encode_chunk(header, _NO_CODES)
-                self._seq += 1
-            elif not isinstance(item, Readings):
-                yield from encode_chunk(self._chunk(item), item.codes)
-                self._seq += 1
+        for is_plain, group in groupby(items, key=_is_plain):
+            if is_plain:
+                yield from self._plain([item for item in group if isinstance(item, Block)])
+                continue
+            for item in group:
+                if isinstance(item, Gap):
+                    header = gap_chunk(self._seq, item, item.t_utc_ns + self._mono_less_utc_ns)
+                    yield _gathered(encode_chunk(header, _NO_CODES))
+                    self._seq += 1
+                elif isinstance(item, Block):
+                    yield self._special(item)
+                    self._seq += 1
 
-    def _chunk(self, block: Block) -> ChunkHeader:
+    def _plain(self, blocks: Sequence[Block]) -> Iterator[Gathered]:
+        """Some at a time, so that little waits in memory for its write."""
+        at_once = min(_MOST_AT_ONCE, max(1, _WRITTEN_BYTES // max(1, blocks[0].codes.nbytes)))
+        for at in range(0, len(blocks), at_once):
+            part = blocks[at : at + at_once]
+            yield Gathered(*encode_buffers_done(part, self._seq, self._capacity, self._clock))
+            self._seq += len(part)
+        anchor = blocks[-1].anchor
+        self._mono_less_utc_ns = anchor.t_mono_ns - anchor.t_utc_ns
+
+    def _special(self, block: Block) -> Gathered:
         self._mono_less_utc_ns = block.anchor.t_mono_ns - block.anchor.t_utc_ns
-        offset_ns = _offset_ns(self._clock, block)
-        return ChunkHeader(
+        offset_ns = self._clock.offset_ns(block.first_sample_index - block.anchor.sample_index)
+        header = ChunkHeader(
             seq=self._seq,
             first_sample_index=block.first_sample_index,
             valid_samples=block.n_samples,
@@ -143,7 +160,12 @@ class HbufWriter(FileWriter):
             anchor=block.anchor,
             error=None if block.error is None else ": ".join(block.error),
         )
+        return _gathered(encode_chunk(header, block.codes))
 
 
-def _offset_ns(clock: SampleClock, block: Block) -> int:
-    return clock.offset_ns(block.first_sample_index - block.anchor.sample_index)
+def _gathered(pieces: Sequence[bytes | memoryview]) -> Gathered:
+    return Gathered(pieces, sum(map(len, pieces)))
+
+
+def _is_plain(item: Block | Gap | Readings) -> bool:
+    return isinstance(item, Block) and item.error is None and item.sensor_status is None

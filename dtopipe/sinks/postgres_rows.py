@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,19 +190,32 @@ class GapPieces:
 
 
 async def copy(connection: Any, tables: Tables, pieces: Iterator[Piece]) -> None:
-    """Send the pieces by binary COPY, those of one table that follow on each other together."""
-    held: list[bytes] = []
-    held_bytes = 0
-    of: Piece | None = None
-    for piece in pieces:
-        if of is not None and (piece.table != of.table or held_bytes >= _STATEMENT_BYTES):
-            await _copy_statement(connection, tables, of, held)
-            held, held_bytes = [], 0
-        of = piece
-        held.append(copied_rows(piece.columns, piece.n_rows))
-        held_bytes += len(held[-1])
-    if of is not None:
-        await _copy_statement(connection, tables, of, held)
+    """Send the pieces by binary COPY, those of one table that follow on each other together.
+
+    A piece is laid out while the server takes the one before it.
+    """
+    waiting = next(pieces, None)
+
+    async def rows(first: Piece) -> AsyncIterator[bytes]:
+        """Those of the table of `first`, up to the size of a statement; `waiting` is then the piece that follows."""
+        nonlocal waiting
+        yield HEADER
+        n_bytes = 0
+        while waiting is not None and waiting.table == first.table and n_bytes < _STATEMENT_BYTES:
+            laid = copied_rows(waiting.columns, waiting.n_rows)
+            n_bytes += len(laid)
+            waiting = next(pieces, None)
+            yield laid
+        yield TRAILER
+
+    while waiting is not None:
+        await connection.copy_to_table(
+            waiting.table,
+            schema_name=tables.config.schema,
+            columns=[column.name for column in waiting.columns],
+            source=rows(waiting),
+            format="binary",
+        )
 
 
 async def insert(connection: Any, tables: Tables, pieces: Iterator[Piece]) -> None:
@@ -222,22 +235,6 @@ async def insert(connection: Any, tables: Tables, pieces: Iterator[Piece]) -> No
             f" SELECT {chosen} FROM unnest({arrays}) AS rows_({aliases})",
             *(_listed(column, piece.n_rows) for column in piece.columns),
         )
-
-
-async def _copy_statement(connection: Any, tables: Tables, piece: Piece, rows: Sequence[bytes]) -> None:
-    async def source() -> Any:
-        yield HEADER
-        for part in rows:
-            yield part
-        yield TRAILER
-
-    await connection.copy_to_table(
-        piece.table,
-        schema_name=tables.config.schema,
-        columns=[column.name for column in piece.columns],
-        source=source(),
-        format="binary",
-    )
 
 
 def _listed(column: Column, n_rows: int) -> list[Any]:

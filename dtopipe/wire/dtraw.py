@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -18,9 +17,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import WireError
+from dtopipe.model.stream import Block
+from dtopipe.wire.checksum import crc32
 from dtopipe.wire.dtraw_headers import (
     OVERRUN_FLAG,
+    BufferDoneForm,
     ChunkHeader,
     FileHeader,
     chunk_header_from,
@@ -72,7 +75,34 @@ def encode_chunk(header: ChunkHeader, codes: NDArray[Any]) -> list[bytes | memor
     """
     array = np.ascontiguousarray(codes, _little_endian(codes.dtype))
     payload = array.data.cast("B") if array.size else b""
-    return [_framed(chunk_text(header, zlib.crc32(payload))), payload]
+    return [_framed(chunk_text(header, crc32(payload))), payload]
+
+
+def encode_buffers_done(
+    blocks: Sequence[Block], seq: int, buffer_capacity: int, clock: SampleClock
+) -> tuple[list[bytes | NDArray[Any]], int]:
+    """`encode_chunk` of blocks without anything special, one behind the other: the fast path of raw files.
+
+    The first gets number `seq`. Every second piece is a block's codes themselves, C order. Returns how many bytes the
+    pieces have together, too.
+    """
+    pieces: list[bytes | NDArray[Any]] = []
+    n_bytes = 0
+    pack = _LENGTH.pack
+    forms: BufferDoneForm | None = None
+    for block in blocks:
+        codes, anchor = block.codes, block.anchor
+        if not (codes.flags.c_contiguous and codes.dtype == _little_endian(codes.dtype)):
+            codes = np.ascontiguousarray(codes, _little_endian(codes.dtype))
+        n_samples = codes.shape[1]
+        if forms is None or forms.valid_samples != n_samples or (forms.anchor is not anchor and forms.anchor != anchor):
+            forms = BufferDoneForm(n_samples, buffer_capacity, anchor, clock)
+        header = forms.filled(seq, block.first_sample_index, block.block_index, crc32(codes) if codes.size else 0)
+        pieces.append(pack(len(header)) + header)
+        pieces.append(codes)
+        n_bytes += _LENGTH.size + len(header) + codes.nbytes
+        seq += 1
+    return pieces, n_bytes
 
 
 def read_file_header(path: Path) -> FileHeader:
@@ -247,4 +277,4 @@ def _fits(checksum: Any, payload: bytes) -> bool:
     """True also for a checksum of another kind: another program's own key."""
     if not isinstance(checksum, dict) or checksum.get("algorithm") != "crc32":
         return True
-    return bool(checksum.get("value") == zlib.crc32(payload))
+    return bool(checksum.get("value") == crc32(payload))

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.clock import Anchor, iso_utc, utc_ns
+from dtopipe.model.clock import Anchor, SampleClock, iso_utc, utc_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, SensorStatus, Stream
 
 FORMAT_VERSION = 2
 OVERRUN_FLAG = "overrun_marker"
+_NS_PER_S = 1_000_000_000
 BUFFER_DONE = "buffer_done"
 _MAX_CHANNELS = 65_536
 _MOST_STATUS = max(SensorStatus)
@@ -175,18 +176,37 @@ def chunk_document(header: ChunkHeader, crc32: int) -> dict[str, Any]:
 
 def chunk_text(header: ChunkHeader, crc32: int) -> str:
     """`chunk_document` as JSON."""
-    is_plain = not header.flags and header.gap is None and header.sensor_status is None and header.error is None
-    anchor = header.anchor
-    if not is_plain or anchor is None or header.block_index is None or header.event_kind != BUFFER_DONE:
-        return json.dumps(chunk_document(header, crc32))
-    # Nearly all chunks, in a tenth of the time.
-    return (
-        f'{{"seq": {header.seq}, "event_kind": "{BUFFER_DONE}", "first_sample_index": {header.first_sample_index}, '
-        f'"valid_samples": {header.valid_samples}, "buffer_capacity": {header.buffer_capacity}, '
-        f'"t_mono_ns": {header.t_mono_ns}, "t_utc": "{iso_utc(header.t_utc_ns)[:-1]}+00:00", "flags": [], '
-        f'"checksum": {{"algorithm": "crc32", "value": {crc32}}}, "block_index": {header.block_index}, '
-        f'"anchor": [{anchor.sample_index}, {anchor.t_mono_ns}, {anchor.t_utc_ns}]}}'
-    )
+    return json.dumps(chunk_document(header, crc32))
+
+
+class BufferDoneForm:
+    """The JSON of whole blocks without anything special, which nearly all are, in a twentieth of the time of `json`.
+
+    What blocks of this length and anchor have in common stands in it already.
+    """
+
+    def __init__(self, valid_samples: int, buffer_capacity: int, anchor: Anchor, clock: SampleClock) -> None:
+        self.valid_samples = valid_samples
+        self.anchor = anchor
+        self._clock, self._period_ns = clock, clock.whole_period_ns
+        self._index, self._mono_ns, self._utc_ns = anchor.sample_index, anchor.t_mono_ns, anchor.t_utc_ns
+        self._second, self._second_text = -1, b""
+        self._form = (
+            f'{{"seq": %d, "event_kind": "{BUFFER_DONE}", "first_sample_index": %d, "valid_samples": {valid_samples}, '
+            f'"buffer_capacity": {buffer_capacity}, "t_mono_ns": %d, "t_utc": "%b.%09d+00:00", "flags": [], '
+            '"checksum": {"algorithm": "crc32", "value": %d}, "block_index": %d, '
+            f'"anchor": [{self._index}, {self._mono_ns}, {self._utc_ns}]}}'
+        ).encode()
+
+    def filled(self, seq: int, first_sample_index: int, block_index: int, crc32: int) -> bytes:
+        """The header of one block."""
+        n, period_ns = first_sample_index - self._index, self._period_ns
+        offset_ns = self._clock.offset_ns(n) if period_ns is None else n * period_ns
+        second, ns = divmod(self._utc_ns + offset_ns, _NS_PER_S)
+        if second != self._second:
+            self._second, self._second_text = second, iso_utc(second * _NS_PER_S).partition(".")[0].encode()
+        t_mono_ns = self._mono_ns + offset_ns
+        return self._form % (seq, first_sample_index, t_mono_ns, self._second_text, ns, crc32, block_index)
 
 
 def file_header_from(document: Mapping[str, Any]) -> FileHeader:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_program_sinks import KINDS, Kind, is_null
+from test_program_sinks import KINDS, Kind, is_null, kind_name, kind_of
 
 from dtopipe.sinks import RawCountsSink, pipe, pipe_blocks
 from dtopipe.tools.replay_raw import iter_blocks
@@ -21,9 +21,9 @@ pytestmark = [
 SAMPLES = 50
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(params=KINDS, ids=kind_name)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
+    return kind_of(request)
 
 
 def continuous() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dtopipe.model.stream import Block
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.commit_record import CommitRecord
 from dtopipe.sinks.csv import CsvWriter
-from dtopipe.sinks.file_writer import FileWriter
+from dtopipe.sinks.file_writer import FileWriter, Gathered
 from dtopipe.sinks.hbuf import HbufWriter
 from dtopipe.sinks.jsonl import JsonlWriter
 from dtopipe.sinks.registry import load_reader
@@ -71,12 +72,13 @@ def test_what_could_not_be_written_whole_is_taken_back_and_may_be_appended_again
 
         fails = False
 
-        def encoded(self, items: Sequence[Block | Gap]) -> Iterable[bytes]:
-            pieces = super().encoded(items)
+        def encoded(self, items: Sequence[Block | Gap]) -> Iterable[bytes | Gathered]:
+            parts = super().encoded(items)
             if self.fails:
-                self._write([b"".join(pieces)[:-3]])
+                whole = b"".join(b"".join(part.pieces) if isinstance(part, Gathered) else part for part in parts)
+                self._write([whole[:-3]], len(whole) - 3)
                 raise Interrupted
-            return pieces
+            return parts
 
     stream = recorded()
     writer = Failing(OutputOptions(tmp_path / "out"))
@@ -111,8 +113,9 @@ def test_chunks_are_numbered_through_whatever_was_taken_back(tmp_path: Path) -> 
     writer = HbufWriter(OutputOptions(path))
     writer.open(stream, 0, resume=False)
     writer.append(blocks(stream, 0, 300))
+    spoilt = replace(block(stream, 400, 500), codes=None)  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
-        writer.append([block(stream, 300, 400), None])  # type: ignore[list-item]
+        writer.append([block(stream, 300, 400), spoilt])
     writer.append(blocks(stream, 300, 500))
     writer.commit()
     writer.append(blocks(stream, 500, 600))
