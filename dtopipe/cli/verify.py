@@ -22,6 +22,7 @@ from dtopipe.model.errors import UsageError
 from dtopipe.supervisor.recover import completed_record
 from dtopipe.verify.outputs import read_output
 from dtopipe.verify.verify import OutputReport, RunReport, verify_run
+from dtopipe.wire.gap_lines import gap_line
 
 
 @click.command()
@@ -72,6 +73,8 @@ def _document(report: RunReport) -> dict[str, Any]:
         "recorded_verdict": report.recorded,
         "verdict": {"state": report.verdict.state.value, "text": report.verdict.text},
         "outputs": outputs,
+        "gaps": [gap_line(sink, gap) for sink, gaps in report.gaps.items() for gap in gaps],
+        "has_gaps_file": report.has_gaps_file,
     }
 
 
@@ -84,6 +87,8 @@ def _show(report: RunReport) -> None:
         gaps = sum(len(gap) for gap in output.gaps)
         table.add_row(Text(output.name), f"{output.rows:,}", f"{output.samples:,}", f"{gaps:,}", _finding(output))
     console.print(table)
+    if not report.has_gaps_file:
+        console.print("gaps.jsonl is not there; --json prints its lines, as the outputs have them", soft_wrap=True)
     good = report.verdict.state in (VerdictState.GOOD, VerdictState.REPAIRED)
     line = Text.assemble((report.verdict.state.value, "bold green" if good else "bold red"), "  ", report.verdict.text)
     console.print(line, soft_wrap=True)

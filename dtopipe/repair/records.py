@@ -48,7 +48,7 @@ def repaired_record(
         aborted=record["verdict"]["text"] if state == VerdictState.ABORTED else "",
         interrupted=state == VerdictState.INTERRUPTED,
         simulated=bool(new.get("simulated")),
-        repaired=first["state"] not in (VerdictState.GOOD, VerdictState.REPAIRED),
+        repaired="first_verdict" in record or first["state"] != VerdictState.GOOD or new["sinks"] != record["sinks"],
     )
     facts = {"state": verdict.state.value, "text": verdict.text}
     if new["sinks"] != record["sinks"] or facts["state"] != record["verdict"]["state"]:

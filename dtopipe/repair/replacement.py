@@ -8,10 +8,10 @@ mark completes the move; without it the new files are half written, and nobody's
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dtopipe.host.run_folder import replace_text
 from dtopipe.model.errors import SinkError
 from dtopipe.sinks.commit_record import SUFFIX, ensure_not_written
 from dtopipe.sinks.outputs import sink_errors, sync_folder
@@ -32,7 +32,12 @@ def put_in_place(path: Path) -> None:
     new = new_path(path)
     with sink_errors(path):
         ensure_not_written(path)
-        replace_text(_mark(path), json.dumps([file.name[len(new.stem) :] for file in _files(new)]))
+        draft = _draft(path)
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump([each.name[len(new.stem) :] for each in _files(new)], file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(_mark(path))
     sync_folder(path)
     complete(path)
 
@@ -51,8 +56,8 @@ def complete(path: Path) -> None:
 
 def discard(path: Path) -> None:
     """Clear away what was written anew and is not whole. Raises OSError."""
-    for file in _files(new_path(path)):
-        file.unlink()
+    for file in (*_files(new_path(path)), _draft(path)):
+        file.unlink(missing_ok=True)
 
 
 def _move(new: Path, path: Path, endings: Sequence[str]) -> None:
@@ -80,3 +85,9 @@ def _files(path: Path) -> list[Path]:
 def _mark(path: Path) -> Path:
     new = new_path(path)
     return new.with_name(new.name + ".whole")
+
+
+def _draft(path: Path) -> Path:
+    """The mark while it is written."""
+    new = new_path(path)
+    return new.with_name(new.name + ".mark")

@@ -152,17 +152,31 @@ class _Repair:
             position = output.reader().position()
         except SinkUnavailable:
             raise
-        except (DtopipeError, OSError, ValueError):
-            return Mend.REWRITE
+        except (DtopipeError, OSError, ValueError) as error:
+            return self._need_of_unreadable(output, refill, error)
+        if report.unreadable:
+            return self._need_of_unreadable(output, refill, report.problems[0])
         tail = Span(min(position.committed, whole.stop), whole.stop)
         absent = joined([*(gap.span for gap in report.gaps), *report.missing])
         lost = without(absent, [tail])
         obtainable = without(lost, without(lost, refill.available()))
         unnamed = without(report.missing, [tail])
-        spoilt = report.unreadable or report.disordered or report.doubled or report.unexpected or report.differing
+        spoilt = report.disordered or report.doubled or report.unexpected or report.differing
         if spoilt or unnamed or obtainable:
             return Mend.REWRITE
         return Mend.CONTINUE if tail or not _is_complete(output, self._record) else Mend.NOTHING
+
+    def _need_of_unreadable(self, output: Output, refill: Refill, why: object) -> Mend:
+        """It is written anew. Raises SinkError where that would destroy what it may hold and nobody else has."""
+        lacking = without(
+            [Span(output.record["start"], output.record["stop"])],
+            [*refill.available(), *(gap.span for gap in self._known_board_gaps())],
+        )
+        if lacking and output.path is not None and output.path.exists():
+            n_samples = sum(len(span) for span in lacking)
+            message = f"cannot be read ({why}), and nobody else has {n_samples} of its samples"
+            raise SinkError(output.path, message, "keep it; name a copy of the run with --from, or move it away")
+        return Mend.REWRITE
 
     def _refill(self, output: Output) -> Refill:
         sources: list[Source] = list(self._raw)

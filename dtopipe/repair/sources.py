@@ -74,7 +74,8 @@ class Refill:
     def _named(self, absent: Span, layers: Sequence[Sequence[Gap]]) -> Iterator[Gap]:
         """The gaps that make up `absent`, each with the surest cause that is known."""
         if not layers:
-            yield Gap(absent, Cause.WORKER_FAILED, self.t_utc_ns_at(absent.start))
+            # It was there once, and on record as being there.
+            yield Gap(absent, Cause.WRITE_ERROR, self.t_utc_ns_at(absent.start))
             return
         known = joined(gap.span for gap in layers[0])
         unknown = without([absent], known)
@@ -82,4 +83,4 @@ class Refill:
             if part in unknown:
                 yield from self._named(part, layers[1:])
             else:
-                yield from explained(part, layers[0], Cause.WORKER_FAILED, self.t_utc_ns_at)
+                yield from explained(part, layers[0], Cause.WRITE_ERROR, self.t_utc_ns_at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,20 +107,23 @@ class ValueSamples:
         """An anchor, and for how many of these samples it gives just these times: one at least."""
         clock = self.stream.clock
         phases = min(Fraction(repr(self.stream.rate_hz)).numerator, _MOST_PHASES)
+        # An epoch mostly begins with the run.
+        candidates = chain(
+            [known] if known else [],
+            (self._anchor(start, t_mono_ns, t_utc_ns, back) for back in chain([start], range(phases))),
+        )
         best, longest = Anchor(start, int(t_mono_ns[0]), int(t_utc_ns[0])), 1
-        for phase in range(-1, phases):
-            if phase < 0 and known is None:
-                continue
-            if phase < 0 and known is not None:
-                anchor = known
-            else:
-                back_ns = clock.offset_ns(phase)
-                anchor = Anchor(start - phase, int(t_mono_ns[0]) - back_ns, int(t_utc_ns[0]) - back_ns)
+        for anchor in candidates:
             offsets = clock.offsets_ns(start - anchor.sample_index, len(t_mono_ns))
             fits = (offsets + anchor.t_mono_ns == t_mono_ns) & (offsets + anchor.t_utc_ns == t_utc_ns)
             n = len(fits) if fits.all() else int(np.argmin(fits))
             if n > longest:
                 best, longest = anchor, n
             if n == len(fits):
-                return anchor, n
+                break
         return best, longest
+
+    def _anchor(self, start: int, t_mono_ns: NDArray[np.int64], t_utc_ns: NDArray[np.int64], back: int) -> Anchor:
+        """The anchor so many samples before `start` that gives that one its times."""
+        back_ns = self.stream.clock.offset_ns(back)
+        return Anchor(start - back, int(t_mono_ns[0]) - back_ns, int(t_utc_ns[0]) - back_ns)

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.readings import Readings
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.delimited import LONG_COLUMNS, TIME_COLUMNS
 from dtopipe.sinks.file_reader import FileReader
 from dtopipe.sinks.outputs import sink_errors
+from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.reading_pieces import from_texts, reading_pieces
 
 _LONGEST_HEADER_BYTES = 2**24
 
@@ -37,6 +40,15 @@ class CsvReader(FileReader):
                 yield _wide(piece, len(columns))
         else:
             raise SinkError(self.path, "its columns are not those of a dtopipe output", "name another file")
+
+    def readings(self) -> Iterator[Readings]:
+        """The readings of a polled run, every column of them."""
+        names, behind_header = self._header()
+        columns = reading_columns(self._known().stream.channels)
+        if names != [column.name for column in columns]:
+            raise SinkError(self.path, "its columns are not those of its readings", "name another file")
+        for rows in self._rows_with_texts(max(self.start, behind_header)):
+            yield from reading_pieces(from_texts(columns, rows))
 
     def _header(self) -> tuple[list[str], int]:
         """The columns' names, and where the rows begin; a name may hold newlines."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from dtopipe.model.span import Gap
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.file_reader import FileReader
 from dtopipe.sinks.values import engineering_values
-from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_placed_chunks, read_file_header
+from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_placed_chunks, iter_sound_chunks, read_file_header
 from dtopipe.wire.raw_files import segment_path, segments_of
 
 # Small chunks are handed on together.
@@ -31,16 +31,23 @@ class HbufReader(FileReader):
         return segment_path(path, segments_of(path)[-1] if path.parent.is_dir() else 0)
 
     def gaps(self) -> Sequence[Gap]:
-        """What the file itself says is absent."""
-        return [chunk.gap for chunk, _, _ in self._chunks() if chunk.gap]
+        """What the file itself says is absent; a damaged place is not among it."""
+        return [chunk.gap for chunk, _ in self._sound_chunks(lambda error: None) if chunk.gap]
 
     def batches(self) -> Iterator[OutputRows]:
         """Rows in the order of the file; times count on from each chunk's first sample."""
+        yield from self._rows((chunk, codes) for chunk, codes, _ in self._chunks())
+
+    def sound_batches(self, on_damage: Callable[[str], None]) -> Iterator[OutputRows]:
+        """The rows of whole chunks; `on_damage` is told of each place that is passed over."""
+        yield from self._rows(self._sound_chunks(lambda error: on_damage(str(error))))
+
+    def _rows(self, chunks: Iterable[tuple[ChunkHeader, NDArray[Any]]]) -> Iterator[OutputRows]:
         header = read_file_header(self._files()[0])
         clock = SampleClock(header.sample_rate_hz or 1.0)
         held: list[OutputRows] = []
         n_held = 0
-        for chunk, codes, _ in self._chunks():
+        for chunk, codes in chunks:
             if not chunk.valid_samples:
                 continue
             status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
@@ -70,6 +77,17 @@ class HbufReader(FileReader):
 
     def _files(self) -> list[Path]:
         return [segment_path(self.path, number) for number in segments_of(self.path)]
+
+    def _sound_chunks(self, on_damage: Callable[[WireError], None]) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
+        files = self._files()
+        try:
+            for file in files:
+                for chunk, codes, _, end in iter_sound_chunks(file, on_damage):
+                    if file == files[-1] and end > self.stop:
+                        return
+                    yield chunk, codes
+        except WireError as error:
+            raise SinkError(self.path, str(error), "refill it from another output") from error
 
     def _chunks(self) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
         files = self._files()

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.readings import Readings
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.csv_reader import times
 from dtopipe.sinks.delimited import LONG_COLUMNS
 from dtopipe.sinks.file_reader import FileReader
+from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.reading_pieces import from_json, reading_pieces
 
 
 class JsonlReader(FileReader):
@@ -35,6 +38,17 @@ class JsonlReader(FileReader):
                 yield _rows([row[:3] for row in rows], [[row[at] for row in rows] for at in places], None)
             except (ValueError, KeyError, IndexError) as error:
                 raise SinkError(self.path, f"a line is damaged: {error}", "refill it from another output") from error
+
+    def readings(self) -> Iterator[Readings]:
+        """The readings of a polled run, every column of them."""
+        columns = reading_columns(self._known().stream.channels)
+        for piece in self.lines():
+            try:
+                rows = [list(json.loads(line).values()) for line in piece.splitlines()]
+                found = from_json(columns, rows)
+            except (ValueError, AttributeError) as error:
+                raise SinkError(self.path, f"a line is damaged: {error}", "refill it from another output") from error
+            yield from reading_pieces(found)
 
     def _long(self, documents: Sequence[dict[str, Any]]) -> Iterator[OutputRows]:
         names = [channel.name for channel in self._known().stream.channels]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
+from dtopipe.model.readings import ColumnKind, ReadingColumn, Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputRows
@@ -25,6 +26,7 @@ from dtopipe.sinks.parquet_readings import TailReadings
 from dtopipe.sinks.parquet_tail import TailPart, TailSamples, size_from, tail_path
 from dtopipe.sinks.pyarrow_extra import pa, pq
 from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.reading_pieces import reading_pieces
 from dtopipe.sinks.values import engineering_values
 
 _BATCH_VALUES = 2**19
@@ -64,6 +66,20 @@ class ParquetReader:
                     yield from rows_of(batch, metadata.stream)
             if record is not None and size_from(record.extra):
                 yield from self._tail_rows(metadata, record, max(1, _BATCH_VALUES // (n_channels + 3)))
+
+    def readings(self) -> Iterator[Readings]:
+        """The readings of a polled run, every column of them."""
+        with self._opened() as (file, metadata, record):
+            columns = reading_columns(metadata.stream.channels)
+            n_rows = max(1, _BATCH_VALUES // len(columns))
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(n_rows, row_groups=[group], use_threads=False):
+                    arrays = [batch.column(batch.schema.get_field_index(column.name)) for column in columns]
+                    yield from _whole_readings(columns, arrays)
+            if record is not None and (size := size_from(record.extra)):
+                with TailReadings(tail_path(self._path), metadata.stream, size) as tail:
+                    for start in range(0, tail.n_samples, n_rows):
+                        yield from _whole_readings(columns, tail.part(start, start + n_rows))
 
     def _tail_rows(self, metadata: FileMetadata, record: CommitSnapshot, n_rows: int) -> Iterator[OutputRows]:
         path, size = tail_path(self._path), size_from(record.extra)
@@ -165,6 +181,14 @@ def _of_tail(part: TailPart, metadata: FileMetadata) -> Iterator[OutputRows]:
 def _readings(columns: list[Any], metadata: FileMetadata) -> Iterator[OutputRows]:
     names = [column.name for column in reading_columns(metadata.stream.channels)]
     yield from _wide(pa.RecordBatch.from_arrays(columns, names), metadata.stream)
+
+
+def _whole_readings(columns: Sequence[ReadingColumn], arrays: Sequence[Any]) -> Iterator[Readings]:
+    values = [
+        (array.cast(pa.int64()) if column.kind is ColumnKind.TIME else array).to_pylist()
+        for column, array in zip(columns, arrays, strict=True)
+    ]
+    yield from reading_pieces(values)
 
 
 def _whole(column: Any) -> NDArray[np.int64]:

@@ -14,19 +14,27 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.postgres_config import PostgresConfig
+from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.postgres_connection import PostgresConnection
 from dtopipe.sinks.postgres_schema import READINGS_LAYOUT, Tables, find_run, quoted
 from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.reading_pieces import reading_pieces
 
 # Values in a batch: as Python objects some 20 MB.
 _BATCH_VALUES = 2**18
 # A sort of a large table takes its time.
 _QUERY_TIMEOUT_S = 3600.0
-# To the microsecond; exact, for `extract` gives a numeric.
-_UTC_NS = "(extract(epoch FROM t_utc) * 1000000)::bigint * 1000"
+
+
+def _ns_of(column: str) -> str:
+    """A time in ns, to the microsecond; exact, for `extract` gives a numeric."""
+    return f"(extract(epoch FROM {column}) * 1000000)::bigint * 1000"
+
+
+_UTC_NS = _ns_of("t_utc")
 # First sample indices, and UTC less t_mono_ns of each.
 _Offsets: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -76,6 +84,20 @@ class PostgresReader:
                 yield from self._wide(server, run, "samples", names, self._utc_less_mono_ns(server, run))
             else:
                 yield from self._long(server, run)
+
+    def readings(self) -> Iterator[Readings]:
+        """The readings of a polled run, every column of them; times to the microsecond, as the server has them."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            table = self._config.table_readings
+            columns = reading_columns([Channel(name) for name in self._channels(server, run, table)])
+            names = ", ".join(
+                _ns_of(quoted(column.name)) if column.kind is ColumnKind.TIME else quoted(column.name)
+                for column in columns
+            )
+            query = f"SELECT {names} FROM {self._tables.path(table)} WHERE run = $1 ORDER BY sample_index"
+            for rows in _fetched(server, query, (run,), max(1, _BATCH_VALUES // len(columns))):
+                yield from reading_pieces(list(zip(*rows, strict=True)))
 
     def _wide(
         self, server: PostgresConnection, run: int, table: str, names: Sequence[str], offsets: _Offsets | None

@@ -21,11 +21,13 @@ from dtopipe.host.lock import is_held
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.commit_record import record_path
 from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.reading_pieces import reading_pieces
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite_readings import stored_name
 from dtopipe.sinks.sqlite_schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
@@ -69,6 +71,20 @@ class SqliteReader:
                 yield from _rows(connection, run, "samples", _channels(connection, run, "samples"))
             else:
                 yield from _long(connection, run, _channels(connection, run, "samples_long"))
+
+    def readings(self) -> Iterator[Readings]:
+        """The readings of a polled run, every column of them."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            table = _readings_table(connection, run)
+            columns = reading_columns([Channel(name) for name in _channels(connection, run, table)])
+            names = ", ".join(quoted(stored_name(column)) for column in columns)
+            cursor = connection.execute(
+                f"SELECT {names} FROM {quoted(table)} WHERE run = ? ORDER BY rowid",  # noqa: S608  (names are quoted)
+                (run,),
+            )
+            while rows := cursor.fetchmany(max(1, _BATCH_VALUES // len(columns))):
+                yield from reading_pieces(list(zip(*rows, strict=True)))
 
     def _run(self, connection: sqlite3.Connection) -> tuple[int, Position]:
         if not has_runs(connection):
@@ -116,11 +132,16 @@ def _channels(connection: sqlite3.Connection, run: int, table: str) -> list[str]
     return [name for (name,) in rows]
 
 
-def _readings(connection: sqlite3.Connection, run: int) -> Iterator[OutputRows]:
+def _readings_table(connection: sqlite3.Connection, run: int) -> str:
     tables = connection.execute(
         "SELECT in_table FROM channels WHERE run = ? AND in_table NOT IN ('samples', 'samples_long')", (run,)
     )
     (table,) = tables.fetchone() or (TableNames().readings,)
+    return str(table)
+
+
+def _readings(connection: sqlite3.Connection, run: int) -> Iterator[OutputRows]:
+    table = _readings_table(connection, run)
     channels = [Channel(name) for name in _channels(connection, run, table)]
     values = [stored_name(column) for column in reading_columns(channels) if column.channel is not None]
     yield from _rows(connection, run, table, values)

@@ -11,7 +11,7 @@ from typing import Any
 
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError, SinkError, WireError
-from dtopipe.model.policy import Policy
+from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
@@ -37,6 +37,12 @@ class Output:
     run_id: str
     stream: Stream
     record: Mapping[str, Any]
+
+    @property
+    def is_wide(self) -> bool:
+        """True if a row has every channel; readings always have."""
+        sink = self.topology.get("sinks", {}).get(self.name, {})
+        return self.stream.polled or sink.get("layout", Layout.WIDE) == Layout.WIDE
 
     def reader(self) -> OutputReader:
         """Opens it. Raises SinkError if it is not there or cannot be read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ class Reference:
 
     def __init__(self, reader: OutputReader, channels: Sequence[int | None]) -> None:
         self.channels = channels
-        self._batches: Iterator[OutputRows] = reader.batches()
+        self._batches: Iterator[OutputRows] = sound_batches(reader, lambda damage: None)
         self._held: list[OutputRows] = []
         self._ended = False
 
@@ -55,6 +55,13 @@ class Reference:
                 self._held.append(rows)
         while len(self._held) > 1 and sum(len(rows.sample_index) for rows in self._held[1:]) > _KEPT_ROWS:
             self._held.pop(0)
+
+
+def sound_batches(reader: OutputReader, on_damage: Callable[[str], None]) -> Iterator[OutputRows]:
+    """The rows of an output; where its reader can, those behind a damaged place too, of which `on_damage` is told."""
+    passing_over: Callable[[Callable[[str], None]], Iterator[OutputRows]] | None
+    passing_over = getattr(reader, "sound_batches", None)
+    return reader.batches() if passing_over is None else passing_over(on_damage)
 
 
 def differing(rows: OutputRows, reference: Reference) -> NDArray[np.int64]:

@@ -14,9 +14,10 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.verify.gaps import board_gaps
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.recount import Counted, Recount, joined, without
-from dtopipe.verify.reference import Reference, differing
+from dtopipe.verify.reference import Reference, differing, sound_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,17 @@ class OutputReport:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What `verify` found; `verdict` is that of the outputs as they are now."""
+    """What `verify` found; `verdict` is that of the outputs as they are now.
+
+    `gaps`: of the board (None) and of each sink, as `gaps.jsonl` should have them.
+    """
 
     folder: str
     recorded: Mapping[str, Any] | None
     verdict: Verdict
     outputs: tuple[OutputReport, ...] = field(default=())
+    gaps: Mapping[str | None, Sequence[Gap]] = field(default_factory=dict)
+    has_gaps_file: bool = True
 
 
 def verify_run(
@@ -56,18 +62,28 @@ def verify_run(
     """Recount a run against its record. `on_rows(output, rows so far)` shows progress. Raises WireError."""
     outputs = outputs_of(folder, record)
     reports = [_verified(output, _references_of(output, outputs), on_rows) for output in outputs]
-    return RunReport(str(folder.path), record.get("verdict"), _verdict(record, outputs, reports), tuple(reports))
+    gaps_path = folder.path / "gaps.jsonl"
+    gaps: dict[str | None, Sequence[Gap]] = {None: board_gaps(gaps_path, outputs)}
+    gaps |= {report.name: report.gaps for report in reports}
+    return RunReport(
+        folder=str(folder.path),
+        recorded=record.get("verdict"),
+        verdict=_verdict(record, outputs, reports),
+        outputs=tuple(reports),
+        gaps=gaps,
+        has_gaps_file=gaps_path.is_file(),
+    )
 
 
 def _references_of(output: Output, outputs: Sequence[Output]) -> list[Output]:
     """What an output's values are held against: the run's raw file.
 
-    Readings have none. They are held against two of the other outputs: where those agree, it is this one that is wrong.
+    Where there is none, two of the other outputs: where those agree, it is this one that is wrong.
     """
     raw = next((other for other in outputs if other.type == "hbuf"), None)
-    if raw or not output.stream.polled:
-        return [raw] if raw and raw is not output else []
-    others = [other for other in outputs if other is not output and _is_readable(other)]
+    if raw is not None:
+        return [] if raw is output else [raw]
+    others = [other for other in outputs if other is not output and other.is_wide and _is_readable(other)]
     return sorted(others, key=lambda other: other.policy is not Policy.BLOCK)[:2]
 
 
@@ -93,7 +109,8 @@ def _recounted(output: Output, others: Sequence[Output], on_rows: Callable[[str,
     counts: dict[int | None, Recount] = {}
     wrong: list[Span] = []
     rows_seen = 0
-    for rows in reader.batches():
+    damage: list[str] = []
+    for rows in sound_batches(reader, damage.append):
         counts.setdefault(rows.channel, Recount()).add(rows.sample_index)
         if references:
             differ = reduce(np.intersect1d, (differing(rows, reference) for reference in references))
@@ -103,7 +120,7 @@ def _recounted(output: Output, others: Sequence[Output], on_rows: Callable[[str,
     keys = [None] if None in counts or not counts else range(len(output.stream.channels))
     counted = [counts.get(key, Recount()).result() for key in keys]
     gaps = tuple(reader.gaps())
-    return _judged(output, counted, gaps, wrong, [other.name for other in others])
+    return _judged(output, counted, gaps, wrong, damage, [other.name for other in others])
 
 
 def _numbers(output: Output, other: Output) -> list[int | None]:
@@ -119,7 +136,12 @@ def _spans(indices: np.ndarray[Any, np.dtype[np.int64]]) -> list[Span]:
 
 
 def _judged(
-    output: Output, counted: Sequence[Counted], gaps: tuple[Gap, ...], wrong: list[Span], others: Sequence[str]
+    output: Output,
+    counted: Sequence[Counted],
+    gaps: tuple[Gap, ...],
+    wrong: list[Span],
+    damage: Sequence[str],
+    others: Sequence[str],
 ) -> OutputReport:
     """Hold what was counted against the record, and against the output's own gaps."""
     record = output.record
@@ -130,7 +152,7 @@ def _judged(
     unexpected = joined(span for one in counted for span in without(one.covered, expected))
     doubled = joined(span for one in counted for span in one.doubled)
     samples = min((one.samples for one in counted), default=0)
-    problems = []
+    problems = list(damage)
     if missing:
         problems.append(f"{_length(missing)} samples are neither in it nor in a gap: {_listed(missing)}")
     if unexpected:
