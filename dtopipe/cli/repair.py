@@ -74,8 +74,9 @@ def _ensure_ended(folder: RunFolder, run: str) -> None:
     entry = folder.entry()
     if entry is not None and entry.anybody_is_alive():
         raise UsageError(f"{folder.path} is still in progress\n    repair it once it has ended: dtopipe stop {run}")
+    facts = entry.read() if entry is not None else None
     try:
-        complete_record(folder, read_output, "")
+        complete_record(folder, read_output, facts.segment if facts else "")
     except OSError as error:
         message = f"the run folder cannot be written to: {error.strerror}"
         raise SinkError(folder.path, message, "copy it to where there is room, and repair the copy") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,20 +32,18 @@ OnSamples = Callable[[int], None]
 def continue_output(output: Output, refill: Refill, on_samples: OnSamples) -> Position:
     """Go on behind the last commit to the end of the run, and complete it. Raises SinkError."""
     writer = _writer(output, output.path, OnExists.ERROR)
-    stop = int(output.record["stop"])
-    return _written(writer, output.stream, int(output.record["start"]), stop, refill, on_samples, resume=True)
+    return _written(output, writer, output.stream, refill, on_samples, resume=True)
 
 
 def rewrite_output(output: Output, refill: Refill, on_samples: OnSamples) -> Position:
     """Write it anew, and put that in the place of the old one, which stays as it is until then. Raises SinkError."""
-    start, stop = int(output.record["start"]), int(output.record["stop"])
     path = output.path
     if path is None:
         return _rewritten_in_database(output, refill, on_samples)
     try:
         on_exists = _others_copied(output, path)
         writer = _writer(output, new_path(path), on_exists)
-        position = _written(writer, output.stream, start, stop, refill, on_samples, resume=False)
+        position = _written(output, writer, output.stream, refill, on_samples, resume=False)
     except BaseException:
         with contextlib.suppress(OSError):
             discard(path)
@@ -69,8 +67,7 @@ def _rewritten_in_database(output: Output, refill: Refill, on_samples: OnSamples
         raise SinkError(
             output.place, f"a {output.type} output cannot be written anew", "convert the run into a new one"
         )
-    start, stop = int(output.record["start"]), int(output.record["stop"])
-    position = _written(writer, draft, start, stop, refill, on_samples, resume=False)
+    position = _written(output, writer, draft, refill, on_samples, resume=False)
     take_over(draft.run_id, output.run_id)
     return position
 
@@ -80,20 +77,26 @@ def _writer(output: Output, path: Path | None, on_exists: OnExists) -> SinkWrite
     options: dict[str, Any] = recorded_options(output.topology, output.name, os.environ)
     # Nobody reads along any more.
     options.pop("journal", None)
-    layout = Layout(output.topology["sinks"][output.name].get("layout", Layout.WIDE.value))
+    sink = output.topology.get("sinks", {}).get(output.name, {})
+    layout = Layout(sink.get("layout", Layout.WIDE))
     return load_writer(output.type)(OutputOptions(path, layout, on_exists), **options)
 
 
 def _written(
-    writer: SinkWriter, stream: Stream, start: int, stop: int, refill: Refill, on_samples: OnSamples, *, resume: bool
+    output: Output, writer: SinkWriter, stream: Stream, refill: Refill, on_samples: OnSamples, *, resume: bool
 ) -> Position:
+    start, stop = int(output.record["start"]), int(output.record["stop"])
     try:
         position = writer.open(stream, start, resume=resume)
         on_samples(position.committed - start)
         span = Span(position.committed, stop)
         waiting: list[Block | Gap | Readings] = []
         n_waiting = 0
-        for item in refill.items(span) if span else _nothing():
+        at = span.start
+        for item in refill.items(span) if span else ():
+            if item.span.start != at:
+                raise SinkError(output.place, f"sample {at} is not where it was found before", "call repair again")
+            at = item.span.stop
             waiting.append(item)
             n_waiting += 0 if isinstance(item, Gap) else item.n_samples
             if n_waiting * len(stream.channels) >= _COMMIT_VALUES:
@@ -101,6 +104,8 @@ def _written(
                 position = writer.commit()
                 waiting, n_waiting = [], 0
                 on_samples(position.committed - start)
+        if at != max(span.start, stop):
+            raise SinkError(output.place, f"sample {at} is not where it was found before", "call repair again")
         if waiting:
             writer.append(waiting)
         position = writer.close()
@@ -109,10 +114,6 @@ def _written(
         raise
     on_samples(position.committed - start)
     return position
-
-
-def _nothing() -> Iterator[Block]:
-    return iter(())
 
 
 def _others_copied(output: Output, path: Path) -> OnExists:

@@ -9,8 +9,7 @@ from typing import Any
 from dtopipe.core.verdict import SinkOutcome, VerdictState, judge
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
-from dtopipe.model.span import Gap, Span
-from dtopipe.verify.gaps import BOARD_CAUSES
+from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.verify.outputs import Output
 
 Found = Mapping[str, tuple[Position, list[Gap]]]
@@ -95,5 +94,5 @@ def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[
         samples=sink["samples"],
         gaps=sink["gaps"],
         failure="" if sink["state"] == "done" else str(sink.get("failure", "")),
-        overruns=sum(len(gap) for gap in gaps if gap.cause in BOARD_CAUSES[:1]),
+        overruns=sum(len(gap) for gap in gaps if gap.cause is Cause.BOARD_OVERRUN),
     )

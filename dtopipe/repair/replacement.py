@@ -50,7 +50,7 @@ def complete(path: Path) -> None:
             _move(new, path, json.loads(mark.read_text(encoding="utf-8")))
             sync_folder(path)
             mark.unlink()
-        elif path.parent.is_dir():
+        else:
             discard(path)
 
 
@@ -77,6 +77,8 @@ def _move(new: Path, path: Path, endings: Sequence[str]) -> None:
 
 def _files(path: Path) -> list[Path]:
     """Every file of the output at `path`."""
+    if not path.parent.is_dir():
+        return []
     data = [segment_path(path, number) for number in sorted({0, *segments_of(path)})]
     beside = [path.with_name(path.name + ending) for ending in _COMPANIONS]
     return [file for file in (*data, *beside) if file.exists()]

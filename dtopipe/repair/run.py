@@ -76,8 +76,12 @@ def repair_run(
     Samples come from the run's own raw files, then from those in `other`, a folder of the same run, then from other
     outputs. What nobody has stays a gap. Raises UsageError, SinkError; a second call goes on where this one stopped.
     """
-    with _locked(folder):
-        return _Repair(folder, other, on_progress).run(names)
+    try:
+        with _locked(folder):
+            return _Repair(folder, other, on_progress).run(names)
+    except OSError as error:
+        message = f"its records cannot be written: {error.strerror}"
+        raise SinkError(folder.path, message, "free some space there, and call repair again") from error
 
 
 class _Repair:

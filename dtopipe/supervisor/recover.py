@@ -14,7 +14,7 @@ from dtopipe.core.verdict import SinkOutcome, judge
 from dtopipe.host.run_folder import RunFolder, runs_in
 from dtopipe.host.runtime import entries
 from dtopipe.model.clock import Anchor, SampleClock, utc_ns
-from dtopipe.model.errors import DtopipeError, RingError, UsageError
+from dtopipe.model.errors import DtopipeError, RingError, SinkUnavailable, UsageError
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -47,7 +47,7 @@ def recover_killed_runs(read_output: ReadOutput) -> list[RunFolder]:
         try:
             complete_record(RunFolder(Path(facts.run_folder)), read_output, facts.segment)
             recovered.append(RunFolder(Path(facts.run_folder)))
-        except OSError as error:
+        except (OSError, SinkUnavailable) as error:
             # A full disk, or one that is away: what is in the ring waits for the next command.
             _log.warning("the record of %s cannot be completed now: %s", facts.run_folder, error)
             continue
@@ -73,7 +73,7 @@ def complete_unfinished(root: Path, read_output: ReadOutput) -> list[RunFolder]:
 def complete_record(folder: RunFolder, read_output: ReadOutput, segment: str) -> None:
     """Write the verdict that the killed supervisor could not, and every output's gaps.
 
-    Raises UsageError if there is no record, OSError if it cannot be written.
+    Raises UsageError if there is no record, OSError or SinkUnavailable if it cannot be written.
     """
     if folder.read_record().get("verdict") is not None:
         return
@@ -131,18 +131,25 @@ def completed_record(
 
 
 def _rescue(folder: RunFolder, record: Mapping[str, Any], segment: str) -> None:
-    """Keep what is only in the ring, as far as there is room for it."""
+    """Keep what is only in the ring. Raises SinkUnavailable where there is no room for it now."""
     ring = _attached(segment)
     if ring is None:
         return
     try:
         if record["stream"]:
-            committed = min((sink["committed"] for sink in record["sinks"].values()), default=0)
-            rescue(ring, stream_from(record["stream"]), folder, committed)
+            rescue(ring, stream_from(record["stream"]), folder, _held(record["sinks"]))
+    except SinkUnavailable:
+        raise
     except (DtopipeError, OSError) as error:
         _log.warning("what was in the ring of %s could not be kept: %s", folder.path, error)
     finally:
         ring.close()
+
+
+def _held(sinks: Mapping[str, Mapping[str, Any]]) -> int:
+    """Up to where the samples are in an output: in a raw file, else in all of them."""
+    raw = [sink["committed"] for sink in sinks.values() if sink["type"] == "hbuf" and not sink["dropped"]]
+    return max(raw) if raw else min((sink["committed"] for sink in sinks.values()), default=0)
 
 
 def anchor_time(anchor: Anchor, rate_hz: float) -> Callable[[int], int]:

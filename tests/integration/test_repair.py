@@ -359,3 +359,21 @@ def _read_only(folder: Path) -> Iterator[None]:
     finally:
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755)
+
+
+def test_segments_are_refilled_and_stay_segments(lab: Any) -> None:
+    raw = {"type": "hbuf", "path": "raw.dt-raw", "segment": "4KiB"}
+    topology = _quick(sinks={"raw": raw, "table": EVERY_SINK["table"]})
+    topology["board"]["pace"], topology["duration"] = "realtime", "2s"
+    topology["sinks"]["raw"]["flush_interval"] = "50ms"
+    folder = _whole_run(lab, topology)
+    segments = sorted(path.name for path in folder.glob("raw.0*.dt-raw"))
+    assert len(segments) > 2
+    data = bytearray((folder / segments[1]).read_bytes())
+    data[-10] ^= 0xFF
+    (folder / segments[1]).write_bytes(data)
+    assert _repaired(folder) == {"raw": "written anew", "table": "whole"}
+    (folder / segments[0]).unlink()
+    assert _repaired(folder) == {"raw": "written anew", "table": "whole"}
+    assert not (folder / "raw.dt-raw").exists()
+    assert not list(folder.glob("*.repair*"))
