@@ -121,7 +121,7 @@ class _Repair:
         if record != self._record:
             replace_gaps(self._folder.path / "gaps.jsonl", gaps)
             self._folder.write_record(record)
-        verdict = Verdict(VerdictState(record["verdict"]["state"]), record["verdict"]["text"])
+        verdict = _judged(record, mended)
         return RepairReport(
             str(self._folder.path), record.get("first_verdict", record["verdict"]), verdict, tuple(mended)
         )
@@ -233,6 +233,15 @@ class _Repair:
                     kind = ReadingSamples if output.stream.polled else ValueSamples
                     self._values.append(kind(output))
         return self._values
+
+
+def _judged(record: Mapping[str, Any], mended: Sequence[Mended]) -> Verdict:
+    """The verdict on record, unless an output that could not be repaired makes it worse."""
+    verdict = Verdict(VerdictState(record["verdict"]["state"]), record["verdict"]["text"])
+    failed = "; ".join(f"{output.name}: {output.failure}" for output in mended if output.failure)
+    if failed and verdict.state.exit_code < VerdictState.DEGRADED.exit_code:
+        return Verdict(VerdictState.DEGRADED, failed)
+    return verdict
 
 
 def _position_of(output: Output) -> tuple[Position, list[Gap]] | None:
