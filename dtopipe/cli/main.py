@@ -22,6 +22,7 @@ _COMMANDS = {
     "stop": "End a run in order.",
     "verify": "Recount every output of a run from its files.",
     "repair": "Refill outputs that are not whole from where else the samples are.",
+    "chaos": "Kill and stop a topology's processes at random, and see what it costs.",
     "convert": "Write a run or a .dt-raw file into another kind of output.",
     "init": "Write a commented topology to start from.",
     "schema": "Print the JSON Schema of a topology, for editors.",

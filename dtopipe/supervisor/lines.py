@@ -17,22 +17,39 @@ from dtopipe.wire.gap_lines import gap_line
 _log = logging.getLogger("dtopipe.supervisor")
 # What happens again and again is written this often, then only counted.
 _REPEATS_WRITTEN = 20
+_ROOM_PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.1
 
 
 class LineFile:
-    """Appends one JSON document a line, each whole and at once on disk's way."""
+    """Appends one JSON document a line, at once on disk's way; what a full disk refuses waits until it has room."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8", newline="\n")
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+        self._waiting = b""
 
     def append(self, document: dict[str, Any]) -> None:
         """One more line."""
-        self._file.write(json.dumps(document, ensure_ascii=False) + "\n")
-        self._file.flush()
+        self._waiting += (json.dumps(document, ensure_ascii=False) + "\n").encode(errors="replace")
+        self._write()
 
     def close(self) -> None:
-        """Done."""
+        """Done; for what has no room yet it is waited a moment."""
+        deadline = time.monotonic() + _ROOM_PATIENCE_S
+        while not self._write() and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN_S)
+        if self._waiting:
+            _log.error("%s: %d bytes had no room on the disk", self._path, len(self._waiting))
         self._file.close()
+
+    def _write(self) -> bool:
+        """True if nothing waits any more."""
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[self._file.write(self._waiting) :]
+        except OSError as error:
+            _log.warning("%s: %s", self._path, error)
+        return not self._waiting
 
 
 class GapsFile:

@@ -118,9 +118,14 @@ class Run:
             self.clock.append(pair)
             self._pairs_seen = pairs
 
-    def save(self) -> None:
-        """Write `run.json` as things stand."""
-        self.folder.write_record(self.record())
+    def save(self) -> bool:
+        """Write `run.json` as things stand; False if the disk refuses, so that it is to be tried again."""
+        try:
+            self.folder.write_record(self.record())
+        except OSError as error:
+            logging.getLogger("dtopipe.supervisor").warning("run.json: %s", error)
+            return False
+        return True
 
     def record(self) -> dict[str, Any]:
         """The run record as things stand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from dtopipe.core.gaps import explained
 from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
-from dtopipe.model.errors import DtopipeError, WireError
+from dtopipe.model.errors import DtopipeError, UsageError, WireError
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.span import Cause
 from dtopipe.supervisor.drain import Drain
@@ -169,7 +170,16 @@ class Supervisor:
         run.verdict = judge(outcomes, end_sample_index=end, aborted=run.aborted, simulated=simulated)
         run.finished_at = datetime.now(UTC).isoformat()
         run.events.append("finished", verdict=run.verdict.state.value, text=run.verdict.text)
-        run.save()
+        self._save_at_last()
+
+    def _save_at_last(self) -> None:
+        """The verdict has to be on disk: a full one is waited for as long as a sink is. Raises UsageError."""
+        deadline = time.monotonic() + self._plan.drain_limit_s
+        while not self._run.save():
+            if time.monotonic() >= deadline:
+                path = self._run.folder.record_path
+                raise UsageError(f"{path} has no room on its disk\n    free some space, then: dtopipe runs")
+            time.sleep(_TURN_S)
 
     def _record_tail(self, agent: SinkAgent, end: int) -> None:
         """Write down what a sink that was cut off or gave up lacks at its end."""

@@ -14,7 +14,7 @@ from dtopipe.workers.process import Worker
 _T = TypeVar("_T")
 _LISTEN_EVERY_NS = 20_000_000
 _FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 2.0
+_LONGEST_PAUSE_S = 0.5
 
 
 class Patience:

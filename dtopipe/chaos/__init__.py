@@ -1,0 +1,1 @@
+"""A topology under faults, injected for real, and held to what was promised."""

@@ -1,0 +1,93 @@
+"""What every sample must be: the simulated board's own formula, held against what readers find in the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.boards.code_tables import code_source
+from dtopipe.boards.simulated_options import SimulatedOptions
+from dtopipe.model.plan import TaskPlan
+from dtopipe.model.span import Span
+from dtopipe.sinks.base import OutputReader
+from dtopipe.sinks.values import engineering_values
+
+_MOST_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What was found in one output. `wrong`: sample indices whose value is not the formula's."""
+
+    samples: int
+    doubled: int
+    disordered: bool
+    wrong: tuple[int, ...]
+    missing: tuple[Span, ...]
+
+
+class Oracle:
+    """Codes of a simulated board, from its options and task alone."""
+
+    def __init__(self, options: Mapping[str, Any], task: TaskPlan) -> None:
+        parsed = SimulatedOptions.parse(options)
+        waveforms = [
+            parsed.signal.over(channel).waveform_of(number, task.rate_hz)
+            for number, channel in enumerate(task.channels)
+        ]
+        self._source = code_source(waveforms, _MOST_AT_ONCE)
+        self._names = [channel.name for channel in task.channels]
+
+    def hold(self, reader: OutputReader, channels: Any, start: int, stop: int) -> Held:
+        """Read a whole output and compare; `channels`: those that are in it, as the stream has them."""
+        numbers = [self._names.index(channel.name) for channel in channels]
+        gaps = [gap.span for gap in reader.gaps()]
+        seen: dict[int, list[NDArray[np.int64]]] = {}
+        wrong: list[int] = []
+        for rows in reader.batches():
+            codes = self._codes(rows.sample_index)
+            for place, values in enumerate(rows.values):
+                number = place if rows.channel is None else rows.channel
+                wanted = engineering_values(channels[number], codes[numbers[number]], None)
+                wrong += rows.sample_index[values != wanted].tolist()[:10]
+                seen.setdefault(number, []).append(rows.sample_index)
+        counts = [np.concatenate(parts) for parts in seen.values()] or [np.zeros(0, np.int64)]
+        index = counts[0]
+        inside = np.zeros(stop - start, np.int64)
+        np.add.at(inside, index[(index >= start) & (index < stop)] - start, 1)
+        for gap in gaps:
+            inside[max(0, gap.start - start) : max(0, gap.stop - start)] += 1
+        return Held(
+            samples=len(index),
+            doubled=int((inside > 1).sum()),
+            disordered=any(bool((np.diff(count) <= 0).any()) for count in counts),
+            wrong=tuple(sorted(set(wrong))[:10]),
+            missing=tuple(_spans(np.flatnonzero(inside == 0) + start)),
+        )
+
+    def _codes(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        """(n_channels, n) of rising sample indices."""
+        parts = []
+        at = 0
+        while at < len(index):
+            first = int(index[at])
+            count = min(_MOST_AT_ONCE, len(index) - at)
+            # As far as the indices follow on each other.
+            run = int(np.argmax(np.append(index[at : at + count] != np.arange(first, first + count), True)))
+            run = max(1, min(run, count))
+            parts.append(self._source.block(first, run).copy())
+            at += run
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(self._names), 0), np.int16)
+
+
+def _spans(index: NDArray[np.int64]) -> list[Span]:
+    """The first ten runs of neighbours."""
+    if not len(index):
+        return []
+    breaks = np.flatnonzero(np.diff(index) != 1)
+    starts, stops = np.append(0, breaks + 1), np.append(breaks, len(index) - 1)
+    return [Span(int(index[a]), int(index[b]) + 1) for a, b in zip(starts[:10], stops[:10], strict=True)]

@@ -1,0 +1,99 @@
+"""`dtopipe chaos`: a topology under faults, and what became of it."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dtopipe.chaos.campaign import Outcome, campaign
+from dtopipe.chaos.faults import Fault, Kind
+from dtopipe.cli.output import print_json
+from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
+from dtopipe.model.errors import UsageError
+from dtopipe.topology.quantities import seconds
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--seed", type=int, help="Of the dice; default: another one each time, and it is told.")
+@click.option("--faults", default="kill,stop,full,server", show_default=True, help="Also: acquirer.")
+@click.option("--duration", default="20s", show_default=True, help="How long faults are injected.")
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where the run is kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done and found as JSON.")
+def chaos(file: Path, seed: int | None, faults: str, duration: str, run_dir: Path, as_json: bool) -> None:
+    r"""Run your own topology on the simulated board, kill and stop its processes at random, and see what it costs.
+
+    kill: SIGKILL to sinks, one or two at once; stop: SIGSTOP, now and then for longer than the ring; server: every
+    connection to a database is cut; full: the disk of the run is filled, if it is a small one; acquirer: SIGKILL to the
+    process that owns the board. Afterwards every output is held to the board's formula, sample by sample.
+
+    Ends with the verdict's exit code, and with 1 if anything that is promised did not hold.
+
+    \b
+    Example:
+      dtopipe chaos heat-flux.yaml --duration 1min
+      dtopipe chaos heat-flux.yaml --faults kill,acquirer --seed 7
+    """
+    chosen = random.SystemRandom().randrange(10**6) if seed is None else seed
+    console = Console(stderr=True)
+
+    def show(fault: Fault) -> None:
+        console.print(Text(f"{fault.at_s:8.2f} s  {_told(fault)}"), soft_wrap=True)
+
+    try:
+        lasting_s = seconds(duration)
+    except ValueError as error:
+        raise UsageError(f"--duration: {error}") from error
+    outcome = campaign(file, run_dir, chosen, _kinds(faults), lasting_s, show)
+    if as_json:
+        print_json({"seed": chosen, **asdict(outcome)})
+    else:
+        _show(outcome, chosen)
+    if outcome.broken:
+        sys.exit(1)
+    sys.exit(exit_code(outcome.record))
+
+
+def _kinds(words: str) -> list[Kind]:
+    try:
+        return [Kind(word.strip()) for word in words.split(",") if word.strip()]
+    except ValueError as error:
+        raise UsageError(f"--faults: {error}\n    there are: {', '.join(Kind)}") from error
+
+
+def _told(fault: Fault) -> str:
+    lasting = f" for {fault.lasted_s:.2f} s" if fault.lasted_s else ""
+    when = " while the run drains" if fault.while_draining else ""
+    return f"{fault.kind} {fault.victim}{lasting}{when}"
+
+
+def _show(outcome: Outcome, seed: int) -> None:
+    console = Console()
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    table.add_column("fault")
+    table.add_column("victim")
+    table.add_column("times", justify="right")
+    for (kind, victim), count in sorted(Counter((fault.kind, fault.victim) for fault in outcome.faults).items()):
+        table.add_row(kind, Text(victim), str(count))
+    console.print(table)
+    for reason in outcome.skipped:
+        console.print(Text(f"not injected: {reason}", style="yellow"), soft_wrap=True)
+    console.print(outputs_table(outcome.record))
+    acquired = outcome.record["acquired"]
+    lost = f"{acquired['overrun_samples']:,} samples per channel lost by the board"
+    console.print(Text(f"{len(outcome.faults)} faults, seed {seed}: {lost}"), soft_wrap=True)
+    for sentence in outcome.broken:
+        console.print(Text(f"BROKEN  {sentence}", style="bold red"), soft_wrap=True)
+    if not outcome.broken:
+        console.print(Text("every sample equals the board's formula, in order, once, or is a named gap", style="green"))
+    console.print(verdict_line(outcome.record), soft_wrap=True)
+    console.print(f"run folder: {outcome.folder}", soft_wrap=True, highlight=False)
