@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from dtopipe.supervisor.status import StatusBoard
 from dtopipe.supervisor.watch import Watch
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import gaps_from, position_from
+from dtopipe.wire.raw_files import index_path
 
 _TURN_S = 0.05
 _SAVE_EVERY_NS = 5_000_000_000
@@ -171,6 +173,10 @@ class Supervisor:
         run.finished_at = datetime.now(UTC).isoformat()
         run.events.append("finished", verdict=run.verdict.state.value, text=run.verdict.text)
         self._save_at_last()
+        if run.journal is not None and run.journal.path is not None:
+            # A cache for those who read along: nobody does any more.
+            with contextlib.suppress(OSError):
+                index_path(run.journal.path).unlink(missing_ok=True)
 
     def _save_at_last(self) -> None:
         """The verdict has to be on disk: a full one is waited for as long as a sink is. Raises UsageError."""

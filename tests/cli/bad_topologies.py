@@ -373,19 +373,19 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     ),
     "database without a server": (
         add("  base: {type: postgres, schema: lab}\n"),
-        "10:9",
+        "10:3",
         "sinks.base: a Postgres sink needs either `dsn` or `host`",
         "",
     ),
     "database with a path": (
         add("  base: {type: postgres, host: db, path: base.db}\n"),
-        "10:9",
+        "10:3",
         "sinks.base: a postgres sink has no path",
         "",
     ),
     "schema that only the server may have": (
         add("  base: {type: postgres, host: db, schema: pg_lab}\n"),
-        "10:9",
+        "10:3",
         "sinks.base: schema 'pg_lab': names in pg_ are the server's own",
         "",
     ),
@@ -397,7 +397,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     ),
     "channel name that Postgres would cut": (
         add("  base: {type: postgres, host: db}\n").replace("name: flux", f"name: {'f' * 64}"),
-        "7:13",
+        "6:8",
         "task.channels[0].name: ",
         "layout: long",
     ),
@@ -419,10 +419,16 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "sinks.raw.segment: a size is written like 64MiB or 1GB; this is 'big'",
         "segment: The next file begins at this size",
     ),
-    "journal": (
-        add("  raw: {type: hbuf, path: r.dt-raw, journal: true}\n"),
+    "a journal that drops": (
+        add("  raw: {type: hbuf, path: r.dt-raw, journal: true, policy: drop}\n"),
         "10:37",
-        "sinks.raw.journal: the journal is not built",
+        "sinks.raw.journal: a journal takes every sample, and this one has policy drop",
+        "take it out",
+    ),
+    "retention": (
+        add("  raw: {type: hbuf, path: r.dt-raw, retention: {until: durable}}\n"),
+        "10:37",
+        "sinks.raw.retention: an hbuf sink's retention is not built",
         "take it out",
     ),
     "listen": (
