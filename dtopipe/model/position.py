@@ -27,15 +27,19 @@ class Position:
 
     def after(self, items: Sequence[Block | Gap | Readings]) -> Position:
         """The position once `items`, which follow on this one, are committed."""
-        samples = sum(item.n_samples for item in items if not isinstance(item, Gap) and not _is_error(item))
-        gaps = [item for item in items if isinstance(item, Gap)]
-        lengths = sum(len(gap) for gap in gaps)
+        samples = lengths = dropped = 0
+        for item in items:
+            if isinstance(item, Gap):
+                lengths += len(item)
+                dropped += len(item) if item.cause is Cause.POLICY_DROP else 0
+            elif not _is_error(item):
+                samples += item.n_samples
         return replace(
             self,
             committed=self.committed + samples + lengths,
             samples=self.samples + samples,
             gap_samples=self.gap_samples + lengths,
-            dropped=self.dropped + sum(len(gap) for gap in gaps if gap.cause is Cause.POLICY_DROP),
+            dropped=self.dropped + dropped,
         )
 
 

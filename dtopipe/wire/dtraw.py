@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.clock import SampleClock
+from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import WireError
 from dtopipe.model.stream import Block
 from dtopipe.wire.checksum import crc32
@@ -26,6 +26,7 @@ from dtopipe.wire.dtraw_headers import (
     BufferDoneForm,
     ChunkHeader,
     FileHeader,
+    buffer_done_form,
     chunk_header_from,
     chunk_text,
     decode_status,
@@ -88,19 +89,22 @@ def encode_buffers_done(
     """
     pieces: list[bytes | NDArray[Any]] = []
     n_bytes = 0
-    pack = _LENGTH.pack
-    forms: BufferDoneForm | None = None
+    pack, length = _LENGTH.pack, _LENGTH.size
+    known: tuple[Anchor, int, np.dtype[Any]] | None = None
+    filled: BufferDoneForm
     for block in blocks:
         codes, anchor = block.codes, block.anchor
-        if not (codes.flags.c_contiguous and codes.dtype == _little_endian(codes.dtype)):
-            codes = np.ascontiguousarray(codes, _little_endian(codes.dtype))
         n_samples = codes.shape[1]
-        if forms is None or forms.valid_samples != n_samples or (forms.anchor is not anchor and forms.anchor != anchor):
-            forms = BufferDoneForm(n_samples, buffer_capacity, anchor, clock)
-        header = forms.filled(seq, block.first_sample_index, block.block_index, crc32(codes) if codes.size else 0)
-        pieces.append(pack(len(header)) + header)
-        pieces.append(codes)
-        n_bytes += _LENGTH.size + len(header) + codes.nbytes
+        if known is None or anchor is not known[0] or n_samples != known[1] or codes.dtype is not known[2]:
+            known = (anchor, n_samples, codes.dtype)
+            little_endian = _little_endian(codes.dtype)
+            in_order = codes.dtype == little_endian
+            filled = buffer_done_form(n_samples, buffer_capacity, anchor, clock)
+        if not (in_order and codes.flags.c_contiguous):
+            codes = np.ascontiguousarray(codes, little_endian)
+        header = filled(seq, block.first_sample_index, block.block_index, crc32(codes) if n_samples else 0)
+        pieces += (pack(len(header)) + header, codes)
+        n_bytes += length + len(header) + codes.nbytes
         seq += 1
     return pieces, n_bytes
 
