@@ -20,6 +20,7 @@ _COMMANDS = {
     "runs": "List runs, past and in progress.",
     "status": "Show how a run is, or how it ended.",
     "stop": "End a run in order.",
+    "restart": "Start a sink of a run in progress anew.",
     "verify": "Recount every output of a run from its files.",
     "repair": "Refill outputs that are not whole from where else the samples are.",
     "chaos": "Kill and stop a topology's processes at random, and see what it costs.",

@@ -41,6 +41,7 @@ class Happened(StrEnum):
     SPENT_ITS_BUDGET = "spent_its_budget"
     WAS_CUT_OFF = "was_cut_off"
     WAS_CANCELLED = "was_cancelled"
+    REVIVED = "revived"
 
 
 _FINAL = frozenset({WorkerState.DONE, WorkerState.GAVE_UP, WorkerState.CUT_OFF, WorkerState.CANCELLED})
@@ -56,6 +57,8 @@ TRANSITIONS: dict[tuple[WorkerState, Happened], WorkerState] = {
     (_S.RESTARTING, _H.SPENT_ITS_BUDGET): _S.GAVE_UP,
     (_S.RESTARTING, _H.WAS_CUT_OFF): _S.CUT_OFF,
     (_S.RESTARTING, _H.WAS_CANCELLED): _S.CANCELLED,
+    (_S.GAVE_UP, _H.REVIVED): _S.STARTING,
+    (_S.CUT_OFF, _H.REVIVED): _S.STARTING,
     **{(state, _H.DIED): _S.RESTARTING for state in WorkerState if state.has_process},
     **{(state, _H.WAS_CUT_OFF): _S.CUT_OFF for state in WorkerState if state.has_process},
     **{(state, _H.WAS_CANCELLED): _S.CANCELLED for state in WorkerState if state.has_process},

@@ -25,7 +25,7 @@ class RingReader:
 
     One thread of one process uses it. A reader that was overtaken goes on further on: the hole shows in the next
     block's `first_sample_index`. One that a journal covers does not: it is to read on there, and then to `skip_to` the
-    block that follows.
+    block that follows. One that was opened behind its pin reads up to the pin as if it had none.
     """
 
     def __init__(self, ring: Ring, row: int) -> None:
@@ -37,14 +37,14 @@ class RingReader:
         self._covered = self._table.is_covered(row)
         self._pinned = self._blocks and not self._covered
         self._cursor = ring.words[self._at + Row.CURSOR]
-        self._released = self._cursor
+        self._pinned_from = self._released = ring.words[self._at + Row.RELEASED]
         self._anchor = Anchor(0, 0, 0)
         self._anchor_words: list[int] = []
 
     @property
     def held(self) -> int:
         """Blocks taken and not released."""
-        return self._cursor - self._released
+        return max(0, self._cursor - self._released)
 
     def take(self, most: int) -> list[Block]:
         """Up to `most` blocks from the cursor on, now; empty if there is nothing new."""
@@ -53,8 +53,9 @@ class RingReader:
         if isinstance(step, Overtaken):
             if self._covered:
                 return []
-            self._move(step.resume)
-            step = Take(step.resume, head)
+            resume = min(step.resume, self._pinned_from) if self._blocks else step.resume
+            self._move(resume)
+            step = Take(resume, head)
         blocks: list[Block] = []
         if isinstance(step, Take):
             for number in range(step.first, min(step.stop, step.first + most)):
@@ -93,6 +94,8 @@ class RingReader:
     def is_pinned(self) -> bool:
         """True if what this reader has not released stays in the ring, from its cursor on."""
         words = self._words
+        if self._cursor < self._pinned_from:
+            return False
         if not self._covered:
             return self._pinned
         return words[Head.JOURNAL_ROW] == 0 and self._cursor >= words[Head.JOURNAL_END]
@@ -109,8 +112,7 @@ class RingReader:
         wake the acquirer for a slot that another still holds.
         """
         words = self._words
-        self._released = self._cursor
-        words[self._at + Row.RELEASED] = self._cursor
+        self._released = words[self._at + Row.RELEASED] = max(self._cursor, self._pinned_from)
         fence()
         if not self._blocks or words[Head.SLEEPING] == 0:
             return False
@@ -168,13 +170,14 @@ class RingReader:
         found, _, first_sample_index, n_samples, has_status, *anchor, _, latency_ns = _SLOT.unpack_from(
             ring.segment.buffer, offset
         )
+        pinned = self._pinned and number >= self._pinned_from
         if found != number + 1:
-            if self._pinned:
+            if pinned:
                 raise RingError(f"block {number} was overwritten under a reader that pins it: {found - 1} is there")
             return None
         codes = ring.codes(number, n_samples)
         status = ring.sensor_status(number, n_samples) if has_status else None
-        if self._pinned:
+        if pinned:
             # Others read the same memory.
             codes.flags.writeable = False
             if status is not None:

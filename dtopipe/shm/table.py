@@ -60,6 +60,21 @@ class SubscriberTable:
         words[at + Row.CURSOR] = words[at + Row.RELEASED] = head
         return row
 
+    def open_behind(self, policy: Policy, number: int, *, covered: bool = False) -> int:
+        """A new row that reads from `number` on, as far as that is still to be had; it holds what comes from now on.
+
+        What lies before is read as one that may be overtaken reads it; a covered reader finds it in the journal.
+        Raises RingError if the table is full.
+        """
+        words = self._ring.words
+        row = self.open_at_head(policy, covered=covered)
+        at = self.at(row)
+        words[at + Row.CURSOR] = min(number, words[at + Row.CURSOR])
+        if covered and words[Head.JOURNAL_ROW]:
+            # The journal holds what this reader lacks; after the journal's end it is held from that end on.
+            words[at + Row.RELEASED] = words[at + Row.CURSOR]
+        return row
+
     def open_successor(self, predecessor: int) -> int:
         """A new row that goes on where a dead reader's pin is; then the predecessor's is closed."""
         words = self._ring.words

@@ -58,10 +58,13 @@ class Launcher:
         """Tell a sink's process what to write, once it has said hello and there is a ring."""
         run = self._run
         opened = run.acquirer.opened
-        if run.ring is None or run.table is None or run.stream is None or opened is None or agent.row is None:
+        if run.ring is None or run.table is None or run.stream is None or opened is None:
             return
         if not agent.said_hello or agent.state is not WorkerState.STARTING:
             return
+        if agent.row is None:
+            # Revived: only now, so that nobody is held while the process starts.
+            agent.row = run.table.open_behind(agent.plan.policy, agent.left_at, covered=self._is_covered(agent))
         begin = {
             "stream": describe_stream(run.stream),
             "segment": run.segment,
@@ -110,12 +113,14 @@ class Launcher:
         except RingError as error:
             raise run.refusal("ring", str(error)) from error
         run.table = SubscriberTable(run.ring)
-        journal = run.journal
         for agent in run.sinks.values():
-            covered = journal not in (None, agent) and agent.plan.policy is Policy.BLOCK
-            agent.row = run.table.open_at_head(agent.plan.policy, covered=covered)
+            agent.row = run.table.open_at_head(agent.plan.policy, covered=self._is_covered(agent))
+        journal = run.journal
         if journal is not None and journal.row is not None:
             run.table.name_journal(journal.row)
+
+    def _is_covered(self, agent: SinkAgent) -> bool:
+        return self._run.journal not in (None, agent) and agent.plan.policy is Policy.BLOCK
 
     def _common_orders(self) -> dict[str, Any]:
         run = self._run

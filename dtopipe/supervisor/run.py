@@ -95,7 +95,8 @@ class Run:
     def close_row(self, agent: SinkAgent) -> None:
         """The sink holds no slot any more."""
         if self.table and agent.row is not None:
-            agent.look(self.table)
+            row = agent.look(self.table)
+            agent.left_at = row.released if row else 0
             self.table.close(agent.row)
             agent.row = None
 

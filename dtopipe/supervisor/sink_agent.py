@@ -42,6 +42,9 @@ class SinkAgent:
         self.moved: tuple[int, int] = (0, 0)
         self.unmoved_s = 0.0
         self.cut_off_at_ns = 0
+        # Number of the first block that it had not released when its row was closed.
+        self.left_at = 0
+        self.restart_asked_ns: int | None = None
 
     @property
     def address(self) -> str:
@@ -67,8 +70,16 @@ class SinkAgent:
         """Move on in the table of transitions."""
         self.state = after(self.state, event)
 
+    def begin_anew(self, now_ns: int) -> None:
+        """Somebody asked for a restart: deaths so far do not count any more, and there is no pause."""
+        self.budget = RestartBudget(self.plan.restart)
+        self.failure = self.away = ""
+        self.cut_off_at_ns = 0
+        self.unmoved_s = 0.0
+        self.restart_due_ns = now_ns
+
     def died(self, now_ns: int) -> None:
-        """Its process is dead: restart it after a pause, or give up."""
+        """Its process is dead: restart it, at once if that was asked for, else after a pause, or give up."""
         why = self.reported.get("message", str, "") if self.reported else ""
         self.failure = why or (self.process.exit_text if self.process else "")
         if self.process:
@@ -76,6 +87,9 @@ class SinkAgent:
         self.process = None
         self.away = ""
         self.happened(Happened.DIED)
+        if self.restart_asked_ns is not None:
+            self.restart_asked_ns, self.restart_due_ns, self.failure = None, now_ns, ""
+            return
         answer = self.budget.died(now_ns, self.ready_ns)
         if isinstance(answer, GiveUp):
             self.happened(Happened.SPENT_ITS_BUDGET)

@@ -19,6 +19,7 @@ from dtopipe.model.span import Cause
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.recover import anchor_time
+from dtopipe.supervisor.revival import Revival
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.status import StatusBoard
@@ -57,6 +58,7 @@ class Supervisor:
         self._launcher = Launcher(run)
         self._drain = Drain(run)
         self._watch = Watch(run, self._launcher, self._drain)
+        self._revival = Revival(run, self._launcher)
         self._status = StatusBoard(run)
         self._turned_ns = self._saved_ns = mono_ns()
         keep_folder = True
@@ -82,6 +84,7 @@ class Supervisor:
         elapsed_s = min((now_ns - self._turned_ns) / 1e9, _LONGEST_TURN_S)
         self._turned_ns = now_ns
         self._follow_stops()
+        self._revival.look(now_ns)
         self._watch.look(now_ns)
         run.gather()
         if run.phase is Phase.OPENING:
@@ -108,6 +111,8 @@ class Supervisor:
             elif message.kind == "stop":
                 self.request_stop(hurry=message.get("now", bool, False))
                 run.server.send(address, Message("stopping", {"folder": str(run.folder.path)}))
+            elif message.kind == "restart":
+                run.server.send(address, self._revival.ask(message.get("name", str), mono_ns()))
             elif address == run.acquirer.address.encode():
                 self._hear_acquirer(message)
             else:

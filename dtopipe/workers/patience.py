@@ -25,6 +25,8 @@ class Patience:
         self._listened_ns = 0
         self._limit_s = worker.orders.get("drain_limit_s", float, 60.0)
         self.is_cut_off = False
+        # Told to end without completing the output: a successor goes on with it.
+        self.lets_go = False
 
     def with_it(self, work: Callable[[], _T]) -> _T:
         """The result of `work()`, tried again while the output is away. Raises SinkUnavailable once it is cut off.
@@ -60,6 +62,9 @@ class Patience:
         if message and message.kind == "cut_off":
             logging.warning("cut off: %s", message.get("reason", str, ""))
             self.is_cut_off = True
+        elif message and message.kind == "let_go":
+            logging.info("told to let go of the output")
+            self.is_cut_off = self.lets_go = True
 
     def _say(self, kind: str, error: SinkUnavailable) -> None:
         logging.warning("%s: %s", kind, error)

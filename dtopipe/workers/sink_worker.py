@@ -226,7 +226,7 @@ def main(worker: Worker) -> None:
     begin = None
     while begin is None and not worker.orphaned.is_set():
         message = worker.control.receive(LONGEST_SLEEP_S)
-        if message and message.kind in ("stop", "cut_off"):
+        if message and message.kind in ("stop", "cut_off", "let_go"):
             return
         begin = message
     if begin is None:
@@ -245,6 +245,9 @@ def main(worker: Worker) -> None:
         sink = SinkWorker(worker, patience, begin, ring, writer, position)
         try:
             sink.run()
+            if patience.lets_go:
+                writer.abandon()
+                return
             position = patience.with_it(writer.close)
         except SinkUnavailable as error:
             if not patience.is_cut_off:
@@ -252,6 +255,8 @@ def main(worker: Worker) -> None:
             # What is committed stays as it is; the supervisor puts the rest on record.
             logging.warning("ended while its output was away: %s", error)
             writer.abandon()
+            if patience.lets_go:
+                return
             position = sink.position
         logging.info("written with %.2f s of processor time", time.process_time() - began_s)
         worker.control.send(Message("done", describe_position(position)))

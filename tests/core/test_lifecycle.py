@@ -41,9 +41,20 @@ def test_whoever_has_a_process_can_die_and_is_then_restarted(state: WorkerState)
     assert after(state, Happened.DIED) is WorkerState.RESTARTING
 
 
-@pytest.mark.parametrize("event", Happened)
+@pytest.mark.parametrize("state", [WorkerState.GAVE_UP, WorkerState.CUT_OFF])
+def test_a_worker_that_gave_up_or_was_cut_off_can_be_revived(state: WorkerState) -> None:
+    assert after(state, Happened.REVIVED) is WorkerState.STARTING
+
+
+@pytest.mark.parametrize("state", [state for state in WorkerState if not state.is_final])
+def test_what_is_not_over_cannot_be_revived(state: WorkerState) -> None:
+    with pytest.raises(ValueError, match="cannot happen"):
+        after(state, Happened.REVIVED)
+
+
+@pytest.mark.parametrize("event", [event for event in Happened if event is not Happened.REVIVED])
 @pytest.mark.parametrize("state", [state for state in WorkerState if state.is_final])
-def test_nothing_happens_to_what_is_final(state: WorkerState, event: Happened) -> None:
+def test_nothing_else_happens_to_what_is_final(state: WorkerState, event: Happened) -> None:
     with pytest.raises(ValueError, match="cannot happen"):
         after(state, event)
 

@@ -1,0 +1,70 @@
+"""`dtopipe restart`: revives a sink of a run in progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from dtopipe.cli.output import print_json
+from dtopipe.cli.recovery import recover
+from dtopipe.cli.run_link import ask_run
+from dtopipe.host.run_folder import RunFolder, find_run
+from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.wire.control import Message
+
+_LOOK_EVERY_S = 0.1
+_UNDER_WAY = ("starting", "opening", "ready", "restarting")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("run", required=False)
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print how the sink is then, as JSON.")
+def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
+    r"""Start a sink of a run in progress anew: one that gave up, or one that runs.
+
+    NAME is the sink's name in the topology. It goes on behind its last commit, with its restarts uncounted; what
+    passed meanwhile comes from the journal or the ring, and is a gap of cause worker_failed where neither has it.
+    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress.
+
+    \b
+    Example:
+      dtopipe restart table
+      dtopipe restart table heat-flux --json
+    """
+    recover(run_dir)
+    folder = find_run(run, run_dir)
+    answer = ask_run(folder, Message("restart", {"name": name}))
+    if answer is None:
+        raise DtopipeError(
+            f"the run {folder.path} is over\n    what {name} lacks can be refilled: dtopipe repair {folder.path}"
+        )
+    if answer.kind != "restarting":
+        remedy = answer.get("remedy", str, "")
+        raise UsageError(answer.get("message", str, answer.kind) + (f"\n    {remedy}" if remedy else ""))
+    console = Console(stderr=as_json)
+    with console.status(f"waiting for {name}"):
+        sink = _restarted(folder, name, answer.get("restarts", int))
+    if as_json:
+        print_json({"name": name, **sink})
+    failure = f": {sink['failure']}" if sink.get("failure") else ""
+    console.print(f"{name} is {sink['state']}{failure}", soft_wrap=True, highlight=False, markup=False)
+    sys.exit(1 if sink["state"] == "gave_up" else 0)
+
+
+def _restarted(folder: RunFolder, name: str, restarts_before: int) -> dict[str, Any]:
+    """How the sink is once its new process has opened its output, or could not, or the run is over."""
+    while True:
+        status = ask_run(folder, Message("status"))
+        record = dict(status.body) if status else folder.read_record()
+        sink: dict[str, Any] = record["sinks"][name]
+        begun = sink["restarts"] > restarts_before
+        if status is None or sink["state"] == "gave_up" or (begun and sink["state"] not in _UNDER_WAY):
+            return sink
+        time.sleep(_LOOK_EVERY_S)

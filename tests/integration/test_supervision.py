@@ -1,0 +1,128 @@
+"""Sinks that gave up and are revived, that are restarted on request, and that hang."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+from laboratory import counter_codes, counter_topology, read_wide
+
+RAW = {"type": "hbuf", "path": "raw.dt-raw"}
+TABLE = {"type": "csv", "path": "table.csv", "flush_interval": "50ms"}
+
+
+def _topology(journal: bool, **table: Any) -> dict[str, Any]:
+    """A board that runs until it is stopped; a ring of two seconds."""
+    topology = counter_topology(2, 20, rate_hz=2000.0) | {"ring": {"seconds": 2}}
+    topology["task"]["driver_buffers"] = 100
+    topology["sinks"] = {"raw": RAW | {"journal": journal}, "table": TABLE | table}
+    return topology
+
+
+def _gave_up(lab: Any, topology: dict[str, Any]) -> Any:
+    """A run whose table has given up: it may not be restarted once."""
+    topology["sinks"]["table"]["restart"] = {"max": 0}
+    running = lab.start(topology)
+    running.wait_for_samples("table", 500)
+    running.signal("table", signal.SIGKILL)
+    running.wait_until("gave_up", "table")
+    return running
+
+
+def _gaps(lab: Any, sink: str | None) -> list[tuple[int, int, str]]:
+    lines = [json.loads(line) for line in (lab.run_folder / "gaps.jsonl").read_text().splitlines()]
+    return [(line["start"], line["stop"], line["cause"]) for line in lines if line["sink"] == sink]
+
+
+def _assert_true(lab: Any, record: dict[str, Any]) -> None:
+    end = record["acquired"]["end_sample_index"]
+    for name, path in (("raw", "raw.dt-raw"), ("table", "table.csv")):
+        told = record["sinks"][name]
+        index, values = read_wide(lab.run_folder / path)
+        assert told["start"] + told["samples"] + told["gaps"] == told["stop"] == end, name
+        assert len(index) == told["samples"], name
+        assert np.array_equal(values, counter_codes(2, 0, end)[:, index]), name
+
+
+def _end(lab: Any, running: Any) -> Any:
+    running.interrupt()
+    ended = running.finish()
+    _assert_true(lab, ended.json)
+    return ended
+
+
+def test_a_sink_that_gave_up_is_revived_and_has_everything_from_the_journal(lab: Any) -> None:
+    running = _gave_up(lab, _topology(journal=True))
+    # Longer than the ring.
+    running.wait_for_samples("raw", 7000)
+    answer = lab.dtopipe("restart", "table", "--json")
+    assert answer.code == 0, answer.stderr
+    assert answer.json["state"] == "running"
+    assert answer.json["restarts"] == 1
+    running.wait_for_samples("table", 7000)
+    ended = _end(lab, running)
+    assert ended.code == 0, ended.stderr
+    assert ended.json["verdict"]["state"] == "GOOD"
+    assert ended.json["sinks"]["table"]["gaps"] == 0
+    assert lab.dtopipe("verify", "lab").code == 0
+
+
+def test_what_passed_while_a_sink_had_given_up_is_had_from_the_ring_if_it_is_still_there(lab: Any) -> None:
+    running = _gave_up(lab, _topology(journal=False) | {"ring": {"seconds": 60}})
+    assert lab.dtopipe("restart", "table").code == 0
+    ended = _end(lab, running)
+    assert ended.code == 0, ended.stderr
+    assert ended.json["sinks"]["table"]["gaps"] == 0
+
+
+@pytest.mark.parametrize("policy", ["block", "drop", "drop_newest"])
+def test_what_neither_journal_nor_ring_has_any_more_is_a_gap_with_its_cause(lab: Any, policy: str) -> None:
+    running = _gave_up(lab, _topology(journal=False, policy=policy) | {"ring": {"slots": 100}})
+    running.wait_for_samples("raw", 4000)
+    assert lab.dtopipe("restart", "table").code == 0
+    reached = lab.dtopipe("status", "--json").json["sinks"]["raw"]["committed"]
+    running.wait_for_samples("table", reached + 500)
+    ended = _end(lab, running)
+    assert ended.code == (3 if policy == "block" else 0), ended.stderr
+    gaps = _gaps(lab, "table")
+    assert gaps
+    assert {cause for _, _, cause in gaps} == {"worker_failed"}
+    assert gaps[0][0] < 4000 < gaps[-1][1]
+    assert ended.json["sinks"]["table"]["gaps"] == sum(stop - start for start, stop, _ in gaps)
+    assert lab.dtopipe("verify", "lab").code == ended.code
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_sink_that_runs_is_restarted_in_order(lab: Any, journal: bool) -> None:
+    running = lab.start(_topology(journal=journal))
+    running.wait_for_samples("table", 500)
+    first = running.pid("table")
+    answer = lab.dtopipe("restart", "table")
+    assert answer.code == 0, answer.stderr
+    assert "table is running" in answer.stdout
+    assert running.pid("table") != first
+    running.wait_for_samples("table", 3000)
+    ended = _end(lab, running)
+    assert ended.code == 0, ended.stderr
+    assert ended.json["sinks"]["table"]["gaps"] == 0
+    assert ended.json["sinks"]["table"]["restarts"] == 1
+    log = (lab.run_folder / "logs" / "table.log").read_text()
+    assert log.count("ended in order") == 2
+    assert [e["how"] for e in running.events() if e["event"] == "died"] == ["ended with exit code 0"]
+
+
+def test_a_restart_that_cannot_be_is_refused_with_what_can(lab: Any) -> None:
+    running = lab.start(_topology(journal=True))
+    running.wait_for_samples("table", 500)
+    answer = lab.dtopipe("restart", "tabel")
+    assert answer.code == 2
+    assert "there is no sink 'tabel'\n    did you mean table?" in answer.stderr
+    running.interrupt()
+    assert running.finish().code == 0
+    answer = lab.dtopipe("restart", "table", "lab")
+    assert answer.code == 1
+    assert "is over" in answer.stderr
+    assert "dtopipe repair" in answer.stderr
