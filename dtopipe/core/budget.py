@@ -20,9 +20,14 @@ class RestartAfter:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The budget is spent: `deaths` within the plan's window."""
+    """The budget is spent; `deaths` within the plan's window, each counted once."""
 
     deaths: int
+
+    @property
+    def text(self) -> str:
+        """Such as `3 failures`."""
+        return f"{self.deaths} failure{'s' if self.deaths != 1 else ''}"
 
 
 class RestartBudget:
@@ -30,16 +35,16 @@ class RestartBudget:
 
     def __init__(self, plan: RestartPlan) -> None:
         self._plan = plan
-        self._deaths_ns: deque[int] = deque()
+        self._deaths: deque[tuple[int, int]] = deque()
 
     def died(self, now_ns: int, ready_ns: int | None) -> RestartAfter | GiveUp:
         """Spend one death, or two if it came early or before the worker was ready at all (`ready_ns` None)."""
         window_ns = round(self._plan.within_s * 1e9)
-        while self._deaths_ns and now_ns - self._deaths_ns[0] > window_ns:
-            self._deaths_ns.popleft()
+        while self._deaths and now_ns - self._deaths[0][0] > window_ns:
+            self._deaths.popleft()
         early = ready_ns is None or now_ns - ready_ns < _EARLY_DEATH_S * 1e9
-        self._deaths_ns.extend([now_ns] * (2 if early else 1))
-        deaths = len(self._deaths_ns)
-        if deaths > self._plan.max_restarts:
-            return GiveUp(deaths)
-        return RestartAfter(self._plan.backoff_s * 2.0 ** (deaths - 1))
+        self._deaths.append((now_ns, 2 if early else 1))
+        spent = sum(cost for _, cost in self._deaths)
+        if spent > self._plan.max_restarts:
+            return GiveUp(len(self._deaths))
+        return RestartAfter(self._plan.backoff_s * 2.0 ** (spent - 1))

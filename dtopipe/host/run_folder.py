@@ -18,6 +18,7 @@ from dtopipe.host.runtime import RuntimeEntry, entries
 from dtopipe.model.errors import UsageError
 
 _LATEST = "latest"
+_LOG_END_BYTES = 16_384
 # On Windows a file that somebody reads cannot be replaced for that moment.
 _REPLACE_TRIES = 50
 
@@ -79,6 +80,15 @@ class RunFolder:
     def log_path(self, process: str) -> Path:
         """The log of one process."""
         return self.path / "logs" / f"{process}.log"
+
+    def last_log_lines(self, process: str, most: int) -> list[str]:
+        """The end of a process's log; empty where it cannot be read."""
+        try:
+            with self.log_path(process).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_END_BYTES))
+                return log.read().decode(errors="replace").splitlines()[-most:]
+        except OSError:
+            return []
 
     def become_latest(self) -> None:
         """Name this run in `latest`, beside it."""

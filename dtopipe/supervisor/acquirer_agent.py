@@ -71,7 +71,7 @@ class AcquirerAgent:
         self.opened_now = False
         answer = self._budget.died(now_ns, self.started_ns)
         if isinstance(answer, GiveUp):
-            self.failure = f"the acquirer failed {answer.deaths} times: {why}"
+            self.failure = f"the acquirer gave up after {answer.text}: {why}"
         else:
             self.restart_due_ns = now_ns + round(answer.pause_s * 1e9)
 

@@ -93,7 +93,7 @@ class SinkAgent:
         answer = self.budget.died(now_ns, self.ready_ns)
         if isinstance(answer, GiveUp):
             self.happened(Happened.SPENT_ITS_BUDGET)
-            self.failure = f"gave up after {answer.deaths} failures: {self.failure}"
+            self.failure = f"gave up after {answer.text}: {self.failure}"
         else:
             self.restart_due_ns = now_ns + round(answer.pause_s * 1e9)
 

@@ -12,6 +12,8 @@ from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.wire.control import Message
 
+_LOG_LINES_TOLD = 10
+
 
 class Watch:
     """Looks at every process once a turn; restarts what may be restarted."""
@@ -52,6 +54,7 @@ class Watch:
             raise run.refusal("board", agent.reported.get("message", str), agent.reported.get("remedy", str, ""))
         agent.died(now_ns)
         if agent.failure:
+            self._tell_the_end_of_its_life("acquirer", agent.failure)
             self._drain.abort(agent.failure)
 
     def _look_at_sink(self, agent: SinkAgent, now_ns: int) -> None:
@@ -96,9 +99,14 @@ class Watch:
 
     def _gave_up(self, agent: SinkAgent) -> None:
         self._run.close_row(agent)
-        self._run.events.append("gave_up", agent.plan.name, why=agent.failure)
+        self._tell_the_end_of_its_life(agent.plan.name, agent.failure)
         if agent.plan.essential:
             self._drain.abort(f"the essential sink {agent.plan.name} {agent.failure}")
+
+    def _tell_the_end_of_its_life(self, process: str, why: str) -> None:
+        """Whoever reads the events need not search the logs."""
+        log = self._run.folder.last_log_lines(process, _LOG_LINES_TOLD)
+        self._run.events.append("gave_up", process, why=why, log=log)
 
     def _look_for_stalls(self, now_ns: int) -> None:
         """A BLOCK sink that holds the acquirer longer than its `stall_limit` is overruled."""

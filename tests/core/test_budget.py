@@ -34,10 +34,10 @@ def test_death_within_two_seconds_of_being_ready_counts_double() -> None:
     assert budget.died(32 * S, ready_ns=30 * S) == RestartAfter(1.0)
 
 
-def test_death_before_being_ready_counts_double() -> None:
+def test_death_before_being_ready_counts_double_but_is_told_as_one() -> None:
     budget = RestartBudget(RestartPlan(max_restarts=3))
     assert isinstance(budget.died(100 * S, ready_ns=None), RestartAfter)
-    assert budget.died(101 * S, ready_ns=None) == GiveUp(4)
+    assert budget.died(101 * S, ready_ns=None) == GiveUp(2)
 
 
 def test_a_budget_of_nothing_gives_up_at_once() -> None:

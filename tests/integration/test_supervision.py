@@ -126,3 +126,24 @@ def test_a_restart_that_cannot_be_is_refused_with_what_can(lab: Any) -> None:
     assert answer.code == 1
     assert "is over" in answer.stderr
     assert "dtopipe repair" in answer.stderr
+
+
+def test_a_crash_loop_ends_with_the_reason_and_the_end_of_the_log(lab: Any) -> None:
+    running = lab.start(_topology(journal=True, restart={"max": 2, "backoff": "10ms"}))
+    running.wait_for_samples("table", 500)
+    (running.folder / "table.csv").write_bytes(b"")
+    running.signal("table", signal.SIGKILL)
+    running.wait_until("gave_up", "table")
+    shown = lab.dtopipe("status", "--json").json["sinks"]["table"]
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 4, ended.stderr
+    reason = "it has 0 bytes, its commit record says"
+    said = [event for event in running.events() if event["event"] == "gave_up"]
+    assert len(said) == 1
+    assert said[0]["why"].startswith(f"gave up after 2 failures: {reason}")
+    assert 1 < len(said[0]["log"]) <= 10
+    assert any(reason in line for line in said[0]["log"])
+    assert shown["state"] == "gave_up"
+    for told in (shown["failure"], ended.json["sinks"]["table"]["failure"], ended.json["verdict"]["text"]):
+        assert f"gave up after 2 failures: {reason}" in told
