@@ -65,7 +65,8 @@ def _foot(status: dict[str, Any]) -> Text:
 
 
 def _state(state: str, failure: str = "") -> Text:
-    text = Text(state, style=_COLOURS.get(state, _BUSY if state.startswith("waiting") else ""))
+    style = _BUSY if state.startswith("waiting") else _BAD if state.startswith(("hung", "stopped")) else ""
+    text = Text(state, style=_COLOURS.get(state, style))
     if failure:
         text.append(f": {failure.splitlines()[0][:60]}", style=_BAD)
     return text

@@ -45,6 +45,7 @@ class BoardPlan:
     type: str
     options: Mapping[str, Any]
     task: TaskPlan | None
+    hung_limit_s: float | None = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class SinkPlan:
     restart: RestartPlan = RestartPlan()
     stall_limit_s: float | None = None
     on_stall: str = "drop"
+    hung_limit_s: float | None = 60.0
     sync_s: float | None = None
     queue_blocks: int = 64
     delay_per_block_s: float = 0.0

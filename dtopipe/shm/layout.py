@@ -55,6 +55,8 @@ class Head:
     PAIR_INDEX = 29
     PAIR_MONO_NS = 30
     PAIR_UTC_NS = 31
+    CALL = 32
+    CALL_SINCE_NS = 33
 
 
 class Stage(IntEnum):
@@ -83,7 +85,25 @@ class Row:
     HEARTBEAT_NS = 11
     BLOCKS = 12
     REPORTS = 13
+    CALL = 14
+    CALL_SINCE_NS = 15
     POSITIONS = 16
+
+
+class Call(IntEnum):
+    """What a process is doing. READ and WAIT are entered again at least every second; so is any other that gets on."""
+
+    START = 0
+    READ = 1
+    OPEN = 2
+    APPEND = 3
+    COMMIT = 4
+    SYNC = 5
+    CLOSE = 6
+    # for an output that is away, or the acquirer for a slot
+    WAIT = 7
+    PUBLISH = 8
+    STOP = 9
 
 
 class RowState(IntEnum):

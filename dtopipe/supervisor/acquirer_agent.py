@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.core.budget import GiveUp, RestartBudget
+from dtopipe.core.hanging import CallClock
 from dtopipe.model.plan import RestartPlan, RunPlan
 from dtopipe.model.stream import Stream
 from dtopipe.supervisor.processes import WorkerProcess
@@ -31,6 +32,9 @@ class AcquirerAgent:
         self.restart_due_ns: int | None = None
         self.restarts = 0
         self.failure = ""
+        self.clock = CallClock(plan.board.hung_limit_s)
+        # The call in which it hangs, as `hung in read`, while it does.
+        self.stands = ""
         self._budget = RestartBudget(RestartPlan())
 
     @property

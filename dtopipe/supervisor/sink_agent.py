@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.core.budget import GiveUp, RestartBudget
+from dtopipe.core.hanging import CallClock
 from dtopipe.core.lifecycle import Happened, WorkerState, after
 from dtopipe.core.verdict import SinkOutcome
 from dtopipe.model.plan import SinkPlan
@@ -45,6 +46,9 @@ class SinkAgent:
         # Number of the first block that it had not released when its row was closed.
         self.left_at = 0
         self.restart_asked_ns: int | None = None
+        self.clock = CallClock(plan.hung_limit_s)
+        # The call in which it hangs, as `hung in commit`, while it does.
+        self.stands = ""
 
     @property
     def address(self) -> str:
@@ -53,7 +57,9 @@ class SinkAgent:
 
     @property
     def shown_state(self) -> str:
-        """The state in tables: `away` while the process waits for its output."""
+        """The state in tables: `away` while the process waits for its output, and where it hangs if it does."""
+        if self.stands and not self.state.is_final:
+            return f"{self.stands} for {self.clock.stands_s:.0f} s"
         return "away" if self.away and not self.state.is_final else self.state.value
 
     @property

@@ -99,6 +99,9 @@ class StatusBoard:
     def _board_state(self, ring: RingStatus | None) -> str:
         if ring is None:
             return "opening"
+        agent = self._run.acquirer
+        if agent.stands:
+            return f"{agent.stands} for {agent.clock.stands_s:.0f} s"
         if ring.waiting_for:
             names = [a.plan.name for a in self._run.sinks.values() if a.row in ring.waiting_for]
             return "waiting for " + ", ".join(names)

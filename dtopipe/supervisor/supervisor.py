@@ -17,6 +17,7 @@ from dtopipe.model.errors import DtopipeError, UsageError, WireError
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.span import Cause
 from dtopipe.supervisor.drain import Drain
+from dtopipe.supervisor.hanging import Hanging
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.recover import anchor_time
 from dtopipe.supervisor.revival import Revival
@@ -58,6 +59,7 @@ class Supervisor:
         self._launcher = Launcher(run)
         self._drain = Drain(run)
         self._watch = Watch(run, self._launcher, self._drain)
+        self._hanging = Hanging(run)
         self._revival = Revival(run, self._launcher)
         self._status = StatusBoard(run)
         self._turned_ns = self._saved_ns = mono_ns()
@@ -84,6 +86,7 @@ class Supervisor:
         elapsed_s = min((now_ns - self._turned_ns) / 1e9, _LONGEST_TURN_S)
         self._turned_ns = now_ns
         self._follow_stops()
+        self._hanging.look(elapsed_s)
         self._revival.look(now_ns)
         self._watch.look(now_ns)
         run.gather()

@@ -163,7 +163,7 @@ class _Loading:
         options = own_options(part, BoardPart)
         if part.type == "replay":
             options["path"] = str((self._file.parent / _path(options["path"])).absolute())
-        return BoardPlan(part.type, options, None)
+        return BoardPlan(part.type, options, None, part.hung_limit)
 
     def _task(self, given: Any, board: BoardPlan | None) -> TaskPlan | None:
         if board is not None and board.type in _OWN_TASK:
@@ -339,6 +339,7 @@ def _sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) ->
         restart=restart,
         stall_limit_s=part.stall_limit,
         on_stall=part.on_stall,
+        hung_limit_s=part.hung_limit,
         sync_s=part.sync,
         queue_blocks=part.queue_blocks,
         delay_per_block_s=part.delay_per_block,

@@ -13,6 +13,8 @@ _BYTES = {
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
 # Beyond these, sums in floats and in 64-bit integers would overflow: three hundred years, and an exbibyte.
+# Who waits says so at least twice a second.
+_SHORTEST_HANG_S = 1.0
 _LONGEST_S = 1e10
 _MOST_BYTES = 2**60
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
@@ -47,6 +49,14 @@ def plain_seconds(value: Any) -> Any:
 def limit_seconds(value: Any) -> float | None:
     """None of `none`, else a time. Raises ValueError."""
     return None if value in ("none", None) else seconds(value)
+
+
+def hung_seconds(value: Any) -> float | None:
+    """None of `none`, else a time of a second or more. Raises ValueError."""
+    found_s = limit_seconds(value)
+    if found_s is not None and found_s < _SHORTEST_HANG_S:
+        raise ValueError("a process is not hung before 1s")
+    return found_s
 
 
 def n_bytes(value: Any) -> int:
@@ -86,6 +96,9 @@ Limit = Annotated[
     float | None, BeforeValidator(limit_seconds), WithJsonSchema({"anyOf": [{"enum": ["none", None]}, _TIME]})
 ]
 Seconds = Annotated[float, BeforeValidator(seconds), WithJsonSchema(_TIME)]
+HungLimit = Annotated[
+    float | None, BeforeValidator(hung_seconds), WithJsonSchema({"anyOf": [{"enum": ["none", None]}, _TIME]})
+]
 Bytes = Annotated[int, BeforeValidator(n_bytes), WithJsonSchema(_SIZE)]
 Sync = Annotated[
     float | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from dtopipe.model.policy import Layout, OnExists, Policy
-from dtopipe.topology.quantities import Bytes, Limit, PlainSeconds, Seconds, Sync
+from dtopipe.topology.quantities import Bytes, HungLimit, Limit, PlainSeconds, Seconds, Sync
 
 # Times are integers of nanoseconds that rise from sample to sample.
 _FASTEST_HZ = 1e9
@@ -144,6 +144,8 @@ class SinkPart(Part):
     """How long this BLOCK sink may hold the acquirer; none: for ever."""
     on_stall: Literal["drop", "stop"] = "drop"
     """Then: let the acquirer go on without it, or stop the run."""
+    hung_limit: HungLimit = 60.0
+    """How long its process may stand in one call before it is killed and started anew; none: for ever."""
     sync: Sync = None
     """How often the output is made to survive a power cut: none (at the end), a time, every (commit)."""
     queue_blocks: int = Field(default=64, ge=1, le=_MOST_BLOCKS)
@@ -162,6 +164,8 @@ class BoardPart(Part):
 
     type: str
     """As `dtopipe boards` lists them."""
+    hung_limit: HungLimit = 60.0
+    """How long its process may stand in one call before it is killed and started anew; none: for ever."""
 
 
 class TopologyPart(Part):

@@ -20,6 +20,8 @@ from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.shm.calls import CallWords
+from dtopipe.shm.layout import Call
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.writer import RingWriter
 from dtopipe.transport.wake import LONGEST_SLEEP_S, AcquirerWake
@@ -43,6 +45,7 @@ class Acquirer:
         self._clocked = opened.clocked
         self._ring = ring
         self._writer = RingWriter(ring)
+        self._calls = CallWords.of_acquirer(ring)
         self._wake = wake
         self._anchor = ring.anchor()
         self._at = ring.end()[0]
@@ -73,12 +76,14 @@ class Acquirer:
             elif isinstance(event, Ended):
                 self._lose(Span(self._at, event.end_sample_index), Cause.BOARD_OVERRUN)
                 break
+        self._calls.enter(Call.STOP)
         self._board.stop()
         self._writer.end()
         self._announce()
 
     def _next_event(self) -> Taken | Overrun | Ended | None:
         """What the board has now; before waiting for more, readers are told of what they have not heard of."""
+        self._calls.enter(Call.READ)
         event = self._board.read(0)
         if event is None:
             self._announce()
@@ -87,6 +92,7 @@ class Acquirer:
 
     def _start(self) -> None:
         """Start at 0, or behind what a predecessor published; the samples of a clocked board in between are gone."""
+        self._calls.enter(Call.START)
         at = self._at
         if self._anchor.t_mono_ns and self._clocked:
             elapsed_ns = mono_ns() - self._anchor.t_mono_ns
@@ -110,6 +116,7 @@ class Acquirer:
             status = None if status is None else status[:, : self._end - self._at]
         if codes.shape[1] == 0:
             return True
+        self._calls.enter(Call.PUBLISH)
         t_taken_ns = mono_ns()
         anchor = self._anchor if taken.poll is None else anchor_at(self._at, taken.poll.t_requested_ns)
         number = self._leased()
@@ -130,6 +137,7 @@ class Acquirer:
         if isinstance(lease, Stall):
             self._announce()
         while isinstance(lease, Stall):
+            self._calls.enter(Call.WAIT)
             try:
                 if self._writer.waits(lease):
                     self._wake.sleep(LONGEST_SLEEP_S)
@@ -194,6 +202,7 @@ class Acquirer:
         if not self._stopping:
             self._stopping = True
             logging.info("stopping the board at sample %d", self._at)
+            self._calls.enter(Call.STOP)
             self._board.stop()
 
 

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import SinkUnavailable
+from dtopipe.shm.calls import CallWords
+from dtopipe.shm.layout import Call
 from dtopipe.wire.control import Message
 from dtopipe.workers.process import Worker
 
@@ -20,21 +22,24 @@ _LONGEST_PAUSE_S = 0.5
 class Patience:
     """Does things again until they succeed, and hears meanwhile whether it shall give up; the supervisor is told."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, calls: CallWords) -> None:
         self._worker = worker
+        self._calls = calls
         self._listened_ns = 0
         self._limit_s = worker.orders.get("drain_limit_s", float, 60.0)
         self.is_cut_off = False
         # Told to end without completing the output: a successor goes on with it.
         self.lets_go = False
 
-    def with_it(self, work: Callable[[], _T]) -> _T:
-        """The result of `work()`, tried again while the output is away. Raises SinkUnavailable once it is cut off.
+    def with_it(self, call: Call, work: Callable[[], _T]) -> _T:
+        """The result of `work()`, which is this call, tried again while the output is away.
 
+        Raises SinkUnavailable once it is cut off.
         Left alone by its supervisor, a worker waits as long as the end of a run may.
         """
         pause_s, since_ns = _FIRST_PAUSE_S, 0
         while True:
+            self._calls.enter(call)
             try:
                 result = work()
             except SinkUnavailable as error:
@@ -44,6 +49,7 @@ class Patience:
                 left_alone = self._worker.orphaned.is_set() and mono_ns() - since_ns > self._limit_s * 1e9
                 if self.is_cut_off or left_alone:
                     raise
+                self._calls.enter(Call.WAIT)
                 self.listen(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:

@@ -20,6 +20,8 @@ from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
+from dtopipe.shm.calls import CallWords
+from dtopipe.shm.layout import Call
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.sinks.base import OutputOptions, SinkWriter
@@ -42,10 +44,18 @@ class SinkWorker:
     """One sink of one run, from its first block to the end-of-run mark."""
 
     def __init__(
-        self, worker: Worker, patience: Patience, begin: Message, ring: Ring, writer: SinkWriter, position: Position
+        self,
+        worker: Worker,
+        patience: Patience,
+        calls: CallWords,
+        begin: Message,
+        ring: Ring,
+        writer: SinkWriter,
+        position: Position,
     ) -> None:
         orders = worker.orders
         self._patience = patience
+        self._calls = calls
         self._worker = worker
         self._ring = ring
         self._writer = writer
@@ -81,6 +91,7 @@ class SinkWorker:
         """Write until the run has ended and everything is committed."""
         self._intake.report(self._position)
         while not self._patience.is_cut_off:
+            self._calls.enter(Call.READ)
             self._patience.listen()
             # Asked before the take: what is published before the end-of-run mark must not be passed over.
             ended = self._intake.ended() or self._left_alone()
@@ -137,7 +148,7 @@ class SinkWorker:
             self._hand_over(self._gaps_to(end, self._ring.anchor()))
 
     def _hand_over(self, items: Sequence[Block | Gap | Readings]) -> None:
-        self._patience.with_it(lambda: self._writer.append(items))
+        self._patience.with_it(Call.APPEND, lambda: self._writer.append(items))
 
     def _commit_is_due(self) -> bool:
         if not self._uncommitted_since_ns:
@@ -153,7 +164,7 @@ class SinkWorker:
         return max(0.0, (self._uncommitted_since_ns + self._flush_ns - mono_ns()) / 1e9)
 
     def _commit(self) -> None:
-        self._show(self._patience.with_it(self._writer.commit))
+        self._show(self._patience.with_it(Call.COMMIT, self._writer.commit))
         self._uncommitted_since_ns = 0
         self._intake.release()
         if self._new_gaps:
@@ -166,7 +177,7 @@ class SinkWorker:
         return mono_ns() - self._synced_ns >= self._sync_ns
 
     def _sync(self) -> None:
-        self._show(self._patience.with_it(self._writer.sync))
+        self._show(self._patience.with_it(Call.SYNC, self._writer.sync))
         self._synced_ns = mono_ns()
 
     def _show(self, position: Position) -> None:
@@ -232,23 +243,25 @@ def main(worker: Worker) -> None:
     if begin is None:
         return
     stream = _selected(stream_from(begin.get("stream", dict)), orders.body.get("channels"))
-    start, patience = begin.get("start", int), Patience(worker)
+    ring = Ring.attach(begin.get("segment", str))
+    calls = CallWords.of_row(ring, begin.get("row", int))
+    start, patience = begin.get("start", int), Patience(worker, calls)
     try:
         if begin.get("resume", bool):
-            writer, position = patience.with_it(lambda: _resumed(orders, stream, start))
+            writer, position = patience.with_it(Call.OPEN, lambda: _resumed(orders, stream, start))
         else:
             # A run that begins with an output that is away is refused: somebody is there to do something about it.
+            calls.enter(Call.OPEN)
             position = writer.open(stream, start, resume=False)
         worker.control.send(Message("ready", describe_position(position)))
-        ring = Ring.attach(begin.get("segment", str))
         began_s = time.process_time()
-        sink = SinkWorker(worker, patience, begin, ring, writer, position)
+        sink = SinkWorker(worker, patience, calls, begin, ring, writer, position)
         try:
             sink.run()
             if patience.lets_go:
                 writer.abandon()
                 return
-            position = patience.with_it(writer.close)
+            position = patience.with_it(Call.CLOSE, writer.close)
         except SinkUnavailable as error:
             if not patience.is_cut_off:
                 raise

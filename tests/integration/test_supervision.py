@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from laboratory import counter_codes, counter_topology, read_wide
 
@@ -147,3 +148,62 @@ def test_a_crash_loop_ends_with_the_reason_and_the_end_of_the_log(lab: Any) -> N
     assert shown["state"] == "gave_up"
     for told in (shown["failure"], ended.json["sinks"]["table"]["failure"], ended.json["verdict"]["text"]):
         assert f"gave up after 2 failures: {reason}" in told
+
+
+def _shown(lab: Any, sink: str) -> str:
+    return str(lab.dtopipe("status", "--json").json["sinks"][sink]["state"])
+
+
+def test_a_stopped_sink_is_shown_killed_after_its_limit_and_loses_nothing(lab: Any) -> None:
+    running = lab.start(_topology(journal=True, hung_limit="4s"))
+    running.wait_for_samples("table", 500)
+    running.signal("table", signal.SIGSTOP)
+    lab.wait_for(lambda: _shown(lab, "table").startswith("stopped in read for "), "word of it")
+    running.wait_until("killed", "table")
+    running.wait_until("ready", "table", times=2)
+    assert _shown(lab, "table") == "running"
+    ended = _end(lab, running)
+    assert ended.code == 0, ended.stderr
+    assert ended.json["sinks"]["table"]["restarts"] == 1
+    [hung] = [event for event in running.events() if event["event"] == "hung"]
+    assert (hung["process"], hung["how"]) == ("table", "stopped in read")
+    [killed] = [event for event in running.events() if event["event"] == "killed"]
+    assert killed["why"] == "stopped in read for 4 s"
+
+
+def test_a_slow_sink_that_gets_on_is_never_hung(lab: Any) -> None:
+    slow = {"policy": "drop", "delay_per_block": "600ms", "hung_limit": "1s"}
+    running = lab.start(_topology(journal=True, **slow) | {"ring": {"slots": 8}})
+    running.wait_for_samples("table", 80)
+    running.interrupt()
+    assert running.finish().code == 0
+    assert not [event for event in running.events() if event["event"] in ("hung", "killed", "died")]
+
+
+def test_a_stopped_supervisor_does_not_take_its_own_absence_for_that_of_others(lab: Any) -> None:
+    running = lab.start(_topology(journal=True, hung_limit="2s"))
+    running.wait_for_samples("table", 500)
+    supervisor = psutil.Process(running.process.pid)
+    supervisor.suspend()
+    running.signal("table", signal.SIGSTOP)
+    lab.wait_for(lambda: len(read_wide(running.folder / "raw.dt-raw")[0]) > 8000, "four seconds of data")
+    running.signal("table", signal.SIGCONT)
+    supervisor.resume()
+    running.wait_for_samples("table", 8000)
+    ended = _end(lab, running)
+    assert ended.code == 0, ended.stderr
+    assert not [event for event in running.events() if event["event"] == "killed"]
+
+
+def test_a_stopped_acquirer_is_shown_and_succeeded_after_its_limit(lab: Any) -> None:
+    topology = _topology(journal=True)
+    topology["board"]["hung_limit"] = "3s"
+    running = lab.start(topology)
+    running.wait_for_samples("table", 500)
+    running.signal("acquirer", signal.SIGSTOP)
+    lab.wait_for(lambda: "stopped in " in lab.dtopipe("status", "--json").json["board"]["state"], "word of it")
+    running.wait_until("started", "acquirer", times=2)
+    lab.wait_for(lambda: lab.dtopipe("status", "--json").json["board"]["state"] == "running", "a board that runs")
+    ended = _end(lab, running)
+    assert ended.code == 3, ended.stderr
+    assert {cause for _, _, cause in _gaps(lab, None)} == {"acquirer_restart"}
