@@ -22,7 +22,10 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
+from dtopipe.cli.run_link import ask_run
+from dtopipe.host.run_folder import RunFolder
 from dtopipe.shm.segment import names
+from dtopipe.wire.control import Message
 
 PATIENCE_S = 60.0
 EVERY_SINK = {
@@ -99,8 +102,9 @@ class RunningUp:
         """Until this sink has committed so far."""
 
         def there() -> bool:
-            status = self._lab.dtopipe("status", str(self.folder), "--json")
-            return status.code == 0 and status.json["sinks"][sink]["committed"] >= committed
+            # As `dtopipe status` asks, without starting a Python each time.
+            answer = ask_run(RunFolder(self.folder), Message("status"))
+            return answer is not None and answer.body["sinks"][sink]["committed"] >= committed
 
         self._lab.wait_for(there, f"{committed} samples in {sink}")
 
