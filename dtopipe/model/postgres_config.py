@@ -44,6 +44,12 @@ class PostgresConfig:
     use_copy: bool = True
 
     def __post_init__(self) -> None:
+        for option in ("dsn", "host", "user", "password", "database", "schema"):
+            if not isinstance(getattr(self, option), str | None):
+                # Never with what was given: it may be a password.
+                raise SinkOptionError(None, f"{option} must be text", "write it in quotes")
+        if self.host is not None and ("@" in self.host or "://" in self.host):
+            raise SinkOptionError(None, "host is no host's name", "a whole address goes into dsn")
         if self.dsn is None and self.host is None:
             raise SinkOptionError(None, "a Postgres sink needs either `dsn` or `host`", _DSN_HELP)
         if self.dsn is not None and self.host is not None:
@@ -86,7 +92,7 @@ class PostgresConfig:
             password = self._parts().password
             # As it is written, and as it is meant.
             found += [password, unquote(password)] if password else []
-            found += [value for key, value in parse_qsl(self._parts().query) if "password" in key]
+            found += [value for key, value in parse_qsl(self._parts().query) if "password" in key.lower()]
         return [secret for secret in found if secret]
 
     def _parts(self) -> SplitResult:
@@ -95,15 +101,17 @@ class PostgresConfig:
             parts = urlsplit(self.dsn or "")
             # What cannot be a port is a ValueError.
             known = parts.scheme in ("postgres", "postgresql") and parts.port != 0
-            # Behind an @ that comes late stands a piece of a password with a / ? or # in it.
-            if known and "@" not in parts.path + parts.query and not parts.fragment:
+            # Behind a second @, or one that comes late, stands a piece of a password with an @ / ? or # in it.
+            port = dict(parse_qsl(parts.query)).get("port", "1")
+            is_split = parts.netloc.count("@") <= 1 and "@" not in parts.path + parts.query and not parts.fragment
+            if known and is_split and port.isdecimal():
                 return parts
         raise SinkOptionError(None, "the dsn cannot be read", _DSN_HELP) from None
 
 
 def check_name(what: str, name: str) -> None:
     """Raise SinkOptionError for a name that Postgres cannot hold; quoted, any other may be."""
-    if not name or "\0" in name:
+    if not name or "\0" in name or name != name.encode(errors="replace").decode():
         raise SinkOptionError(None, f"{what} cannot be {name!r}", "choose a name of letters and digits")
     if len(name.encode(errors="replace")) > MOST_NAME_BYTES:
         raise SinkOptionError(

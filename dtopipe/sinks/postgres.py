@@ -29,6 +29,7 @@ from dtopipe.sinks.postgres_schema import (
     find_run,
     insert_channels,
     insert_run,
+    lock_tables,
     move_aside,
 )
 
@@ -183,6 +184,7 @@ class PostgresWriter:
 
     async def _begin(self, connection: Any, stream: Stream, start: int, *, resume: bool) -> tuple[int, Position, int]:
         tables, layout = self._tables, self._output.layout
+        await lock_tables(connection, tables)
         found = await find_run(connection, tables, stream.run_id)
         if found and not resume:
             await self._make_way(connection, found[0], stream.run_id)
@@ -210,12 +212,18 @@ class PostgresWriter:
         """Connect again after a loss, and find out what became of the last commit. Raises SinkUnavailable."""
         if self._server.is_connected:
             return
-        self._server.connect()
-        self._server.end_former(self._key)
-        self._server.lock(self._key)
-        self._server.remember()
-        runs = self._tables.path("runs")
-        commits = self._server.call(lambda c: c.fetchval(f"SELECT commits FROM {runs} WHERE run = $1", self._run))
+        try:
+            self._server.connect()
+            self._server.end_former(self._key)
+            # While our former connection has it, what became of the last commit is not settled.
+            self._server.lock(self._key)
+            self._server.remember()
+            runs = self._tables.path("runs")
+            commits = self._server.call(lambda c: c.fetchval(f"SELECT commits FROM {runs} WHERE run = $1", self._run))
+        except BaseException:
+            # Half a reconnection is none: nothing may be written without the lock.
+            self._server.drop()
+            raise
         if self._attempt and commits == self._commits + 1:
             self._settle()
         elif commits != self._commits:

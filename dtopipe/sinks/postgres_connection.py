@@ -5,8 +5,10 @@ asyncpg lives in an event loop of its own thread, so that the connection notices
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
 from typing import Any, TypeVar
@@ -19,6 +21,7 @@ from dtopipe.model.errors import OutputLocked, SinkDependencyError, SinkError, S
 from dtopipe.model.postgres_config import PostgresConfig
 
 _T = TypeVar("_T")
+_LOOK_EVERY_S = 0.5
 # How soon a server drops the connection, and with it the lock, of a client whose machine is gone; a
 # server that does not know one of these settings goes without it.
 _SETTINGS = {
@@ -226,13 +229,30 @@ class PostgresConnection:
                     )  # fmt: skip
 
     async def _bounded(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
-        """Not for ever: what took too long is to be cancelled by the server, which may be gone as well."""
+        """Not for ever: asyncpg may go on waiting for a connection that is lost, or a server that is gone."""
         connection = self._connection
+        asyncio.get_running_loop().set_exception_handler(_note)
+        task = asyncio.ensure_future(work(connection))
+        lost = False
+        while True:
+            done, _ = await asyncio.wait({task}, timeout=_LOOK_EVERY_S)
+            if done:
+                break
+            if lost:
+                task.cancel()
+                await asyncio.wait({task}, timeout=_LOOK_EVERY_S)
+                raise ConnectionError("it ended in the middle of a command")
+            lost = connection.is_closed()
         try:
-            return await work(connection)
-        except TimeoutError:
+            return task.result()
+        except (TimeoutError, asyncio.CancelledError):
             connection.terminate()
             raise
+
+
+def _note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody waits for any more, after the connection was lost."""
+    logging.getLogger("dtopipe.sinks").debug("asyncpg: %s", context.get("message"))
 
 
 async def _terminate(connection: Any) -> None:

@@ -16,7 +16,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.block_stats import block_stats
 from dtopipe.sinks.neighbours import Joined, joined
 from dtopipe.sinks.postgres_copy import HEADER, TRAILER, Column, Kind, copied_rows
-from dtopipe.sinks.postgres_schema import Tables, column_type, quoted
+from dtopipe.sinks.postgres_schema import Tables, column_type, quoted, text
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES, EngineeringValues
 
@@ -242,7 +242,7 @@ def _listed(column: Column, n_rows: int) -> list[Any]:
     values = column.values
     if column.kind is Kind.TEXT:
         texts = [values] * n_rows if values is None or isinstance(values, str) else values
-        return [None if text is None else text.replace("\0", "\ufffd") for text in texts]
+        return [None if each is None else text(each) for each in texts]
     array = np.broadcast_to(np.asarray(values), (n_rows,))
     found: list[Any] = (array // 1000 if column.kind is Kind.TIME else array).tolist()
     if column.nulls is not None:

@@ -24,6 +24,8 @@ from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.postgres_connection import advisory_key
 from dtopipe.sinks.reading_columns import reading_columns
 
+# Every table of Postgres has them.
+SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 # What `runs.layout` says of a run of readings.
 READINGS_LAYOUT = "readings"
 SAMPLE_COLUMNS = {
@@ -120,6 +122,8 @@ _GAPS = {
 }
 _OTHER_SCHEMA = "give another schema"
 _MOST_COLUMNS = 1600
+# A row has to be in one page of 8 kB.
+_MOST_CHANNELS = 1000
 _JSON_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -167,9 +171,9 @@ def check_channels(stream: Stream, layout: Layout) -> None:
         return
     for name in names:
         check_name("channel", name)
-        if name in SAMPLE_COLUMNS:
+        if name in SAMPLE_COLUMNS or name in SYSTEM_COLUMNS:
             raise SinkError(None, f"channel {name!r} is also a fixed column", "rename the channel, or use layout: long")
-    if len(names) + len(SAMPLE_COLUMNS) > _MOST_COLUMNS:
+    if len(names) > _MOST_CHANNELS:
         raise SinkError(None, f"{len(names)} channels are too many columns for Postgres", "use layout: long")
 
 
@@ -178,11 +182,15 @@ def column_type(channel: Channel, dtype: str) -> str:
     return "integer" if channel.is_raw and not dtype.startswith("float") else "double precision"
 
 
+async def lock_tables(connection: Any, tables: Tables) -> None:
+    """Until the transaction ends: who comes second finds all that the first one made, and makes nothing beside it."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", advisory_key("tables", tables.config.schema))
+
+
 async def ensure_tables(connection: Any, tables: Tables, stream: Stream, layout: Layout) -> None:
     """Make the tables, or what those that are there lack, ready for `stream`. Raises SinkError, asyncpg's errors."""
     schema = tables.config.schema
-    # Whoever comes second must find all that the first one made, and not make it at the same time.
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", advisory_key("tables", schema))
+    await lock_tables(connection, tables)
     if await connection.fetchval("SELECT to_regnamespace($1)::oid", quoted(schema)) is None:
         if not tables.config.create_tables:
             raise _missing(tables, f"there is no schema {schema!r}", f"CREATE SCHEMA {quoted(schema)}")
@@ -214,7 +222,7 @@ async def insert_channels(connection: Any, tables: Tables, run: int, stream: Str
     names = ", ".join(quoted(name) for name in _CHANNELS)
     places = ", ".join(f"${number}" for number in range(1, len(_CHANNELS) + 1))
     await connection.executemany(
-        f"INSERT INTO {tables.path('channels')} ({names}) VALUES ({places})",
+        f"INSERT INTO {tables.path('channels')} ({names}) VALUES ({places}) ON CONFLICT DO NOTHING",
         [(run, table, number, *_channel_row(channel)) for number, channel in enumerate(stream.channels)],
     )
 
@@ -346,7 +354,7 @@ async def _check_units(connection: Any, tables: Tables, stream: Stream) -> None:
     )
     units = {row["name"]: row["unit"] for row in rows}
     for channel in stream.channels:
-        unit = units.get(channel.name, channel.unit)
+        unit = units.get(text(channel.name), text(channel.unit))
         if unit != text(channel.unit):
             message = f"channel {channel.name!r} is in {channel.unit!r}, and its column holds {unit!r} of earlier runs"
             raise SinkSchemaError(tables.config.target(), message, f"{_OTHER_SCHEMA}, or layout: long")
@@ -368,7 +376,11 @@ def _channel_row(channel: Channel) -> Sequence[Any]:
 
 def _json(value: Any) -> str:
     """JSON that `jsonb` takes."""
-    return _JSON_NUL.sub("\\1\ufffd", text(json.dumps(value, ensure_ascii=False, default=str)))
+    written = json.dumps(value, ensure_ascii=False, default=str)
+    if "NaN" in written or "Infinity" in written:
+        # No numbers to JSON: their names stand for them.
+        written = json.dumps(json.loads(written, parse_constant=str), ensure_ascii=False)
+    return _JSON_NUL.sub("\\1\ufffd", text(written))
 
 
 def _timestamp(iso: str) -> datetime:

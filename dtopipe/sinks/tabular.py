@@ -212,7 +212,8 @@ class TabularSink(ProgramSink):
             return
         self._append_readings(readings)
         self._held = []
-        self._taken_readings = items
+        # A copy: the list is the program's, who may go on filling it.
+        self._taken_readings = tuple(items)
         self._commit()
 
     def _append_readings(self, readings: Sequence[Any]) -> None:

@@ -187,6 +187,23 @@ async def test_a_lock_on_the_database_is_over_when_it_is_over(path: Path) -> Non
     assert [row["sample_index"] for row in sqlite_rows(path, "samples")] == list(range(12))
 
 
+async def test_a_program_may_go_on_filling_the_list_that_was_not_stored_yet(path: Path) -> None:
+    async with SqliteSink(path, busy_timeout_ms=1) as sink:
+        await sink.write_many([reading(0)])
+        buffer = [reading(1)]
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(SinkUnavailable):
+                await sink.write_many(buffer)
+            buffer.append(reading(2))
+            with pytest.raises(SinkUnavailable):
+                await sink.write_many(buffer)
+            other.execute("ROLLBACK")
+        buffer.append(reading(3))
+        await sink.write_many(buffer)
+    assert [row["ch0"] for row in sqlite_rows(path, "readings")] == [0.0, 1.0, 2.0, 3.0]
+
+
 async def test_json_has_no_bare_nan(path: Path, tmp_path: Path) -> None:
     values = [float("nan"), float("inf"), -float("inf"), 1.0]
     async with JsonlSink(path, accept_blocks=True) as sink:

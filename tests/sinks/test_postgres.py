@@ -19,7 +19,7 @@ from daq import reading as daq_reading
 from postgres_server import PASSWORD, PostgresServer
 from recordings import AWKWARD_NAMES, block, blocks, codes_of, gap, polled, readings, recorded
 
-from dtopipe.errors import SinkError, SinkOptionError, SinkSchemaError, SinkUnavailable
+from dtopipe.errors import OutputLocked, SinkError, SinkOptionError, SinkSchemaError, SinkUnavailable
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import Stream
 from dtopipe.sinks import PostgresConfig, PostgresSink
@@ -461,3 +461,67 @@ def test_readings_have_typed_columns(postgres: PostgresServer, schema: str, writ
     assert [None if row["received_at"] is None else round(row["received_at"].timestamp() * 1e6) for row in rows] == [
         None if wanted[7][i] is None else wanted[7][i] // 1000 for i in kept
     ]
+
+
+def test_a_connection_that_is_lost_in_a_large_copy_is_given_up_and_made_again(
+    postgres: PostgresServer, schema: str, writer: Callable[..., PostgresWriter]
+) -> None:
+    stream = recorded(tuple("abcdefgh"))
+    one = writer()
+    one.open(stream, 0, resume=False)
+    one.append(blocks(stream, 0, 100_000, 1000))
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'"
+    over = threading.Event()
+
+    def cut_the_copy() -> None:
+        while not over.is_set() and not postgres.sql(cut):
+            pass
+
+    cutter = threading.Thread(target=cut_the_copy)
+    cutter.start()
+    away = 0
+    try:
+        while True:
+            try:
+                assert one.commit().committed == 100_000
+                break
+            except SinkUnavailable:
+                away += 1
+    finally:
+        over.set()
+        cutter.join()
+    assert away
+    one.close()
+    rows = postgres.sql(f'SELECT count(*), count(DISTINCT sample_index) FROM "{schema}".samples')
+    assert rows == [(100_000, 100_000)]
+
+
+def test_what_stands_in_the_way_of_a_reconnection_is_waited_for_before_anything_is_written(
+    postgres: PostgresServer, schema: str, writer: Callable[..., PostgresWriter]
+) -> None:
+    stream = recorded()
+    one = writer()
+    one.open(stream, 0, resume=False)
+    one.append(blocks(stream, 0, 100))
+    one.commit()
+    postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dtopipe'")
+    other = writer()
+    while True:
+        try:
+            other.open(stream, 0, resume=True)
+            break
+        except OutputLocked:
+            continue
+    one.append(blocks(stream, 100, 200))
+    for _ in range(3):
+        with pytest.raises(SinkUnavailable):
+            one.commit()
+    assert postgres.sql(f'SELECT count(*) FROM "{schema}".samples') == [(100,)]
+    other.abandon()
+    while True:
+        try:
+            assert one.commit().committed == 200
+            break
+        except OutputLocked:
+            continue
+    one.close()
