@@ -4,7 +4,6 @@ The names for programs are imported when they are asked for: a worker pays for i
 """
 
 from importlib import import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from dtopipe.model.errors import DtopipeError
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     )
     from dtopipe.streaming import AcquisitionSummary, Recording, open_device, record, record_polled
 
-__version__ = _version("dtopipe")
+    __version__: str
 
 _MODULES = {
     "AcquisitionSummary": "streaming",
@@ -76,6 +75,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The name's own module, once."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

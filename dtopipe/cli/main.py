@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
-from dtopipe import __version__
 from dtopipe.model.errors import DtopipeError, TopologyError, UsageError
+
+# Nothing here multiplies matrices: a pool of threads would be half of what numpy costs to start, in every process.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Each is a module of this package with a command of the same name, imported when it is used. In the order in which
 # they are needed; the words stand here so that help needs none of the modules.
@@ -82,7 +85,7 @@ def _write_any_letter() -> None:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="dtopipe")
+@click.version_option(package_name="dtopipe", prog_name="dtopipe")
 def main() -> None:
     r"""Data acquisition in which every sample is in the file or named in the run record.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from dtopipe.model.errors import SinkError
@@ -33,13 +32,16 @@ READERS: Mapping[str, str] = {
 
 def sink_types() -> dict[str, str]:
     """`module:Class` of every type of sink, plug-ins included. Ours cannot be overridden."""
+    # A tenth of a process's start, which only the names of plug-ins need.
+    from importlib.metadata import entry_points
+
     plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
     return {**plugged, **WRITERS}
 
 
 def load_writer(sink_type: str) -> Callable[..., SinkWriter]:
     """The writer class of that type. Raises SinkError if there is none, or it cannot be imported."""
-    writer: Callable[..., SinkWriter] = _loaded(sink_type, sink_types())
+    writer: Callable[..., SinkWriter] = _loaded(sink_type, WRITERS if sink_type in WRITERS else sink_types())
     return writer
 
 
