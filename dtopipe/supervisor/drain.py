@@ -20,7 +20,7 @@ class Drain:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._ending_s = 0.0
+        self._ending_s = self._hurried_s = 0.0
 
     def begin(self) -> None:
         """Stop the board; the sinks go on until they have everything that was published."""
@@ -60,9 +60,10 @@ class Drain:
     def go_on(self, now_ns: int, elapsed_s: float) -> None:
         """One turn of the end, `elapsed_s` after the last."""
         run = self._run
-        limit_s = _HURRY_LIMIT_S if run.hurried else run.plan.drain_limit_s
+        if run.hurried:
+            self._hurried_s += elapsed_s
         for agent in run.sinks.values():
-            self._bound_sink(agent, now_ns, elapsed_s, limit_s)
+            self._bound_sink(agent, now_ns, elapsed_s)
         self._bound_acquirer(elapsed_s)
         if run.acquirer.process is None and all(
             agent.state.is_final and agent.process is None for agent in run.sinks.values()
@@ -79,8 +80,8 @@ class Drain:
             run.events.append("killed", "acquirer", why="it did not end")
             process.kill()
 
-    def _bound_sink(self, agent: SinkAgent, now_ns: int, elapsed_s: float, limit_s: float) -> None:
-        """Wait for one that gets on; cut it off once it has not moved for `limit_s`."""
+    def _bound_sink(self, agent: SinkAgent, now_ns: int, elapsed_s: float) -> None:
+        """Wait for one that gets on; cut it off once it has not moved for `drain_limit`, or nobody wants to wait."""
         run = self._run
         row = run.table.status(agent.row) if run.table and agent.row is not None else None
         moved = (row.cursor, row.committed) if row else agent.moved
@@ -92,14 +93,20 @@ class Drain:
         elif agent.cut_off_at_ns:
             if now_ns - agent.cut_off_at_ns > _CUT_OFF_GRACE_S * 1e9:
                 self._kill(agent)
-        elif agent.unmoved_s > limit_s:
+        elif why := self._why_not_wait(agent):
             before = f" ({agent.trouble})" if agent.trouble else ""
-            agent.failure = f"cut off after {limit_s:g} s without progress at the end of the run{before}"
+            agent.failure = f"cut off {why} at the end of the run{before}"
             agent.cut_off_at_ns = now_ns
             run.events.append("cut_off", agent.plan.name, why=agent.failure)
             run.tell_sink(agent, Message("cut_off", {"reason": agent.failure}))
             if agent.process is None:
                 self._kill(agent)
+
+    def _why_not_wait(self, agent: SinkAgent) -> str:
+        if self._hurried_s > _HURRY_LIMIT_S:
+            return f"{_HURRY_LIMIT_S:g} s after the second request to stop"
+        limit_s = self._run.plan.drain_limit_s
+        return f"after {limit_s:g} s without progress" if agent.unmoved_s > limit_s else ""
 
     def _kill(self, agent: SinkAgent) -> None:
         if agent.process:

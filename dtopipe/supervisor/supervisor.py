@@ -131,6 +131,9 @@ class Supervisor:
             agent.opened, agent.opened_now = message, True
             if self._run.phase is Phase.RUNNING:
                 self._launcher.start_board()
+            elif self._run.phase is Phase.DRAINING:
+                # It could not be told before: nobody listened yet.
+                self._run.tell_acquirer(Message("stop"))
         elif message.kind == "ended":
             agent.ended = True
         elif message.kind == "failed":
