@@ -13,6 +13,8 @@ import sys
 from environment import ROOT, EnvironmentFailed, ensure, find_python, say, suitable_python, version_of
 
 NO_TESTS_COLLECTED = 5
+# Most of a test's time is the start of real processes, or waiting for a board's clock: two tests at a time.
+SIDE_BY_SIDE = ("--numprocesses=2", "--dist=worksteal")
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +22,7 @@ def main(arguments: list[str]) -> int:
     try:
         python = ensure(".venv", suitable_python(), {"test", "lint", "dtol"})
         say("running the tests ...")
-        code = subprocess.call([str(python), "-m", "pytest", *arguments], cwd=ROOT)
+        code = subprocess.call([str(python), "-m", "pytest", *SIDE_BY_SIDE, *arguments], cwd=ROOT)
         return code or under_python_313(str(python), arguments)
     except EnvironmentFailed as error:
         print(error, file=sys.stderr)
@@ -37,7 +39,7 @@ def under_python_313(python: str, arguments: list[str]) -> int:
         return 1 if os.environ.get("CI", "").lower() == "true" else 0
     python_313 = ensure(".venv-313", newer, {"test", "dtol"})
     say("running the tests marked python313 under Python 3.13 ...")
-    code = subprocess.call([str(python_313), "-m", "pytest", "-m", "python313", *arguments], cwd=ROOT)
+    code = subprocess.call([str(python_313), "-m", "pytest", *SIDE_BY_SIDE, "-m", "python313", *arguments], cwd=ROOT)
     # Whoever asks for some tests only may have asked for none of these.
     return 0 if arguments and code == NO_TESTS_COLLECTED else code
 

@@ -49,7 +49,7 @@ def nothing_left_behind() -> Iterator[None]:
         yield
     try:
         _assert_gone("processes", lambda: _named(_processes(folder) - processes))
-        _assert_gone("shared-memory segments", lambda: _orphaned(_segments() - segments))
+        _assert_gone("shared-memory segments", lambda: _orphaned(_segments() - segments, folder))
         _assert_gone("runtime entries", lambda: _entries(folder))
     finally:
         for process in _processes(folder) - processes:
@@ -129,9 +129,21 @@ def _segments() -> set[Path]:
     return set(SHARED_MEMORY.glob("dtopipe-*"))
 
 
-def _orphaned(segments: set[Path]) -> list[str]:
-    """Those that nobody uses: another session of tests on this machine may have its own."""
-    return [str(path) for path in segments if path.exists() and not _in_use(path)]
+def _orphaned(segments: set[Path], runtime: Path) -> list[str]:
+    """Those that nobody uses, and no test beside this one will clear away."""
+    return [
+        str(path) for path in segments if path.exists() and not _in_use(path) and not _of_another(path.name, runtime)
+    ]
+
+
+def _of_another(segment: str, runtime: Path) -> bool:
+    """True if a run of another test, in whose runtime folder it is named, has it."""
+    for entry in Path(tempfile.gettempdir()).glob("dtp-*/*/entry.json"):
+        if runtime not in entry.parents:
+            with contextlib.suppress(OSError):
+                if segment in entry.read_text(encoding="utf-8"):
+                    return True
+    return False
 
 
 def _in_use(segment: Path) -> bool:

@@ -51,5 +51,6 @@ def test_an_installed_plug_in_is_a_type_of_board(plug_in: str) -> None:
 
 def test_a_plug_in_cannot_take_the_place_of_a_board_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = EntryPoints([EntryPoint("simulated", "elsewhere:Board", registry.ENTRY_POINTS)])
-    monkeypatch.setattr(registry, "entry_points", lambda group: fake)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: fake)
+    assert registry.board_types()["simulated"] != "elsewhere:Board"
     assert registry.load_board("simulated") is SimulatedBoard

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from dtopipe.cli.main import main
 from dtopipe.cli.run_link import ask_run
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.host.runtime import entries
 from dtopipe.shm.segment import names
 from dtopipe.wire.control import Message
 
@@ -54,7 +55,13 @@ def counter_topology(
     return {
         "name": "lab",
         "board": {"type": "simulated", "waveform": "counter", **board},
-        "task": {"rate_hz": rate_hz, "samples_per_block": samples_per_block, "channels": channels},
+        # A board that is patient: what these tests are about is not the load of the machine.
+        "task": {
+            "rate_hz": rate_hz,
+            "samples_per_block": samples_per_block,
+            "driver_buffers": 100,
+            "channels": channels,
+        },
         "sinks": {},
     }
 
@@ -78,12 +85,18 @@ class RunningUp:
     def __init__(self, process: subprocess.Popen[str], lab: Lab) -> None:
         self.process = process
         self._lab = lab
+        self._folder: Path | None = None
 
     @property
     def folder(self) -> Path:
         """The run folder, once there is one."""
-        self._lab.wait_for(lambda: self._lab.run_folders() or self.process.poll() is not None, "a run folder")
-        return self._lab.run_folders()[-1]
+        while self._folder is None:
+            # Looked for once only: a folder whose record is being replaced may show none for an instant.
+            self._folder = next(reversed(self._lab.run_folders()), None)
+            if self._folder is None and self.process.poll() is not None and not self._lab.run_folders():
+                raise AssertionError(f"no run has begun: {self.process.communicate()[1]}")
+            time.sleep(0.005)
+        return self._folder
 
     def events(self) -> list[dict[str, Any]]:
         with contextlib.suppress(OSError):
@@ -186,6 +199,11 @@ class Lab:
                 raise AssertionError(f"no {what} within {PATIENCE_S:g} s")
             time.sleep(0.02)
 
+    def let_pass(self, board_time_s: float) -> None:
+        """Until the board's clock, which nobody can stop, has gone on by so much."""
+        until = time.monotonic() + board_time_s
+        self.wait_for(lambda: time.monotonic() >= until, "end of the wait")
+
     def segments(self) -> list[str]:
         """Shared memory that this test's runs left: what came since, and no process has mapped."""
         return sorted(name for name in set(names()) - self._segments_before if not _is_mapped(name))
@@ -199,6 +217,13 @@ class Lab:
                     if process.environ().get("DTOPIPE_RUNTIME_DIR") == os.environ.get("DTOPIPE_RUNTIME_DIR"):
                         found.append(process)
         return found
+
+    def wait_for_the_end_of_all(self) -> None:
+        """Until no process of this test's runs is left, and the system has taken their locks back."""
+        self.wait_for(
+            lambda: not self.processes() and not any(entry.anybody_is_alive() for entry in entries()),
+            "end of the processes",
+        )
 
     def close(self) -> None:
         for running in self._running:

@@ -26,7 +26,7 @@ def test_faults_at_random_cost_nothing_with_a_journal(
     monkeypatch.setenv("LAB_DSN", postgres.dsn)
     database = {"type": "postgres", "dsn": "${LAB_DSN}", "schema": postgres.new_schema()}
     path = lab.write(_topology(sinks={**EVERY_SINK, "base_far": database}))
-    ended = lab.dtopipe("chaos", str(path), "--seed", "3", "--duration", "10s", "--json")
+    ended = lab.dtopipe("chaos", str(path), "--seed", "3", "--duration", "8s", "--json")
     assert ended.code == 0, ended.stdout + ended.stderr
     found = ended.json
     assert found["broken"] == []
@@ -40,7 +40,7 @@ def test_faults_at_random_cost_nothing_with_a_journal(
 
 def test_a_killed_acquirer_costs_what_is_named_and_nothing_else(lab: Any) -> None:
     path = lab.write(_topology(sinks={name: EVERY_SINK[name] for name in ("raw", "table", "base")}))
-    ended = lab.dtopipe("chaos", str(path), "--seed", "1", "--duration", "6s", "--faults", "acquirer,kill", "--json")
+    ended = lab.dtopipe("chaos", str(path), "--seed", "1", "--duration", "4s", "--faults", "acquirer,kill", "--json")
     found = ended.json
     assert found["broken"] == [], ended.stderr
     assert any(fault["kind"] == "acquirer" for fault in found["faults"])
@@ -53,7 +53,7 @@ def test_without_a_journal_every_loss_has_its_range_and_cause(lab: Any) -> None:
     sinks = {name: EVERY_SINK[name] for name in ("table", "columns")}
     sinks["view"] = {"type": "jsonl", "path": "view.jsonl", "policy": "drop"}
     path = lab.write(_topology(sinks=sinks, ring={"slots": 8}))
-    ended = lab.dtopipe("chaos", str(path), "--seed", "5", "--duration", "6s", "--faults", "kill,stop", "--json")
+    ended = lab.dtopipe("chaos", str(path), "--seed", "5", "--duration", "4s", "--faults", "kill,stop", "--json")
     assert ended.json["broken"] == [], ended.stderr
     assert ended.code in (0, 3)
     for sink in ended.json["record"]["sinks"].values():
@@ -76,7 +76,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_that_is_full_for_a_while_is_waited_for(lab: Any, small_disk: Path) -> None:
     path = lab.write(_topology())
-    words = ["--seed", "2", "--duration", "6s", "--faults", "full", "--run-dir", str(small_disk)]
+    words = ["--seed", "2", "--duration", "4s", "--faults", "full", "--run-dir", str(small_disk)]
     ended = lab.dtopipe("chaos", str(path), *words, "--json")
     found = ended.json
     assert found["broken"] == [], ended.stderr

@@ -33,7 +33,7 @@ def _assert_the_record_is_true(lab: Any, record: dict[str, Any], sinks: dict[str
 
 
 def _assert_nothing_is_left(lab: Any) -> None:
-    lab.wait_for(lambda: not lab.processes(), "end of the processes")
+    lab.wait_for_the_end_of_all()
     lab.dtopipe("runs")
     lab.wait_for(lambda: not lab.segments(), "end of the shared memory")
 
@@ -91,7 +91,7 @@ def test_a_killed_supervisor_leaves_an_orderly_end_and_the_next_command_complete
     running.wait_until("running")
     running.wait_for_samples("table", 1000)
     running.kill_supervisor()
-    lab.wait_for(lambda: not lab.processes(), "end of the orphans")
+    lab.wait_for_the_end_of_all()
     listed = lab.dtopipe("runs", "--json")
     assert listed.json[-1]["verdict"]["state"] == "INTERRUPTED"
     record = json.loads((lab.run_folder / "run.json").read_text())
@@ -112,7 +112,7 @@ def test_when_every_process_is_killed_at_once_the_record_tells_what_is_in_each_o
     for victim in victims:
         victim.kill()
     running.process.communicate()
-    lab.wait_for(lambda: not lab.processes(), "end of the processes")
+    lab.wait_for_the_end_of_all()
     assert lab.dtopipe("runs").code == 0
     record = json.loads((lab.run_folder / "run.json").read_text())
     assert record["verdict"]["state"] == "INTERRUPTED"

@@ -144,6 +144,7 @@ def test_without_a_journal_a_stopped_sink_holds_the_board(lab: Any) -> None:
     lab.wait_for(
         lambda: "waiting for table" in lab.dtopipe("status", "--json").json["board"]["state"], "a board that waits"
     )
+    lab.let_pass(0.2)
     running.signal("table", signal.SIGCONT)
     running.interrupt()
     ended = running.finish()

@@ -43,7 +43,7 @@ def _kill_everything(lab: Any, running: Any) -> None:
     for victim in victims:
         victim.kill()
     running.process.communicate()
-    lab.wait_for(lambda: not lab.processes(), "end of the processes")
+    lab.wait_for_the_end_of_all()
 
 
 def _record(folder: Path) -> dict[str, Any]:

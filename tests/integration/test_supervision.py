@@ -197,13 +197,13 @@ def test_a_stopped_supervisor_does_not_take_its_own_absence_for_that_of_others(l
 
 def test_a_stopped_acquirer_is_shown_and_succeeded_after_its_limit(lab: Any) -> None:
     topology = _topology(journal=True)
-    topology["board"]["hung_limit"] = "3s"
+    topology["board"]["hung_limit"] = "2s"
     running = lab.start(topology)
     running.wait_for_samples("table", 500)
     running.signal("acquirer", signal.SIGSTOP)
     lab.wait_for(lambda: "stopped in " in lab.dtopipe("status", "--json").json["board"]["state"], "word of it")
     running.wait_until("started", "acquirer", times=2)
-    lab.wait_for(lambda: lab.dtopipe("status", "--json").json["board"]["state"] == "running", "a board that runs")
+    running.wait_for_samples("table", 4000)
     ended = _end(lab, running)
     assert ended.code == 3, ended.stderr
     assert {cause for _, _, cause in _gaps(lab, None)} == {"acquirer_restart"}
