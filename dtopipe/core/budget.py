@@ -9,6 +9,8 @@ from dtopipe.model.plan import RestartPlan
 
 # A worker that dies this soon after it was ready has most likely met the same cause again.
 _EARLY_DEATH_S = 2.0
+# No pause grows beyond this, or beyond the first one if that is longer: whoever allows many restarts wants them soon.
+_LONGEST_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +49,9 @@ class RestartBudget:
         spent = sum(cost for _, cost in self._deaths)
         if spent > self._plan.max_restarts:
             return GiveUp(len(self._deaths))
-        return RestartAfter(self._plan.backoff_s * 2.0 ** (spent - 1))
+        return RestartAfter(self._pause_s(spent))
+
+    def _pause_s(self, spent: int) -> float:
+        first_s = self._plan.backoff_s
+        # Beyond 2**60 a float may not hold it.
+        return min(first_s * 2.0 ** min(spent - 1, 60), max(first_s, _LONGEST_PAUSE_S))

@@ -42,3 +42,11 @@ def test_death_before_being_ready_counts_double_but_is_told_as_one() -> None:
 
 def test_a_budget_of_nothing_gives_up_at_once() -> None:
     assert RestartBudget(RestartPlan(max_restarts=0)).died(10 * S, ready_ns=0) == GiveUp(1)
+
+
+def test_pauses_stop_growing_for_whoever_allows_many_restarts() -> None:
+    budget = RestartBudget(RestartPlan(max_restarts=1_000_000, within_s=1e9, backoff_s=0.25))
+    answers = [budget.died(now_ns=at * S, ready_ns=0) for at in range(10, 1500)]
+    assert answers[-1] == RestartAfter(10.0)
+    patient = RestartBudget(RestartPlan(max_restarts=9, backoff_s=30.0))
+    assert [patient.died(now_ns=at * S, ready_ns=0) for at in (10, 20)] == [RestartAfter(30.0), RestartAfter(30.0)]
