@@ -28,7 +28,8 @@ class SinkAgent:
         self.process: WorkerProcess | None = None
         self.row: int | None = None
         self.position = Position()
-        self.gaps: list[Gap] = []
+        # A successor tells those again that its predecessor may not have told.
+        self.gaps: set[Gap] = set()
         self.budget = RestartBudget(plan.restart)
         self.restarts = 0
         self.ready_ns: int | None = None

@@ -154,7 +154,7 @@ class Supervisor:
             run.events.append("ready", name, committed=agent.position.committed)
         elif message.kind == "gaps":
             gaps = gaps_from(message.get("gaps", list))
-            agent.gaps += gaps
+            agent.gaps.update(gaps)
             run.gaps.append(name, gaps)
         elif message.kind == "away":
             agent.away = message.get("message", str)
@@ -205,5 +205,5 @@ class Supervisor:
             return
         time_at = anchor_time(run.ring.anchor(), run.stream.rate_hz)
         gaps = explained(agent.tail(end), run.ring.board_gaps(), agent.tail_cause, time_at)
-        agent.gaps += gaps
+        agent.gaps.update(gaps)
         run.gaps.append(agent.plan.name, gaps)

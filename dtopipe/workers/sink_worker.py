@@ -15,7 +15,7 @@ from dtopipe.host.clock import mono_ns
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkUnavailable
-from dtopipe.model.policy import Layout, OnExists, Policy
+from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
@@ -24,12 +24,12 @@ from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
-from dtopipe.sinks.base import OutputOptions, SinkWriter
-from dtopipe.sinks.registry import load_writer
+from dtopipe.sinks.base import SinkWriter
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
 from dtopipe.workers.intake import CoveredIntake, DirectIntake, Intake, QueuedIntake
+from dtopipe.workers.output import new_writer, resumed
 from dtopipe.workers.patience import Patience
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
@@ -213,15 +213,6 @@ def _batch_blocks(ring: Ring, delay_s: float) -> int:
     return max(1, min(_BATCH_BLOCKS, burst_slots(ring.layout.n_slots), by_size))
 
 
-def _output(orders: Message) -> OutputOptions:
-    path = orders.body.get("path")
-    return OutputOptions(
-        path=Path(path) if path else None,
-        layout=Layout(orders.get("layout", str)),
-        on_exists=OnExists(orders.get("on_exists", str)),
-    )
-
-
 def _selected(stream: Stream, channels: Sequence[str] | None) -> Stream:
     if not channels:
         return stream
@@ -233,7 +224,7 @@ def main(worker: Worker) -> None:
     """Load the sink, wait for the stream, open the output, write it, close it."""
     orders = worker.orders
     # Before anything is waited for: what cannot be loaded is told at once.
-    writer = _new_writer(orders)
+    writer = new_writer(orders)
     begin = None
     while begin is None and not worker.orphaned.is_set():
         message = worker.control.receive(LONGEST_SLEEP_S)
@@ -248,7 +239,10 @@ def main(worker: Worker) -> None:
     start, patience = begin.get("start", int), Patience(worker, calls)
     try:
         if begin.get("resume", bool):
-            writer, position = patience.with_it(Call.OPEN, lambda: _resumed(orders, stream, start))
+            writer, position, gaps = patience.with_it(Call.OPEN, lambda: resumed(orders, stream, start))
+            if gaps:
+                # Its predecessor may have been killed between its last commit and telling of the gaps in it.
+                worker.control.send(Message("gaps", {"gaps": describe_gaps(gaps)}))
         else:
             # A run that begins with an output that is away is refused: somebody is there to do something about it.
             calls.enter(Call.OPEN)
@@ -276,16 +270,6 @@ def main(worker: Worker) -> None:
     except BaseException:
         writer.abandon()
         raise
-
-
-def _new_writer(orders: Message) -> SinkWriter:
-    return load_writer(orders.get("type", str))(_output(orders), **orders.get("options", dict))
-
-
-def _resumed(orders: Message, stream: Stream, start: int) -> tuple[SinkWriter, Position]:
-    """A writer that goes on where a predecessor of this run stopped. Raises SinkError."""
-    writer = _new_writer(orders)
-    return writer, writer.open(stream, start, resume=True)
 
 
 if __name__ == "__main__":

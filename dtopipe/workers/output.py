@@ -1,0 +1,59 @@
+"""The output of a sink worker: made as its orders say, and gone on with where a predecessor stopped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from dtopipe.model.errors import SinkError, SinkUnavailable
+from dtopipe.model.policy import Layout, OnExists
+from dtopipe.model.position import Position
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Stream
+from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.registry import load_reader, load_writer
+from dtopipe.wire.control import Message
+
+# Those of one commit are what nobody may have heard of; more are told for safety, and never so many that it takes long.
+_MOST_GAPS_TOLD_AGAIN = 1000
+
+
+def new_writer(orders: Message) -> SinkWriter:
+    """The writer that the orders want, not opened yet. Raises SinkError."""
+    return load_writer(orders.get("type", str))(_output(orders), **orders.get("options", dict))
+
+
+def resumed(orders: Message, stream: Stream, start: int) -> tuple[SinkWriter, Position, Sequence[Gap]]:
+    """A writer that goes on where a predecessor of this run stopped, and the newest gaps there. Raises SinkError."""
+    writer = new_writer(orders)
+    position = writer.open(stream, start, resume=True)
+    try:
+        return writer, position, _newest_gaps(orders, stream) if position.gap_samples else ()
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def _newest_gaps(orders: Message, stream: Stream) -> Sequence[Gap]:
+    """The last of those that are committed in the output. Raises SinkUnavailable."""
+    path = _output(orders).path
+    options = {} if path else orders.get("options", dict)
+    try:
+        reader = load_reader(orders.get("type", str))(path, run_id=stream.run_id, **options)
+        return reader.gaps()[-_MOST_GAPS_TOLD_AGAIN:]
+    except SinkUnavailable:
+        raise
+    except SinkError as error:
+        # A plug-in may have no reader: its gaps stand in its output alone.
+        logging.warning("the gaps in the output are not known: %s", error)
+        return ()
+
+
+def _output(orders: Message) -> OutputOptions:
+    path = orders.body.get("path")
+    return OutputOptions(
+        path=Path(path) if path else None,
+        layout=Layout(orders.get("layout", str)),
+        on_exists=OnExists(orders.get("on_exists", str)),
+    )
