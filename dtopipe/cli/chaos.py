@@ -16,25 +16,44 @@ from rich.text import Text
 
 from dtopipe.chaos.campaign import Outcome, campaign
 from dtopipe.chaos.faults import Fault, Kind
+from dtopipe.chaos.moments import Moment
 from dtopipe.cli.output import print_json
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.model.errors import UsageError
 from dtopipe.topology.quantities import seconds
 
+_WHEN = {
+    Moment.ANY: "",
+    Moment.COMMIT: " in a commit",
+    Moment.ROLLOVER: " at the end of a row group or segment",
+    Moment.RESUME: " while it takes over",
+    Moment.DRAIN: " while the run drains",
+}
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--seed", type=int, help="Of the dice; default: another one each time, and it is told.")
-@click.option("--faults", default="kill,stop,full,server", show_default=True, help="Also: acquirer.")
+@click.option(
+    "--faults",
+    default="kill,stop,full,server",
+    show_default=True,
+    help="Also: acquirer; one named twice is twice as likely.",
+)
 @click.option("--duration", default="20s", show_default=True, help="How long faults are injected.")
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where the run is kept.")
+@click.option("--server-death", metavar="COMMAND", help="Kills the database's server and starts it again.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done and found as JSON.")
-def chaos(file: Path, seed: int | None, faults: str, duration: str, run_dir: Path, as_json: bool) -> None:
+def chaos(
+    file: Path, seed: int | None, faults: str, duration: str, run_dir: Path, server_death: str | None, as_json: bool
+) -> None:
     r"""Run your own topology on the simulated board, kill and stop its processes at random, and see what it costs.
 
-    kill: SIGKILL to sinks, one or two at once; stop: SIGSTOP, now and then for longer than the ring; server: every
-    connection to a database is cut; full: the disk of the run is filled, if it is a small one; acquirer: SIGKILL to the
-    process that owns the board. Afterwards every output is held to the board's formula, sample by sample.
+    kill: SIGKILL to sinks, one or two at once, now and then in a commit, at the end of a row group or a segment, or to
+    a successor that takes over; stop: SIGSTOP, now and then for longer than the ring; server: every connection to a
+    database is cut, or its server dies, if --server-death says how; full: the disk of the run is filled, if it is a
+    small one; acquirer: SIGKILL to the process that owns the board. Afterwards every output is held to the board's
+    formula, sample by sample.
 
     Ends with the verdict's exit code, and with 1 if anything that is promised did not hold.
 
@@ -42,6 +61,7 @@ def chaos(file: Path, seed: int | None, faults: str, duration: str, run_dir: Pat
     Example:
       dtopipe chaos heat-flux.yaml --duration 1min
       dtopipe chaos heat-flux.yaml --faults kill,acquirer --seed 7
+      dtopipe chaos heat-flux.yaml --faults server --server-death "pg_ctl restart -m immediate -D /srv/pg"
     """
     chosen = random.SystemRandom().randrange(10**6) if seed is None else seed
     console = Console(stderr=True)
@@ -53,7 +73,7 @@ def chaos(file: Path, seed: int | None, faults: str, duration: str, run_dir: Pat
         lasting_s = seconds(duration)
     except ValueError as error:
         raise UsageError(f"--duration: {error}") from error
-    outcome = campaign(file, run_dir, chosen, _kinds(faults), lasting_s, show)
+    outcome = campaign(file, run_dir, chosen, _kinds(faults), lasting_s, show, server_death)
     if as_json:
         print_json({"seed": chosen, **asdict(outcome)})
     else:
@@ -72,8 +92,7 @@ def _kinds(words: str) -> list[Kind]:
 
 def _told(fault: Fault) -> str:
     lasting = f" for {fault.lasted_s:.2f} s" if fault.lasted_s else ""
-    when = " while the run drains" if fault.while_draining else ""
-    return f"{fault.kind} {fault.victim}{lasting}{when}"
+    return f"{fault.kind} {fault.victim}{lasting}{_WHEN[fault.moment]}"
 
 
 def _show(outcome: Outcome, seed: int) -> None:

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
-from dtopipe.cli.run_link import ask_run
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
 
 _LOOK_EVERY_S = 0.1

@@ -10,9 +10,9 @@ from rich.console import Console
 from dtopipe.cli.live_table import status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
-from dtopipe.cli.run_link import ask_run
 from dtopipe.cli.verdict_text import outputs_table, verdict_line
 from dtopipe.host.run_folder import find_run
+from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
 
 

@@ -64,6 +64,7 @@ class StatusBoard:
                 "rate_nominal_hz": stream.rate_hz if stream else None,
                 "rate_hz": round(self._rate("", now_ns, counts["samples"]), 3),
                 "restarts": run.acquirer.restarts,
+                "pid": run.acquirer.process.pid if run.acquirer.process else None,
                 **counts,
             },
             "headroom_s": self._headroom_s(ring),
@@ -90,6 +91,8 @@ class StatusBoard:
             "gaps": position.gap_samples,
             "dropped": position.dropped,
             "restarts": agent.restarts,
+            "pid": agent.process.pid if agent.process else None,
+            "row": agent.row,
             **({"failure": agent.trouble} if agent.trouble else {}),
         }
 

@@ -24,10 +24,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from dtopipe.cli.main import main
-from dtopipe.cli.run_link import ask_run
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
 from dtopipe.shm.segment import names
+from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
 
 PATIENCE_S = 60.0
