@@ -52,6 +52,7 @@ class Result:
     verdict: str = ""
     faults: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    ring_s: float = 0.0
     overrun_samples: int = 0
     restart_samples: int = 0
     samples: int = 0
@@ -124,6 +125,7 @@ def one_run(variant: str, seed: int, duration: str, run_dir: Path, server: Any, 
     result.verdict = found["record"]["verdict"]["state"]
     result.faults, result.skipped, result.broken = found["faults"], found["skipped"], found["broken"]
     result.samples = found["record"]["acquired"]["samples"]
+    result.ring_s = found["record"]["topology"]["ring"]["seconds"]
     lost = lost_by_the_board(Path(found["folder"]))
     result.overrun_samples, result.restart_samples = lost["board_overrun"], lost["acquirer_restart"]
     result.broken += [f"the board lost {n} samples: {cause}" for cause, n in lost.items() if cause not in GOOD[variant]]
@@ -169,6 +171,8 @@ def summary(results: list[Result], duration: str) -> dict[str, Any]:
             "by_kind_and_victim": dict(sorted(Counter(f"{f['kind']} {f['victim']}" for f in faults).items())),
             "by_moment": dict(sorted(Counter(f["moment"] for f in faults).items())),
             "in_the_first_second": sum(f["at_s"] < 1 for f in faults),
+            "two_at_once": sum(at_once(result.faults) for result in runs),
+            "stopped_longer_than_the_ring": sum(f["lasted_s"] > r.ring_s for r in runs for f in r.faults),
             "verdicts": dict(Counter(result.verdict for result in runs)),
             "samples": sum(result.samples for result in runs),
             "overrun_samples": sum(result.overrun_samples for result in runs),
@@ -177,6 +181,11 @@ def summary(results: list[Result], duration: str) -> dict[str, Any]:
         }
     failures = [{**asdict(result), "again": again(result, duration)} for result in results if result.broken]
     return {"variants": sums, "failures": failures}
+
+
+def at_once(faults: list[dict[str, Any]]) -> int:
+    """How often two processes were hurt in the same moment."""
+    return sum(n > 1 for n in Counter((fault["at_s"], fault["kind"]) for fault in faults).values())
 
 
 def again(result: Result, duration: str) -> str:
@@ -192,6 +201,10 @@ def show(found: dict[str, Any]) -> None:
         print(f"{variant}: {sums['runs']} runs, {sums['faults']} faults, {sums['samples']:,} samples; {verdicts}")
         print(f"    {', '.join(f'{what} {n}' for what, n in sums['by_kind_and_victim'].items())}")
         print(f"    {', '.join(f'{when} {n}' for when, n in sums['by_moment'].items())}")
+        print(
+            f"    {sums['in_the_first_second']} in the first second, {sums['two_at_once']} times two at once, "
+            f"{sums['stopped_longer_than_the_ring']} stops longer than the ring"
+        )
         print(f"    lost by the board: {sums['overrun_samples']} overrun, {sums['restart_samples']} acquirer_restart")
     for failure in found["failures"]:
         print(f"FAILED  {failure['again']}\n    {failure['folder']}")
