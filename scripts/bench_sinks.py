@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from bench_peers import PEERS, PERIOD_NS, T_MONO_NS, T_UTC_NS, Given
 from environment import ROOT
-from private_postgres import private_server
+from private_postgres import Server, private_server
 
 from dtopipe.model.clock import Anchor
 from dtopipe.model.policy import OnExists
@@ -40,6 +40,8 @@ from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.registry import load_writer
 
 N_CHANNELS, N_SAMPLES = 8, 1000
+# Ours, of a database; dropped after each round, as the peer drops its table.
+SCHEMA = "dtopipe_bench"
 COMMIT_S = 0.5
 # What a worker hands over at once when there is a lot to be written.
 BATCH_BLOCKS = 64
@@ -129,7 +131,7 @@ class Ours:
     """A writer, as its worker uses it."""
 
     def __init__(self, sink: str, path: Path, signal: Signal, dsn: str) -> None:
-        options: dict[str, Any] = {"dsn": dsn} if sink == "postgres" else {}
+        options: dict[str, Any] = {"dsn": dsn, "schema": SCHEMA} if sink == "postgres" else {}
         own_path = None if sink == "postgres" else path
         self._writer = load_writer(sink)(OutputOptions(own_path, on_exists=OnExists.OVERWRITE), **options)
         self._writer.open(signal.stream, 0, resume=False)
@@ -178,8 +180,9 @@ def measured_dtollib(python: Path, sink: str, where: str, seconds: float) -> Spe
     return Speed(**json.loads(done.stdout))
 
 
-def rounds_of(sink: str, signal: Signal, options: argparse.Namespace, dsn: str) -> list[Result]:
+def rounds_of(sink: str, signal: Signal, options: argparse.Namespace, server: Server | None) -> list[Result]:
     """A B C A B C ...: ours, the usual library's, dtollib's."""
+    dsn = server.dsn if server else ""
     sides: dict[str, list[Speed]] = {"ours": [], PEERS[sink].name: []}
     if options.python313 and sink in VS_DTOLLIB:
         sides["dtollib"] = []
@@ -187,6 +190,7 @@ def rounds_of(sink: str, signal: Signal, options: argparse.Namespace, dsn: str) 
     for number in range(options.rounds + 1):
         for name, speeds in list(sides.items()):
             speed: Speed | None
+            prepare(server)
             with tempfile.TemporaryDirectory(dir=options.dir) as folder:
                 path = Path(folder) / f"out.{sink}"
                 if name == "ours":
@@ -260,6 +264,12 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def prepare(server: Server | None) -> None:
+    """Each round finds the server empty, and with nothing left to be written of the round before."""
+    if server:
+        server.sql(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE", "CHECKPOINT")
+
+
 def chosen(options: argparse.Namespace) -> list[str]:
     """The sinks to be measured; those whose usual library is not there are left out, and it is said."""
     found = []
@@ -304,16 +314,15 @@ def main() -> int:
     signal = Signal(options.dtype)
     results = []
     with contextlib.ExitStack() as opened:
-        dsn = ""
-        if "postgres" in sinks:
-            server = opened.enter_context(private_server())
-            # No checkpoint shall fall into one side's round and not into the other's.
-            for setting in ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off"):
+        server = opened.enter_context(private_server()) if "postgres" in sinks else None
+        if server:
+            # No checkpoint shall fall into one side's round and not into the other's; files of the log are used again,
+            # as by a server that has been running for a while.
+            for setting in ("max_wal_size = '16GB'", "min_wal_size = '8GB'", "checkpoint_timeout = '1h'"):
                 server.sql(f"ALTER SYSTEM SET {setting}")
-            server.sql("SELECT pg_reload_conf()")
-            dsn = server.dsn
+            server.sql("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
         for sink in sinks:
-            results += rounds_of(sink, signal, options, dsn)
+            results += rounds_of(sink, signal, options, server if sink == "postgres" else None)
     print(json.dumps([asdict(one) for one in results], indent=2) if options.json else table(results))
     return 1 if options.check and any(one.reached is False for one in results) else 0
 

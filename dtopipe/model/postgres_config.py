@@ -24,7 +24,8 @@ class PostgresConfig:
     those for readings and block summaries may be chosen. `create_tables`: make schema, tables and columns that are
     not there; else they must be. `use_copy`: binary COPY; else INSERT, for servers that forbid COPY.
     `statement_timeout_ms`: the server's own limit of a statement; `command_timeout_s`: how long an answer is waited
-    for. `pool_min_size`, `pool_max_size` are checked and have no effect: a sink is one writer, with one connection.
+    for. `pool_max_size`: above 1, a large commit goes through a second connection as well; a sink has never more than
+    two. `pool_min_size` is checked and has no effect.
     """
 
     dsn: str | None = field(default=None, repr=False)

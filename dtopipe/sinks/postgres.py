@@ -19,6 +19,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.postgres_companion import Companion, first_half
 from dtopipe.sinks.postgres_connection import PostgresConnection, advisory_key
 from dtopipe.sinks.postgres_rows import BlockPieces, GapPieces, ReadingPieces, copy, insert
 from dtopipe.sinks.postgres_schema import (
@@ -70,6 +71,8 @@ class PostgresWriter:
         self._target = self._config.target()
         self._server = PostgresConnection(self._config)
         self._key = 0
+        self._companion = Companion(self._server, self._key)
+        self._may_pair = use_copy and pool_max_size > 1
         self._run = 0
         self._is_open = False
         self._rows: list[BlockPieces | ReadingPieces | GapPieces] = []
@@ -90,6 +93,8 @@ class PostgresWriter:
             self._server.connect()
             self._server.lock(self._key)
             self._server.remember()
+            self._companion = Companion(self._server, advisory_key("companion", self._config.schema, stream.run_id))
+            self._companion.ensure_settled()
             self._run, self._position, self._commits = self._server.transaction(
                 lambda c: self._begin(c, stream, start, resume=resume)
             )
@@ -123,21 +128,34 @@ class PostgresWriter:
         self._kinds.append(stream.polled)
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
-        """Keep them for the next commit, whose transaction they are."""
+        """Keep them for the next commit."""
         self._check_open()
         self._pending += items
 
     def commit(self) -> Position:
-        """Everything appended is in the database, in one transaction. Raises SinkUnavailable to be tried again."""
+        """Everything appended is in the database. Raises SinkUnavailable to be tried again.
+
+        One transaction, or two where there is much of it: then either may fail by itself, but not the first one alone.
+        """
         self._check_open()
         self._connected()
         if self._pending:
-            items = list(self._pending)
-            committed = self._position.after([item for item in items if self._moves(item)])
-            target = _durable(committed)
-            self._attempt = (len(items), target)
-            self._server.transaction(lambda c: self._write(c, items, target))
-            self._settle()
+            n_first = first_half(self._pending) if self._may_pair else len(self._pending)
+            first, rest = self._pending[:n_first], self._pending[n_first:]
+            if rest and not self._companion.begin(lambda c: self._send(c, rest)):
+                first, rest = first + rest, []
+            try:
+                self._attempt = (len(first), self._behind(first))
+                self._server.transaction(lambda c: self._write(c, first))
+                self._settle()
+                if rest:
+                    self._companion.copied()
+                    self._attempt = (len(rest), self._behind(rest))
+                    self._companion.commit(self._mark)
+                    self._settle()
+            except BaseException:
+                self._companion.drop()
+                raise
         return self._position
 
     def sync(self) -> Position:
@@ -158,6 +176,7 @@ class PostgresWriter:
         """Give up connection and lock; the server rolls back what was not committed."""
         self._is_open = False
         self._pending = []
+        self._companion.close()
         self._server.close()
 
     def take_over(self, written_as: str, run_id: str) -> None:
@@ -210,14 +229,16 @@ class PostgresWriter:
 
     def _connected(self) -> None:
         """Connect again after a loss, and find out what became of the last commit. Raises SinkUnavailable."""
-        if self._server.is_connected:
+        if self._server.is_connected and not self._attempt:
             return
         try:
-            self._server.connect()
-            self._server.end_former(self._key)
-            # While our former connection has it, what became of the last commit is not settled.
-            self._server.lock(self._key)
-            self._server.remember()
+            # While a former connection of ours has its lock, what became of the last commit is not settled.
+            if not self._server.is_connected:
+                self._server.connect()
+                self._server.end_former(self._key)
+                self._server.lock(self._key)
+                self._server.remember()
+            self._companion.ensure_settled()
             runs = self._tables.path("runs")
             commits = self._server.call(lambda c: c.fetchval(f"SELECT commits FROM {runs} WHERE run = $1", self._run))
         except BaseException:
@@ -228,6 +249,7 @@ class PostgresWriter:
             self._settle()
         elif commits != self._commits:
             self._refuse_another_writer()
+        self._attempt = None
 
     def _settle(self) -> None:
         """The last attempt to commit was done."""
@@ -237,9 +259,14 @@ class PostgresWriter:
             self._attempt = None
             self._commits += 1
 
-    async def _write(self, connection: Any, items: Sequence[Block | Gap | Readings], target: Position) -> None:
+    async def _write(self, connection: Any, items: Sequence[Block | Gap | Readings]) -> None:
+        await self._mark(connection)
+        await self._send(connection, items)
+
+    async def _mark(self, connection: Any) -> None:
+        """Move the commit mark to where the attempt leads, from where this writer left it: nobody else's is moved."""
+        _, target = self._attempt or (0, self._position)
         runs = self._tables.path("runs")
-        # The commit mark, from where this writer left it: somebody else's mark is never moved.
         moved = await connection.fetchval(
             f"UPDATE {runs} SET committed = $1, durable = $2, samples = $3, gap_samples = $4, dropped = $5,"
             " commits = commits + 1 WHERE run = $6 AND committed = $7 AND commits = $8 RETURNING run",
@@ -248,9 +275,14 @@ class PostgresWriter:
         )  # fmt: skip
         if moved is None:
             self._refuse_another_writer()
+
+    async def _send(self, connection: Any, items: Sequence[Block | Gap | Readings]) -> None:
         send = copy if self._config.use_copy else insert
         for rows in self._rows:
             await send(connection, self._tables, rows.pieces(items))
+
+    def _behind(self, items: Sequence[Block | Gap | Readings]) -> Position:
+        return _durable(self._position.after([item for item in items if self._moves(item)]))
 
     def _refuse_another_writer(self) -> None:
         raise SinkError(self._target, "another writer has gone on with this run", "let one sink write it")

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -65,14 +66,25 @@ def advisory_key(*words: str) -> int:
 class PostgresConnection:
     """One connection, made again by `connect`. Raises SinkUnavailable where another try may succeed, else SinkError."""
 
-    def __init__(self, config: PostgresConfig) -> None:
+    def __init__(self, config: PostgresConfig, home: PostgresConnection | None = None) -> None:
+        """`home`: a connection in whose thread this one lives; None: it has a thread of its own."""
         self.config = config
         self.target = config.target()
         self._asyncpg = _asyncpg()
         self._stack = contextlib.ExitStack()
         self._portal: BlockingPortal | None = None
+        self._home = home
         self._connection: Any = None
         self._server_pid = 0
+
+    def companion(self) -> PostgresConnection:
+        """Another connection, not made yet, in the thread of this one, whose `close` ends both."""
+        return PostgresConnection(self.config, self)
+
+    @property
+    def server_pid(self) -> int:
+        """The server's process of the connection that was noted by `remember`; 0 before."""
+        return self._server_pid
 
     @property
     def is_connected(self) -> bool:
@@ -82,10 +94,15 @@ class PostgresConnection:
     def connect(self) -> None:
         """A fresh connection, with settings of our own; a former one is dropped."""
         self.drop()
-        if self._portal is None:
-            self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+        self._portal = self.thread()
         with self.explained():
             self._portal.call(self._connect)
+
+    def thread(self) -> BlockingPortal:
+        """Where the connection lives, begun when it is needed."""
+        if self._home is not None:
+            return self._home.thread()
+        return self._portal or self._stack.enter_context(start_blocking_portal("asyncio"))
 
     def lock(self, key: int) -> None:
         """Hold this advisory lock as long as the connection lasts. Raises OutputLocked."""
@@ -94,9 +111,17 @@ class PostgresConnection:
                 self.target, "another process writes this run there", "wait until it ends, or end its connection"
             )
 
+    def ensure_free(self, key: int) -> None:
+        """Nobody holds this advisory lock. Raises OutputLocked."""
+        self.lock(key)
+        self.call(lambda connection: connection.execute("SELECT pg_advisory_unlock($1)", key))
+
     def end_former(self, key: int) -> None:
         """End our former connection, should the server not know yet that it is lost: it holds the lock `key`."""
-        pid = self._server_pid
+        self.end_other(self._server_pid, key)
+
+    def end_other(self, pid: int, key: int) -> None:
+        """End the server's process `pid` if it holds the lock `key`; 0 is none."""
         if not pid:
             return
         high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
@@ -114,12 +139,19 @@ class PostgresConnection:
 
     def call(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
         """The result of `work(connection)`, run in the connection's own thread."""
+        return self.result(self.start(work))
+
+    def start(self, work: Callable[[Any], Awaitable[_T]]) -> Future[_T]:
+        """Begin `work(connection)` and return at once; see `result`."""
         portal = self._portal
         if portal is None or not self.is_connected:
             raise SinkUnavailable(self.target, "the connection is lost", "see whether the server runs")
+        return portal.start_task_soon(self._bounded, work)
+
+    def result(self, started: Future[_T]) -> _T:
+        """Wait for what `start` began."""
         with self.explained():
-            result: _T = portal.call(self._bounded, work)
-            return result
+            return started.result()
 
     def transaction(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
         """The same, whole or not at all."""

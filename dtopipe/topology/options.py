@@ -220,9 +220,9 @@ with warnings.catch_warnings():
         table_blocks: str = "blocks"
         """Name of the table of block summaries."""
         pool_min_size: int = Field(default=1, ge=1)
-        """Without effect: a sink has one connection."""
+        """Without effect: a second connection is made when it is needed."""
         pool_max_size: int = Field(default=4, ge=1)
-        """Without effect: a sink has one connection."""
+        """1: one connection only; else a large commit goes through two. More are never made."""
         statement_timeout_ms: int = Field(default=30_000, ge=0)
         """The server's limit of one statement."""
         command_timeout_s: float = Field(default=10.0, gt=0)

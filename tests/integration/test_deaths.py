@@ -74,14 +74,16 @@ def test_a_killed_acquirer_is_succeeded_and_the_hole_has_its_cause(lab: Any) -> 
 
 
 def test_a_killed_acquirer_of_a_board_that_waits_loses_nothing(lab: Any) -> None:
-    topology = counter_topology(2, 20, pace="max", max_samples=80_000) | {"sinks": EVERY_SINK, "ring": {"slots": 16}}
-    running = lab.start(topology)
+    # Not over before it is killed.
+    slow = EVERY_SINK["table"] | {"delay_per_block": "1ms"}
+    topology = counter_topology(2, 20, pace="max", max_samples=40_000)
+    running = lab.start(topology | {"sinks": EVERY_SINK | {"table": slow}, "ring": {"slots": 16}})
     running.wait_until("running")
     running.wait_for_samples("table", 1000)
     running.signal("acquirer", signal.SIGKILL)
     ended = running.finish()
     assert ended.code == 0, ended.stderr
-    assert ended.json["acquired"] == {**ended.json["acquired"], "samples": 80_000, "overrun_samples": 0}
+    assert ended.json["acquired"] == {**ended.json["acquired"], "samples": 40_000, "overrun_samples": 0}
     _assert_the_record_is_true(lab, ended.json)
     _assert_nothing_is_left(lab)
 

@@ -22,9 +22,10 @@ from recordings import AWKWARD_NAMES, block, blocks, codes_of, gap, polled, read
 from dtopipe.errors import OutputLocked, SinkError, SinkOptionError, SinkSchemaError, SinkUnavailable
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import Stream
-from dtopipe.sinks import PostgresConfig, PostgresSink
+from dtopipe.sinks import PostgresConfig, PostgresSink, postgres_companion
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.postgres import PostgresWriter
+from dtopipe.sinks.postgres_companion import Companion
 from dtopipe.sinks.postgres_reader import PostgresReader
 
 
@@ -250,9 +251,24 @@ def test_a_writer_killed_in_the_middle_of_anything_loses_nothing_that_it_committ
                 assert batch.sample_index.tolist()[: len(there)] == there
 
 
+@pytest.fixture
+def in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every commit of more than one block is two transactions side by side."""
+    monkeypatch.setattr(postgres_companion, "_LEAST_VALUES", 1)
+
+
+# A pair of connections takes the longer to be made again.
+@pytest.mark.parametrize(("transactions", "cut_within_s"), [("one", 0.05), ("in_pairs", 0.1)])
 def test_connections_that_are_cut_at_any_instant_double_nothing(
-    postgres: PostgresServer, schema: str, writer: Callable[..., PostgresWriter]
+    postgres: PostgresServer,
+    schema: str,
+    writer: Callable[..., PostgresWriter],
+    transactions: str,
+    cut_within_s: float,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if transactions == "in_pairs":
+        request.getfixturevalue(transactions)
     stream = recorded(tuple("abcdefgh"))
     one = writer()
     one.open(stream, 0, resume=False)
@@ -260,30 +276,120 @@ def test_connections_that_are_cut_at_any_instant_double_nothing(
 
     def cut() -> None:
         dice = random.Random(7)
-        while not over.wait(dice.random() * 0.02):
+        while not over.wait(dice.random() * cut_within_s):
             postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dtopipe'")
 
     cutter = threading.Thread(target=cut)
     cutter.start()
     away = 0
     try:
-        for at in range(0, 60_000, 1000):
+        for at in range(0, 30_000, 1000):
             one.append(blocks(stream, at, at + 1000))
-            while True:
-                try:
-                    one.commit()
-                    break
-                except SinkUnavailable:
-                    away += 1
+            away += _tries(one.commit)
     finally:
         over.set()
         cutter.join()
-    one.close()
-    assert away > 10
+    # The last cut may not have been noticed yet.
+    _tries(one.close)
+    assert away > 5
     rows = np.array(postgres.sql(f'SELECT sample_index, c FROM "{schema}".samples ORDER BY 1'))
-    assert np.array_equal(rows[:, 0], np.arange(60_000))
-    assert np.array_equal(rows[:, 1], codes_of(3, 0, 60_000)[2] * (10 / 65536) + 0.25)
-    assert postgres.sql(f'SELECT sum(samples_per_channel) FROM "{schema}".blocks') == [(60_000,)]
+    assert np.array_equal(rows[:, 0], np.arange(30_000))
+    assert np.array_equal(rows[:, 1], codes_of(3, 0, 30_000)[2] * (10 / 65536) + 0.25)
+    assert postgres.sql(f'SELECT sum(samples_per_channel) FROM "{schema}".blocks') == [(30_000,)]
+
+
+def _tries(call: Callable[[], Any]) -> int:
+    """Call until it succeeds; how often the server was away."""
+    away = 0
+    while True:
+        try:
+            call()
+            return away
+        except SinkUnavailable:
+            away += 1
+
+
+@pytest.mark.usefixtures("in_pairs")
+def test_of_a_large_commit_the_first_half_may_stand_alone_and_the_rest_follows(
+    postgres: PostgresServer,
+    schema: str,
+    writer: Callable[..., PostgresWriter],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = writer()
+    stream = recorded()
+    one.open(stream, 0, resume=False)
+    one.append([*blocks(stream, 0, 300), gap(stream, 300, 400), *blocks(stream, 400, 600)])
+
+    def cut(companion: Companion) -> None:
+        companion.drop()
+        raise SinkUnavailable(None, "cut", "wait")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Companion, "copied", cut)
+        with pytest.raises(SinkUnavailable):
+            one.commit()
+    stands = postgres.sql(f'SELECT committed, samples, gap_samples FROM "{schema}".runs')[0]
+    assert 0 < stands[0] < 600
+    assert stands[1] + stands[2] == stands[0]
+    assert postgres.sql(f'SELECT max(sample_index) FROM "{schema}".samples')[0][0] < stands[0]
+    assert one.commit().committed == 600
+    there = [at for (at,) in postgres.sql(f'SELECT sample_index FROM "{schema}".samples ORDER BY 1')]
+    assert there == [*range(300), *range(400, 600)]
+
+
+@pytest.mark.usefixtures("in_pairs")
+def test_a_second_half_whose_answer_was_lost_is_not_written_twice(
+    postgres: PostgresServer,
+    schema: str,
+    writer: Callable[..., PostgresWriter],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = writer()
+    stream = recorded()
+    one.open(stream, 0, resume=False)
+    one.append(blocks(stream, 0, 600))
+    commit = Companion.commit
+
+    def without_an_answer(companion: Companion, mark: Any) -> None:
+        commit(companion, mark)
+        companion.drop()
+        raise SinkUnavailable(None, "cut", "wait")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Companion, "commit", without_an_answer)
+        with pytest.raises(SinkUnavailable):
+            one.commit()
+    one.append(blocks(stream, 600, 700))
+    assert one.close().committed == 700
+    there = [at for (at,) in postgres.sql(f'SELECT sample_index FROM "{schema}".samples ORDER BY 1')]
+    assert there == [*range(700)]
+
+
+@pytest.mark.usefixtures("in_pairs")
+def test_a_server_that_refuses_a_second_connection_is_written_through_one(
+    postgres: PostgresServer, schema: str, writer: Callable[..., PostgresWriter]
+) -> None:
+    postgres.sql(f"CREATE ROLE single LOGIN CONNECTION LIMIT 1 PASSWORD '{PASSWORD}'")
+    postgres.sql("GRANT CREATE ON DATABASE postgres TO single")
+    (postgres.data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n", encoding="utf-8")
+    postgres.sql("SELECT pg_reload_conf()")
+    one = writer(user="single")
+    write(one, recorded(), 600)
+    assert postgres.sql(f'SELECT count(*) FROM "{schema}".samples') == [(600,)]
+
+
+def test_a_writer_that_another_has_overtaken_in_a_large_commit_commits_neither_half(
+    postgres: PostgresServer, schema: str, writer: Callable[..., PostgresWriter], in_pairs: None
+) -> None:
+    one = writer()
+    stream = recorded()
+    one.open(stream, 0, resume=False)
+    postgres.sql(f'UPDATE "{schema}".runs SET committed = 200')
+    one.append(blocks(stream, 0, 600))
+    with pytest.raises(SinkError, match="another writer"):
+        one.commit()
+    assert postgres.sql(f'SELECT count(*) FROM "{schema}".samples') == [(0,)]
 
 
 def test_another_writer_is_found_out_by_the_commit_mark(
