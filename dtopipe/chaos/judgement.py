@@ -18,6 +18,7 @@ from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span, merged
 from dtopipe.verify.gaps import read_gaps
 from dtopipe.verify.outputs import Output, outputs_of
+from dtopipe.verify.recount import without
 
 
 def broken_promises(plan: RunPlan, folder: RunFolder, record: Mapping[str, Any], faults: Sequence[Fault]) -> list[str]:
@@ -63,8 +64,10 @@ def _of_output(
     if is_whole and _joined(gaps) != _joined(told.get(output.name, [])):
         yield f"its gaps are {_listed(gaps)}, gaps.jsonl says {_listed(told.get(output.name, []))}"
     if oracle is not None:
-        held = oracle.hold(reader, output.stream.channels, position.start, position.committed)
-        yield from _of_values(held, record["samples"], is_ordered=output.type != "postgres")
+        begin = max(position.start, position.retained_from)
+        held = oracle.hold(reader, output.stream.channels, begin, position.committed)
+        retired = sum(map(len, without([Span(position.start, begin)], [gap.span for gap in gaps])))
+        yield from _of_values(held, record["samples"] - retired, is_ordered=output.type != "postgres")
 
 
 def _of_values(held: Held, samples: int, *, is_ordered: bool) -> Iterator[str]:

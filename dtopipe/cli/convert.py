@@ -66,7 +66,8 @@ def convert(
         print_json({"path": str(path.absolute()) if path else None, **asdict(position)})
         return
     gaps = f", {position.gap_samples:,} in gaps" if position.gap_samples else ""
-    click.echo(f"{path or sink}: {position.samples:,} samples per channel{gaps}")
+    start = f" from sample {position.start:,} on, where the journal is retained from" if position.start else ""
+    click.echo(f"{path or sink}: {position.samples:,} samples per channel{start}{gaps}")
 
 
 def _parsed(options: tuple[str, ...]) -> dict[str, Any]:

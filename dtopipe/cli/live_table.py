@@ -42,7 +42,7 @@ def status_table(status: dict[str, Any]) -> Group:
             _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
             f"{sink['committed']:,}",
         )
-    return Group(headline(status), table, _foot(status))
+    return Group(headline(status), table, *_kept(status), _foot(status))
 
 
 def headline(status: dict[str, Any]) -> Text:
@@ -54,6 +54,15 @@ def headline(status: dict[str, Any]) -> Text:
     if status["simulated"]:
         text.append("  SIMULATED BOARD", style="bold magenta")
     return text
+
+
+def _kept(status: dict[str, Any]) -> list[Text]:
+    """From where a journal is there that retires segments, and who keeps it from retiring more."""
+    return [
+        Text(f"{name} retained from sample {sink['retained_from']:,}, kept for {', '.join(sink['kept_for'])}", "dim")
+        for name, sink in status["sinks"].items()
+        if sink.get("kept_for")
+    ]
 
 
 def _foot(status: dict[str, Any]) -> Text:

@@ -95,6 +95,13 @@ def _show(report: RunReport) -> None:
 
 
 def _finding(output: OutputReport) -> Text:
+    found = _findings(output)
+    if output.retained_from:
+        found.append(f"\njournal retained from sample {output.retained_from:,}", style="dim")
+    return found
+
+
+def _findings(output: OutputReport) -> Text:
     if output.problems:
         return Text("\n".join(output.problems), style="red")
     if output.compared_with:

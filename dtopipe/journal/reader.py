@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -14,7 +15,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.wire.commit_snapshot import read_snapshot
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, next_chunk, read_header_of
-from dtopipe.wire.raw_files import read_index, segment_in, segment_path, segments_of
+from dtopipe.wire.raw_files import kept_segments, read_index, segment_in, segment_path, segments_of
 
 
 class JournalReader:
@@ -33,6 +34,7 @@ class JournalReader:
         self._header: FileHeader | None = None
         self._first = 0
         self._committed = (-1, 0)
+        self._extra = b""
         self.damaged = 0
         self.gaps: list[Gap] = []
 
@@ -82,7 +84,7 @@ class JournalReader:
             return False
         if (self._segment, self._at) >= self._committed:
             self._look()
-        if self._segment < self._committed[0] and self._at >= self._size_of(self._segment):
+        if self._segment < self._committed[0] and self._at >= os.fstat(self._file.fileno()).st_size:
             self._open(self._following(self._segment))
         return (self._segment, self._at) < self._committed
 
@@ -92,6 +94,7 @@ class JournalReader:
         with contextlib.suppress(WireError):
             snapshot = read_snapshot(self._path)
         if snapshot is not None:
+            self._extra = snapshot.extra
             self._committed = (segment_in(snapshot.extra), snapshot.data_bytes)
 
     def _seek(self, number: int) -> None:
@@ -105,7 +108,7 @@ class JournalReader:
             segment, offset = int(entry["segment"]), int(entry["offset"])
             if (segment, offset) < self._committed and self._begins_at(segment, offset, int(entry["number"])):
                 return
-        self._open(segments_of(self._path)[0])
+        self._open(kept_segments(self._path, self._extra)[0])
 
     def _begins_at(self, segment: int, offset: int, number: int) -> bool:
         """True, and there, if the block of this number really begins at that byte."""
@@ -154,9 +157,6 @@ class JournalReader:
 
     def _following(self, segment: int) -> int:
         return next(number for number in segments_of(self._path) if number > segment)
-
-    def _size_of(self, segment: int) -> int:
-        return segment_path(self._path, segment).stat().st_size
 
     @property
     def _open_file(self) -> IO[bytes]:

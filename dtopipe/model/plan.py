@@ -96,6 +96,11 @@ class SinkPlan:
     delay_per_block_s: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def retires(self) -> bool:
+        """True for a journal that deletes segments once they are durable elsewhere."""
+        return self.is_journal and self.options.get("retention", "all") != "all"
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:

@@ -15,7 +15,8 @@ class Position:
     """How far an output is. `committed`: exclusive sample index up to which everything is in it or in a gap.
 
     Counts are samples per channel; `dropped` is the part of `gap_samples` with cause `policy_drop`.
-    Always: `start + samples + gap_samples == committed`.
+    Always: `start + samples + gap_samples == committed`. `retained_from`: what is before this index is counted, but was
+    retired, for it is durable elsewhere; 0 where nothing was.
     """
 
     start: int = 0
@@ -24,6 +25,7 @@ class Position:
     samples: int = 0
     gap_samples: int = 0
     dropped: int = 0
+    retained_from: int = 0
 
     def after(self, items: Sequence[Block | Gap | Readings]) -> Position:
         """The position once `items`, which follow on this one, are committed."""

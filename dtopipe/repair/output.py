@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
-from dtopipe.model.span import Gap, Span
+from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.replacement import complete, discard, new_path, put_in_place
 from dtopipe.repair.sources import Refill
-from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.base import OutputOptions, RetiringWriter, SinkWriter
 from dtopipe.sinks.commit_record import read_commit_record
 from dtopipe.sinks.registry import load_writer
 from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.outputs import Output
+from dtopipe.verify.recount import without
 
 # As much as a worker writes between two commits of a fast board: bounded memory, cheap commits.
 _COMMIT_VALUES = 1_000_000
@@ -77,6 +79,7 @@ def _writer(output: Output, path: Path | None, on_exists: OnExists) -> SinkWrite
     options: dict[str, Any] = recorded_options(output.topology, output.name, os.environ)
     # Nobody reads along any more.
     options.pop("journal", None)
+    options.pop("retention", None)
     sink = output.topology.get("sinks", {}).get(output.name, {})
     layout = Layout(sink.get("layout", Layout.WIDE))
     return load_writer(output.type)(OutputOptions(path, layout, on_exists), **options)
@@ -88,6 +91,8 @@ def _written(
     start, stop = int(output.record["start"]), int(output.record["stop"])
     try:
         position = writer.open(stream, start, resume=resume)
+        if not resume and (retained_from := output.retained_from()) and isinstance(writer, RetiringWriter):
+            position = _carried(output, writer, refill, retained_from)
         on_samples(position.committed - start)
         span = Span(position.committed, stop)
         waiting: list[Block | Gap | Readings] = []
@@ -114,6 +119,20 @@ def _written(
         raise
     on_samples(position.committed - start)
     return position
+
+
+def _carried(output: Output, writer: RetiringWriter, refill: Refill, retained_from: int) -> Position:
+    """The account of what a journal has retired goes on in the one that is written anew, which begins behind it."""
+    start = int(output.record["start"])
+    retired = Span(start, retained_from)
+    gaps: list[Gap] = []
+    for gap in chain.from_iterable(refill.gaps):
+        new = without([gap.span.intersection(retired)], [known.span for known in gaps])
+        gaps += [replace(gap, span=span) for span in new]
+    absent = sum(map(len, gaps))
+    dropped = sum(len(gap) for gap in gaps if gap.cause is Cause.POLICY_DROP)
+    position = Position(start, retained_from, retained_from, len(retired) - absent, absent, dropped, retained_from)
+    return writer.carry(position, sorted(gaps))
 
 
 def _others_copied(output: Output, path: Path) -> OnExists:

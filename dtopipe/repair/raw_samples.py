@@ -16,7 +16,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.commit_record import read_commit_record
 from dtopipe.verify.recount import joined
 from dtopipe.wire.dtraw import decode_status, iter_sound_chunks, read_chunk, read_file_header
-from dtopipe.wire.raw_files import segment_path, segments_of
+from dtopipe.wire.raw_files import kept_segments, segment_in, segment_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,11 @@ class RawSamples:
         self._gaps: list[Gap] = []
         self._places: list[_Place] = []
         try:
-            self._files: list[Path] = [segment_path(path, number) for number in segments_of(path)]
+            self._record = read_commit_record(path)
+            extra = self._record.extra if self._record else b""
+            self._files: list[Path] = [segment_path(path, number) for number in kept_segments(path, extra)]
+            if not self._files:
+                raise SinkError(path, "none of its segments is there", "refill it from another output")
             self._header = read_file_header(self._files[0])
             if str(self._header.metadata.get("run_id")) != stream.run_id:
                 raise SinkError(path, "it belongs to another run", "look for this run's own file")
@@ -82,7 +86,7 @@ class RawSamples:
                 yield block.selected(channels)
 
     def _index(self, number: int, path: Path) -> None:
-        stop = self._committed_bytes(path) if number == len(self._files) - 1 else None
+        stop = self._committed_bytes(path, self._files[number])
         for chunk, _, begin, end in iter_sound_chunks(self._files[number], lambda error: None):
             if stop is not None and end > stop:
                 return
@@ -93,12 +97,12 @@ class RawSamples:
                 anchor = chunk.anchor or Anchor(first, chunk.t_mono_ns, chunk.t_utc_ns)
                 self._places.append(_Place(Span(first, first + chunk.valid_samples), number, begin, anchor))
 
-    def _committed_bytes(self, path: Path) -> int | None:
-        """How much of the last file counts; None: all of it."""
-        record = read_commit_record(path)
+    def _committed_bytes(self, path: Path, file: Path) -> int | None:
+        """How much of the file counts; None: all of it."""
+        record = self._record
         if record is None or record.closed:
             return None
-        return record.data_bytes
+        return record.data_bytes if file == segment_path(path, segment_in(record.extra)) else None
 
     def _block(self, place: _Place, file: IO[bytes]) -> Block:
         path = self._files[place.file]

@@ -66,6 +66,7 @@ def _update(sink: dict[str, Any], position: Position, *, is_mended: bool) -> Non
         "samples": position.samples,
         "gaps": position.gap_samples + tail,
         "dropped": position.dropped,
+        **({"retained_from": position.retained_from} if "retained_from" in sink else {}),
     }
     if is_mended and not tail:
         sink["state"] = "done"

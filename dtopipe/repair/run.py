@@ -137,7 +137,7 @@ class _Repair:
         return sorted(chosen, key=lambda output: output.type == "hbuf")
 
     def _mended(self, output: Output, report: OutputReport) -> Mended:
-        before = report.samples
+        before = report.samples + report.retired
         try:
             refill = self._refill(output)
             how = self._need(output, report, refill)
@@ -151,7 +151,7 @@ class _Repair:
 
     def _need(self, output: Output, report: OutputReport, refill: Refill) -> Mend:
         """What this output needs. Raises SinkUnavailable if it is away."""
-        whole = Span(output.record["start"], output.record["stop"])
+        whole = _kept(output)
         try:
             position = output.reader().position()
         except SinkUnavailable:
@@ -162,7 +162,7 @@ class _Repair:
             return self._need_of_unreadable(output, refill, report.problems[0])
         tail = Span(min(position.committed, whole.stop), whole.stop)
         absent = joined([*(gap.span for gap in report.gaps), *report.missing])
-        lost = without(absent, [tail])
+        lost = without(absent, [tail, Span(output.record["start"], whole.start)])
         obtainable = without(lost, without(lost, refill.available()))
         unnamed = without(report.missing, [tail])
         spoilt = report.disordered or report.doubled or report.unexpected or report.differing
@@ -173,7 +173,7 @@ class _Repair:
     def _need_of_unreadable(self, output: Output, refill: Refill, why: object) -> Mend:
         """It is written anew. Raises SinkError where that would destroy what it may hold and nobody else has."""
         lacking = without(
-            [Span(output.record["start"], output.record["stop"])],
+            [_kept(output)],
             [*refill.available(), *(gap.span for gap in self._known_board_gaps())],
         )
         if lacking and output.path is not None and output.path.exists():
@@ -184,10 +184,9 @@ class _Repair:
 
     def _refill(self, output: Output) -> Refill:
         sources: list[Source] = list(self._raw)
-        start, stop = output.record["start"], output.record["stop"]
         refill = self._of(output, sources)
         # Other outputs are read for it only where the raw files leave something open.
-        if without([Span(start, stop)], refill.available()):
+        if without([_kept(output)], refill.available()):
             refill = self._of(output, [*sources, *self._value_sources()])
         return refill
 
@@ -242,6 +241,11 @@ def _judged(record: Mapping[str, Any], mended: Sequence[Mended]) -> Verdict:
     if failed and verdict.state.exit_code < VerdictState.DEGRADED.exit_code:
         return Verdict(VerdictState.DEGRADED, failed)
     return verdict
+
+
+def _kept(output: Output) -> Span:
+    """What is to be in it: all, but for what a journal has retired."""
+    return Span(max(output.record["start"], output.retained_from()), output.record["stop"])
 
 
 def _position_of(output: Output) -> tuple[Position, list[Gap]] | None:

@@ -33,11 +33,13 @@ class Head:
     DTYPE = 7
     # the supervisor's: rows from ROWS on were never used; SUCCESSIONS counts pins that moved to another row;
     # JOURNAL_ROW is the journal's row plus one, 0 without a living one; JOURNAL_END is what the journal had released
-    # when its row was closed
+    # when its row was closed; before SETTLED, a sample index, everything is durable in every BLOCK output but
+    # the journal
     ROWS = 8
     SUCCESSIONS = 9
     JOURNAL_ROW = 10
     JOURNAL_END = 11
+    SETTLED = 12
     # the acquirer's
     HEAD = 16
     EPOCH = 17

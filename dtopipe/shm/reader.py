@@ -147,6 +147,7 @@ class RingReader:
         words[place + 3] = position.samples
         words[place + 4] = position.gap_samples
         words[place + 5] = position.dropped
+        words[place + 6] = position.retained_from
         words[at + Row.REPORTS] = reports
         self.beat()
 

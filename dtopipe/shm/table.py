@@ -31,6 +31,7 @@ class RowStatus:
     samples: int
     gap_samples: int
     dropped: int
+    retained_from: int
     blocks: int
 
 
@@ -108,16 +109,25 @@ class SubscriberTable:
         """The reader of this row is the journal that covers others; before there is a first block."""
         self._ring.words[Head.JOURNAL_ROW] = row + 1
 
+    def settle(self, sample_index: int) -> None:
+        """Everything before this sample is durable in every other BLOCK output: the journal may let it go."""
+        self._ring.words[Head.SETTLED] = sample_index
+
+    def settled(self) -> int:
+        """What `settle` was told last; 0 before."""
+        return self._ring.words[Head.SETTLED]
+
     def status(self, row: int) -> RowStatus:
         """What the reader says of itself."""
         words, at = self._ring.words, self.at(row)
         while True:
             reports = words[at + Row.REPORTS]
             first = at + Row.POSITIONS + (reports & 1) * POSITION_WORDS
-            start, committed, durable, samples, gap_samples, dropped = (words[first + word] for word in range(6))
+            numbers = [words[first + word] for word in range(7)]
             # The worker is back at this place as soon as it has counted once more.
             if words[at + Row.REPORTS] == reports:
                 break
+        start, committed, durable, samples, gap_samples, dropped, retained_from = numbers
         return RowStatus(
             policy=self.policy(row),
             cursor=words[at + Row.CURSOR],
@@ -129,6 +139,7 @@ class SubscriberTable:
             samples=samples,
             gap_samples=gap_samples,
             dropped=dropped,
+            retained_from=retained_from,
             blocks=words[at + Row.BLOCKS],
         )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 
-__all__ = ["OutputOptions", "OutputReader", "OutputRows", "Position", "SinkWriter"]
+__all__ = ["OutputOptions", "OutputReader", "OutputRows", "Position", "RetiringWriter", "SinkWriter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,20 @@ class SinkWriter(Protocol):
 
     def abandon(self) -> None:
         """Give up handles and lock without completing; what was not committed is forgotten. Never raises."""
+
+
+@runtime_checkable
+class RetiringWriter(Protocol):
+    """A writer whose oldest samples may go once they are durable elsewhere."""
+
+    def retire_before(self, settled: int) -> Position:
+        """Nobody needs what is before this sample index. What fails is tried again by the next call."""
+
+    def carry(self, position: Position, gaps: Sequence[Gap]) -> Position:
+        """Right after `open`: the output begins behind what was retired of the one that it takes the place of.
+
+        `position` and `gaps` are those of what was retired. Raises SinkError.
+        """
 
 
 class OutputReader(Protocol):

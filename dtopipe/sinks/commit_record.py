@@ -139,6 +139,28 @@ class CommitRecord:
             os.fsync(self._fd)
         return position
 
+    def retain(self, retained_from: int, extra: bytes) -> Position:
+        """What is before this sample may be taken away from now on; the caller has synced the data before.
+
+        Both records say so, each synced by itself: whichever of them a later kill or power cut tears, the other one
+        knows.
+        """
+        for _ in range(2):
+            known = self._state.position
+            position = replace(known, durable=known.committed, retained_from=retained_from)
+            generation = self._state.generation + 1
+            with sink_errors(self._path):
+                self._put(replace(self._state, generation=generation, position=position, extra=extra))
+                os.fsync(self._fd)
+        return self._state.position
+
+    def carry(self, position: Position, gaps: Sequence[Gap], extra: bytes) -> Position:
+        """Begin behind what was retired of the output that this one takes the place of: its account goes on.
+
+        `gaps`: those before `position.retained_from`.
+        """
+        return self.commit(position, self._state.data_bytes, gaps, extra)
+
     def close(self) -> Position:
         """The output is complete; the caller has synced it. Gives up the lock."""
         with sink_errors(self._path):

@@ -20,9 +20,9 @@ class FileReader:
 
     def __init__(self, path: Path, run_id: str | None = None) -> None:
         self.path = path
+        self.snapshot: CommitSnapshot | None = read_commit_record(path)
         with sink_errors(path):
             size = self.data_path(path).stat().st_size
-        self.snapshot: CommitSnapshot | None = read_commit_record(path)
         if self.snapshot and run_id not in (None, self.snapshot.stream.run_id):
             raise SinkError(
                 path, f"it belongs to another run ({self.snapshot.stream.run_id})", "look for this run's own output"

@@ -66,6 +66,10 @@ class FileWriter(ABC):
         """The file that the bytes go to; `extra` is what `extra()` said at the last commit, empty at first."""
         return self.path
 
+    def is_there(self) -> bool:
+        """True if a predecessor may have begun this output."""
+        return self.data_path(b"").exists()
+
     def make_way(self) -> None:
         """Make the way free for a new output, as `on_exists` says. Raises OutputExists, SinkError."""
         prepare(self.path, self.output.on_exists, (SUFFIX,))
@@ -82,7 +86,7 @@ class FileWriter(ABC):
         """As SinkWriter.open."""
         header = self.header(stream)
         self._stream = stream
-        if resume and self.data_path(b"").exists():
+        if resume and self.is_there():
             self._record = CommitRecord.resume(self.path, stream.run_id)
         try:
             if self._record is None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from dtopipe.core.retention import Complete
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import SUFFIX
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord
 from dtopipe.sinks.file_writer import FileWriter, Gathered
+from dtopipe.sinks.hbuf_retention import ALL, SegmentShelf, retires
 from dtopipe.sinks.hbuf_segments import JournalIndex, prepare_segments
 from dtopipe.sinks.outputs import prepare
 from dtopipe.wire.dtraw import (
@@ -28,7 +33,7 @@ from dtopipe.wire.dtraw import (
     encode_status,
     gap_chunk,
 )
-from dtopipe.wire.raw_files import INDEX_SUFFIX, STATE, segment_in, segment_path, segments_of
+from dtopipe.wire.raw_files import INDEX_SUFFIX, RawState, segment_in, segment_path, segments_of
 
 # Blocks are encoded together up to this size and number.
 _WRITTEN_BYTES, _MOST_AT_ONCE = 2**20, 256
@@ -39,19 +44,27 @@ class HbufWriter(FileWriter):
     """Append-only, readable up to its last whole chunk at any time.
 
     `segment`: bytes after which the next file begins, at a commit; None for one file. `journal`: others read along, and
-    an index beside the output helps them to find a block.
+    an index beside the output helps them to find a block. `retention`: `{until: durable}` where `retire_before` may
+    delete segments; `all` keeps them.
     """
 
     sink_type = "hbuf"
 
-    def __init__(self, output: OutputOptions, *, segment: int | None = None, journal: bool = False) -> None:
+    def __init__(
+        self, output: OutputOptions, *, segment: int | None = None, journal: bool = False,
+        retention: Mapping[str, Any] | str = ALL,
+    ) -> None:  # fmt: skip
         super().__init__(output)
         if segment is not None and segment < 1:
             raise SinkError(self.path, f"segment cannot be {segment} bytes", "write something like 1GiB")
         self._segment_bytes = segment
         self._index = JournalIndex(self.path) if journal else None
+        self._shelf = SegmentShelf(self.path) if retires(retention, segment, self.path) else None
         self._first_segment = 0 if segment is None else 1
         self._segment = self._first_segment
+        # The first that counts, once others before it were retired.
+        self._first_kept = 0
+        self._told_of_refusal = False
 
     def header(self, stream: Stream) -> bytes:
         """The file header. Raises SinkError for readings: a chunk has one time, and its samples a fixed rate."""
@@ -64,6 +77,12 @@ class HbufWriter(FileWriter):
         """The segment that is written."""
         return segment_path(self.path, segment_in(extra) if extra else self._first_segment)
 
+    def is_there(self) -> bool:
+        """The first segment may have been retired."""
+        return self.path.parent.is_dir() and any(
+            segment_path(self.path, number).exists() for number in segments_of(self.path)
+        )
+
     def make_way(self) -> None:
         """For every segment, record and index."""
         if self._segment_bytes is None:
@@ -75,18 +94,22 @@ class HbufWriter(FileWriter):
         """Chunks are numbered through, also across restarts and segments."""
         self._clock = stream.clock
         self._capacity = stream.samples_per_block
-        self._seq, self._mono_less_utc_ns, self._segment = STATE.unpack(extra) if extra else (0, 0, self._first_segment)
+        state = RawState.unpacked(extra) or RawState(segment=self._first_segment)
+        self._seq, self._mono_less_utc_ns = state.seq, state.mono_less_utc_ns
+        self._segment, self._first_kept = state.segment, state.first_segment
         if extra and self._segment_bytes is not None:
             # A predecessor that was killed in between may have begun a segment that no commit names.
             for number in segments_of(self.path):
                 if number > self._segment:
                     segment_path(self.path, number).unlink(missing_ok=True)
+            if self._shelf is not None:
+                self._shelf.take_over(state, self._opened().position.committed)
         if self._index is not None:
             self._index.open(fresh=not extra)
 
     def extra(self) -> bytes:
         """Where to go on."""
-        return STATE.pack(self._seq, self._mono_less_utc_ns, self._segment)
+        return RawState(self._seq, self._mono_less_utc_ns, self._segment, self._first_kept).packed()
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """As FileWriter.append."""
@@ -110,6 +133,41 @@ class HbufWriter(FileWriter):
         if self._index is not None:
             self._index.close()
 
+    def retire_before(self, settled: int) -> Position:
+        """Delete the oldest segments that end at or before this sample index, but never the one that is written.
+
+        That they are retired is on record, durably, before the first of them is deleted. What fails is tried again by
+        the next call: nobody loses by a segment that stays.
+        """
+        record, shelf = self._opened(), self._shelf
+        if shelf is None:
+            return record.position
+        last = shelf.to_go(settled)
+        if last is not None and self._put_on_record(record, last):
+            shelf.retire(last)
+        shelf.delete()
+        return record.position
+
+    def carry(self, position: Position, gaps: Sequence[Gap]) -> Position:
+        """As RetiringWriter.carry."""
+        return self._opened().carry(position, gaps, self.extra())
+
+    def _put_on_record(self, record: CommitRecord, last: Complete) -> bool:
+        committed = RawState.unpacked(record.extra) or RawState()
+        try:
+            self._sync_output()
+            record.retain(last.stop, replace(committed, first_segment=last.number + 1).packed())
+        except SinkError as error:
+            if not self._told_of_refusal:
+                logging.warning("segments stay, for it cannot be put on record that they are retired: %s", error)
+            self._told_of_refusal = True
+            return False
+        finally:
+            # Even where it could not be synced, whoever reads the record finds it there.
+            self._first_kept = (RawState.unpacked(record.extra) or RawState()).first_segment
+        self._told_of_refusal = False
+        return True
+
     def _begin_next_segment(self) -> None:
         self._segment += 1
         try:
@@ -117,6 +175,8 @@ class HbufWriter(FileWriter):
         except BaseException:
             self._segment -= 1
             raise
+        if self._shelf is not None:
+            self._shelf.completed(self._segment - 1, self._opened().position.committed)
 
     def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[Gathered]:
         """A chunk each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,28 +12,41 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.file_reader import FileReader
 from dtopipe.sinks.values import engineering_values
 from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_placed_chunks, iter_sound_chunks, read_file_header
-from dtopipe.wire.raw_files import segment_path, segments_of
+from dtopipe.wire.raw_files import absent_segments, kept_segments, segment_in, segment_path, segments_of
 
 # Small chunks are handed on together.
 _BATCH_SAMPLES = 2**16
 _MOST_NS = 2**63
+_NOT_THERE = "this segment is not there, and nothing says that it was retired"
+_REFILL = "refill it from another output"
 
 
 class HbufReader(FileReader):
     """Chunks as rows in engineering units; gaps from the file's own gap chunks. Segments are read as one."""
 
     def data_path(self, path: Path) -> Path:
-        """The last segment."""
-        return segment_path(path, segments_of(path)[-1] if path.parent.is_dir() else 0)
+        """The segment that the commit record tells the length of, else the last one. Raises SinkError."""
+        if self.snapshot is None:
+            return segment_path(path, segments_of(path)[-1] if path.parent.is_dir() else 0)
+        last = segment_path(path, segment_in(self.snapshot.extra))
+        if last != path and not last.exists():
+            raise SinkError(last, _NOT_THERE, _REFILL)
+        return last
 
     def gaps(self) -> Sequence[Gap]:
-        """What the file itself says is absent; a damaged place is not among it."""
-        return [chunk.gap for chunk, _ in self._sound_chunks(lambda error: None) if chunk.gap]
+        """What the file itself says is absent; a damaged place is not among it.
+
+        What was absent in segments that were retired stands in the commit record.
+        """
+        retained_from = self._position_if_known().retained_from
+        before = [gap for gap in self.snapshot.gaps if gap.span.stop <= retained_from] if self.snapshot else []
+        return [*before, *(chunk.gap for chunk, _ in self._sound_chunks(lambda error: None) if chunk.gap)]
 
     def batches(self) -> Iterator[OutputRows]:
         """Rows in the order of the file; times count on from each chunk's first sample."""
@@ -43,7 +57,9 @@ class HbufReader(FileReader):
         yield from self._rows(self._sound_chunks(lambda error: on_damage(str(error))))
 
     def _rows(self, chunks: Iterable[tuple[ChunkHeader, NDArray[Any]]]) -> Iterator[OutputRows]:
-        header = read_file_header(self._files()[0])
+        first = self._files()[0]
+        with self._explained(first):
+            header = read_file_header(first)
         clock = SampleClock(header.sample_rate_hz or 1.0)
         held: list[OutputRows] = []
         n_held = 0
@@ -75,30 +91,51 @@ class HbufReader(FileReader):
             raise SinkError(self.path, f"chunk {chunk.seq} lasts longer than times can count", "look at its rate")
         return clock.offsets_ns(0, chunk.valid_samples)
 
+    def _position_if_known(self) -> Position:
+        return self.snapshot.position if self.snapshot else Position()
+
     def _files(self) -> list[Path]:
-        return [segment_path(self.path, number) for number in segments_of(self.path)]
+        return [segment_path(self.path, number) for number in kept_segments(self.path, self._extra)]
+
+    @property
+    def _extra(self) -> bytes:
+        return self.snapshot.extra if self.snapshot else b""
+
+    def _absent(self) -> list[Path]:
+        return [segment_path(self.path, number) for number in absent_segments(self.path, self._extra)]
 
     def _sound_chunks(self, on_damage: Callable[[WireError], None]) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
-        files = self._files()
-        try:
-            for file in files:
+        for file in self._absent():
+            on_damage(WireError(f"{file}: {_NOT_THERE}"))
+        last = self.data_path(self.path)
+        for file in self._files():
+            with self._explained(file):
                 for chunk, codes, _, end in iter_sound_chunks(file, on_damage):
-                    if file == files[-1] and end > self.stop:
+                    if file == last and end > self.stop:
                         return
                     yield chunk, codes
-        except WireError as error:
-            raise SinkError(self.path, str(error), "refill it from another output") from error
 
     def _chunks(self) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
-        files = self._files()
-        try:
-            for file in files:
+        for file in self._absent():
+            raise SinkError(file, _NOT_THERE, _REFILL)
+        last = self.data_path(self.path)
+        for file in self._files():
+            with self._explained(file):
                 for chunk, codes, end in iter_placed_chunks(file):
-                    if file == files[-1] and end > self.stop:
+                    if file == last and end > self.stop:
                         return
                     yield chunk, codes, end
+
+    @contextlib.contextmanager
+    def _explained(self, file: Path) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            # A run in progress may retire a segment at any moment.
+            message = "it was retired, or deleted, while it was to be read"
+            raise SinkError(file, message, "try again; once the run has ended nothing is retired any more") from error
         except WireError as error:
-            raise SinkError(self.path, str(error), "refill it from another output") from error
+            raise SinkError(self.path, str(error), _REFILL) from error
 
 
 def _joined(rows: Sequence[OutputRows]) -> OutputRows:

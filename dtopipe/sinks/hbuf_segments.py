@@ -50,7 +50,8 @@ def _free_name(path: Path) -> Path:
     """A name whose first segment is not taken either."""
     name = free_name(path)
     number = 1
-    while segment_path(name, 1).exists():
+    # The first ones of a journal may have been retired.
+    while segments_of(name) != [0]:
         number += 1
         name = path.with_name(f"{path.stem}.{number}{path.suffix}")
     return name

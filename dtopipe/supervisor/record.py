@@ -115,6 +115,7 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
         "gaps": agent.outcome(stop, 0).gaps,
         "dropped": position.dropped,
         "restarts": agent.restarts,
+        **({"retained_from": position.retained_from} if agent.plan.retires else {}),
         **({"failure": agent.trouble} if agent.trouble else {}),
     }
 

@@ -122,6 +122,7 @@ def completed_record(
             "samples": position.samples,
             "gaps": absent,
             "dropped": position.dropped,
+            **({"retained_from": position.retained_from} if "retained_from" in sink else {}),
         }
         outcomes.append(SinkOutcome(name, Policy(sink["policy"]), position.start, end, position.samples, absent))
     verdict = judge(outcomes, end_sample_index=end, interrupted=True, simulated=bool(record.get("simulated")))
@@ -186,5 +187,5 @@ def _raise_end(counts: dict[str, int], outputs: Mapping[str, tuple[Position, lis
 def _recorded(sink: Mapping[str, Any]) -> Position:
     return Position(
         sink["start"], sink["committed"], sink["durable"], sink["samples"],
-        sink["committed"] - sink["start"] - sink["samples"], sink["dropped"],
+        sink["committed"] - sink["start"] - sink["samples"], sink["dropped"], sink.get("retained_from", 0),
     )  # fmt: skip

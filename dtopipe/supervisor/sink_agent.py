@@ -109,10 +109,11 @@ class SinkAgent:
         if self.row is None:
             return None
         row = table.status(self.row)
-        if row.committed > self.position.committed or row.durable > self.position.durable:
+        known = self.position
+        if row.committed > known.committed or row.durable > known.durable or row.retained_from > known.retained_from:
             self.position = Position(
-                row.start, row.committed, row.durable, row.samples, row.gap_samples, row.dropped
-            )  # fmt: skip
+                row.start, row.committed, row.durable, row.samples, row.gap_samples, row.dropped, row.retained_from
+            )
         return row
 
     def tail(self, stop: int) -> Span:

@@ -10,6 +10,7 @@ from dtopipe.model.policy import Policy
 from dtopipe.shm.ring import RingStatus
 from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.record import acquired, verdict_facts
+from dtopipe.supervisor.retention import waited_for
 
 if TYPE_CHECKING:
     from dtopipe.supervisor.run import Run
@@ -93,8 +94,16 @@ class StatusBoard:
             "restarts": agent.restarts,
             "pid": agent.process.pid if agent.process else None,
             "row": agent.row,
+            **self._retention(agent),
             **({"failure": agent.trouble} if agent.trouble else {}),
         }
+
+    def _retention(self, agent: SinkAgent) -> dict[str, Any]:
+        """Of a journal that retires segments: from where it is there, and for whom it keeps that."""
+        if not agent.plan.retires:
+            return {}
+        position = agent.position
+        return {"retained_from": position.retained_from, "kept_for": waited_for(self._run, position.committed)}
 
     def _rate(self, name: str, now_ns: int, count: int) -> float:
         return self._meters.setdefault(name, RateMeter()).rate_hz(now_ns, count)

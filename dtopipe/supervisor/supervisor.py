@@ -20,6 +20,7 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.hanging import Hanging
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.recover import anchor_time
+from dtopipe.supervisor.retention import Retention
 from dtopipe.supervisor.revival import Revival
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
@@ -61,6 +62,7 @@ class Supervisor:
         self._watch = Watch(run, self._launcher, self._drain)
         self._hanging = Hanging(run)
         self._revival = Revival(run, self._launcher)
+        self._retention = Retention(run)
         self._status = StatusBoard(run)
         self._turned_ns = self._saved_ns = mono_ns()
         keep_folder = True
@@ -89,6 +91,7 @@ class Supervisor:
         self._hanging.look(elapsed_s)
         self._revival.look(now_ns)
         self._watch.look(now_ns)
+        self._retention.look()
         run.gather()
         if run.phase is Phase.OPENING:
             self._launcher.go_on()

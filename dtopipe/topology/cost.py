@@ -155,7 +155,9 @@ def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
     per_s = task.rate_hz * (row + n_channels * value)
     if sink.type == "hbuf":
         per_s += task.rate_hz / task.samples_per_block * _HBUF_CHUNK_BYTES
-    return SinkCost(sink.name, sink.type, sink.policy, n_channels * task.rate_hz, per_s, per_s * 3600 / 1e9)
+    # A journal that retires segments stays as long as the others are behind: some segments, whatever the run's length.
+    growth = 0.0 if sink.retires else per_s * 3600 / 1e9
+    return SinkCost(sink.name, sink.type, sink.policy, n_channels * task.rate_hz, per_s, growth)
 
 
 def _disks(plan: RunPlan, costs: Sequence[SinkCost]) -> tuple[DiskCost, ...]:

@@ -7,7 +7,6 @@ from typing import Any
 
 _BOARDS = ("remote", "jetstream")
 _SINKS = ("jetstream",)
-_HBUF_KEYS = ("retention",)
 
 
 def not_built_yet(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -27,5 +26,3 @@ def _found(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         if sink.get("type") in _SINKS:
             yield f"sinks.{name}.type", f"sink type {sink['type']}"
-        if sink.get("type") == "hbuf":
-            yield from ((f"sinks.{name}.{key}", f"an hbuf sink's {key}") for key in _HBUF_KEYS if key in sink)

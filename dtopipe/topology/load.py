@@ -41,6 +41,7 @@ from dtopipe.topology.overrides import put, set_metadata, set_values
 from dtopipe.topology.places import Placed, read_yaml
 from dtopipe.topology.problems import nearest, place_of, problems_of
 from dtopipe.topology.recording import recorded_task
+from dtopipe.topology.retention import check_retention, synced_for_retention
 from dtopipe.topology.schema import BoardPart, ChannelPart, SinkPart, TaskPart, TopologyPart
 from dtopipe.topology.secrets import without_secrets
 from dtopipe.topology.variables import resolved
@@ -123,6 +124,9 @@ class _Loading:
         if top and not rehearsal:
             self._found(check_metadata(top.metadata))
         named = self._named_channels(values.get("task"), task, board)
+        if isinstance(values.get("sinks"), dict) and len(sinks) == len(values["sinks"]):
+            # A sink that cannot be read at all might be the one that is asked for here.
+            self._found(check_retention(sinks, list(named.values())))
         if named:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
@@ -221,7 +225,10 @@ class _Loading:
                     parts[name] = part
         self._found(journal_problems(parts))
         journal = journal_of(parts)
-        return [_sink_plan(name, part, run_name, is_journal=name == journal) for name, part in parts.items()]
+        plans = [_sink_plan(name, part, run_name, is_journal=name == journal) for name, part in parts.items()]
+        return synced_for_retention(
+            plans, [name for name, part in parts.items() if "sync" not in part.model_fields_set]
+        )
 
     def _model(self, key: str, kind: Any, group: str, models: Mapping[str, type[_M]]) -> type[_M] | None:
         """The options of this type of board or sink, or a problem."""

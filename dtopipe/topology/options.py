@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.postgres_config import PostgresConfig
-from dtopipe.topology.quantities import Bytes
+from dtopipe.topology.quantities import Bytes, Retention
 from dtopipe.topology.schema import BoardPart, Part, PathText, SinkPart
 
 # Sample indices are 64-bit; a hundred years at 1 GHz fit in.
@@ -162,6 +162,8 @@ class HbufOptions(SinkPart):
     """The next file begins at this size: archive.0001.dt-raw, ..., such as 1GiB; default: one file."""
     journal: bool | None = None
     """BLOCK sinks that fall behind the ring catch up from it; default: the first hbuf sink that takes every sample."""
+    retention: Retention = "all"
+    """all, or {until: durable}: a journal's segment goes once it is durable in every other BLOCK sink."""
 
 
 class SqliteOptions(SinkPart):

@@ -77,6 +77,13 @@ def sync_seconds(value: Any) -> float | None:
     return 0.0 if value == "every" else limit_seconds(value)
 
 
+def retention(value: Any) -> Any:
+    """`all`, or `{until: durable}`. Raises ValueError."""
+    if value not in ("all", {"until": "durable"}):
+        raise ValueError(f"retention is all, or {{until: durable}}; this is {value!r}")
+    return value
+
+
 # A variable may stand anywhere: ${DURATION:-60s}.
 _TIME = {
     "type": "string",
@@ -98,6 +105,23 @@ Limit = Annotated[
 Seconds = Annotated[float, BeforeValidator(seconds), WithJsonSchema(_TIME)]
 HungLimit = Annotated[
     float | None, BeforeValidator(hung_seconds), WithJsonSchema({"anyOf": [{"enum": ["none", None]}, _TIME]})
+]
+Retention = Annotated[
+    str | dict[str, str],
+    BeforeValidator(retention),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["all"]},
+                {
+                    "type": "object",
+                    "properties": {"until": {"enum": ["durable"]}},
+                    "required": ["until"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
 ]
 Bytes = Annotated[int, BeforeValidator(n_bytes), WithJsonSchema(_SIZE)]
 Sync = Annotated[

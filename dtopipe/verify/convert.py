@@ -51,7 +51,7 @@ def convert(
     """
     raw = RawSource(source)
     writer = load_writer(sink_type)(output, **options)
-    writer.open(raw.stream, 0, resume=False)
+    writer.open(raw.stream, raw.start, resume=False)
     waiting: list[Block | Gap] = []
     n_waiting = n_written = 0
     try:

@@ -44,6 +44,14 @@ class Output:
         sink = self.topology.get("sinks", {}).get(self.name, {})
         return self.stream.polled or sink.get("layout", Layout.WIDE) == Layout.WIDE
 
+    def retained_from(self) -> int:
+        """The first sample that a journal which retires segments still has; the record may be some seconds old."""
+        if "retained_from" not in self.record:
+            return 0
+        with contextlib.suppress(DtopipeError, OSError, ValueError):
+            return self.reader().position().retained_from
+        return int(self.record["retained_from"])
+
     def reader(self) -> OutputReader:
         """Opens it. Raises SinkError if it is not there or cannot be read."""
         return _reader(self.type, self.path, self.run_id, self.topology, self.name)

@@ -10,20 +10,25 @@ from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import UsageError, WireError
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
+from dtopipe.wire.commit_snapshot import CommitSnapshot, read_snapshot
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_chunks, read_file_header
-from dtopipe.wire.raw_files import segment_path, segments_of
+from dtopipe.wire.raw_files import kept_segments, segment_path
 
 
 class RawSource:
-    """One `.dt-raw` output, a file or segments, as a stream with the recording's own times."""
+    """One `.dt-raw` output, a file or segments, as a stream with the recording's own times, from sample `start` on."""
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError if the file is not there or not a `.dt-raw` file."""
         self.path = path
         try:
-            self._files = [segment_path(path, number) for number in segments_of(path)]
+            snapshot = _snapshot(path)
+            extra = snapshot.extra if snapshot else b""
+            self._files = [segment_path(path, number) for number in kept_segments(path, extra)]
             self._header = read_file_header(self._files[0])
-        except (OSError, WireError) as error:
+            # What was retired is no gap: the run had it.
+            self.start = snapshot.position.retained_from if snapshot else 0
+        except (OSError, IndexError, WireError) as error:
             raise UsageError(f"{path} cannot be converted: {error}\n    name a run folder or a .dt-raw file") from error
 
     @property
@@ -35,7 +40,7 @@ class RawSource:
         """Blocks in order, every hole announced as a gap. Raises WireError where the file is damaged."""
         clock = self.stream.clock
         anchor: Anchor | None = None
-        at = 0
+        at = self.start
         for number, (chunk, codes) in enumerate(chain.from_iterable(map(iter_chunks, self._files))):
             anchor = chunk.anchor or _anchor_at(chunk, anchor, clock)
             start = chunk.gap.span.start if chunk.gap else chunk.first_sample_index
@@ -49,6 +54,14 @@ class RawSource:
                 index = number if chunk.block_index is None else chunk.block_index
                 yield Block(index, start, codes, anchor, status)
                 at = start + chunk.valid_samples
+
+
+def _snapshot(path: Path) -> CommitSnapshot | None:
+    """What the commit record beside it says; None where there is none, or it is damaged."""
+    try:
+        return read_snapshot(path)
+    except (OSError, WireError):
+        return None
 
 
 def stream_of(header: FileHeader, path: Path) -> Stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,20 @@ def sound_batches(reader: OutputReader, on_damage: Callable[[str], None]) -> Ite
     passing_over: Callable[[Callable[[str], None]], Iterator[OutputRows]] | None
     passing_over = getattr(reader, "sound_batches", None)
     return reader.batches() if passing_over is None else passing_over(on_damage)
+
+
+def before(rows: OutputRows, stop: int) -> OutputRows:
+    """Those rows whose sample index is below `stop`."""
+    there = rows.sample_index < stop
+    if there.all():
+        return rows
+    return replace(
+        rows,
+        sample_index=rows.sample_index[there],
+        t_mono_ns=rows.t_mono_ns[there],
+        t_utc_ns=rows.t_utc_ns[there],
+        values=[values[there] for values in rows.values],
+    )
 
 
 def differing(rows: OutputRows, reference: Reference) -> NDArray[np.int64]:

@@ -17,12 +17,15 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.verify.gaps import board_gaps
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.recount import Counted, Recount, joined, without
-from dtopipe.verify.reference import Reference, differing, sound_batches
+from dtopipe.verify.reference import Reference, before, differing, sound_batches
 
 
 @dataclass(frozen=True, slots=True)
 class OutputReport:
-    """What one output really holds; spans of sample indices. `problems` is empty if it is what the record says."""
+    """What one output really holds; spans of sample indices. `problems` is empty if it is what the record says.
+
+    `retained_from`: a journal's first sample, where it has retired what is before; `retired`: how many samples.
+    """
 
     name: str
     path: str
@@ -36,6 +39,8 @@ class OutputReport:
     disordered: bool = False
     unreadable: bool = False
     compared_with: str | None = None
+    retained_from: int = 0
+    retired: int = 0
     problems: tuple[str, ...] = ()
 
 
@@ -61,7 +66,7 @@ def verify_run(
 ) -> RunReport:
     """Recount a run against its record. `on_rows(output, rows so far)` shows progress. Raises WireError."""
     outputs = outputs_of(folder, record)
-    reports = [_verified(output, _references_of(output, outputs), on_rows) for output in outputs]
+    reports = [_verified(output, _comparisons_of(output, outputs), on_rows) for output in outputs]
     gaps_path = folder.path / "gaps.jsonl"
     gaps: dict[str | None, Sequence[Gap]] = {None: board_gaps(gaps_path, outputs)}
     gaps |= {report.name: report.gaps for report in reports}
@@ -75,16 +80,30 @@ def verify_run(
     )
 
 
-def _references_of(output: Output, outputs: Sequence[Output]) -> list[Output]:
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Outputs that another one's values are held against, all of which must disagree with it; up to sample `stop`."""
+
+    others: Sequence[Output]
+    stop: int | None = None
+
+
+def _comparisons_of(output: Output, outputs: Sequence[Output]) -> list[_Comparison]:
     """What an output's values are held against: the run's raw file.
 
-    Where there is none, two of the other outputs: where those agree, it is this one that is wrong.
+    Where there is none, or not any more, two of the other outputs: where those agree, it is this one that is wrong.
     """
     raw = next((other for other in outputs if other.type == "hbuf"), None)
-    if raw is not None:
-        return [] if raw is output else [raw]
-    others = [other for other in outputs if other is not output and other.is_wide and _is_readable(other)]
-    return sorted(others, key=lambda other: other.policy is not Policy.BLOCK)[:2]
+    if raw is output:
+        return []
+    found = [] if raw is None else [_Comparison([raw])]
+    retained_from = None if raw is None else raw.retained_from()
+    if retained_from != 0:
+        rest = [other for other in outputs if other is not output and other is not raw]
+        others = [other for other in rest if other.is_wide and _is_readable(other)]
+        others.sort(key=lambda other: other.policy is not Policy.BLOCK)
+        found += [_Comparison(others[:2], retained_from)] if others else []
+    return found
 
 
 def _is_readable(output: Output) -> bool:
@@ -95,16 +114,19 @@ def _is_readable(output: Output) -> bool:
     return True
 
 
-def _verified(output: Output, others: Sequence[Output], on_rows: Callable[[str, int], None]) -> OutputReport:
+def _verified(output: Output, comparisons: Sequence[_Comparison], on_rows: Callable[[str, int], None]) -> OutputReport:
     try:
-        return _recounted(output, others, on_rows)
+        return _recounted(output, comparisons, on_rows)
     except (DtopipeError, OSError, ValueError) as error:
         return OutputReport(output.name, output.place, unreadable=True, problems=(f"cannot be read: {error}",))
 
 
-def _recounted(output: Output, others: Sequence[Output], on_rows: Callable[[str, int], None]) -> OutputReport:
+def _recounted(output: Output, comparisons: Sequence[_Comparison], on_rows: Callable[[str, int], None]) -> OutputReport:
     reader = output.reader()
-    references = [Reference(other.reader(), _numbers(output, other)) for other in others]
+    references = [
+        ([Reference(other.reader(), _numbers(output, other)) for other in each.others], each.stop)
+        for each in comparisons
+    ]
     # By channel in the long layout; a row of the wide one is a row of every channel.
     counts: dict[int | None, Recount] = {}
     wrong: list[Span] = []
@@ -112,15 +134,17 @@ def _recounted(output: Output, others: Sequence[Output], on_rows: Callable[[str,
     damage: list[str] = []
     for rows in sound_batches(reader, damage.append):
         counts.setdefault(rows.channel, Recount()).add(rows.sample_index)
-        if references:
-            differ = reduce(np.intersect1d, (differing(rows, reference) for reference in references))
+        for group, stop in references:
+            part = rows if stop is None else before(rows, stop)
+            differ = reduce(np.intersect1d, (differing(part, reference) for reference in group))
             wrong = joined([*wrong, *_spans(differ)])
         rows_seen += len(rows.sample_index)
         on_rows(output.name, rows_seen)
     keys = [None] if None in counts or not counts else range(len(output.stream.channels))
     counted = [counts.get(key, Recount()).result() for key in keys]
     gaps = tuple(reader.gaps())
-    return _judged(output, counted, gaps, wrong, damage, [other.name for other in others])
+    others = dict.fromkeys(other.name for each in comparisons for other in each.others)
+    return _judged(output, counted, gaps, wrong, damage, list(others))
 
 
 def _numbers(output: Output, other: Output) -> list[int | None]:
@@ -145,7 +169,8 @@ def _judged(
 ) -> OutputReport:
     """Hold what was counted against the record, and against the output's own gaps."""
     record = output.record
-    whole = Span(record["start"], record["stop"])
+    retained_from = output.retained_from()
+    whole = Span(max(record["start"], retained_from), record["stop"])
     absent = [gap.span for gap in gaps]
     expected = without([whole], absent)
     missing = joined(span for one in counted for span in without(expected, one.covered))
@@ -163,8 +188,9 @@ def _judged(
         problems.append("its rows are not in order")
     if wrong:
         problems.append(f"{_length(wrong)} samples differ from {' and '.join(others)}: {_listed(wrong)}")
-    if samples != record["samples"]:
-        problems.append(f"it holds {samples} samples, the run record says {record['samples']}")
+    retired = sum(map(len, without([Span(record["start"], whole.start)], absent)))
+    if samples + retired != record["samples"]:
+        problems.append(f"it holds {samples} samples, the run record says {record['samples'] - retired}")
     return OutputReport(
         name=output.name,
         path=output.place,
@@ -177,6 +203,8 @@ def _judged(
         differing=tuple(wrong),
         disordered=any(one.disordered for one in counted),
         compared_with=" or ".join(others) or None,
+        retained_from=retained_from,
+        retired=retired,
         problems=tuple(problems),
     )
 

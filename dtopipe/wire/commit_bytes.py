@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dtopipe.model.errors import WireError
 from dtopipe.model.position import Position
@@ -18,8 +18,9 @@ MOST_EXTRA_BYTES = 32
 _VERSION = 1
 # magic, version, bytes of the JSON header
 _HEAD = struct.Struct("<8sII")
-# generation, start, committed, durable, samples, gap_samples, dropped, data_bytes, n_gaps; closed, bytes of extra
-_RECORD = struct.Struct(f"<Q6qQQBB6x{MOST_EXTRA_BYTES}s")
+# generation, start, committed, durable, samples, gap_samples, dropped, data_bytes, n_gaps; closed, bytes of extra;
+# extra, retained_from
+_RECORD = struct.Struct(f"<Q6qQQBB6x{MOST_EXTRA_BYTES}sq")
 _CHECKSUM = struct.Struct("<I")
 _RECORD_BYTES = 128
 # start, stop, t_utc_ns, cause; checksum
@@ -102,6 +103,7 @@ def packed_state(state: State) -> bytes:
     body = _RECORD.pack(
         state.generation, p.start, p.committed, p.durable, p.samples, p.gap_samples, p.dropped,
         state.data_bytes, state.n_gaps, state.closed, len(state.extra), state.extra,
+        p.retained_from,
     ).ljust(_RECORD_BYTES - _CHECKSUM.size, b"\0")  # fmt: skip
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
@@ -112,8 +114,9 @@ def _unpacked(data: bytes) -> State | None:
     body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
     if _CHECKSUM.pack(zlib.crc32(body)) != checksum:
         return None
-    generation, *numbers, data_bytes, n_gaps, closed, n_extra, extra = _RECORD.unpack_from(body)
-    return State(generation, Position(*numbers), data_bytes, n_gaps, bool(closed), extra[:n_extra])
+    generation, *numbers, data_bytes, n_gaps, closed, n_extra, extra, retained_from = _RECORD.unpack_from(body)
+    position = replace(Position(*numbers), retained_from=retained_from)
+    return State(generation, position, data_bytes, n_gaps, bool(closed), extra[:n_extra])
 
 
 def packed_gap(gap: Gap) -> bytes:

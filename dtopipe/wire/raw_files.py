@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,36 @@ from numpy.typing import NDArray
 INDEX_SUFFIX = ".index"
 _ENTRY = struct.Struct("<3q")
 ENTRY = np.dtype([("number", "<i8"), ("segment", "<i8"), ("offset", "<i8")])
-# seq of the next chunk; what the monotonic clock shows more than UTC, for the times of gaps; segment, 0 for none
-STATE = struct.Struct("<QqI")
+_STATE = struct.Struct("<QqI")
+_FIRST = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class RawState:
+    """A raw output's own state at a commit, in its commit record.
+
+    `seq` of the next chunk; `mono_less_utc_ns`: what the monotonic clock shows more than UTC, for the times of gaps;
+    `segment` that is written, 0 for the one file; `first_segment` that counts, those before it are retired.
+    """
+
+    seq: int = 0
+    mono_less_utc_ns: int = 0
+    segment: int = 0
+    first_segment: int = 0
+
+    @classmethod
+    def unpacked(cls, extra: bytes) -> RawState | None:
+        """Of a commit record's extra; None if that is another sink's."""
+        if len(extra) == _STATE.size:
+            return cls(*_STATE.unpack(extra))
+        if len(extra) == _STATE.size + _FIRST.size:
+            return cls(*_STATE.unpack_from(extra), *_FIRST.unpack_from(extra, _STATE.size))
+        return None
+
+    def packed(self) -> bytes:
+        """For the commit record; the first segment only where others were before it."""
+        first = _FIRST.pack(self.first_segment) if self.first_segment else b""
+        return _STATE.pack(self.seq, self.mono_less_utc_ns, self.segment) + first
 
 
 def segment_path(path: Path, segment: int) -> Path:
@@ -31,6 +60,26 @@ def segments_of(path: Path) -> list[int]:
     pattern = re.compile(re.escape(path.stem) + r"\.(\d{4,})" + re.escape(path.suffix))
     found = sorted(int(match[1]) for file in path.parent.iterdir() if (match := pattern.fullmatch(file.name)))
     return [number for number in found if number] or [0]
+
+
+def kept_segments(path: Path, extra: bytes) -> list[int]:
+    """Of the segments that are there, those that count: `extra` is the commit record's own state, empty without one.
+
+    One that was retired may still be there: whoever was to delete it could not, or was killed before.
+    """
+    state = RawState.unpacked(extra)
+    first = 0 if state is None else state.first_segment
+    return [number for number in segments_of(path) if number >= first]
+
+
+def absent_segments(path: Path, extra: bytes) -> list[int]:
+    """The segments that should be there and are not; without a commit record only those between others are known."""
+    there, state = kept_segments(path, extra), RawState.unpacked(extra)
+    if state is None:
+        first, last = (there[0], there[-1]) if there else (0, -1)
+    else:
+        first, last = state.first_segment or min(1, state.segment), state.segment
+    return sorted(set(range(first, last + 1)) - set(there))
 
 
 def index_path(path: Path) -> Path:
@@ -54,4 +103,5 @@ def read_index(path: Path) -> NDArray[np.void]:
 
 def segment_in(extra: bytes) -> int:
     """The segment that a commit record's own state names; 0 for none."""
-    return int(STATE.unpack(extra)[2]) if len(extra) == STATE.size else 0
+    state = RawState.unpacked(extra)
+    return 0 if state is None else state.segment

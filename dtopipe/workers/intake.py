@@ -126,6 +126,8 @@ class CoveredIntake(DirectIntake):
         # What is still to come from the journal would be overtaken soon in the ring.
         if reader.blocks_behind <= reader.n_slots // 2 and not reader.is_overtaken():
             self._in_journal = False
+            # An open file cannot be deleted on every system.
+            self._journal.close()
             logging.info("back in the ring at block %d", reader.cursor)
         return blocks
 

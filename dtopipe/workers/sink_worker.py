@@ -33,6 +33,7 @@ from dtopipe.workers.output import new_writer, resumed
 from dtopipe.workers.patience import Patience
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
+from dtopipe.workers.retiring import Retiring
 
 _ORPHAN_LOOKS_EVERY_NS = 500_000_000
 # A batch is encoded at once: large enough that small blocks are cheap, small enough to stay in a few MB.
@@ -80,6 +81,7 @@ class SinkWorker:
         self._uncommitted_since_ns = 0
         self._new_gaps: list[Gap] = []
         self._synced_ns = mono_ns()
+        self._retiring = Retiring(writer, ring, calls)
         self._looked_ns = 0
 
     @property
@@ -107,7 +109,10 @@ class SinkWorker:
                 self._commit()
             if self._sync_is_due():
                 self._sync()
+            if self._retiring.is_due():
+                self._show(self._retiring.position(self._position))
         self._commit()
+        self._show(self._retiring.position(self._position))
         self._intake.close()
 
     def _append(self, blocks: Sequence[Block]) -> None:

@@ -425,11 +425,59 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "sinks.raw.journal: a journal takes every sample, and this one has policy drop",
         "take it out",
     ),
-    "retention": (
+    "retention of what is not known": (
+        add("  raw: {type: hbuf, path: r.dt-raw, segment: 1GiB, retention: {until: committed}}\n"),
+        "10:52",
+        "sinks.raw.retention: retention is all, or {until: durable}; this is {'until': 'committed'}",
+        "retention: all, or {until: durable}",
+    ),
+    "retention without segments": (
         add("  raw: {type: hbuf, path: r.dt-raw, retention: {until: durable}}\n"),
         "10:37",
-        "sinks.raw.retention: an hbuf sink's retention is not built",
+        "sinks.raw.retention: only whole segments are retired, and this journal is one file",
+        "add segment: 1GiB",
+    ),
+    "retention of what is no journal": (
+        add("  raw: {type: hbuf, path: r.dt-raw, segment: 1GiB, journal: false, retention: {until: durable}}\n"),
+        "10:68",
+        "sinks.raw.retention: only a journal retires segments, and this sink is none",
         "take it out",
+    ),
+    "retention of the second raw file": (
+        add(
+            "  raw: {type: hbuf, path: r.dt-raw}\n"
+            "  more: {type: hbuf, path: m.dt-raw, segment: 1GiB, retention: {until: durable}}\n"
+        ),
+        "11:53",
+        "sinks.more.retention: only a journal retires segments",
+        "write it at sink raw, or take it out",
+    ),
+    "retention with nobody else": (
+        change("t.csv}", "t.csv, policy: drop}")
+        + "  raw: {type: hbuf, path: r.dt-raw, segment: 1GiB, retention: {until: durable}}\n",
+        "10:52",
+        "sinks.raw.retention: no other BLOCK sink would hold what goes",
+        "add a sink with policy block, or take this out",
+    ),
+    "retention with a channel that is nowhere else": (
+        change("t.csv}", "t.csv, channels: [flux]}")
+        + "  raw: {type: hbuf, path: r.dt-raw, segment: 1GiB, retention: {until: durable}}\n",
+        "10:52",
+        "sinks.raw.retention: no other BLOCK sink takes channel 'tc1'",
+        "add it to the channels of one",
+    ),
+    "retention with a sink that is never durable": (
+        change("t.csv}", "t.csv, sync: none}")
+        + "  raw: {type: hbuf, path: r.dt-raw, segment: 1GiB, retention: {until: durable}}\n",
+        "9:35",
+        "sinks.table.sync: without a sync nothing is durable before the end, and raw would keep every segment",
+        "write sync: 1s, or take retention out of raw",
+    ),
+    "retention of a table": (
+        change("t.csv}", "t.csv, retention: {until: durable}}"),
+        "9:35",
+        "sinks.table.retention: unknown key",
+        "there are: ",
     ),
     "listen": (
         add("listen: {endpoint: x}\n"),

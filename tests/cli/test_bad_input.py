@@ -65,7 +65,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(in_folder: Path)
 
 
 def test_a_mistake_is_told_once_though_others_follow_from_it(in_folder: Path) -> None:
-    text = change("1000", "${DTOPIPE_TEST_UNSET}") + "  raw: {type: hbuf, path: r, retention: all, journal: maybe}\n"
+    text = change("1000", "${DTOPIPE_TEST_UNSET}") + "  raw: {type: hbuf, path: r, segment: big, journal: maybe}\n"
     said = refused(in_folder, text)
     assert said.splitlines()[-1] == "dtopipe: 3 problems; nothing was started"
 
