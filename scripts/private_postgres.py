@@ -39,8 +39,10 @@ class Server:
         """Each in a transaction of its own."""
         for statement in statements:
             subprocess.run(
-                [str(bin_path() / "psql"), self.dsn, "-q", "-c", statement], check=True, stdout=subprocess.DEVNULL
-            )
+                [str(bin_path() / "psql"), self.dsn, "-q", "-c", statement],
+                check=True, stdout=subprocess.DEVNULL,
+                env={**os.environ, "PGOPTIONS": "-c client_min_messages=warning"},
+            )  # fmt: skip
 
     @property
     def death(self) -> str:

@@ -31,10 +31,15 @@ class Position:
         """The position once `items`, which follow on this one, are committed."""
         samples = lengths = dropped = 0
         for item in items:
-            if isinstance(item, Gap):
+            # Nearly all are blocks, up to a hundred thousand of them in a commit.
+            if isinstance(item, Block):
+                # A block of an error holds no sample, whatever its length.
+                if item.error is None:
+                    samples += item.codes.shape[1]
+            elif isinstance(item, Gap):
                 lengths += len(item)
                 dropped += len(item) if item.cause is Cause.POLICY_DROP else 0
-            elif not _is_error(item):
+            else:
                 samples += item.n_samples
         return replace(
             self,
@@ -43,8 +48,3 @@ class Position:
             gap_samples=self.gap_samples + lengths,
             dropped=self.dropped + dropped,
         )
-
-
-def _is_error(item: Block | Readings) -> bool:
-    """True for a block that holds no sample, whatever its length."""
-    return isinstance(item, Block) and item.error is not None

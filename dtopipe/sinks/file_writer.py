@@ -152,7 +152,8 @@ class FileWriter(ABC):
         if not self._pending:
             return record.position
         position = record.position.after(self._pending)
-        gaps = [item for item in self._pending if isinstance(item, Gap)]
+        has_gaps = position.gap_samples != record.position.gap_samples
+        gaps = [item for item in self._pending if isinstance(item, Gap)] if has_gaps else []
         position = record.commit(position, self._size, gaps, self.extra())
         # Not before: a commit that failed for want of space is tried again.
         self._pending = []

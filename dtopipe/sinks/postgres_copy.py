@@ -45,7 +45,7 @@ class Column:
     nulls: NDArray[np.bool_] | None = None
 
 
-def copied_rows(columns: Sequence[Column], n_rows: int) -> bytes:
+def copied_rows(columns: Sequence[Column], n_rows: int) -> bytes | memoryview:
     """The rows for COPY, without header and trailer."""
     laid = [_laid(column, n_rows) for column in columns]
     fields: list[Any] = [("count", ">i2")]
@@ -57,7 +57,7 @@ def copied_rows(columns: Sequence[Column], n_rows: int) -> bytes:
         rows[f"length{number}"] = each.lengths
         rows[f"bytes{number}"] = each.bytes
     if all(each.is_full for each in laid):
-        return rows.tobytes()
+        return rows.view(np.uint8).data
     kept = np.ones((n_rows, rows.itemsize), bool)
     for number, each in enumerate(laid):
         if not each.is_full:

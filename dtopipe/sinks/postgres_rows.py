@@ -196,7 +196,7 @@ async def copy(connection: Any, tables: Tables, pieces: Iterator[Piece]) -> None
     """
     waiting = next(pieces, None)
 
-    async def rows(first: Piece) -> AsyncIterator[bytes]:
+    async def rows(first: Piece) -> AsyncIterator[bytes | memoryview]:
         """Those of the table of `first`, up to the size of a statement; `waiting` is then the piece that follows."""
         nonlocal waiting
         yield HEADER
