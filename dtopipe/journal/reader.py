@@ -52,6 +52,11 @@ class JournalReader:
         self._next = number
         return blocks
 
+    @property
+    def has_folder(self) -> bool:
+        """False while the folder itself is away, such as an unmounted disk."""
+        return self._path.parent.is_dir()
+
     def close(self) -> None:
         """Close the file. Harmless twice."""
         if self._file is not None:

@@ -90,13 +90,14 @@ class DirectIntake:
 class CoveredIntake(DirectIntake):
     """BLOCK with a journal: reads the ring, and on from the journal where the ring has been reused; back at half of it.
 
-    A block that neither has any more, for the journal is damaged there, is passed over: a hole.
+    A block that neither has any more, for the journal is damaged there, is passed over: a hole. A journal whose disk is
+    away is waited for.
     """
 
     def __init__(self, reader: RingReader, wake: ReaderWake, journal: JournalReader) -> None:
         super().__init__(reader, wake)
         self._journal = journal
-        self._in_journal = False
+        self._in_journal = self._is_away = False
         self._nothing_since_ns = 0
         self.take = self._take
 
@@ -136,8 +137,15 @@ class CoveredIntake(DirectIntake):
         try:
             blocks = self._journal.take(reader.cursor, most)
         except OSError as error:
-            logging.warning("the journal cannot be read: %s", error)
             blocks = []
+            if not self._is_away:
+                logging.warning("the journal cannot be read: %s", error)
+            # Where its file alone is gone it does not come back; any other trouble of a disk may pass.
+            self._is_away = not (isinstance(error, FileNotFoundError) and self._journal.has_folder)
+            if self._is_away:
+                self._nothing_since_ns = 0
+                return []
+        self._is_away = False
         if blocks:
             reader.skip_to(blocks[-1].block_index + 1, len(blocks))
             self._nothing_since_ns = 0
