@@ -59,8 +59,14 @@ class CsvReader(FileReader):
                 if not more:
                     break
                 head += more
-        columns = next(csv.reader(io.StringIO(head.decode(), newline="")), [])
-        return columns, len(head)
+        return next(iter(self._parsed(head.decode())), []), len(head)
+
+    def _parsed(self, text: str) -> list[list[str]]:
+        """The rows of whole lines. Raises SinkError: after a power cut a file may be zeros."""
+        try:
+            return list(csv.reader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise SinkError(self.path, f"it is damaged: {error}", "refill it from another output") from error
 
     def _long(self, start: int) -> Iterator[OutputRows]:
         names: list[str] = [channel.name for channel in self._known().stream.channels]
@@ -78,7 +84,7 @@ class CsvReader(FileReader):
                 end = text.rfind("\n", 0, end - 1) + 1
             rest = text[end:]
             if end:
-                yield list(csv.reader(io.StringIO(text[:end], newline="")))
+                yield self._parsed(text[:end])
 
 
 def _wide(piece: bytes, n_columns: int) -> OutputRows:

@@ -24,6 +24,7 @@ from test_program_sinks import KINDS, Kind, is_null, kind_name, kind_of, sqlite_
 from dtopipe.errors import SinkError, SinkUnavailable
 from dtopipe.model.stream import Channel
 from dtopipe.sinks import JsonlSink, ParquetSink, RawCountsSink, SqliteSink, block_to_rows, reading_to_row
+from dtopipe.sinks.registry import load_reader
 from dtopipe.sinks.tabular import ProgramSink
 from dtopipe.tools.replay_raw import iter_blocks
 
@@ -324,3 +325,11 @@ async def test_a_sink_never_holds_up_the_event_loop(path: Path) -> None:
         took = time.perf_counter() - began
         done.set()
     assert longest < took
+
+
+def test_a_table_of_zeros_as_a_power_cut_may_leave_it_is_damage_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(bytes(200_000))
+    with pytest.raises(SinkError, match="damaged") as refused:
+        list(load_reader("csv")(path).batches())
+    assert "refill it from another output" in refused.value.remedy
