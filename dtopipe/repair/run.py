@@ -27,7 +27,7 @@ from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.sinks.commit_record import read_commit_record
 from dtopipe.supervisor.rescue import RESCUED
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, read_gaps, replace_gaps
-from dtopipe.verify.outputs import Output, outputs_of
+from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.recount import joined, without
 from dtopipe.verify.verify import OutputReport, verify_run
 from dtopipe.wire.describe import stream_from
@@ -178,7 +178,10 @@ class _Repair:
         )
         if lacking and output.path is not None and output.path.exists():
             n_samples = sum(len(span) for span in lacking)
-            message = f"cannot be read ({why}), and nobody else has {n_samples} of its samples"
+            raw = raw_output(self._outputs)
+            begin = 0 if raw is None or raw is output else raw.retained_from()
+            retained = f"; the journal is retained from sample {begin:,}" if begin else ""
+            message = f"cannot be read ({why}), and nobody else has {n_samples} of its samples{retained}"
             raise SinkError(output.path, message, "keep it; name a copy of the run with --from, or move it away")
         return Mend.REWRITE
 

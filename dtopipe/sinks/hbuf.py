@@ -145,6 +145,8 @@ class HbufWriter(FileWriter):
         last = shelf.to_go(settled)
         if last is not None and self._put_on_record(record, last):
             shelf.retire(last)
+            if self._index is not None:
+                self._index.retire(self._first_kept)
         shelf.delete()
         return record.position
 

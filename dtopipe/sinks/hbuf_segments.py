@@ -15,7 +15,10 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.sinks.commit_record import SUFFIX
 from dtopipe.sinks.outputs import free_name, sink_errors
-from dtopipe.wire.raw_files import INDEX_SUFFIX, index_entry, index_path, segment_path, segments_of
+from dtopipe.wire.raw_files import INDEX_SUFFIX, index_entry, index_path, read_index, segment_path, segments_of
+
+# As much as is read in no time: an hour of commits.
+_LONG_BYTES = 2**16
 
 
 def prepare_segments(path: Path, on_exists: OnExists) -> None:
@@ -84,6 +87,18 @@ class JournalIndex:
             with contextlib.suppress(OSError):
                 self._file.write(index_entry(*self._begins))
         self._begins = None
+
+    def retire(self, first_segment: int) -> None:
+        """Forget the segments before this one, where they are most of a long index; who reads meanwhile finds less."""
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):
+            index = read_index(self._path)
+            kept = index[index["segment"] >= first_segment]
+            if index.nbytes >= _LONG_BYTES and 2 * len(kept) <= len(index):
+                self._file.seek(0)
+                self._file.truncate()
+                self._file.write(kept.tobytes())
 
     def close(self) -> None:
         """Let go of the file. Harmless twice."""

@@ -14,7 +14,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.registry import load_writer
-from dtopipe.verify.outputs import outputs_of
+from dtopipe.verify.outputs import outputs_of, raw_output
 from dtopipe.verify.raw_source import RawSource
 
 # As much as a worker writes between two commits of a fast board: bounded memory, cheap commits.
@@ -24,9 +24,9 @@ _COMMIT_SAMPLES = 1_000_000
 def raw_file_of(folder: RunFolder) -> Path:
     """The run's raw file. Raises UsageError if it has none."""
     outputs = outputs_of(folder, folder.read_record())
-    for output in outputs:
-        if output.type == "hbuf" and output.path:
-            return output.path
+    raw = raw_output(outputs)
+    if raw is not None and raw.path:
+        return raw.path
     if any(output.stream.polled for output in outputs):
         raise UsageError(
             f"the run {folder.path} has polled readings, which have no raw file to convert from\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
         topology, policy = record["topology"], Policy(sink["policy"])
         found.append(Output(name, sink["type"], place, path, topology, policy, record["run_id"], own, sink))
     return found
+
+
+def raw_output(outputs: Sequence[Output]) -> Output | None:
+    """The raw file of a run: of several the one that has most of its beginning, and stands first."""
+    raw = [output for output in outputs if output.type == "hbuf" and output.path]
+    return min(raw, key=lambda output: output.retained_from(), default=None)
 
 
 def read_output(record: Mapping[str, Any], name: str, folder: Path) -> tuple[Position, list[Gap]] | None:

@@ -15,7 +15,7 @@ from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.verify.gaps import board_gaps
-from dtopipe.verify.outputs import Output, outputs_of
+from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.recount import Counted, Recount, joined, without
 from dtopipe.verify.reference import Reference, before, differing, sound_batches
 
@@ -87,13 +87,18 @@ class _Comparison:
     others: Sequence[Output]
     stop: int | None = None
 
+    def text(self, between: str) -> str:
+        """Their names, as in a sentence."""
+        before = "" if self.stop is None else f"before sample {self.stop:,} "
+        return before + between.join(other.name for other in self.others)
+
 
 def _comparisons_of(output: Output, outputs: Sequence[Output]) -> list[_Comparison]:
     """What an output's values are held against: the run's raw file.
 
     Where there is none, or not any more, two of the other outputs: where those agree, it is this one that is wrong.
     """
-    raw = next((other for other in outputs if other.type == "hbuf"), None)
+    raw = raw_output(outputs)
     if raw is output:
         return []
     found = [] if raw is None else [_Comparison([raw])]
@@ -143,8 +148,7 @@ def _recounted(output: Output, comparisons: Sequence[_Comparison], on_rows: Call
     keys = [None] if None in counts or not counts else range(len(output.stream.channels))
     counted = [counts.get(key, Recount()).result() for key in keys]
     gaps = tuple(reader.gaps())
-    others = dict.fromkeys(other.name for each in comparisons for other in each.others)
-    return _judged(output, counted, gaps, wrong, damage, list(others))
+    return _judged(output, counted, gaps, wrong, damage, comparisons)
 
 
 def _numbers(output: Output, other: Output) -> list[int | None]:
@@ -165,7 +169,7 @@ def _judged(
     gaps: tuple[Gap, ...],
     wrong: list[Span],
     damage: Sequence[str],
-    others: Sequence[str],
+    comparisons: Sequence[_Comparison],
 ) -> OutputReport:
     """Hold what was counted against the record, and against the output's own gaps."""
     record = output.record
@@ -187,7 +191,8 @@ def _judged(
     if any(one.disordered for one in counted):
         problems.append("its rows are not in order")
     if wrong:
-        problems.append(f"{_length(wrong)} samples differ from {' and '.join(others)}: {_listed(wrong)}")
+        others = ", ".join(each.text(" and ") for each in comparisons)
+        problems.append(f"{_length(wrong)} samples differ from {others}: {_listed(wrong)}")
     retired = sum(map(len, without([Span(record["start"], whole.start)], absent)))
     if samples + retired != record["samples"]:
         problems.append(f"it holds {samples} samples, the run record says {record['samples'] - retired}")
@@ -202,7 +207,7 @@ def _judged(
         unexpected=tuple(unexpected),
         differing=tuple(wrong),
         disordered=any(one.disordered for one in counted),
-        compared_with=" or ".join(others) or None,
+        compared_with=", ".join(each.text(" or ") for each in comparisons) or None,
         retained_from=retained_from,
         retired=retired,
         problems=tuple(problems),

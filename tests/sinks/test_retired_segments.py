@@ -26,7 +26,7 @@ from dtopipe.sinks.hbuf import HbufWriter
 from dtopipe.sinks.hbuf_reader import HbufReader
 from dtopipe.sinks.hbuf_retention import SegmentShelf
 from dtopipe.verify.raw_source import RawSource
-from dtopipe.wire.raw_files import segment_path, segments_of
+from dtopipe.wire.raw_files import read_index, segment_path, segments_of
 
 STREAM = recorded()
 UNTIL_DURABLE = {"until": "durable"}
@@ -301,6 +301,22 @@ def test_a_reader_at_the_end_of_a_segment_that_goes_finds_the_next(path: Path) -
         assert [each.block_index for each in found] == list(range(5, 15))
     finally:
         reader.close()
+    writer.close()
+
+
+def test_the_index_forgets_what_is_retired_once_that_is_most_of_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dtopipe.sinks.hbuf_segments._LONG_BYTES", 100)
+    writer = journal(path)
+    write(writer, 0, 4000)
+    writer.retire_before(1000)
+    assert len(read_index(path)) == 8
+    writer.retire_before(2500)
+    assert read_index(path)["segment"].tolist() == [6, 7, 8]
+    write(writer, 4000, 5000)
+    assert read_index(path)["number"].tolist() == [25, 30, 35, 40, 45]
+    reader = JournalReader(path)
+    assert [each.block_index for each in reader.take(42, 100)] == list(range(42, 50))
+    reader.close()
     writer.close()
 
 

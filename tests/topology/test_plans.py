@@ -110,7 +110,7 @@ def test_a_ring_is_said_in_seconds_slots_or_bytes(ring: str, plan: tuple[Any, ..
 
 
 def sinks_of(*texts: str) -> list[SinkPlan]:
-    sinks = "".join(f"  {name}: {text}\n" for name, text in zip("abc", texts, strict=False))
+    sinks = "".join(f"  {name}: {text}\n" for name, text in zip("abcd", texts, strict=False))
     return list(plan_of(SMALL.partition("sinks:")[0] + "sinks:\n" + sinks).sinks)
 
 
@@ -151,6 +151,22 @@ def test_what_a_journals_sink_says_itself_counts() -> None:
 def test_what_cannot_be_the_journal_is_refused(sinks: list[str], problem: str) -> None:
     with pytest.raises(TopologyError, match=problem):
         sinks_of(*sinks)
+
+
+RETIRING = "{type: hbuf, path: f1, segment: 1GiB, retention: {until: durable}}"
+
+
+def test_where_a_journal_retires_segments_the_other_block_sinks_are_synced() -> None:
+    others = ["{type: csv, path: f2}", "{type: csv, path: f3, sync: every}", "{type: csv, path: f4, policy: drop}"]
+    plans = sinks_of(RETIRING, *others)
+    assert [(plan.retires, plan.sync_s) for plan in plans] == [(True, 1.0), (False, 1.0), (False, 0.0), (False, None)]
+    written_out = sinks_of(RETIRING.replace("{until: durable}", "all"), *others)
+    assert [(plan.retires, plan.sync_s) for plan in written_out[:2]] == [(False, 1.0), (False, None)]
+
+
+def test_a_database_whose_commits_are_durable_needs_no_sync() -> None:
+    plans = sinks_of(RETIRING, "{type: postgres, host: localhost, sync: none}")
+    assert plans[1].sync_s is None
 
 
 def test_a_segment_is_a_size() -> None:
