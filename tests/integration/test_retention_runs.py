@@ -103,10 +103,10 @@ def test_only_the_last_segments_are_there_at_the_end_and_every_sample_is_somewhe
 
 def test_a_run_at_full_speed_retires_too(lab: Any) -> None:
     topology = _topology()
-    topology["board"] |= {"pace": "max", "max_samples": 200_000}
+    topology["board"] |= {"pace": "max", "max_samples": 60_000}
     topology["task"] |= {"samples_per_block": 500}
     # 2 s for the journal, so that it does not end before anybody else has synced.
-    topology["sinks"]["raw"] = {**JOURNAL, "segment": "64KiB", "delay_per_block": "5ms"}
+    topology["sinks"]["raw"] = {**JOURNAL, "segment": "16KiB", "delay_per_block": "16ms"}
     ended = lab.up(topology)
     assert ended.code == 0, ended.stderr
     assert ended.json["sinks"]["raw"]["retained_from"] > 0
