@@ -58,6 +58,73 @@ def nothing_left_behind() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class SmallDisk:
+    """A file system of its own on a folder, by real mounts."""
+
+    def __init__(self, folder: Path, size: str) -> None:
+        self.path = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.name == "nt" or os.geteuid() != 0:
+            pytest.skip("only root can mount a small file system")
+        if _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)):
+            pytest.skip("a small file system cannot be mounted here")
+
+    @property
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.path).free
+
+    def fill(self, leaving_bytes: int = 0) -> Path:
+        """Write a file that leaves so much free; its deletion gives the space back."""
+        ballast = self.path / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while (room := self.free_bytes - leaving_bytes) > 0:
+                file.write(bytes(min(room, 2**20)))
+        return ballast
+
+    def resize(self, size: str) -> None:
+        assert not _mount("-o", f"remount,size={size}", str(self.path))
+
+    def remount(self, how: str) -> bool:
+        """`ro` or `rw`; False while somebody has a file open for writing."""
+        return not _mount("-o", f"remount,{how}", str(self.path))
+
+    def unmount(self) -> None:
+        """As a share that goes: who has files open keeps them, the folder is empty."""
+        subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+
+    def mount_at(self, folder: Path) -> SmallDisk:
+        """The same file system in one more place."""
+        other = object.__new__(SmallDisk)
+        other.path = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        assert not _mount("--bind", str(self.path), str(folder))
+        return other
+
+
+def _mount(*arguments: str) -> int:
+    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., SmallDisk]]:
+    """`small_disk("8m")`: a file system of this size, unmounted in the end; skips where none can be mounted."""
+    before = _mounts_below(tmp_path)
+
+    def make(size: str, name: str = "disk") -> SmallDisk:
+        return SmallDisk(tmp_path / name, size)
+
+    yield make
+    for folder in reversed(_mounts_below(tmp_path)):
+        if folder not in before:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    table = Path("/proc/self/mounts")
+    places = [line.split()[1] for line in table.read_text().splitlines()] if table.exists() else []
+    return [place for place in places if place.startswith(f"{folder}/")]
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Any]:
     """A real PostgreSQL server for the tests of this session."""

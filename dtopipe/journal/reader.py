@@ -13,7 +13,7 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
-from dtopipe.wire.commit_snapshot import read_snapshot
+from dtopipe.wire.commit_snapshot import read_snapshot, record_path
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, next_chunk, read_header_of
 from dtopipe.wire.raw_files import kept_segments, read_index, segment_in, segment_path, segments_of
 
@@ -22,7 +22,7 @@ class JournalReader:
     """Blocks of one journal from any number on, in order. `path`: the output's, whether it has segments or not.
 
     A chunk that is damaged is passed over, counted in `damaged`, and shows as a hole in the sample indices.
-    Raises OSError when the disk does.
+    Raises OSError when the disk does, FileNotFoundError while the journal is not where it was.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,6 +73,8 @@ class JournalReader:
                 self._pass_over(chunk_at, error)
                 continue
             if read is None:
+                # Committed, and not in the file that is open: it is another one by now, and is looked for anew.
+                self.close()
                 return None
             chunk, codes = read
             self._at = self._open_file.tell()
@@ -106,6 +108,7 @@ class JournalReader:
         """To a chunk at or before the block of this number."""
         self._look()
         if self._committed[0] < 0:
+            record_path(self._path).stat()
             return
         index = read_index(self._path)
         places = index[index["number"] <= number]

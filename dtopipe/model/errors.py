@@ -76,6 +76,10 @@ class SinkUnavailable(SinkError):
     """The output is away for now (locked, full, unreachable): worth trying again."""
 
 
+class OutputAway(SinkUnavailable):
+    """Its file, folder or disk is not there as it was opened: to be opened again behind its last commit."""
+
+
 class OutputExists(SinkError):
     """The output is there already and `on_exists` is `error`."""
 

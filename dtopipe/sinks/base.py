@@ -24,7 +24,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 
-__all__ = ["OutputOptions", "OutputReader", "OutputRows", "Position", "RetiringWriter", "SinkWriter"]
+__all__ = ["FileOutput", "OutputOptions", "OutputReader", "OutputRows", "Position", "RetiringWriter", "SinkWriter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,14 @@ class RetiringWriter(Protocol):
 
         `position` and `gaps` are those of what was retired. Raises SinkError.
         """
+
+
+@runtime_checkable
+class FileOutput(Protocol):
+    """What a writer of files has besides: others can see whether the output is still where it was opened."""
+
+    def files(self) -> Sequence[Path]:
+        """What must be there once samples are committed, the commit record among them; asked before `open` too."""
 
 
 class OutputReader(Protocol):

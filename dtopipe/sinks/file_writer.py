@@ -15,8 +15,9 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written
-from dtopipe.sinks.outputs import prepare, sink_errors, sync_file, sync_folder
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
+from dtopipe.sinks.outputs import prepare, sink_error, sink_errors, sync_file, sync_folder
+from dtopipe.sinks.presence import opened_again, shortened
 
 # Pieces are written together: a write of a megabyte takes half the time of the same in blocks. POSIX allows so many.
 _JOINED_BYTES, _MOST_PIECES = 2**20, 1024
@@ -66,10 +67,6 @@ class FileWriter(ABC):
         """The file that the bytes go to; `extra` is what `extra()` said at the last commit, empty at first."""
         return self.path
 
-    def is_there(self) -> bool:
-        """True if a predecessor may have begun this output."""
-        return self.data_path(b"").exists()
-
     def make_way(self) -> None:
         """Make the way free for a new output, as `on_exists` says. Raises OutputExists, SinkError."""
         prepare(self.path, self.output.on_exists, (SUFFIX,))
@@ -86,7 +83,7 @@ class FileWriter(ABC):
         """As SinkWriter.open."""
         header = self.header(stream)
         self._stream = stream
-        if resume and self.is_there():
+        if resume:
             self._record = CommitRecord.resume(self.path, stream.run_id)
         try:
             if self._record is None:
@@ -117,14 +114,11 @@ class FileWriter(ABC):
         path = self.data_path(record.extra)
         with sink_errors(path):
             if self._fd < 0:
-                self._fd = os.open(path, _OPEN_FLAGS, 0o644)
+                # What has bytes that count is never made anew: it was there, and is away or was deleted.
+                self._fd = opened_again(path) if record.data_bytes else os.open(path, _OPEN_FLAGS, 0o644)
             there = os.fstat(self._fd).st_size
             if there < record.data_bytes:
-                raise SinkError(
-                    path,
-                    f"it has {there} bytes, its commit record says {record.data_bytes}",
-                    "somebody has changed it; move it and its .dtopipe file away",
-                )
+                raise shortened(path, there, record.data_bytes)
             # Not without a need: ext4 writes a file that was once cut at its close, and lets that take its time.
             if there > record.data_bytes:
                 self._cut_back(record.data_bytes)
@@ -187,6 +181,11 @@ class FileWriter(ABC):
         """The gaps committed so far."""
         return self._opened().gaps()
 
+    def files(self) -> Sequence[Path]:
+        """As FileOutput.files: the commit record, and the file that is being written."""
+        record = record_path(self.path)
+        return (record,) if self._record is None else (record, self.data_path(self.extra()))
+
     @property
     def size(self) -> int:
         """Bytes in the file that is written, those included that are not committed."""
@@ -225,12 +224,13 @@ class FileWriter(ABC):
             self._name_is_durable = True
 
     def _take_back(self, size: int, state: bytes) -> None:
-        """As if nothing had been appended behind `size`; where even that fails, the sink must be opened again."""
+        """As if nothing had been appended behind `size`. Raises SinkError where even that fails."""
         try:
             self._cut_back(size)
             self.begun(self._stream, state)
-        except OSError:
+        except OSError as error:
             self.abandon()
+            raise sink_error(self.path, error) from error
 
     def _cut_back(self, size: int) -> None:
         os.ftruncate(self._fd, size)

@@ -77,12 +77,6 @@ class HbufWriter(FileWriter):
         """The segment that is written."""
         return segment_path(self.path, segment_in(extra) if extra else self._first_segment)
 
-    def is_there(self) -> bool:
-        """The first segment may have been retired."""
-        return self.path.parent.is_dir() and any(
-            segment_path(self.path, number).exists() for number in segments_of(self.path)
-        )
-
     def make_way(self) -> None:
         """For every segment, record and index."""
         if self._segment_bytes is None:

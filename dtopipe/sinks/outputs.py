@@ -9,22 +9,32 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dtopipe.model.errors import OutputExists, SinkError, SinkUnavailable
+from dtopipe.model.errors import OutputAway, OutputExists, SinkError, SinkUnavailable
 from dtopipe.model.policy import OnExists
 
 # What may be over in a while, with what to do about it.
 _PASSING = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some space in your quota",
-    errno.EIO: "look at the disk or at the share; it may come back",
-    errno.ESTALE: "look at the share; it may come back",
     errno.EAGAIN: "wait until the other program lets go of the file",
     errno.EBUSY: "wait until the other program lets go of the file",
+}
+# The same, but the file that is open may be none any more when it is over: it is opened again.
+_AWAY = {
+    errno.EIO: "look at the disk or at the share; it may come back",
+    errno.ESTALE: "look at the share; it may come back",
+    errno.EBADF: "look at the disk or at the share; it may come back",
+    errno.ENXIO: "look at the disk or at the share; it may come back",
+    errno.ENODEV: "look at the disk or at the share; it may come back",
+    errno.ENOTCONN: "look at the share; it may come back",
+    errno.EHOSTDOWN: "look at the share; it may come back",
+    errno.EHOSTUNREACH: "look at the share; it may come back",
+    errno.ETIMEDOUT: "look at the share; it may come back",
+    errno.EROFS: "mount it writable again, or choose another place",
 }
 _LASTING = {
     errno.EACCES: "choose a place that you may write to, or change its permissions",
     errno.EPERM: "choose a place that you may write to, or change its permissions",
-    errno.EROFS: "choose a place that is not read-only",
     errno.ENOENT: "make the folder, or choose another place",
     errno.ENOTDIR: "choose another place: a part of the path is a file",
     errno.EISDIR: "choose another name: there is a folder of this name",
@@ -46,10 +56,12 @@ def sink_errors(path: Path) -> Iterator[None]:
 
 
 def sink_error(path: Path, error: OSError) -> SinkError:
-    """SinkUnavailable for what may be over in a while, else SinkError."""
+    """SinkUnavailable for what may be over in a while, OutputAway if it is to be opened again then, else SinkError."""
     message = error.strerror or str(error)
     if error.errno in _PASSING:
         return SinkUnavailable(path, message, _PASSING[error.errno])
+    if error.errno in _AWAY:
+        return OutputAway(path, message, _AWAY[error.errno])
     return SinkError(path, message, _LASTING.get(error.errno or 0, "look at the disk, or choose another place"))
 
 

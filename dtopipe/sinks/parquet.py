@@ -26,7 +26,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
 from dtopipe.sinks.outputs import prepare, sink_errors, sync_file, sync_folder
 from dtopipe.sinks.parquet_columns import Encoding, arrays, checked_schema
 from dtopipe.sinks.parquet_file import GrowingParquet
@@ -114,6 +114,11 @@ class ParquetWriter:
         if self._run is not None:
             self._run.release()
             self._run = None
+
+    def files(self) -> Sequence[Path]:
+        """As FileOutput.files."""
+        files = record_path(self._path), self._path
+        return files if self._run is None else (*files, tail_path(self._path))
 
     def _begun(self, stream: Stream, start: int) -> CommitRecord:
         ensure_not_written(self._path)

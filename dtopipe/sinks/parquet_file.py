@@ -26,6 +26,7 @@ from dtopipe.sinks.parquet_footer import (
     with_row_groups,
     write_footer,
 )
+from dtopipe.sinks.presence import opened_again, shortened
 
 # pyarrow lets other threads run. More columns would be more memory, and leave the acquirer no processor.
 _ENCODED_AT_ONCE = 2
@@ -51,7 +52,11 @@ class GrowingParquet:
         self._encoding = encoding
         self._groups: list[bytes] = []
         self.extent = Extent()
-        self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        # What has bytes that count is never made anew.
+        if size:
+            self._file = os.fdopen(opened_again(path), "r+b", 0)
+        else:
+            self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
         try:
             if size:
                 self._read_footer(size)
@@ -119,7 +124,7 @@ class GrowingParquet:
     def _read_footer(self, size: int) -> None:
         found = self._file.seek(0, os.SEEK_END)
         if found < size:
-            raise self._damaged(f"it has {found} bytes, its commit record says {size}")
+            raise shortened(self._path, found, size)
         try:
             self._file.seek(size - TRAILER_BYTES)
             (length,) = struct.unpack("<I4x", self._file.read(TRAILER_BYTES))

@@ -23,6 +23,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.neighbours import Joined, joined
+from dtopipe.sinks.presence import opened_again
 
 if TYPE_CHECKING:
     from dtopipe.sinks.parquet_readings import TailReadings
@@ -47,7 +48,11 @@ class TailFile(ABC):
         """Open `path`, made if need be, and cut it back to `size` bytes. Raises SinkError if it is shorter."""
         self.path = path
         self._stream = stream
-        self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        # What has bytes that count is never made anew.
+        if size:
+            self._file = os.fdopen(opened_again(path), "r+b", 0)
+        else:
+            self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
         try:
             found = self._file.seek(0, os.SEEK_END)
             if found < size:

@@ -21,7 +21,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions, SinkWriter
-from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written
+from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
 from dtopipe.sinks.outputs import prepare
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES, Database, Pragmas
 from dtopipe.sinks.sqlite_rows import BlockRows, GapRows, ReadingRows
@@ -94,6 +94,10 @@ class SqliteWriter:
             self.abandon()
             raise
         return self._position
+
+    def files(self) -> Sequence[Path]:
+        """As FileOutput.files."""
+        return record_path(self._path), self._path
 
     def admit(self, stream: Stream) -> None:
         """Make ready for the other kind of rows as well, in the same run; harmless twice. Raises SinkError.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dtopipe.model.errors import SinkError, SinkUnavailable
+from dtopipe.model.errors import OutputAway, SinkError, SinkUnavailable
 
 # Beside the database while it is open or was not closed; they belong to it wherever it goes.
 SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
@@ -27,11 +27,15 @@ _TEMPORARY = {
     sqlite3.SQLITE_BUSY: ("another program holds it", "end its transaction, or raise busy_timeout_ms"),
     sqlite3.SQLITE_LOCKED: ("another program holds it", "end its transaction, or raise busy_timeout_ms"),
     sqlite3.SQLITE_FULL: ("the disk is full", "free some space; what is committed is safe"),
-    sqlite3.SQLITE_IOERR: ("the disk does not answer as it should", "see whether it is full, or away"),
 }
-_FINAL = {
+_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+# The same, but the connection may be to a file that is none any more when it is over: it is opened again.
+_AWAY = {
+    sqlite3.SQLITE_IOERR: ("the disk does not answer as it should", "see whether it is full, or away"),
     sqlite3.SQLITE_READONLY: ("it cannot be written", "change its permissions, or give another path"),
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "see whether its folder is there and can be written"),
+}
+_FINAL = {
     sqlite3.SQLITE_NOTADB: ("it is not a SQLite file", "give another path, or on_exists: rename"),
     sqlite3.SQLITE_CORRUPT: ("its content is damaged", "give another path, or on_exists: rename"),
 }
@@ -115,12 +119,18 @@ class Database:
                     self.connection.execute(f"PRAGMA synchronous = {self._pragmas.synchronous}")
 
     def make_one_file(self) -> None:
-        """Write the log back into the file and end it; a reader that will not go keeps its log beside the file."""
-        try:
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.connection.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.OperationalError as error:
-            logging.warning("%s: another program has it open, so its -wal stays beside it: %s", self.path, error)
+        """Write the log back into the file and end it; a reader that will not go keeps its log beside the file.
+
+        Raises SinkUnavailable where there is no room for what the log holds: it keeps that until there is.
+        """
+        with self.explained():
+            try:
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self.connection.execute("PRAGMA journal_mode = DELETE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _HELD:
+                    raise
+                logging.warning("%s: another program has it open, so its -wal stays beside it: %s", self.path, error)
 
     def close(self) -> None:
         """Give up the connection; what is not committed is forgotten. Never raises."""
@@ -137,5 +147,8 @@ class Database:
             if code in _TEMPORARY:
                 message, remedy = _TEMPORARY[code]
                 raise SinkUnavailable(self.path, f"{message} (SQLite: {error})", remedy) from error
+            if code in _AWAY:
+                message, remedy = _AWAY[code]
+                raise OutputAway(self.path, f"{message} (SQLite: {error})", remedy) from error
             message, remedy = _FINAL.get(code, ("SQLite refuses", "see what it says"))
             raise SinkError(self.path, f"{message} (SQLite: {error})", remedy) from error

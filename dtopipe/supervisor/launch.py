@@ -70,6 +70,7 @@ class Launcher:
             "segment": run.segment,
             "row": agent.row,
             "start": agent.position.start,
+            "committed": agent.position.committed,
             "resume": agent.generation > 0,
             "otherwise": agent.otherwise.value,
             "descriptor_endpoint": opened.get("descriptor_endpoint", str),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from dtopipe.wire.control import Message, write_frame
 
@@ -15,11 +17,19 @@ _KILL_WAIT_S = 5.0
 _WINDOWS_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
+def _log(path: Path) -> BinaryIO:
+    """Its log; nowhere while the run folder is away or full, which must not keep a process from its work."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
+
+
 class WorkerProcess:
     """One process of the run. Closing the pipe, which our death does, tells it to end in order."""
 
     def __init__(self, module: str, orders: Message, log_path: Path) -> None:
-        with log_path.open("ab") as log:
+        with _log(log_path) as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module],
                 stdin=subprocess.PIPE,

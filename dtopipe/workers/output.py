@@ -11,25 +11,32 @@ from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.registry import load_reader, load_writer
+from dtopipe.sinks.reopening import ReopeningWriter
 from dtopipe.wire.control import Message
 
 # Those of one commit are what nobody may have heard of; more are told for safety, and never so many that it takes long.
 _MOST_GAPS_TOLD_AGAIN = 1000
 
 
-def new_writer(orders: Message) -> SinkWriter:
+def opener(orders: Message) -> ReopeningWriter:
     """The writer that the orders want, not opened yet. Raises SinkError."""
-    return load_writer(orders.get("type", str))(_output(orders), **orders.get("options", dict))
+    output = _output(orders)
+    writer = load_writer(orders.get("type", str))
+    return ReopeningWriter(lambda: writer(output, **orders.get("options", dict)), output.path)
 
 
-def resumed(orders: Message, stream: Stream, start: int) -> tuple[SinkWriter, Position, Sequence[Gap]]:
-    """A writer that goes on where a predecessor of this run stopped, and the newest gaps there. Raises SinkError."""
-    writer = new_writer(orders)
-    position = writer.open(stream, start, resume=True)
+def resumed(
+    writer: ReopeningWriter, orders: Message, stream: Stream, start: int, committed: int
+) -> tuple[Position, Sequence[Gap]]:
+    """Go on where a predecessor of this run stopped, not before `committed`; the newest gaps there. Raises SinkError.
+
+    May be called again after SinkUnavailable.
+    """
+    position = writer.open(stream, start, resume=True, committed=committed)
     try:
-        return writer, position, _newest_gaps(orders, stream) if position.gap_samples else ()
+        return position, _newest_gaps(orders, stream) if position.gap_samples else ()
     except BaseException:
         writer.abandon()
         raise

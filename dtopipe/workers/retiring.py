@@ -8,7 +8,7 @@ from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
-from dtopipe.sinks.base import RetiringWriter, SinkWriter
+from dtopipe.sinks.reopening import ReopeningWriter
 
 # A segment lasts for much longer.
 _LOOKS_EVERY_NS = 200_000_000
@@ -17,8 +17,8 @@ _LOOKS_EVERY_NS = 200_000_000
 class Retiring:
     """Looks now and then; does nothing for a writer that keeps all."""
 
-    def __init__(self, writer: SinkWriter, ring: Ring, calls: CallWords) -> None:
-        self._writer = writer if isinstance(writer, RetiringWriter) else None
+    def __init__(self, writer: ReopeningWriter, ring: Ring, calls: CallWords) -> None:
+        self._writer = writer if writer.retires else None
         self._table = SubscriberTable(ring)
         self._calls = calls
         self._looked_ns = 0

@@ -24,12 +24,12 @@ from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
-from dtopipe.sinks.base import SinkWriter
+from dtopipe.sinks.reopening import ReopeningWriter
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
 from dtopipe.workers.intake import CoveredIntake, DirectIntake, Intake, QueuedIntake
-from dtopipe.workers.output import new_writer, resumed
+from dtopipe.workers.output import opener, resumed
 from dtopipe.workers.patience import Patience
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
@@ -51,7 +51,7 @@ class SinkWorker:
         calls: CallWords,
         begin: Message,
         ring: Ring,
-        writer: SinkWriter,
+        writer: ReopeningWriter,
         position: Position,
     ) -> None:
         orders = worker.orders
@@ -229,7 +229,7 @@ def main(worker: Worker) -> None:
     """Load the sink, wait for the stream, open the output, write it, close it."""
     orders = worker.orders
     # Before anything is waited for: what cannot be loaded is told at once.
-    writer = new_writer(orders)
+    writer = opener(orders)
     begin = None
     while begin is None and not worker.orphaned.is_set():
         message = worker.control.receive(LONGEST_SLEEP_S)
@@ -244,7 +244,8 @@ def main(worker: Worker) -> None:
     start, patience = begin.get("start", int), Patience(worker, calls)
     try:
         if begin.get("resume", bool):
-            writer, position, gaps = patience.with_it(Call.OPEN, lambda: resumed(orders, stream, start))
+            committed = begin.get("committed", int)
+            position, gaps = patience.with_it(Call.OPEN, lambda: resumed(writer, orders, stream, start, committed))
             if gaps:
                 # Its predecessor may have been killed between its last commit and telling of the gaps in it.
                 worker.control.send(Message("gaps", {"gaps": describe_gaps(gaps)}))

@@ -116,12 +116,17 @@ class RunningUp:
     def wait_for_samples(self, sink: str, committed: int) -> None:
         """Until this sink has committed so far."""
 
-        def there() -> bool:
-            # As `dtopipe status` asks, without starting a Python each time.
-            answer = ask_run(RunFolder(self.folder), Message("status"))
-            return answer is not None and answer.body["sinks"][sink]["committed"] >= committed
+        self._lab.wait_for(lambda: self.committed(sink) >= committed, f"{committed} samples in {sink}")
 
-        self._lab.wait_for(there, f"{committed} samples in {sink}")
+    def committed(self, sink: str) -> int:
+        """By now; -1 if nobody answers."""
+        status = self.status()
+        return int(status["sinks"][sink]["committed"]) if status else -1
+
+    def status(self) -> dict[str, Any] | None:
+        """As `dtopipe status` asks, without starting a Python each time."""
+        answer = ask_run(RunFolder(self.folder), Message("status"))
+        return None if answer is None else dict(answer.body)
 
     def pid(self, process: str) -> int:
         """Of the present process of that name, as the events have it."""

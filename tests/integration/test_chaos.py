@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,23 +56,10 @@ def test_without_a_journal_every_loss_has_its_range_and_cause(lab: Any) -> None:
         assert sink["start"] + sink["samples"] + sink["gaps"] == sink["stop"]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.name == "nt" or os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_disk_that_is_full_for_a_while_is_waited_for(lab: Any, small_disk: Path) -> None:
+def test_a_disk_that_is_full_for_a_while_is_waited_for(lab: Any, small_disk: Any) -> None:
+    disk = small_disk("64m")
     path = lab.write(_topology())
-    words = ["--seed", "2", "--duration", "4s", "--faults", "full", "--run-dir", str(small_disk)]
+    words = ["--seed", "2", "--duration", "4s", "--faults", "full", "--run-dir", str(disk.path)]
     ended = lab.dtopipe("chaos", str(path), *words, "--json")
     found = ended.json
     assert found["broken"] == [], ended.stderr

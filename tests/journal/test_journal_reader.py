@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -190,3 +191,30 @@ def test_segments_that_are_there_are_not_touched_unless_it_is_asked_for(path: Pa
     aside = path.with_name("archive.1.dt-raw")
     assert sum(len(rows.sample_index) for rows in HbufReader(aside).batches()) == 3000
     assert sum(len(rows.sample_index) for rows in HbufReader(path).batches()) == 500
+
+
+def test_a_journal_that_is_away_is_said_and_read_on_when_it_is_back(
+    path: Path, opened: Opened, segment: int | None, tmp_path: Path
+) -> None:
+    folder, aside = tmp_path / "share", tmp_path / "aside"
+    path = folder / path.name
+    writer = journal(path, segment)
+    write(writer, 0, 3000)
+    early, late = JournalReader(path), JournalReader(path)
+    assert numbers(early.take(0, 10)) == list(range(10))
+    folder.rename(aside)
+    for number, reader in ((15, early), (0, late)):
+        with pytest.raises(FileNotFoundError):
+            reader.take(number, 10)
+    # Back as a copy: what was open is another file.
+    shutil.copytree(aside, folder)
+    assert numbers(early.take(15, 1000)) == list(range(15, 30))
+    assert numbers(late.take(0, 1000)) == list(range(30))
+    writer.abandon()
+    successor = journal(path, segment, resume=True)
+    write(successor, 3000, 4000)
+    found = early.take(30, 1000) or early.take(30, 1000)
+    assert numbers(found) == list(range(30, 40))
+    successor.close()
+    early.close()
+    late.close()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -302,26 +299,13 @@ def append_and_commit(writer: SinkWriter, items: list[Block]) -> int:
     return writer.commit().committed
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.name == "nt" or os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("kind", [kind for kind in FILE_KINDS if kind[1] is Layout.WIDE], ids=lambda kind: kind[0])
 def test_a_full_disk_is_said_with_the_way_out_and_the_output_goes_on_once_there_is_room(
-    small_disk: Path, kind: tuple[str, Layout]
+    small_disk: Any, kind: tuple[str, Layout]
 ) -> None:
-    sink = Sink(*kind, small_disk / "out")
-    filler = small_disk / "filler"
+    disk = small_disk("1m")
+    sink = Sink(*kind, disk.path / "out")
+    filler = disk.path / "filler"
     filler.write_bytes(bytes(600_000))
     stream = recorded(tuple("abcdefgh"))
     writer = sink.writer()
@@ -344,7 +328,7 @@ def test_a_full_disk_is_said_with_the_way_out_and_the_output_goes_on_once_there_
     assert refused.remedy
     writer.abandon()
     filler.unlink()
-    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    disk.resize("20m")
     successor = sink.writer()
     position = successor.open(stream, 0, resume=True)
     assert position.committed >= committed

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -245,52 +246,37 @@ async def test_replay_keeps_the_block_index(path: Path) -> None:
     assert [(read.block_index, read.first_sample_index) for read in iter_blocks(path)] == [(3, 12), (4, 16), (9, 36)]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
-    """A file system of 512 KiB."""
-    if os.name == "nt" or os.geteuid() != 0:
-        pytest.skip("a small file system is mounted by root only")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], check=False)
-    if mounted.returncode:
-        pytest.skip("no file system can be mounted here")
-    return folder
-
-
 FILE_KINDS = [kind for kind in KINDS if isinstance(kind, Kind)]
 PROGRAM_SINKS: list[Callable[[Path], ProgramSink]] = [*(kind.sink for kind in FILE_KINDS), RawCountsSink]
 
 
 @pytest.mark.parametrize("make", PROGRAM_SINKS, ids=[*(kind.name for kind in FILE_KINDS), "raw"])
 async def test_a_full_disk_is_a_sink_error_with_the_path_and_the_way_out(
-    make: Callable[[Path], ProgramSink], small_disk: Path
+    make: Callable[[Path], ProgramSink], small_disk: Any
 ) -> None:
-    path, ballast = small_disk / "output", small_disk / "ballast"
+    disk = small_disk("512k").path
+    path, ballast = disk / "output", disk / "ballast"
     noise = np.random.default_rng(1).integers(-32768, 32768, (2, 500), np.int16)
-    try:
-        async with make(path) as sink:
-            write = sink.write_raw if isinstance(sink, RawCountsSink) else sink.write
-            ballast.write_bytes(bytes(384 * 1024))
-            written = 0
-            with pytest.raises(SinkUnavailable, match="space") as caught:
-                while True:
-                    full = block(written, 500, data=noise.astype(float), raw_codes=noise)
-                    await write(full)
-                    written += 500
-            # The one file that had no room: the output, or one beside it.
-            assert str(caught.value.path).startswith(str(path))
-            assert caught.value.remedy
-            ballast.unlink()
-            await write(full)
-            written += 500
-        if isinstance(sink, RawCountsSink):
-            assert sum(read.samples_per_channel for read in iter_blocks(path)) == written
-        else:
-            (kind,) = [kind for kind in FILE_KINDS if kind.sink == make]
-            assert [row["sample_index"] for row in kind.samples(path)] == list(range(written))
-    finally:
-        subprocess.run(["umount", "--lazy", small_disk], check=True)
+    async with make(path) as sink:
+        write = sink.write_raw if isinstance(sink, RawCountsSink) else sink.write
+        ballast.write_bytes(bytes(384 * 1024))
+        written = 0
+        with pytest.raises(SinkUnavailable, match="space") as caught:
+            while True:
+                full = block(written, 500, data=noise.astype(float), raw_codes=noise)
+                await write(full)
+                written += 500
+        # The one file that had no room: the output, or one beside it.
+        assert str(caught.value.path).startswith(str(path))
+        assert caught.value.remedy
+        ballast.unlink()
+        await write(full)
+        written += 500
+    if isinstance(sink, RawCountsSink):
+        assert sum(read.samples_per_channel for read in iter_blocks(path)) == written
+    else:
+        (kind,) = [kind for kind in FILE_KINDS if kind.sink == make]
+        assert [row["sample_index"] for row in kind.samples(path)] == list(range(written))
 
 
 async def test_a_package_that_is_absent_is_said_with_the_way_to_get_it(tmp_path: Path) -> None:

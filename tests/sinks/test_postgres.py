@@ -434,22 +434,15 @@ def test_a_server_that_answers_no_more_is_away_and_comes_back(tmp_path: Path) ->
 
 
 @pytest.fixture
-def full_server(tmp_path: Path) -> Iterator[tuple[PostgresServer, Path]]:
+def full_server(small_disk: Any) -> Iterator[tuple[PostgresServer, Path]]:
     """A server on a disk of its own, of 110 MB."""
-    if os.name == "nt" or os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=110m", "tmpfs", str(disk)], check=False)
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
+    disk = small_disk("110m").path
     for folder in (disk, *disk.parents):
         if folder.owner() == "root" and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o711)
     server = PostgresServer(disk)
     yield server, disk
     server.close()
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_full_disk_of_the_server_is_waited_for(full_server: tuple[PostgresServer, Path]) -> None:

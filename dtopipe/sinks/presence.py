@@ -1,0 +1,97 @@
+"""Whether the files of an output are still where they were opened: what is written into a deleted file is nowhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dtopipe.model.errors import OutputAway, SinkError
+from dtopipe.sinks.commit_record import read_commit_record, record_path
+from dtopipe.sinks.outputs import sink_error
+
+# Device and number of a file; the latter is 0 where the file system has none.
+_Identity = tuple[int, int]
+_READ_AND_WRITE = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_REPAIR = "or end the run, and call dtopipe repair"
+
+
+class Presence:
+    """Knows the files of an open output, from the first look at each."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, _Identity] = {}
+
+    def look(self, files: Sequence[Path]) -> None:
+        """Raise OutputAway if one of them is away or is another file now, SinkError if it was deleted."""
+        found = {path: self._identity(path) for path in files}
+        for path, identity in found.items():
+            if self._seen.get(path, identity) != identity:
+                raise OutputAway(path, "is another file than the one that was opened", "it is opened again")
+        self._seen = found
+
+    def _identity(self, path: Path) -> _Identity:
+        try:
+            stat = path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            known = self._seen.get(path)
+            raise absent(path, known and known[0]) from error
+        except OSError as error:
+            raise sink_error(path, error) from error
+        return stat.st_dev, stat.st_ino
+
+
+def ensure_resumable(path: Path, run_id: str, files: Sequence[Path]) -> None:
+    """Before an output with committed samples is opened again, which would begin it anew where it is not there.
+
+    Raises OutputAway, SinkError.
+    """
+    for file in files:
+        try:
+            file.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise absent(file) from error
+        except OSError as error:
+            raise sink_error(file, error) from error
+    snapshot = read_commit_record(path)
+    if snapshot is None or snapshot.stream.run_id != run_id:
+        raise SinkError(record_path(path), "is not this run's commit record any more", f"put it back, {_REPAIR}")
+
+
+def opened_again(path: Path) -> int:
+    """A descriptor of a file that was there. Raises OutputAway, SinkError."""
+    try:
+        return os.open(path, _READ_AND_WRITE)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise absent(path) from error
+    except OSError as error:
+        raise sink_error(path, error) from error
+
+
+def absent(path: Path, device: int | None = None) -> SinkError:
+    """Why a file that was there is not, as far as its folder tells; `device` is the one that it was on.
+
+    An unmounted disk or share leaves an empty folder, or the one below it; a folder that was moved leaves none: both
+    may come back. Out of a folder with other files in it somebody has taken this one.
+    """
+    folder = path.parent
+    try:
+        elsewhere = device is not None and folder.stat().st_dev != device
+        with os.scandir(folder) as entries:
+            others = next(entries, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return OutputAway(path, f"its folder {folder} is not there any more", f"put it back or mount it, {_REPAIR}")
+    except OSError as error:
+        return sink_error(path, error)
+    if elsewhere or not others:
+        return OutputAway(path, f"its disk or share is not mounted at {folder} any more", f"mount it again, {_REPAIR}")
+    return SinkError(path, "was deleted or moved away", f"put it back and call dtopipe restart, {_REPAIR}")
+
+
+def shortened(path: Path, n_bytes: int, committed_bytes: int) -> SinkError:
+    """The error for a file that has lost what was committed."""
+    return SinkError(
+        path,
+        f"it has {n_bytes} bytes, its commit record says {committed_bytes}",
+        "somebody has changed it: put it back as it was and call dtopipe restart, or dtopipe repair after the run",
+    )

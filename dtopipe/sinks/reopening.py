@@ -1,0 +1,151 @@
+"""A writer of a file that goes on when the file comes back: opened again, never written on in a dead descriptor."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from dtopipe.model.errors import OutputAway, SinkError
+from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.base import FileOutput, RetiringWriter, SinkWriter
+from dtopipe.sinks.presence import Presence, absent, ensure_resumable
+
+
+class ReopeningWriter:
+    """A SinkWriter over another one; after OutputAway the same call may be made again, as after SinkUnavailable.
+
+    `make()`: a new writer of the output at `path`. What was appended since the last commit is kept until the next, and
+    appended again to an output that was opened again.
+    """
+
+    def __init__(self, make: Callable[[], SinkWriter], path: Path | None) -> None:
+        self._make = make
+        self._path = path
+        # Made at once: what cannot be loaded or has a wrong option is told before anything is waited for.
+        self._writer = make()
+        self._is_used = self._is_away = False
+        self._presence = Presence()
+        self._position = Position()
+        self._items: list[Block | Gap | Readings] = []
+
+    def open(self, stream: Stream, start: int, *, resume: bool, committed: int = 0) -> Position:
+        """As SinkWriter.open; with `resume`, an output that had committed up to `committed` must have that still."""
+        self._stream, self._start = stream, start
+        self._position = self._open(resume=resume, committed=committed)
+        return self._position
+
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """As SinkWriter.append."""
+        with self._open_writer() as writer:
+            writer.append(items)
+        self._items += items
+
+    def commit(self) -> Position:
+        """As SinkWriter.commit; the output is there where it was opened, so that others will find it."""
+        with self._open_writer() as writer:
+            position = writer.commit()
+            self._look()
+        self._position, self._items = position, []
+        return position
+
+    def sync(self) -> Position:
+        """As SinkWriter.sync."""
+        with self._open_writer() as writer:
+            position = writer.sync()
+            self._look()
+        self._position = position
+        return position
+
+    @property
+    def retires(self) -> bool:
+        """True if the writer is one whose oldest samples may go."""
+        return isinstance(self._writer, RetiringWriter)
+
+    def retire_before(self, settled: int) -> Position:
+        """As RetiringWriter.retire_before; nothing goes while the output is not the one that is open."""
+        writer = self._writer
+        if self._is_away or not isinstance(writer, RetiringWriter):
+            return self._position
+        try:
+            self._look()
+        except SinkError:
+            # The next commit says so, and waits.
+            return self._position
+        self._position = writer.retire_before(settled)
+        return self._position
+
+    def close(self) -> Position:
+        """As SinkWriter.close."""
+        self.commit()
+        with self._open_writer() as writer:
+            return writer.close()
+
+    def abandon(self) -> None:
+        """As SinkWriter.abandon."""
+        self._writer.abandon()
+
+    @contextlib.contextmanager
+    def _open_writer(self) -> Iterator[SinkWriter]:
+        if self._is_away:
+            self._reopen()
+        try:
+            yield self._writer
+        except OutputAway:
+            self._is_away = True
+            raise
+        except SinkError as error:
+            # What a writer opens by name while it is open: the next segment, its folder.
+            if error.path is None or not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            self._is_away = True
+            raise absent(Path(error.path)) from error
+
+    def _reopen(self) -> None:
+        self._writer.abandon()
+        before = self._position
+        position = self._open(resume=True, committed=before.committed)
+        # A commit whose end could not be seen may be in the output.
+        if position.committed == before.committed:
+            self._writer.append(self._items)
+        elif position.committed == before.after(self._items).committed:
+            self._position, self._items = position, []
+        else:
+            raise SinkError(
+                self._path,
+                f"holds samples up to {position.committed}, and {before.committed} were committed",
+                "somebody else has written it: call dtopipe repair after the run",
+            )
+        self._is_away = False
+        logging.info("opened again behind sample %d", position.committed)
+
+    def _open(self, *, resume: bool, committed: int) -> Position:
+        if self._is_used:
+            self._writer = self._make()
+        self._is_used = True
+        writer = self._writer
+        had_samples = resume and committed > self._start and isinstance(writer, FileOutput)
+        if had_samples and self._path is not None and isinstance(writer, FileOutput):
+            ensure_resumable(self._path, self._stream.run_id, writer.files())
+        position = writer.open(self._stream, self._start, resume=resume)
+        try:
+            if had_samples and position.committed < committed:
+                raise SinkError(
+                    self._path,
+                    f"came back with samples up to {position.committed} of the {committed} that were committed",
+                    "put it back as it was and call dtopipe restart, or dtopipe repair after the run",
+                )
+            self._presence = Presence()
+            self._look()
+        except BaseException:
+            writer.abandon()
+            raise
+        return position
+
+    def _look(self) -> None:
+        if isinstance(self._writer, FileOutput):
+            self._presence.look(self._writer.files())
