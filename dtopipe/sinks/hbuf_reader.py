@@ -15,16 +15,18 @@ from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.commit_record import read_commit_record
 from dtopipe.sinks.file_reader import FileReader
 from dtopipe.sinks.values import engineering_values
 from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_placed_chunks, iter_sound_chunks, read_file_header
-from dtopipe.wire.raw_files import absent_segments, kept_segments, segment_in, segment_path, segments_of
+from dtopipe.wire.raw_files import RawState, absent_segments, kept_segments, segment_in, segment_path, segments_of
 
 # Small chunks are handed on together.
 _BATCH_SAMPLES = 2**16
 _MOST_NS = 2**63
 _NOT_THERE = "this segment is not there, and nothing says that it was retired"
 _REFILL = "refill it from another output"
+_RETIRED = "this segment went while it was to be read", "try again; once the run has ended nothing is retired any more"
 
 
 class HbufReader(FileReader):
@@ -101,12 +103,20 @@ class HbufReader(FileReader):
     def _extra(self) -> bytes:
         return self.snapshot.extra if self.snapshot else b""
 
-    def _absent(self) -> list[Path]:
-        return [segment_path(self.path, number) for number in absent_segments(self.path, self._extra)]
+    def _absent(self) -> list[SinkError]:
+        """A word for each segment that should be there: retired since this reader was opened, or taken away."""
+        absent = absent_segments(self.path, self._extra)
+        now = read_commit_record(self.path) if absent else None
+        state = None if now is None else RawState.unpacked(now.extra)
+        first = 0 if state is None else state.first_segment
+        return [
+            SinkError(segment_path(self.path, number), *(_RETIRED if number < first else (_NOT_THERE, _REFILL)))
+            for number in absent
+        ]
 
     def _sound_chunks(self, on_damage: Callable[[WireError], None]) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
-        for file in self._absent():
-            on_damage(WireError(f"{file}: {_NOT_THERE}"))
+        for error in self._absent():
+            on_damage(WireError(f"{error.path}: {error.message}"))
         last = self.data_path(self.path)
         for file in self._files():
             with self._explained(file):
@@ -116,8 +126,8 @@ class HbufReader(FileReader):
                     yield chunk, codes
 
     def _chunks(self) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
-        for file in self._absent():
-            raise SinkError(file, _NOT_THERE, _REFILL)
+        for error in self._absent():
+            raise error
         last = self.data_path(self.path)
         for file in self._files():
             with self._explained(file):
@@ -132,8 +142,7 @@ class HbufReader(FileReader):
             yield
         except FileNotFoundError as error:
             # A run in progress may retire a segment at any moment.
-            message = "it was retired, or deleted, while it was to be read"
-            raise SinkError(file, message, "try again; once the run has ended nothing is retired any more") from error
+            raise SinkError(file, *_RETIRED) from error
         except WireError as error:
             raise SinkError(self.path, str(error), _REFILL) from error
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import UsageError, WireError
@@ -37,11 +40,14 @@ class RawSource:
         return stream_of(self._header, self.path)
 
     def items(self) -> Iterator[Block | Gap]:
-        """Blocks in order, every hole announced as a gap. Raises WireError where the file is damaged."""
+        """Blocks in order, every hole announced as a gap.
+
+        Raises WireError where the file is damaged, UsageError where a run in progress has retired it meanwhile.
+        """
         clock = self.stream.clock
         anchor: Anchor | None = None
         at = self.start
-        for number, (chunk, codes) in enumerate(chain.from_iterable(map(iter_chunks, self._files))):
+        for number, (chunk, codes) in enumerate(chain.from_iterable(map(_chunks, self._files))):
             anchor = chunk.anchor or _anchor_at(chunk, anchor, clock)
             start = chunk.gap.span.start if chunk.gap else chunk.first_sample_index
             if start > at:
@@ -54,6 +60,13 @@ class RawSource:
                 index = number if chunk.block_index is None else chunk.block_index
                 yield Block(index, start, codes, anchor, status)
                 at = start + chunk.valid_samples
+
+
+def _chunks(file: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
+    try:
+        yield from iter_chunks(file)
+    except FileNotFoundError as error:
+        raise UsageError(f"{file} went while it was to be read\n    try again once the run has ended") from error
 
 
 def _snapshot(path: Path) -> CommitSnapshot | None:

@@ -17,7 +17,7 @@ from retiring_writer import STREAM as KILLED_STREAM
 from retiring_writer import journal as killed_journal
 
 from dtopipe.journal.reader import JournalReader
-from dtopipe.model.errors import SinkError
+from dtopipe.model.errors import SinkError, UsageError
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
 from dtopipe.sinks.base import OutputOptions
@@ -265,6 +265,26 @@ def test_a_segment_that_somebody_else_deletes_is_damage_and_named(path: Path, de
         indices = [i for rows in HbufReader(path).sound_batches(told.append) for i in rows.sample_index.tolist()]
         assert len(indices) == 2200 - 500
         assert [message for message in told if file.name in message]
+
+
+def test_whoever_reads_while_a_segment_is_retired_is_told_so_and_finds_no_damage(path: Path) -> None:
+    writer = journal(path)
+    write(writer, 0, 3000)
+    before, source = HbufReader(path), RawSource(path)
+    reading = HbufReader(path).batches()
+    writer.retire_before(1500)
+    told: list[str] = []
+    assert sum(len(rows.sample_index) for rows in before.sound_batches(told.append)) == 1500
+    assert len(told) == 3
+    for number, said in enumerate(told, start=1):
+        assert f"archive.000{number}.dt-raw: this segment went while it was to be read" in said
+    for read in (lambda: list(before.batches()), lambda: list(reading)):
+        with pytest.raises(SinkError, match="went while it was to be read"):
+            read()
+    with pytest.raises(UsageError, match="try again once the run has ended"):
+        list(source.items())
+    assert samples(path) == list(range(1500, 3000))
+    writer.close()
 
 
 def test_the_journal_is_read_along_from_where_it_is_retained(path: Path) -> None:
