@@ -23,6 +23,8 @@ _COMMANDS = {
     "runs": "List runs, past and in progress.",
     "status": "Show how a run is, or how it ended.",
     "stop": "End a run in order.",
+    "attach": "Add a sink to a run in progress.",
+    "detach": "Take a sink out of a run in progress.",
     "restart": "Start a sink of a run in progress anew.",
     "verify": "Recount every output of a run from its files.",
     "repair": "Refill outputs that are not whole from where else the samples are.",

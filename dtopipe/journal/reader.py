@@ -57,6 +57,25 @@ class JournalReader:
         """False while the folder itself is away, such as an unmounted disk."""
         return self._path.parent.is_dir()
 
+    def number_before(self, sample_index: int) -> int:
+        """Number of an indexed block that begins at or before this sample; 0 where the index knows none."""
+        self._look()
+        index = read_index(self._path)
+        low, high = 0, len(index)
+        while low < high:
+            middle = (low + high) // 2
+            entry = index[middle]
+            place = int(entry["segment"]), int(entry["offset"])
+            first = self._first_sample_at(*place, int(entry["number"])) if place < self._committed else None
+            # A place that is retired is before every other, one that is not committed yet behind.
+            if first is None and place < self._committed:
+                low = middle + 1
+            elif first is None or first > sample_index:
+                high = middle
+            else:
+                low = middle + 1
+        return int(index[low - 1]["number"]) if low else 0
+
     def close(self) -> None:
         """Close the file. Harmless twice."""
         if self._file is not None:
@@ -128,6 +147,13 @@ class JournalReader:
             return False
         self._at = self._open_file.seek(offset)
         return read is not None and read[0].block_index == number
+
+    def _first_sample_at(self, segment: int, offset: int, number: int) -> int | None:
+        """First sample index of the chunk there; None if it cannot be read."""
+        if not self._begins_at(segment, offset, number):
+            return None
+        read = next_chunk(self._open_file, self._open_header, self._path)
+        return None if read is None else read[0].first_sample_index
 
     def _pass_over(self, damaged_at: int, error: WireError) -> None:
         """Go on at the next place that the index knows, or at the next segment."""

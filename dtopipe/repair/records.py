@@ -68,7 +68,7 @@ def _update(sink: dict[str, Any], position: Position, *, is_mended: bool) -> Non
         "dropped": position.dropped,
         **({"retained_from": position.retained_from} if "retained_from" in sink else {}),
     }
-    if is_mended and not tail:
+    if is_mended and not tail and sink["state"] != "detached":
         sink["state"] = "done"
         sink.pop("failure", None)
 
@@ -83,7 +83,7 @@ def _of_tail(sink: Mapping[str, Any], written: Sequence[Gap]) -> list[Gap]:
 def _is_settled(record: Mapping[str, Any], name: str, mended: Sequence[str]) -> bool:
     """True if this output has everything, or everything that there is."""
     sink = record["sinks"][name]
-    return name in mended or (sink["state"] == "done" and not sink["gaps"])
+    return name in mended or (sink["state"] in ("done", "detached") and not sink["gaps"])
 
 
 def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[Gap]) -> SinkOutcome:
@@ -94,6 +94,6 @@ def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[
         stop=sink["stop"],
         samples=sink["samples"],
         gaps=sink["gaps"],
-        failure="" if sink["state"] == "done" else str(sink.get("failure", "")),
+        failure="" if sink["state"] in ("done", "detached") else str(sink.get("failure", "")),
         overruns=sum(len(gap) for gap in gaps if gap.cause is Cause.BOARD_OVERRUN),
     )

@@ -73,21 +73,29 @@ def repair_run(
 ) -> RepairReport:
     """Refill the outputs `names` of a run that has ended, or every BLOCK output that is not whole.
 
+    One that was detached is whole up to there; if it is named, it is completed to the end of the run.
+
     Samples come from the run's own raw files, then from those in `other`, a folder of the same run, then from other
     outputs. What nobody has stays a gap. Raises UsageError, SinkError; a second call goes on where this one stopped.
     """
     try:
         with _locked(folder):
-            return _Repair(folder, other, on_progress).run(names)
+            return _Repair(folder, other, names, on_progress).run(names)
     except OSError as error:
         message = f"its records cannot be written: {error.strerror}"
         raise SinkError(folder.path, message, "free some space there, and call repair again") from error
 
 
 class _Repair:
-    def __init__(self, folder: RunFolder, other: RunFolder | None, on_progress: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        other: RunFolder | None,
+        names: Sequence[str],
+        on_progress: Callable[[str, int], None],
+    ) -> None:
         self._folder = folder
-        self._record = folder.read_record()
+        self._record = _with_the_rest(folder.read_record(), names)
         self._on_progress = on_progress
         self._outputs = outputs_of(folder, self._record)
         self._others: list[Output] = []
@@ -235,6 +243,16 @@ class _Repair:
                     kind = ReadingSamples if output.stream.polled else ValueSamples
                     self._values.append(kind(output))
         return self._values
+
+
+def _with_the_rest(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The record, in which detached sinks that are named are to go on to the end of the run."""
+    end = record["acquired"]["end_sample_index"]
+    for name in names:
+        sink = record["sinks"].get(name)
+        if sink is not None and sink["state"] == "detached":
+            sink |= {"state": "interrupted", "stop": end, "gaps": sink["gaps"] + end - sink["stop"]}
+    return record
 
 
 def _judged(record: Mapping[str, Any], mended: Sequence[Mended]) -> Verdict:

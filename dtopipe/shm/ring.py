@@ -154,6 +154,12 @@ class Ring:
         at = self.gap_at(count - 1)
         return max(end, words[at + GapWord.STOP]), words[at + GapWord.TOTAL]
 
+    def first_sample_index(self, number: int) -> int | None:
+        """Of the block of this number; None if the ring has it no more."""
+        at = self.layout.slot_offset(number) // WORD
+        index = self.words[at + SlotWord.FIRST_SAMPLE_INDEX]
+        return index if self.words[at + SlotWord.NUMBER] == number + 1 else None
+
     def anchor(self) -> Anchor:
         """The anchor of the present epoch; its times are 0 before the board was started."""
         words = self.words

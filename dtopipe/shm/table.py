@@ -184,6 +184,10 @@ class SubscriberTable:
                 yield row, sleep
             at += ROW_WORDS
 
+    def n_free(self) -> int:
+        """How many more readers there can be."""
+        return sum(self._ring.words[self.at(row) + Row.STATE] == RowState.FREE for row in range(MAX_ROWS))
+
     def _free_row(self) -> int:
         for row in range(MAX_ROWS):
             if self._ring.words[self.at(row) + Row.STATE] == RowState.FREE:

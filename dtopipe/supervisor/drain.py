@@ -63,7 +63,7 @@ class Drain:
         if run.hurried:
             self._hurried_s += elapsed_s
         for agent in run.sinks.values():
-            self._bound_sink(agent, now_ns, elapsed_s)
+            self.bound_sink(agent, now_ns, elapsed_s)
         self._bound_acquirer(elapsed_s)
         if run.acquirer.process is None and all(
             agent.state.is_final and agent.process is None for agent in run.sinks.values()
@@ -80,7 +80,7 @@ class Drain:
             run.events.append("killed", "acquirer", why="it did not end")
             process.kill()
 
-    def _bound_sink(self, agent: SinkAgent, now_ns: int, elapsed_s: float) -> None:
+    def bound_sink(self, agent: SinkAgent, now_ns: int, elapsed_s: float) -> None:
         """Wait for one that gets on; cut it off once it has not moved for `drain_limit`, or nobody wants to wait."""
         run = self._run
         row = run.table.status(agent.row) if run.table and agent.row is not None else None
@@ -95,7 +95,8 @@ class Drain:
                 self._kill(agent)
         elif why := self._why_not_wait(agent):
             before = f" ({agent.trouble})" if agent.trouble else ""
-            agent.failure = f"cut off {why} at the end of the run{before}"
+            when = "at the end of the run" if run.phase is Phase.DRAINING else "when it was detached"
+            agent.failure = f"cut off {why} {when}{before}"
             agent.cut_off_at_ns = now_ns
             run.events.append("cut_off", agent.plan.name, why=agent.failure)
             run.tell_sink(agent, Message("cut_off", {"reason": agent.failure}))

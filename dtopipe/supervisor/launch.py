@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,8 @@ class Launcher:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        # Opens the row of a sink that is attached, and says whether it may begin.
+        self.place: Callable[[SinkAgent], bool] = lambda agent: False
 
     def start_everybody(self) -> None:
         """All processes at once: they load their libraries side by side."""
@@ -62,9 +65,9 @@ class Launcher:
             return
         if not agent.said_hello or agent.state is not WorkerState.STARTING:
             return
-        if agent.row is None:
-            # Revived: only now, so that nobody is held while the process starts.
-            agent.row = run.table.open_behind(agent.plan.policy, agent.left_at, covered=self._is_covered(agent))
+        # Only now, so that nobody is held while the process starts.
+        if agent.row is None and not self._found_place(agent):
+            return
         begin = {
             "stream": describe_stream(run.stream),
             "segment": run.segment,
@@ -77,10 +80,19 @@ class Launcher:
             "credit_endpoint": opened.get("credit_endpoint", str),
         }
         journal = run.journal
-        if journal is not None and run.table.is_covered(agent.row):
+        if journal is not None and agent.row is not None and run.table.is_covered(agent.row):
             begin["journal"] = str(journal.path)
         run.tell_sink(agent, Message("begin", begin))
         agent.happened(Happened.BEGUN)
+
+    def _found_place(self, agent: SinkAgent) -> bool:
+        """Open a row for a sink that was attached, or revived; False where it cannot begin."""
+        table = self._run.table
+        if not agent.is_placed:
+            return self.place(agent)
+        if table is not None:
+            agent.row = table.open_behind(agent.plan.policy, agent.left_at, covered=self.is_covered(agent))
+        return table is not None
 
     def start_board(self) -> None:
         """Everybody is ready: the first sample may come."""
@@ -115,12 +127,13 @@ class Launcher:
             raise run.refusal("ring", str(error)) from error
         run.table = SubscriberTable(run.ring)
         for agent in run.sinks.values():
-            agent.row = run.table.open_at_head(agent.plan.policy, covered=self._is_covered(agent))
+            agent.row = run.table.open_at_head(agent.plan.policy, covered=self.is_covered(agent))
         journal = run.journal
         if journal is not None and journal.row is not None:
             run.table.name_journal(journal.row)
 
-    def _is_covered(self, agent: SinkAgent) -> bool:
+    def is_covered(self, agent: SinkAgent) -> bool:
+        """True for a sink that the run's journal covers."""
         return self._run.journal not in (None, agent) and agent.plan.policy is Policy.BLOCK
 
     def _common_orders(self) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def clock_facts(stream: Stream | None, pairs: Sequence[Anchor], *, clocked: bool
 def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
     """One sink: up to `final_end` once the run is over, before that up to what is committed."""
     position = agent.position
-    stop = position.committed if final_end is None else final_end
+    stop = position.committed if final_end is None else agent.stop(final_end)
     return {
         "type": agent.plan.type,
         "policy": agent.plan.policy.value,

@@ -109,14 +109,16 @@ def completed_record(
     outcomes = []
     for name, sink in record["sinks"].items():
         position, known = outputs[name] or (_recorded(sink), [])
-        absent_tail = Span(position.committed, end)
+        is_detached = sink["state"] == "detached"
+        stop = max(position.committed, sink["stop"]) if is_detached else end
+        absent_tail = Span(position.committed, stop)
         tail = explained(absent_tail, gaps.get(None, []), Cause.WORKER_FAILED, anchor_time(anchor, rate_hz))
         gaps[name] = [*known, *tail]
         absent = position.gap_samples + sum(len(gap) for gap in tail)
         sink |= {
-            "state": "done" if not tail else "interrupted",
+            "state": "detached" if is_detached else "done" if not tail else "interrupted",
             "start": position.start,
-            "stop": end,
+            "stop": stop,
             "committed": position.committed,
             "durable": position.durable,
             "samples": position.samples,
@@ -124,7 +126,7 @@ def completed_record(
             "dropped": position.dropped,
             **({"retained_from": position.retained_from} if "retained_from" in sink else {}),
         }
-        outcomes.append(SinkOutcome(name, Policy(sink["policy"]), position.start, end, position.samples, absent))
+        outcomes.append(SinkOutcome(name, Policy(sink["policy"]), position.start, stop, position.samples, absent))
     verdict = judge(outcomes, end_sample_index=end, interrupted=True, simulated=bool(record.get("simulated")))
     record["verdict"] = verdict_facts(verdict)
     record["finished_at"] = datetime.now(UTC).isoformat()

@@ -12,12 +12,15 @@ class Retention:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._settled = 0
 
     def look(self) -> None:
         """One turn. A sink that gave up, is away or stopped counts with what it had."""
         journal = self._run.journal
         if journal is not None and journal.plan.retires and self._run.table is not None:
-            self._run.table.settle(settled_before(durable_elsewhere(self._run)))
+            # Never less than before: it may be gone already. Whoever is attached starts behind it.
+            self._settled = max(self._settled, settled_before(durable_elsewhere(self._run)))
+            self._run.table.settle(self._settled)
 
 
 def durable_elsewhere(run: Run) -> dict[str, int]:
@@ -25,7 +28,7 @@ def durable_elsewhere(run: Run) -> dict[str, int]:
     return {
         name: agent.position.durable
         for name, agent in run.sinks.items()
-        if agent is not run.journal and agent.plan.policy is Policy.BLOCK
+        if agent is not run.journal and agent.plan.policy is Policy.BLOCK and agent.shown_state != "detached"
     }
 
 

@@ -46,6 +46,8 @@ class Run:
 
     def __init__(self, plan: RunPlan) -> None:
         self.plan = plan
+        # As it runs: with what was attached.
+        self.document = plan.document
         self.run_id = str(uuid.uuid4())
         self.started = datetime.now(UTC)
         self.started_ns = mono_ns()
@@ -141,12 +143,12 @@ class Run:
             "finished_at": self.finished_at,
             "metadata": dict(self.plan.metadata),
             "simulated": self.stream is not None and self.stream.simulated,
-            "topology": dict(self.plan.document),
+            "topology": dict(self.document),
             "stream": describe_stream(self.stream) if self.stream else None,
             "clock": clock_facts(self.stream, self.clock.pairs, clocked=self.acquirer.is_clocked),
             "acquired": counts,
             "channels": channel_facts(self.ring, self.stream.channels if self.stream else ()),
-            "sinks": {name: sink_facts(agent, final_end) for name, agent in self.sinks.items()},
+            "sinks": {name: sink_facts(agent, final_end) for name, agent in self.sinks.items() if agent.is_placed},
             "verdict": verdict_facts(self.verdict),
         }
 
@@ -181,7 +183,7 @@ class Run:
             segment=self.segment,
         )
         self.entry.write(facts)
-        self.folder.write_topology(self.plan.document)
+        self.folder.write_topology(self.document)
         self.save()
 
 

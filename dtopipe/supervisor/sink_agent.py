@@ -47,6 +47,13 @@ class SinkAgent:
         # Number of the first block that it had not released when its row was closed.
         self.left_at = 0
         self.restart_asked_ns: int | None = None
+        # From where it was asked to start: latest, earliest, a sample index; None for a sink of the topology.
+        self.attached_since: str | int | None = None
+        self.fragment: Any = None
+        # False while it is not known where it starts: it is not in the record yet.
+        self.is_placed = True
+        # Where the run was when it was to be detached.
+        self.detach_at: int | None = None
         self.clock = CallClock(plan.hung_limit_s)
         # The call in which it hangs, as `hung in commit`, while it does.
         self.stands = ""
@@ -61,7 +68,11 @@ class SinkAgent:
         """The state in tables: `away` while the process waits for its output, and where it hangs if it does."""
         if self.stands and not self.state.is_final:
             return f"{self.stands} for {self.clock.stands_s:.0f} s"
-        return "away" if self.away and not self.state.is_final else self.state.value
+        if self.away and not self.state.is_final:
+            return "away"
+        if self.detach_at is not None and self.state in (WorkerState.DONE, WorkerState.RUNNING):
+            return "detached" if self.state is WorkerState.DONE else "detaching"
+        return self.state.value
 
     @property
     def trouble(self) -> str:
@@ -115,6 +126,10 @@ class SinkAgent:
                 row.start, row.committed, row.durable, row.samples, row.gap_samples, row.dropped, row.retained_from
             )
         return row
+
+    def stop(self, end: int) -> int:
+        """Where its output is to end, in a run that ends there: earlier if it was detached."""
+        return end if self.detach_at is None else max(self.position.committed, min(self.detach_at, end))
 
     def tail(self, stop: int) -> Span:
         """What a sink that did not reach `stop` lacks at its end."""

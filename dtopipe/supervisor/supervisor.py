@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import DtopipeError, UsageError, WireError
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.span import Cause
+from dtopipe.supervisor.attachments import Attachments
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.hanging import Hanging
 from dtopipe.supervisor.launch import Launcher
@@ -63,6 +65,8 @@ class Supervisor:
         self._hanging = Hanging(run)
         self._revival = Revival(run, self._launcher)
         self._retention = Retention(run)
+        self._attachments = Attachments(run, self._launcher, self._drain)
+        self._launcher.place = self._attachments.begin
         self._status = StatusBoard(run)
         self._turned_ns = self._saved_ns = mono_ns()
         keep_folder = True
@@ -74,6 +78,10 @@ class Supervisor:
             return run.record()
         except DtopipeError:
             keep_folder = run.phase is not Phase.OPENING
+            raise
+        except Exception:
+            # Nobody may see what a run in the background says at its end.
+            logging.getLogger("dtopipe.supervisor").exception("the supervisor failed")
             raise
         finally:
             run.clear(keep_folder=keep_folder)
@@ -90,6 +98,7 @@ class Supervisor:
         self._follow_stops()
         self._hanging.look(elapsed_s)
         self._revival.look(now_ns)
+        self._attachments.look(now_ns, elapsed_s)
         self._watch.look(now_ns)
         self._retention.look()
         run.gather()
@@ -119,6 +128,12 @@ class Supervisor:
                 run.server.send(address, Message("stopping", {"folder": str(run.folder.path)}))
             elif message.kind == "restart":
                 run.server.send(address, self._revival.ask(message.get("name", str), mono_ns()))
+            elif message.kind == "attach":
+                run.server.send(address, self._attachments.attach(message))
+            elif message.kind == "attachment":
+                run.server.send(address, self._attachments.attachment(message.get("name", str)))
+            elif message.kind == "detach":
+                run.server.send(address, self._attachments.detach(message.get("name", str)))
             elif address == run.acquirer.address.encode():
                 self._hear_acquirer(message)
             else:
@@ -155,6 +170,7 @@ class Supervisor:
             if run.phase is not Phase.OPENING:
                 agent.happened(Happened.BOARD_STARTED)
             run.events.append("ready", name, committed=agent.position.committed)
+            self._attachments.became_ready(agent)
         elif message.kind == "gaps":
             gaps = gaps_from(message.get("gaps", list))
             agent.gaps.update(gaps)
@@ -169,6 +185,7 @@ class Supervisor:
             agent.position = position_from(message.body)
             agent.happened(Happened.WAS_CUT_OFF if agent.cut_off_at_ns else Happened.SAID_DONE)
             run.events.append("done", name, committed=agent.position.committed)
+            self._attachments.became_done(agent)
         elif message.kind == "failed":
             agent.reported = message
             run.events.append("failed", name, message=message.get("message", str))
@@ -179,9 +196,10 @@ class Supervisor:
         end = run.end_sample_index
         outcomes = []
         for agent in run.sinks.values():
-            self._record_tail(agent, end)
+            stop = agent.stop(end)
+            self._record_tail(agent, stop)
             overruns = sum(len(gap) for gap in agent.gaps if gap.cause is Cause.BOARD_OVERRUN)
-            outcomes.append(agent.outcome(end, overruns))
+            outcomes.append(agent.outcome(stop, overruns))
         simulated = run.stream is not None and run.stream.simulated
         run.verdict = judge(outcomes, end_sample_index=end, aborted=run.aborted, simulated=simulated)
         run.finished_at = datetime.now(UTC).isoformat()

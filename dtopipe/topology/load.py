@@ -78,6 +78,11 @@ def load_plan(
     return loading.plan(run_dir, rehearsal=rehearsal)
 
 
+def load_placed(file: Path, placed: Placed, *, run_dir: Path, environ: Mapping[str, str]) -> RunPlan:
+    """The same of a document that stands in no file of its own; nothing is started of it. Raises TopologyError."""
+    return _Loading(file, placed, environ).plan(run_dir, rehearsal=True)
+
+
 class _Loading:
     """One file on its way; problems are gathered, and raised together."""
 

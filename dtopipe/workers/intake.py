@@ -28,6 +28,9 @@ class Intake(Protocol):
     def ended(self) -> bool:
         """True once nothing more will come."""
 
+    def has_reached(self, number: int) -> bool:
+        """True once every block before this number was taken, or passed over."""
+
     def release(self) -> None:
         """Everything taken is committed."""
 
@@ -66,6 +69,10 @@ class DirectIntake:
     def held(self) -> int:
         """Blocks of the ring that wait for a commit."""
         return self._reader.held
+
+    def has_reached(self, number: int) -> bool:
+        """True once every block before this number was taken, or passed over."""
+        return self._reader.cursor >= number
 
     def gaps(self) -> list[Gap]:
         """None: the ring knows them all."""
@@ -194,6 +201,11 @@ class QueuedIntake:
             if self._failure:
                 raise self._failure
             return self._ended and not self._queue
+
+    def has_reached(self, number: int) -> bool:
+        """True once every block before this number was taken, or dropped."""
+        with self._filled:
+            return self._reader.cursor >= number and not self._queue
 
     def release(self) -> None:
         """Nothing: the queue holds copies."""

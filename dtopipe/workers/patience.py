@@ -30,6 +30,8 @@ class Patience:
         self.is_cut_off = False
         # Told to end without completing the output: a successor goes on with it.
         self.lets_go = False
+        # Told to complete the output with what is published now, while the run goes on.
+        self.is_detached = False
 
     def with_it(self, call: Call, work: Callable[[], _T]) -> _T:
         """The result of `work()`, which is this call, tried again while the output is away.
@@ -71,6 +73,8 @@ class Patience:
         elif message and message.kind == "let_go":
             logging.info("told to let go of the output")
             self.is_cut_off = self.lets_go = True
+        elif message and message.kind == "detach":
+            self.is_detached = True
 
     def _say(self, kind: str, error: SinkUnavailable) -> None:
         logging.warning("%s: %s", kind, error)

@@ -83,6 +83,7 @@ class SinkWorker:
         self._synced_ns = mono_ns()
         self._retiring = Retiring(writer, ring, calls)
         self._looked_ns = 0
+        self._last_block: int | None = None
 
     @property
     def position(self) -> Position:
@@ -97,6 +98,8 @@ class SinkWorker:
             self._patience.listen()
             # Asked before the take: what is published before the end-of-run mark must not be passed over.
             ended = self._intake.ended() or self._left_alone()
+            if self._patience.is_detached and self._has_reached_its_end():
+                break
             blocks = self._intake.take(self._most)
             if blocks:
                 self._append(blocks)
@@ -188,6 +191,12 @@ class SinkWorker:
     def _show(self, position: Position) -> None:
         self._position = position
         self._intake.report(position)
+
+    def _has_reached_its_end(self) -> bool:
+        """True once everything is taken that was published when it was to be detached."""
+        if self._last_block is None:
+            self._last_block = self._ring.status().head
+        return self._intake.has_reached(self._last_block)
 
     def _left_alone(self) -> bool:
         """True if supervisor and acquirer are both gone: no end-of-run mark will come."""

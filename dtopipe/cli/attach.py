@@ -1,0 +1,169 @@
+"""`dtopipe attach`: one more sink for a run in progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from dtopipe.cli.output import print_json
+from dtopipe.cli.recovery import recover
+from dtopipe.host.run_folder import RunFolder, find_run
+from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.topology.attachment import load_attachment, sink_of_options, sinks_of_file
+from dtopipe.topology.places import Placed
+from dtopipe.transport.run_link import ask_run
+from dtopipe.wire.control import Message
+from dtopipe.wire.plans import describe_sink
+
+_LOOK_EVERY_S = 0.05
+_UNDER_WAY = ("starting", "opening", "ready", "restarting")
+_FILE_ENDINGS = (".yaml", ".yml", ".json")
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[RUN] [FILE]")
+@click.option("--sink", metavar="TYPE", help="The sink's type, as `dtopipe sinks` lists them.")
+@click.option("--path", metavar="P", help="Where it writes; without it a file in the run folder.")
+@click.option("--name", metavar="N", help="Its name in the run; without it its type.")
+@click.option("--policy", metavar="P", help="block (default), drop, drop_newest.")
+@click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="Another key of the sink; may be repeated.")
+@click.option(
+    "--from", "since", default="latest", show_default=True, metavar="WHERE",
+    help="latest: what comes from now on; earliest: all that the journal has, or else the ring; or a sample index.",
+)  # fmt: skip
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print how the sinks are then, as JSON.")
+def attach(
+    words: tuple[str, ...],
+    sink: str | None,
+    path: str | None,
+    name: str | None,
+    policy: str | None,
+    options: tuple[str, ...],
+    since: str,
+    run_dir: Path,
+    as_json: bool,
+) -> None:
+    r"""Add a sink to a run in progress: a process of its own, under the same supervisor.
+
+    It is in the run record, is restarted, drained and verified like those that were there from the start. RUN is a run
+    folder, NAME, NAME/START or NAME/latest; without it, the only run in progress. FILE is a file with a `sinks:`
+    section; variables in it come from your environment. Paths on the command line are relative to the current folder,
+    those in a file to the run folder.
+
+    \b
+    Example:
+      dtopipe attach --sink csv --path look.csv
+      dtopipe attach heat-flux --sink parquet --from earliest
+      dtopipe attach heat-flux more-sinks.yaml --from 120000
+      dtopipe attach --sink postgres -o dsn='${LAB_DSN}' --policy drop
+    """
+    run, file = _run_and_file(words, sink)
+    recover(run_dir)
+    folder = find_run(run, run_dir)
+    record = _record(folder)
+    placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, record)
+    attached = load_attachment(placed, record, folder.path)
+    request = {
+        "sinks": [describe_sink(plan) for plan in attached.sinks],
+        "document": dict(attached.document),
+        "since": _since(since),
+    }
+    answer = ask_run(folder, Message("attach", request))
+    if answer is None:
+        raise _over(folder)
+    _ensure_not_refused(answer)
+    names = list(answer.get("names", list))
+    console = Console(stderr=as_json)
+    with console.status(f"waiting for {', '.join(names)}"):
+        begun = {each: _begun(folder, each) for each in names}
+    if as_json:
+        print_json(begun)
+    for each, facts in begun.items():
+        where = f"from sample {facts['start']:,} on"
+        console.print(f"{each} is {facts['state']}, {where}", soft_wrap=True, highlight=False, markup=False)
+    sys.exit(0)
+
+
+def _run_and_file(words: tuple[str, ...], sink: str | None) -> tuple[str | None, Path | None]:
+    files = [word for word in words if word.endswith(_FILE_ENDINGS)]
+    runs = [word for word in words if word not in files]
+    if len(runs) > 1 or len(files) > 1:
+        raise UsageError("name one run, and one file\n    dtopipe attach [RUN] [FILE]")
+    if bool(files) == bool(sink):
+        raise UsageError(
+            "say what to attach: --sink TYPE, or a file with a sinks: section\n"
+            "    such as: dtopipe attach --sink csv --path look.csv"
+        )
+    return (runs[0] if runs else None), (Path(files[0]) if files else None)
+
+
+def _one_sink(
+    kind: str | None,
+    path: str | None,
+    name: str | None,
+    policy: str | None,
+    options: tuple[str, ...],
+    record: dict[str, Any],
+) -> Placed:
+    kind = kind or ""
+    number, chosen = 1, name or kind
+    while name is None and chosen in record["sinks"]:
+        number += 1
+        chosen = f"{kind}-{number}"
+    return sink_of_options(kind, path, chosen, policy, options, Path.cwd())
+
+
+def _record(folder: RunFolder) -> dict[str, Any]:
+    """The run's record as it is now. Raises DtopipeError if the run is over, or has not begun."""
+    entry = folder.entry()
+    if entry is None or not entry.supervisor_is_alive():
+        raise _over(folder)
+    record = folder.read_record()
+    if not record.get("stream"):
+        raise UsageError("the run has not begun yet\n    ask again once dtopipe status says running")
+    return record
+
+
+def _since(text: str) -> str | int:
+    if text in ("latest", "earliest"):
+        return text
+    try:
+        return int(text.replace("_", "").replace(",", ""))
+    except ValueError:
+        raise UsageError(
+            f"--from {text}: is no place to start from\n    write latest, earliest, or a sample index"
+        ) from None
+
+
+def _begun(folder: RunFolder, name: str) -> dict[str, Any]:
+    """How a sink is once it has begun. Raises UsageError if it could not."""
+    while True:
+        answer = ask_run(folder, Message("attachment", {"name": name}))
+        if answer is None:
+            sink = folder.read_record()["sinks"].get(name)
+            if sink is None:
+                raise _over(folder)
+            return {"state": sink["state"], "start": sink["start"]}
+        _ensure_not_refused(answer)
+        state = answer.get("state", str)
+        if state not in _UNDER_WAY:
+            return {"state": state, "start": answer.get("start", int)}
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _ensure_not_refused(answer: Message) -> None:
+    if answer.kind == "refused":
+        remedy = answer.get("remedy", str, "")
+        raise UsageError(answer.get("message", str) + (f"\n    {remedy}" if remedy else ""))
+
+
+def _over(folder: RunFolder) -> DtopipeError:
+    return DtopipeError(
+        f"the run {folder.path} is over\n    its samples go into any other output with: dtopipe convert {folder.path}"
+    )

@@ -1,0 +1,70 @@
+"""`dtopipe detach`: takes a sink out of a run in progress, in order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from dtopipe.cli.output import print_json
+from dtopipe.cli.recovery import recover
+from dtopipe.host.run_folder import RunFolder, find_run
+from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.transport.run_link import ask_run
+from dtopipe.wire.control import Message
+
+_LOOK_EVERY_S = 0.05
+_ENDED = ("detached", "done", "gave_up", "cut_off", "cancelled")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("run", required=False)
+@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print how the sink is then, as JSON.")
+def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
+    r"""Take a sink out of a run in progress: it writes what was acquired until now, and closes its output.
+
+    The run goes on without it. Its output is whole up to where it was detached; `dtopipe repair RUN --sink NAME`
+    completes it once the run is over. RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in
+    progress.
+
+    \b
+    Example:
+      dtopipe detach view
+      dtopipe detach table heat-flux --json
+    """
+    recover(run_dir)
+    folder = find_run(run, run_dir)
+    answer = ask_run(folder, Message("detach", {"name": name}))
+    if answer is None:
+        raise DtopipeError(f"the run {folder.path} is over: nothing writes {name}")
+    if answer.kind != "detaching":
+        remedy = answer.get("remedy", str, "")
+        raise UsageError(answer.get("message", str, answer.kind) + (f"\n    {remedy}" if remedy else ""))
+    console = Console(stderr=as_json)
+    with console.status(f"waiting for {name} to write what was acquired until now"):
+        sink = _detached(folder, name)
+    if as_json:
+        print_json({"name": name, **sink})
+    failure = f": {sink['failure']}" if sink.get("failure") else ""
+    console.print(
+        f"{name} is {sink['state']} at sample {sink['committed']:,}{failure}",
+        soft_wrap=True, highlight=False, markup=False,
+    )  # fmt: skip
+    sys.exit(0 if sink["state"] in ("detached", "done") else 1)
+
+
+def _detached(folder: RunFolder, name: str) -> dict[str, Any]:
+    """How the sink is once its output is closed, or the run is over."""
+    while True:
+        status = ask_run(folder, Message("status"))
+        record = dict(status.body) if status else folder.read_record()
+        sink: dict[str, Any] = record["sinks"][name]
+        if status is None or sink["state"] in _ENDED:
+            return sink
+        time.sleep(_LOOK_EVERY_S)

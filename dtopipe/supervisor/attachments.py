@@ -1,0 +1,246 @@
+"""Sinks that come and go while the run goes on: attached with a worker of their own, detached in order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dtopipe.core.lifecycle import WorkerState
+from dtopipe.journal.reader import JournalReader
+from dtopipe.model.errors import RingError, WireError
+from dtopipe.model.plan import SinkPlan
+from dtopipe.model.policy import Policy
+from dtopipe.model.position import Position
+from dtopipe.supervisor.drain import Drain
+from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.topology.problems import nearest
+from dtopipe.wire.control import Message
+from dtopipe.wire.plans import sink_from
+
+_log = logging.getLogger("dtopipe.supervisor")
+# How far behind the head "earliest" begins without a journal, so that it is there still when it is read.
+_EARLIEST_PART_OF_RING = 0.75
+LATEST, EARLIEST = "latest", "earliest"
+
+
+class Attachments:
+    """Answers `attach` and `detach`, and follows what becomes of both."""
+
+    def __init__(self, run: Run, launcher: Launcher, drain: Drain) -> None:
+        self._run = run
+        self._launcher = launcher
+        self._drain = drain
+        # Sinks that could not begin: name to (message, remedy). They are not in the run record.
+        self._failed: dict[str, tuple[str, str]] = {}
+
+    def attach(self, message: Message) -> Message:
+        """`attaching` with the names, or `refused` with the reason; then nothing has changed.
+
+        `sinks`: descriptions of plans; `document`: the same as a topology has them; `since`: latest, earliest, or a
+        sample index. Raises WireError.
+        """
+        plans = [sink_from(each) for each in message.get("sinks", list)]
+        document: Mapping[str, Any] = message.get("document", dict)
+        since = message.body.get("since", LATEST)
+        if refusal := self._why_not(plans) or self._why_not_since(plans, since):
+            return _refused(*refusal)
+        run = self._run
+        for plan in plans:
+            agent = SinkAgent(plan, run.folder.path)
+            agent.attached_since = since
+            agent.is_placed = False
+            agent.fragment = document.get(plan.name)
+            run.sinks[plan.name] = agent
+            self._failed.pop(plan.name, None)
+            run.events.append("attaching", plan.name, since=since)
+        for plan in plans:
+            self._launcher.spawn_sink(run.sinks[plan.name])
+        return Message("attaching", {"names": [plan.name for plan in plans]})
+
+    def attachment(self, name: str) -> Message:
+        """How the attachment of a sink gets on: `attachment` with state and start, or `refused`."""
+        if name in self._failed:
+            return _refused(*self._failed[name])
+        agent = self._run.sinks.get(name)
+        if agent is None:
+            return _refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
+        return Message("attachment", {"name": name, "state": agent.shown_state, "start": agent.position.start})
+
+    def detach(self, name: str) -> Message:
+        """`detaching`, or `refused` with the reason."""
+        run = self._run
+        agent = run.sinks.get(name)
+        if agent is None:
+            return _refused(f"there is no sink {name!r}", nearest(name, run.sinks))
+        if run.phase is not Phase.RUNNING:
+            what = "has not begun yet" if run.phase is Phase.OPENING else "is ending, and every sink with it"
+            return _refused(f"the run {what}", "there is nothing to detach")
+        if agent.detach_at is not None:
+            return _refused(f"{name} is {agent.shown_state} already", "dtopipe status shows how it gets on")
+        if agent.state.is_final:
+            return _refused(
+                f"{name} is {agent.state.value}: nothing writes it", f"dtopipe restart {name}, or dtopipe repair later"
+            )
+        agent.detach_at = run.end_sample_index
+        run.events.append("detaching", name, at=agent.detach_at)
+        if agent.state is WorkerState.RUNNING:
+            run.tell_sink(agent, Message("detach"))
+        return Message("detaching", {"name": name, "at": agent.detach_at})
+
+    def became_ready(self, agent: SinkAgent) -> None:
+        """A sink's process has opened its output: say so, or that it is to go already."""
+        if agent.attached_since is not None and agent.generation == 0:
+            self._run.events.append("attached", agent.plan.name, start=agent.position.start)
+            self._record()
+        if agent.detach_at is not None:
+            self._run.tell_sink(agent, Message("detach"))
+
+    def became_done(self, agent: SinkAgent) -> None:
+        """Detached in order: the record says so at once, for the next thing may be a power cut."""
+        if agent.detach_at is not None:
+            self._run.events.append("detached", agent.plan.name, stop=agent.position.committed)
+            self._record()
+
+    def begin(self, agent: SinkAgent) -> bool:
+        """Open the row of a sink that is attached, and find where it starts; False where that is not to be had."""
+        run = self._run
+        if run.table is None or run.ring is None:
+            return False
+        covered = self._launcher.is_covered(agent)
+        since = agent.attached_since
+        try:
+            if since == LATEST:
+                agent.row = run.table.open_at_head(agent.plan.policy, covered=covered)
+                # What was published between the two is passed over by its worker.
+                start = run.end_sample_index
+            else:
+                start, number = self._place(agent.plan, since, covered=covered)
+                agent.row = run.table.open_behind(agent.plan.policy, number, covered=covered)
+        except (RingError, LookupError, OSError, WireError) as error:
+            self._fail(agent, str(error.args[0] if isinstance(error, LookupError) else error), "")
+            return False
+        agent.position = Position(start, start, start)
+        agent.is_placed = True
+        # Before its output is there: whoever finds this run killed has to know of it.
+        run.document = {**run.document, "sinks": {**run.document.get("sinks", {}), agent.plan.name: agent.fragment}}
+        self._record()
+        return True
+
+    def look(self, now_ns: int, elapsed_s: float) -> None:
+        """One turn: who could not begin is taken out, who does not get on with its end is cut off."""
+        for agent in list(self._run.sinks.values()):
+            reported = agent.reported
+            is_new = agent.attached_since is not None and agent.generation == 0 and agent.ready_ns is None
+            if is_new and reported is not None and agent.state.has_process:
+                path = reported.get("path", str, "")
+                text = f"{path}: {reported.get('message', str)}" if path else reported.get("message", str)
+                self._fail(agent, text, reported.get("remedy", str, ""))
+            elif agent.detach_at is not None and self._run.phase is Phase.RUNNING:
+                self._drain.bound_sink(agent, now_ns, elapsed_s)
+        for name in [name for name in self._failed if name in self._run.sinks]:
+            self._take_out(name)
+
+    def _why_not(self, plans: Sequence[SinkPlan]) -> tuple[str, str] | None:
+        run = self._run
+        if run.phase is Phase.OPENING:
+            return "the run has not begun yet", "ask again once dtopipe status says running"
+        if run.phase is not Phase.RUNNING:
+            return "the run is ending", "dtopipe convert, or dtopipe repair, write its samples anywhere afterwards"
+        taken = {agent.path: name for name, agent in run.sinks.items() if agent.path is not None}
+        for plan in plans:
+            if plan.name in run.sinks:
+                return f"there is a sink {plan.name!r} in this run already", "give it another name with --name"
+            path = None if plan.path is None else run.folder.path / plan.path
+            if path in taken:
+                return f"sink {taken[path]} writes to {path} already", "give it a path of its own with --path"
+        if run.table is not None and run.table.n_free() < len(plans):
+            return "the ring has as many subscribers as it can hold", "detach one first"
+        return None
+
+    def _why_not_since(self, plans: Sequence[SinkPlan], since: Any) -> tuple[str, str] | None:
+        if since in (LATEST, EARLIEST):
+            return None
+        if isinstance(since, bool) or not isinstance(since, int):
+            return f"{since!r} is no place to start from", "write --from latest, earliest, or a sample index"
+        for plan in plans:
+            try:
+                self._place(plan, since, covered=self._would_be_covered(plan))
+            except LookupError as error:
+                return str(error.args[0]), "write --from latest, or --from earliest"
+            except (OSError, WireError) as error:
+                return f"the journal cannot be read: {error}", "write --from latest"
+        return None
+
+    def _place(self, plan: SinkPlan, since: Any, *, covered: bool) -> tuple[int, int]:
+        """(sample index, number of a block at or before it) to start from. Raises LookupError with what there is."""
+        run = self._run
+        oldest, number = self._oldest(covered=covered)
+        if since == EARLIEST:
+            return oldest, number
+        newest = run.end_sample_index
+        if since < oldest:
+            raise LookupError(f"sample {since} is gone: the oldest that is available is {oldest}")
+        if since > newest:
+            raise LookupError(f"sample {since} is not there yet: the newest is {newest - 1}")
+        journal = run.journal
+        if covered and journal is not None and journal.path is not None:
+            reader = JournalReader(journal.path)
+            try:
+                return since, reader.number_before(since)
+            finally:
+                reader.close()
+        return since, number
+
+    def _oldest(self, *, covered: bool) -> tuple[int, int]:
+        """(sample index, block number) of the oldest that can be had."""
+        run = self._run
+        if run.ring is None or run.table is None:
+            return 0, 0
+        journal = run.journal
+        if covered and journal is not None:
+            # What is settled may be retired at any moment.
+            kept = max(journal.position.start, journal.position.retained_from)
+            return max(kept, run.table.settled() if journal.plan.retires else 0), 0
+        head = run.ring.status().head
+        n_slots = run.ring.layout.n_slots
+        number = max(0, head - max(1, int(n_slots * _EARLIEST_PART_OF_RING)))
+        while number < head:
+            index = run.ring.first_sample_index(number)
+            if index is not None:
+                return (0 if number == 0 else index), number
+            number += 1
+        return run.end_sample_index, head
+
+    def _would_be_covered(self, plan: SinkPlan) -> bool:
+        return self._run.journal is not None and plan.policy is Policy.BLOCK
+
+    def _fail(self, agent: SinkAgent, message: str, remedy: str) -> None:
+        """It never began: nothing of it stays in the record."""
+        self._failed[agent.plan.name] = message, remedy
+        self._run.events.append("attach_failed", agent.plan.name, why=message)
+
+    def _take_out(self, name: str) -> None:
+        run = self._run
+        agent = run.sinks.pop(name)
+        if agent.process:
+            agent.process.kill()
+        run.close_row(agent)
+        if agent.is_placed:
+            sinks = {key: sink for key, sink in run.document["sinks"].items() if key != name}
+            run.document = {**run.document, "sinks": sinks}
+            self._record()
+
+    def _record(self) -> None:
+        run = self._run
+        run.save()
+        try:
+            run.folder.write_topology(run.document)
+        except OSError as error:
+            _log.warning("topology.yaml: %s", error)
+
+
+def _refused(message: str, remedy: str) -> Message:
+    return Message("refused", {"message": message, "remedy": remedy})

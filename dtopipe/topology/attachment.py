@@ -1,0 +1,133 @@
+"""Sinks that are to be attached to a run in progress: from a file's `sinks:` section, or from a command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dtopipe.model.errors import Place, Problem, TopologyError
+from dtopipe.model.plan import SinkPlan
+from dtopipe.topology.load import load_placed
+from dtopipe.topology.overrides import put
+from dtopipe.topology.places import Placed, parse_value, read_yaml
+
+# File sinks whose outputs are known by their path alone.
+_STUB = "csv"
+_ENDINGS = {"hbuf": "dt-raw", "sqlite": "db"}
+_WITHOUT_FILE = ("postgres",)
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The plans of sinks, and the same as a topology has them: `${...}` unresolved, no password."""
+
+    sinks: tuple[SinkPlan, ...]
+    document: Mapping[str, Any]
+
+
+def sinks_of_file(file: Path) -> Placed:
+    """The `sinks:` section of a topology file, with its places. Raises TopologyError."""
+    placed = read_yaml(file)
+    sinks = placed.document.get("sinks")
+    if not isinstance(sinks, dict) or not sinks:
+        place = placed.places.get("sinks") or Place(str(file), 1, 1)
+        raise TopologyError([Problem(place, "sinks", "names no sink", "write a section: sinks: {copy: {type: csv}}")])
+    return Placed({"sinks": sinks}, {key: at for key, at in placed.places.items() if key.startswith("sinks")})
+
+
+def sink_of_options(
+    kind: str, path: str | None, name: str, policy: str | None, options: Sequence[str], folder: Path
+) -> Placed:
+    """One sink from `--sink`, `--path`, `--policy` and `-o key=value`; `folder` is what a path is relative to.
+
+    Raises TopologyError.
+    """
+    placed = Placed({"sinks": {name: {"type": kind}}})
+    base = f"sinks.{name}"
+    placed.places |= {base: Place("--name", 0, 0), f"{base}.type": Place("--sink", 0, 0)}
+    if path is not None:
+        put(placed, f"{base}.path", str((folder / Path(path).expanduser()).absolute()), "--path")
+    if policy is not None:
+        put(placed, f"{base}.policy", policy, "--policy")
+    problems = []
+    for text in options:
+        key, equals, value = text.partition("=")
+        source = f"-o {key}"
+        if not (key and equals):
+            problems.append(Problem(Place(source, 0, 0), "", "has no value", "write -o key=value"))
+        elif problem := put(placed, f"{base}.{key}", parse_value(value, source), source):
+            problems.append(problem)
+    if problems:
+        raise TopologyError(problems)
+    return placed
+
+
+def load_attachment(
+    placed: Placed, record: Mapping[str, Any], run_folder: Path, environ: Mapping[str, str] = os.environ
+) -> Attached:
+    """The sinks in `placed`, checked as a topology's are, beside those that the run on `record` has already.
+
+    Variables come from `environ`. A file sink without a path writes into the run folder, under its own name.
+    Raises TopologyError with every problem at once.
+    """
+    sinks = placed.document["sinks"]
+    problems = [
+        Problem(placed.places.get(f"sinks.{name}"), f"sinks.{name}", "the run has a sink of this name already",
+                "choose another name")
+        for name in sinks if name in record["sinks"]
+    ]  # fmt: skip
+    for name, sink in sinks.items():
+        if isinstance(sink, dict):
+            problems += _journal_problems(name, sink, placed)
+            if "path" not in sink and sink.get("type") not in _WITHOUT_FILE:
+                kind = str(sink.get("type"))
+                sink["path"] = f"{name}.{_ENDINGS.get(kind, kind)}"
+    if problems:
+        raise TopologyError(problems)
+    whole = Placed({**_surroundings(record), "sinks": {**_stubs(record, run_folder), **sinks}}, placed.places)
+    plan = load_placed(run_folder / "topology.yaml", whole, run_dir=run_folder.parent.parent, environ=environ)
+    chosen = tuple(sink for sink in plan.sinks if sink.name in sinks)
+    # Not the journal, whatever the rest of the synthetic topology would make of it.
+    chosen = tuple(replace(sink, is_journal=False) for sink in chosen)
+    return Attached(chosen, {name: plan.document["sinks"][name] for name in sinks})
+
+
+def _journal_problems(name: str, sink: dict[str, Any], placed: Placed) -> list[Problem]:
+    """A run's journal is there from its first sample on, or never."""
+    if sink.get("type") != "hbuf":
+        return []
+    if sink.get("journal") is True:
+        key = f"sinks.{name}.journal"
+        remedy = "take it out: this one is a copy that others do not read"
+        return [Problem(placed.places.get(key), key, "a journal cannot come later than the run", remedy)]
+    sink["journal"] = False
+    return []
+
+
+def _surroundings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A topology with the run's channels, for the checks of what its sinks can hold."""
+    stream = record["stream"]
+    return {
+        "name": record["name"],
+        "board": {"type": "simulated"},
+        "task": {
+            "mode": "polled" if stream.get("polled") else "continuous",
+            "rate_hz": stream["rate_hz"],
+            "channels": [{"name": channel["name"], "unit": channel["unit"]} for channel in stream["channels"]],
+        },
+    }
+
+
+def _stubs(record: Mapping[str, Any], run_folder: Path) -> dict[str, Any]:
+    """The run's own outputs, by the paths that they take."""
+    stubs: dict[str, Any] = {}
+    for name, sink in record["sinks"].items():
+        if "retained_from" in sink:
+            retention = {"segment": "1GiB", "retention": {"until": "durable"}, "journal": True}
+            stubs[name] = {"type": "hbuf", "path": sink["path"], "on_exists": "overwrite", **retention}
+        elif sink["path"] is not None:
+            stubs[name] = {"type": _STUB, "path": sink["path"], "on_exists": "overwrite", "sync": "1s"}
+    return stubs
