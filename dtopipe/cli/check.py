@@ -14,6 +14,7 @@ from rich.tree import Tree
 
 from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import PlanRequest, topology_request
+from dtopipe.core.disk import duration_text
 from dtopipe.model.errors import Problem, TopologyError
 from dtopipe.model.plan import RunPlan
 from dtopipe.topology.cost import Cost, estimate, size_text
@@ -95,7 +96,7 @@ def _totals(cost: Cost) -> Table:
     table.add_row("ring", f"{size_text(cost.ring_bytes)}: {cost.ring_slots} blocks, {cost.ring_seconds:.3g} s")
     table.add_row("headroom", f"{cost.headroom_s:.3g} s: so long may a BLOCK sink stop until {held_up}")
     for disk in cost.disks:
-        full = "" if disk.full_after_h is None else f", full after {disk.full_after_h:,.1f} h"
+        full = "" if disk.full_after_h is None else f", full after {duration_text(disk.full_after_h * 3600)}"
         text = f"about {disk.gb_per_hour:.3g} GB an hour to {disk.folder}, where {disk.free_gb:.1f} GB are free{full}"
         table.add_row("disk", Text(text))
     if cost.length_s is not None:

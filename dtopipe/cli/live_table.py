@@ -42,7 +42,7 @@ def status_table(status: dict[str, Any]) -> Group:
             _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
             f"{sink['committed']:,}",
         )
-    return Group(headline(status), table, *_kept(status), _foot(status))
+    return Group(headline(status), table, *_kept(status), *disk_lines(status), _foot(status))
 
 
 def headline(status: dict[str, Any]) -> Text:
@@ -54,6 +54,18 @@ def headline(status: dict[str, Any]) -> Text:
     if status["simulated"]:
         text.append("  SIMULATED BOARD", style="bold magenta")
     return text
+
+
+def disk_lines(status: dict[str, Any]) -> list[Text]:
+    """A line for each disk that will be full soon, and for the end that one has brought."""
+    lines = [
+        Text(f"disk {disk['folder']} {disk['warning']}", style=_BAD)
+        for disk in status.get("disks", ())
+        if disk["warning"]
+    ]
+    if why := status.get("ended_early"):
+        lines.append(Text(f"ending early: {why}", style=_BAD))
+    return lines
 
 
 def _kept(status: dict[str, Any]) -> list[Text]:

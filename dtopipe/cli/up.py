@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from dtopipe.cli.live_table import headline, status_table
+from dtopipe.cli.live_table import disk_lines, headline, status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import topology_options
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
@@ -99,6 +99,8 @@ def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
                 line = headline(status)
                 line.append(f"  {status['board']['end_sample_index']:,} samples per channel")
                 console.print(line, soft_wrap=True)
+                for warning in disk_lines(status):
+                    console.print(warning, soft_wrap=True)
 
         yield say
         return

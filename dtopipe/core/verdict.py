@@ -73,10 +73,11 @@ def judge(
     interrupted: bool = False,
     simulated: bool = False,
     repaired: bool = False,
+    ended_early: str = "",
 ) -> Verdict:
     """The verdict of a run that ended at `end_sample_index`; the worst of all that holds wins.
 
-    `repaired`: it was not good at first.
+    `repaired`: it was not good at first. `ended_early`: why it ended in order before it should; no fault by itself.
     """
     reasons: dict[VerdictState, list[str]] = {state: [] for state in VerdictState}
     if interrupted:
@@ -94,6 +95,8 @@ def judge(
     best = VerdictState.REPAIRED if repaired else VerdictState.GOOD
     worst = next((state for state in reversed(VerdictState) if reasons[state]), best)
     text = "; ".join(reasons[worst]) if reasons[worst] else _good_text(sinks, end_sample_index)
+    if ended_early:
+        text = f"ended early: {ended_early}; {text}"
     return Verdict(worst, f"{text} (simulated board)" if simulated else text)
 
 

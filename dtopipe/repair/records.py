@@ -47,6 +47,7 @@ def repaired_record(
         aborted=record["verdict"]["text"] if state == VerdictState.ABORTED else "",
         interrupted=state == VerdictState.INTERRUPTED,
         simulated=bool(new.get("simulated")),
+        ended_early=str(new.get("ended_early", "")),
         repaired="first_verdict" in record or first["state"] != VerdictState.GOOD or new["sinks"] != record["sinks"],
     )
     facts = {"state": verdict.state.value, "text": verdict.text}

@@ -43,6 +43,12 @@ class Drain:
         self._run.events.append("aborting", why=why)
         self.begin()
 
+    def end_early(self, why: str) -> None:
+        """End in order, because soon that would not be possible any more."""
+        self._run.ended_early = why
+        self._run.events.append("ending_early", why=why)
+        self.begin()
+
     def end_stream(self) -> None:
         """No more blocks come, also where the acquirer could not say so itself."""
         run = self._run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -55,6 +56,9 @@ class Run:
         self.phase = Phase.OPENING
         self.hurried = False
         self.aborted = ""
+        # Why the run ended before somebody wanted it to, though nothing was wrong with it.
+        self.ended_early = ""
+        self.disks: list[dict[str, Any]] = []
         self.verdict: Verdict | None = None
         self.stream: Stream | None = None
         self.ring: Ring | None = None
@@ -149,6 +153,8 @@ class Run:
             "acquired": counts,
             "channels": channel_facts(self.ring, self.stream.channels if self.stream else ()),
             "sinks": {name: sink_facts(agent, final_end) for name, agent in self.sinks.items() if agent.is_placed},
+            "disks": self.disks,
+            **({"ended_early": self.ended_early} if self.ended_early else {}),
             "verdict": verdict_facts(self.verdict),
         }
 
@@ -164,7 +170,9 @@ class Run:
         for file in (self.events, self.gaps, self.clock):
             file.close()
         logging.getLogger("dtopipe.supervisor").removeHandler(self._log)
-        self._log.close()
+        # What a full disk still refuses of the log must not keep the rest from being cleared.
+        with contextlib.suppress(OSError):
+            self._log.close()
         if not keep_folder:
             self.folder.remove()
         self._lock.release()

@@ -70,6 +70,8 @@ class StatusBoard:
             },
             "headroom_s": self._headroom_s(ring),
             "sinks": {name: self._sink(agent, counts["end_sample_index"], now_ns) for name, agent in run.sinks.items()},
+            "disks": run.disks,
+            **({"ended_early": run.ended_early} if run.ended_early else {}),
             "verdict": verdict_facts(run.verdict),
         }
 

@@ -18,6 +18,7 @@ from dtopipe.model.errors import DtopipeError, UsageError, WireError
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.span import Cause
 from dtopipe.supervisor.attachments import Attachments
+from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.hanging import Hanging
 from dtopipe.supervisor.launch import Launcher
@@ -67,6 +68,7 @@ class Supervisor:
         self._retention = Retention(run)
         self._attachments = Attachments(run, self._launcher, self._drain)
         self._launcher.place = self._attachments.begin
+        self._disks = Disks(run, self._drain)
         self._status = StatusBoard(run)
         self._turned_ns = self._saved_ns = mono_ns()
         keep_folder = True
@@ -84,6 +86,7 @@ class Supervisor:
             logging.getLogger("dtopipe.supervisor").exception("the supervisor failed")
             raise
         finally:
+            self._disks.close()
             run.clear(keep_folder=keep_folder)
 
     def _turn(self) -> None:
@@ -101,6 +104,7 @@ class Supervisor:
         self._attachments.look(now_ns, elapsed_s)
         self._watch.look(now_ns)
         self._retention.look()
+        self._disks.look(now_ns)
         run.gather()
         if run.phase is Phase.OPENING:
             self._launcher.go_on()
@@ -201,7 +205,9 @@ class Supervisor:
             overruns = sum(len(gap) for gap in agent.gaps if gap.cause is Cause.BOARD_OVERRUN)
             outcomes.append(agent.outcome(stop, overruns))
         simulated = run.stream is not None and run.stream.simulated
-        run.verdict = judge(outcomes, end_sample_index=end, aborted=run.aborted, simulated=simulated)
+        run.verdict = judge(
+            outcomes, end_sample_index=end, aborted=run.aborted, simulated=simulated, ended_early=run.ended_early
+        )
         run.finished_at = datetime.now(UTC).isoformat()
         run.events.append("finished", verdict=run.verdict.state.value, text=run.verdict.text)
         self._save_at_last()

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from dtopipe.core.disk import bytes_text
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
@@ -151,6 +152,7 @@ def check_sizes(plan: RunPlan) -> Found:
     """Problems with a whole plan: what memory or disks cannot hold."""
     cost = estimate(plan)
     yield from _ring(plan, cost)
+    yield from _no_room(cost)
     if cost.length_s is not None:
         yield from _disks(cost, cost.length_s)
 
@@ -182,6 +184,21 @@ def _disks(cost: Cost, length_s: float) -> Found:
     if full:
         remedy = "shorten it, take out a sink, or choose another disk with --run-dir"
         yield "duration", f"this run would write {' and '.join(full)}", remedy
+
+
+def _no_room(cost: Cost) -> Found:
+    """A disk that has no room for the first seconds and for an orderly end after them."""
+    for disk in cost.disks:
+        free = round(disk.free_gb * 1e9)
+        if free < disk.least_bytes:
+            key = f"sinks.{disk.sink}.path" if disk.sink else "run_dir"
+            place = "another path" if disk.sink else "another disk with --run-dir"
+            yield (
+                key,
+                f"the disk of {disk.folder} has {bytes_text(free)} free, and to begin this run takes about "
+                f"{bytes_text(disk.least_bytes)}: some seconds of data, and an orderly end",
+                f"free some space there, or choose {place}",
+            )
 
 
 def free_shared_memory() -> int:

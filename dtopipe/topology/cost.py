@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dtopipe.core.disk import OutputNeed, reserve_bytes
 from dtopipe.core.ring_size import ring_slots, slot_bytes
 from dtopipe.model.plan import RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout, Policy
@@ -27,6 +28,8 @@ _LONG = {"csv": (0, 110), "jsonl": (0, 250), "sqlite": (0, 75), "parquet": (0, 4
 # Of readings, the same.
 _READINGS = {"csv": (165, 22), "jsonl": (370, 45), "sqlite": (80, 14), "parquet": (18, 4), "postgres": (110, 14)}
 _UNKNOWN = (0, 8)
+# A run that could not last that long is not worth beginning.
+_LEAST_S = 5.0
 _HBUF_CHUNK_BYTES = 420
 # Of the boards that have a task: int16, unless one says otherwise once it is open.
 _CODE_BYTES = 2
@@ -46,12 +49,18 @@ class SinkCost:
 
 @dataclass(frozen=True, slots=True)
 class DiskCost:
-    """One disk, by a folder on it: what all sinks write to it, what is free, and when it is full."""
+    """One disk, by a folder on it: what all sinks write to it, what is free, and when it is full.
+
+    `least_bytes`: what a run needs there to begin, some seconds of data and an orderly end; `sink`: one that writes
+    there, empty for the disk of the run folder.
+    """
 
     folder: str
     gb_per_hour: float
     free_gb: float
     full_after_h: float | None
+    least_bytes: int
+    sink: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +97,9 @@ def estimate(plan: RunPlan) -> Cost:
     slot = slot_bytes(n_channels, task.samples_per_block, item_bytes)
     slots = ring_slots(plan.ring, rate_hz, task.samples_per_block, slot)
     sinks = tuple(_sink(sink, task) for sink in plan.sinks)
-    disks = _disks(plan, sinks)
     waits = _waits(plan)
     ring_seconds = slots * task.samples_per_block / rate_hz
+    disks = _disks(plan, sinks, rate_hz)
     driver_seconds = 0.0 if waits or task.polled else task.driver_buffers * task.samples_per_block / rate_hz
     return Cost(
         n_channels=n_channels,
@@ -111,6 +120,12 @@ def estimate(plan: RunPlan) -> Cost:
         disks=disks,
         sinks=sinks,
     )
+
+
+def sink_costs(plan: RunPlan) -> tuple[SinkCost, ...]:
+    """What each sink writes, without a look at any disk. Raises OSError or WireError if its recording is gone."""
+    task, _ = _task(plan)
+    return tuple(_sink(sink, task) for sink in plan.sinks)
 
 
 def size_text(n_bytes: float) -> str:
@@ -160,18 +175,24 @@ def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
     return SinkCost(sink.name, sink.type, sink.policy, n_channels * task.rate_hz, per_s, growth)
 
 
-def _disks(plan: RunPlan, costs: Sequence[SinkCost]) -> tuple[DiskCost, ...]:
+def _disks(plan: RunPlan, costs: Sequence[SinkCost], rate_hz: float) -> tuple[DiskCost, ...]:
     """The disk of the run folder first, then those of outputs elsewhere."""
-    folders = {existing_part(plan.run_root).stat().st_dev: plan.run_root}
-    per_hour = dict.fromkeys(folders, 0.0)
+    places = {existing_part(plan.run_root).stat().st_dev: (plan.run_root, "")}
+    written: dict[int, list[SinkCost]] = {device: [] for device in places}
     for sink, cost in zip(plan.sinks, costs, strict=True):
         folder = (plan.run_root / (sink.path or "")).parent
         device = existing_part(folder).stat().st_dev
-        folders.setdefault(device, folder)
-        per_hour[device] = per_hour.get(device, 0.0) + cost.gb_per_hour
-    return tuple(_disk(folder, per_hour[device]) for device, folder in folders.items())
-
-
-def _disk(folder: Path, gb_per_hour: float) -> DiskCost:
-    free_gb = shutil.disk_usage(existing_part(folder)).free / 1e9
-    return DiskCost(str(folder), gb_per_hour, free_gb, free_gb / gb_per_hour if gb_per_hour else None)
+        places.setdefault(device, (folder, sink.name))
+        written.setdefault(device, [])
+        if sink.path is not None:
+            written[device].append(cost)
+    samples = rate_hz * _LEAST_S
+    found = []
+    for device, (folder, sink_name) in places.items():
+        gb_per_hour = sum(cost.gb_per_hour for cost in written[device])
+        free_gb = shutil.disk_usage(existing_part(folder)).free / 1e9
+        full_after_h = free_gb / gb_per_hour if gb_per_hour else None
+        needs = [OutputNeed(cost.type, samples, cost.bytes_per_s / rate_hz) for cost in written[device]]
+        least = reserve_bytes(needs)
+        found.append(DiskCost(str(folder), gb_per_hour, free_gb, full_after_h, least, sink_name))
+    return tuple(found)

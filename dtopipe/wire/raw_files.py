@@ -57,7 +57,7 @@ def segment_path(path: Path, segment: int) -> Path:
 
 def segments_of(path: Path) -> list[int]:
     """The numbers of the segments that are there, in order; 0 alone for an output of one file."""
-    pattern = re.compile(re.escape(path.stem) + r"\.(\d{4,})" + re.escape(path.suffix))
+    pattern = segment_pattern(path)
     found = sorted(int(match[1]) for file in path.parent.iterdir() if (match := pattern.fullmatch(file.name)))
     return [number for number in found if number] or [0]
 
@@ -80,6 +80,11 @@ def absent_segments(path: Path, extra: bytes) -> list[int]:
     else:
         first, last = state.first_segment or min(1, state.segment), state.segment
     return sorted(set(range(first, last + 1)) - set(there))
+
+
+def segment_pattern(path: Path) -> re.Pattern[str]:
+    """Matches the names of the segments of the output at `path`; group 1 is the number."""
+    return re.compile(re.escape(path.stem) + r"\.(\d{4,})" + re.escape(path.suffix))
 
 
 def index_path(path: Path) -> Path:

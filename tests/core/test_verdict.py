@@ -83,3 +83,14 @@ def test_exit_codes_are_those_of_the_contract() -> None:
 def test_the_accounting_identity_counts_from_where_a_sink_was_to_begin() -> None:
     assert SinkOutcome("late", Policy.BLOCK, start=400, stop=1000, samples=550, gaps=50).adds_up
     assert not SinkOutcome("late", Policy.BLOCK, start=400, stop=1000, samples=950, gaps=50).adds_up
+
+
+def test_an_early_end_is_said_first_and_is_no_fault_by_itself() -> None:
+    whole = SinkOutcome("a", Policy.BLOCK, 0, 100, 100, 0)
+    verdict = judge([whole], end_sample_index=100, ended_early="the disk is full")
+    assert (verdict.state, verdict.state.exit_code) == (VerdictState.GOOD, 0)
+    assert verdict.text == "ended early: the disk is full; 100 samples per channel, whole in 1 output"
+    lacking = SinkOutcome("a", Policy.BLOCK, 0, 100, 90, 10)
+    verdict = judge([lacking], end_sample_index=100, ended_early="the disk is full")
+    assert verdict.state is VerdictState.INCOMPLETE
+    assert verdict.text.startswith("ended early: the disk is full; a lacks 10 of 100")

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
 
+from dtopipe.cli.live_table import disk_lines
+
 ELSEWHERE = ("table", "lines", "base", "columns")
 
 
@@ -143,3 +145,80 @@ def test_a_deleted_output_is_said_and_repaired(lab: Any, name: str) -> None:
     assert "dtopipe repair" in json.dumps(running.events())
     assert lab.dtopipe("repair", "lab").code == 0
     _assert_whole(topology, lab, ended.json["acquired"]["end_sample_index"])
+
+
+def _slow_topology(*names: str, **extra: Any) -> dict[str, Any]:
+    """Little enough for a disk of 8 MB to last for some seconds; all in the run folder."""
+    topology = counter_topology(4, 50, rate_hz=1000.0) | {"ring": {"seconds": 4}} | extra
+    topology["sinks"] = {name: {**EVERY_SINK[name], "flush_interval": "100ms"} for name in names or EVERY_SINK}
+    return topology
+
+
+@pytest.mark.parametrize("names", [(), ("table", "base")], ids=["with a journal", "without"])
+def test_the_run_ends_in_order_before_its_own_disk_is_full(lab: Any, small_disk: Any, names: tuple[str, ...]) -> None:
+    disk = small_disk("8m", "runs")
+    topology = _slow_topology(*names)
+    running = lab.start(topology)
+    running.wait_for_samples("table", 500)
+    disk.fill(leaving_bytes=3_000_000)
+    ended = running.finish()
+    assert ended.code == 0, ended.stdout + ended.stderr
+    record = ended.json
+    assert record["verdict"]["state"] == "GOOD"
+    whose = "the run folder" if names else "the journal"
+    assert record["verdict"]["text"].startswith(f"ended early: the disk of {whose} is full but for")
+    assert "whole in" in record["verdict"]["text"]
+    assert record["acquired"]["overrun_samples"] == 0
+    assert record["acquired"]["end_sample_index"] > 500
+    # Nobody met the end of the disk.
+    assert not [event for event in running.events() if event["event"] == "away"]
+    assert disk.free_bytes > 0
+    _assert_whole(topology, lab, record["acquired"]["end_sample_index"])
+
+
+def test_a_disk_that_somebody_else_fills_to_the_last_byte_ends_the_run_and_costs_nothing_once_there_is_room(
+    lab: Any, small_disk: Any
+) -> None:
+    disk = small_disk("16m", "runs")
+    topology = _slow_topology()
+    running = lab.start(topology)
+    running.wait_for_samples("table", 500)
+    ballast = disk.fill()
+    lab.wait_for(lambda: (running.status() or {}).get("ended_early"), "early end")
+    ballast.unlink()
+    ended = running.finish()
+    assert "ended early" in ended.json["verdict"]["text"]
+    _assert_good(topology, lab, ended)
+
+
+def test_a_disk_that_will_be_full_soon_is_told_of_once_and_shown(lab: Any, small_disk: Any) -> None:
+    disk = small_disk("32m")
+    topology = _topology({"table": disk.path})
+    running = lab.start(topology)
+    running.wait_until("disk_filling")
+    (shown,) = [line for line in running.status()["disks"] if line["folder"] == str(disk.path)]
+    assert shown["warning"].startswith("full in about ")
+    assert 0 < shown["full_in_s"] < 600
+    assert f"disk {disk.path} full in about" in "\n".join(line.plain for line in disk_lines(running.status()))
+    running.interrupt()
+    _assert_good(topology, lab, running.finish())
+    told = [event["text"] for event in running.events() if event["event"] == "disk_filling"]
+    assert 1 <= len(told) <= 2
+    assert "/s" in told[0]
+
+
+@pytest.mark.parametrize("where", ["run_dir", "sinks.table.path"])
+def test_a_run_is_not_begun_where_not_even_its_first_seconds_fit(lab: Any, small_disk: Any, where: str) -> None:
+    disk = small_disk("8m")
+    disk.fill(leaving_bytes=300_000)
+    topology = _topology({} if where == "run_dir" else {"table": disk.path})
+    words = ("--run-dir", str(disk.path)) if where == "run_dir" else ()
+    for command in ("up", "check"):
+        ended = lab.dtopipe(command, str(lab.write(topology)), *words)
+        assert ended.code == 2
+        assert where in ended.stderr
+        assert str(disk.path) in ended.stderr
+        assert "free some space there" in ended.stderr
+    assert lab.run_folders() == []
+    (disk.path / "ballast").unlink()
+    assert lab.dtopipe("check", str(lab.write(topology)), *words).code == 0

@@ -1,0 +1,179 @@
+"""Watching the disks of a run: told of in time, and an orderly end while what that takes still fits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dtopipe.core.disk import DiskOutlook, DiskSeen, DiskWatch, OutputNeed, bytes_text, reserve_bytes
+from dtopipe.model.errors import WireError
+from dtopipe.supervisor.disk_probe import DiskProbe, FolderSeen
+from dtopipe.supervisor.drain import Drain
+from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.topology.cost import sink_costs
+
+# A look that is older tells nothing of now: its share does not answer.
+_SILENT_AFTER_NS = 5_000_000_000
+# Longer than most of what others do at once; and never so long that the ring fills meanwhile.
+_LONGEST_PATIENCE_S = 2.0
+# From then on what an output's samples really take is known well enough.
+_SAMPLES_THAT_TELL = 1000
+_BYTES_A_VALUE = 8
+
+
+class Disks:
+    """Groups the folders of a run by file system, and judges each; once a turn, acting only while the run goes on."""
+
+    def __init__(self, run: Run, drain: Drain) -> None:
+        self._run = run
+        self._drain = drain
+        # The outputs in each folder, and who looks at it.
+        self._folders: dict[Path, dict[str, Path]] = {}
+        self._probes: dict[Path, DiskProbe] = {}
+        self._watches: dict[int, DiskWatch] = {}
+        self._outlooks: dict[int, tuple[int, DiskOutlook]] = {}
+        self._silent: set[Path] = set()
+        self._estimates: dict[str, float] = {}
+
+    def look(self, now_ns: int) -> None:
+        """One turn."""
+        if self._run.ring is None:
+            return
+        # From then on, not only from the first sample: what was free before tells who took it.
+        self._follow_sinks()
+        disks: dict[int, list[tuple[Path, FolderSeen]]] = defaultdict(list)
+        for folder, probe in self._probes.items():
+            seen = probe.seen
+            self._tell_silence(folder, is_silent=seen is not None and now_ns - seen.t_ns > _SILENT_AFTER_NS)
+            if seen is not None and folder not in self._silent:
+                disks[seen.device].append((folder, seen))
+        for device, folders in disks.items():
+            self._look_at(device, folders)
+        self._run.disks = [
+            self._facts(device, folders) for device, folders in disks.items() if device in self._outlooks
+        ]
+
+    def close(self) -> None:
+        """Look no more."""
+        for probe in self._probes.values():
+            probe.stop()
+
+    def _follow_sinks(self) -> None:
+        """A probe for each folder; sinks come and go."""
+        run = self._run
+        folders: dict[Path, dict[str, Path]] = {run.folder.path: {}}
+        for name, agent in run.sinks.items():
+            if agent.path is not None:
+                folders.setdefault(agent.path.parent, {})[name] = agent.path
+        if folders == self._folders:
+            return
+        if not self._folders:
+            self._estimates = self._estimated()
+        for folder in [folder for folder in self._probes if folders.get(folder) != self._folders[folder]]:
+            self._probes.pop(folder).stop()
+        for folder, outputs in folders.items():
+            if folder not in self._probes:
+                self._probes[folder] = DiskProbe(folder, outputs)
+        self._folders = folders
+
+    def _estimated(self) -> dict[str, float]:
+        """Bytes that a sample of each sink takes, as `check` has them."""
+        stream = self._run.stream
+        try:
+            return (
+                {cost.name: cost.bytes_per_s / stream.rate_hz for cost in sink_costs(self._run.plan)} if stream else {}
+            )
+        except (OSError, ValueError, WireError):
+            # A recording that is gone by now: what the outputs grow by tells soon.
+            return {}
+
+    def _tell_silence(self, folder: Path, *, is_silent: bool) -> None:
+        if is_silent and folder not in self._silent:
+            self._silent.add(folder)
+            self._run.events.append("disk_silent", folder=str(folder), why="its file system does not answer")
+        elif not is_silent:
+            self._silent.discard(folder)
+
+    def _look_at(self, device: int, folders: Sequence[tuple[Path, FolderSeen]]) -> None:
+        """Judge one file system, where there is a new measurement."""
+        newest = max((seen for _, seen in folders), key=lambda seen: seen.t_ns)
+        before_ns = self._outlooks[device][0] if device in self._outlooks else 0
+        if newest.t_ns <= before_ns:
+            return
+        outputs = {name: output for _, seen in folders for name, output in seen.outputs.items()}
+        needs = [
+            self._need(self._run.sinks[name], output.n_bytes, output.waiting_bytes)
+            for name, output in outputs.items()
+            if name in self._run.sinks
+        ]
+        watch = self._watches.setdefault(device, DiskWatch(self._patience_s()))
+        own_bytes = sum(output.n_bytes for output in outputs.values())
+        seen = DiskSeen(newest.t_ns, newest.free_bytes, own_bytes, reserve_bytes(needs))
+        outlook = watch.saw(seen, self._ends_in_s())
+        self._outlooks[device] = newest.t_ns, outlook
+        if self._run.phase is not Phase.RUNNING:
+            return
+        place = str(folders[0][0])
+        if outlook.is_news:
+            self._run.events.append("disk_filling", folder=place, text=f"disk {place} {outlook.text}")
+        whose = self._whose(folders)
+        if outlook.ends_run and whose:
+            self._drain.end_early(
+                f"the disk of {whose} is full but for {bytes_text(outlook.free_bytes)} ({place}), "
+                f"and an orderly end takes about {bytes_text(outlook.reserve_bytes)}"
+            )
+
+    def _whose(self, folders: Sequence[tuple[Path, FolderSeen]]) -> str:
+        """Whose disk it is, if a run cannot go on without it: the journal's or the run folder's; else empty.
+
+        Any other sink waits for room, and its samples are in the journal meanwhile, or in the ring.
+        """
+        paths = [folder for folder, _ in folders]
+        journal = self._run.journal
+        if journal is not None and journal.path is not None and journal.path.parent in paths:
+            return "the journal"
+        return "the run folder" if self._run.folder.path in paths else ""
+
+    def _need(self, agent: SinkAgent, n_bytes: int, waiting_bytes: int) -> OutputNeed:
+        """What the output still takes if the board stops now."""
+        run, position = self._run, agent.position
+        to_come = 0
+        if not agent.state.is_final:
+            to_come = max(0, agent.stop(run.end_sample_index) - position.committed)
+            if run.ring is not None and run.stream is not None and run.ring.status().waiting_for:
+                # The ring is full: the board's own buffers are filling.
+                task = run.plan.board.task
+                to_come += (task.driver_buffers if task else 1) * run.stream.samples_per_block
+        n_channels = len(run.stream.channels) if run.stream else 1
+        estimate = self._estimates.get(agent.plan.name, n_channels * _BYTES_A_VALUE)
+        if position.samples >= _SAMPLES_THAT_TELL:
+            estimate = max(estimate, n_bytes / position.samples)
+        return OutputNeed(agent.plan.type, to_come, estimate, 0 if agent.state.is_final else waiting_bytes)
+
+    def _patience_s(self) -> float:
+        run = self._run
+        if run.ring is None or run.stream is None:
+            return _LONGEST_PATIENCE_S
+        ring_s = run.ring.layout.n_slots * run.stream.samples_per_block / run.stream.rate_hz
+        return min(_LONGEST_PATIENCE_S, ring_s / 2)
+
+    def _ends_in_s(self) -> float | None:
+        run = self._run
+        if run.plan.duration_s is None or run.stream is None:
+            return None
+        return max(0.0, run.plan.duration_s - run.end_sample_index / run.stream.rate_hz)
+
+    def _facts(self, device: int, folders: Sequence[tuple[Path, FolderSeen]]) -> dict[str, Any]:
+        """For `status` and the run record."""
+        outlook = self._outlooks[device][1]
+        return {
+            "folder": str(folders[0][0]),
+            "free_bytes": outlook.free_bytes,
+            "reserve_bytes": outlook.reserve_bytes,
+            "bytes_per_s": round(outlook.rate_bytes_per_s, 1),
+            "full_in_s": None if outlook.full_in_s is None else round(outlook.full_in_s, 1),
+            "warning": outlook.text if outlook.is_low else "",
+        }
