@@ -34,6 +34,7 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of a topology, for editors.",
     "boards": "List types of boards, with their options.",
     "sinks": "List types of sinks, with their options.",
+    "keys": "Make this machine's key, and say whose keys may connect.",
 }
 
 
@@ -77,6 +78,9 @@ class _Commands(click.Group):
 def _keep_lines(command: click.Command) -> None:
     """Click keeps the lines of a paragraph that begins with a backspace, which a raw docstring cannot hold."""
     command.help = (command.help or "").replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group) and not isinstance(command, _Commands):
+        for part in command.commands.values():
+            _keep_lines(part)
 
 
 def _write_any_letter() -> None:
