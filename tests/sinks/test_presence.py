@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from recordings import blocks, codes_of, gap, polled, readings, recorded
 
-from dtopipe.model.errors import OutputAway, SinkError
+from dtopipe.model.errors import OutputAway, SinkError, SinkUnavailable
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.registry import load_reader, load_writer
@@ -275,3 +275,26 @@ def test_a_sink_without_files_is_left_as_it_is(postgres: Any) -> None:
     writer.open(stream, 0, resume=False)
     writer.append(blocks(stream, 0, 100))
     assert writer.close().samples == 100
+
+
+@pytest.mark.parametrize("sink_type", ["sqlite", "parquet"])
+def test_a_close_that_finds_the_disk_full_waits_and_leaves_one_plain_file(sink_type: str, small_disk: Any) -> None:
+    disk = small_disk("8m")
+    path, stream = disk.path / "out", recorded()
+    writer = writer_of(sink_type, path)
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 1000))
+    writer.commit()
+    for leaving_bytes in (0, 8192, 40_000):
+        ballast = disk.fill(leaving_bytes)
+        try:
+            writer.close()
+        except SinkUnavailable:
+            ballast.unlink()
+            continue
+        assert leaving_bytes, "there was room on a full disk"
+        break
+    else:
+        writer.close()
+    assert {file.name for file in disk.path.iterdir()} - {"ballast"} == {"out", "out.dtopipe"}
+    samples(sink_type, path, stream)
