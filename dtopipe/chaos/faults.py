@@ -53,6 +53,7 @@ class Injector:
         self._dice = dice
         self._run = run
         self._sinks = {sink.name: sink for sink in plan.sinks}
+        self._rolling = [sink.name for sink in plan.sinks if has_rollovers(sink) and sink.path is not None]
         # It holds the board when it stops for longer than the ring, and so is not stopped so long.
         self._journal = next((sink.name for sink in plan.sinks if sink.is_journal), None)
         self._ring_s = _ring_s(plan)
@@ -114,9 +115,14 @@ class Injector:
         return done
 
     def _kill(self, names: Sequence[str], kind: Kind, at_s: Callable[[], float], moment: Moment) -> list[Fault]:
+        aims = kind is Kind.KILL and moment is Moment.ANY
+        rolls = aims and bool(self._rolling) and self._dice.random() < 0.25
+        if rolls:
+            names = list(dict.fromkeys([self._dice.choice(self._rolling), *names[1:]]))
+        # Before anything is waited for: then there is no time for it.
         processes = self._processes(names)
-        if moment is Moment.ANY and kind is Kind.KILL:
-            moment = self._awaited(names[0])
+        if aims:
+            moment = self._awaited(names[0], rolls=rolls)
         done = self._killed(processes, kind, at_s(), moment)
         # A successor is most easily hurt while it takes over.
         if done and kind is Kind.KILL and moment is not Moment.DRAIN and self._dice.random() < 0.15:
@@ -126,14 +132,13 @@ class Injector:
                 done += self._killed({done[0].victim: successor}, kind, at_s(), Moment.RESUME)
         return done
 
-    def _awaited(self, name: str) -> Moment:
-        """Waits for a moment in the life of this sink, one in two times."""
-        sink, chance = self._sinks[name], self._dice.random()
-        if chance < 0.25 and has_rollovers(sink) and sink.path is not None:
-            if came_to_rollover(sink, self._run.folder.path / sink.path):
+    def _awaited(self, name: str, *, rolls: bool) -> Moment:
+        """Waits for the end of this sink's row group or segment, or now and then for its commit."""
+        if rolls:
+            if came_to_rollover(self._sinks[name], self._run.folder.path / str(self._sinks[name].path)):
                 time.sleep(self._dice.choice((0.0, self._dice.uniform(0.0, 0.05))))
                 return Moment.ROLLOVER
-        elif chance < 0.5 and came_to_commit(self._run.calls_of(name)):
+        elif self._dice.random() < 0.33 and came_to_commit(self._run.calls_of(name)):
             time.sleep(self._dice.choice((0.0, self._dice.uniform(0.0, 0.005))))
             return Moment.COMMIT
         return Moment.ANY
