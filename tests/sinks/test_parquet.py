@@ -128,6 +128,7 @@ def test_units_scales_gaps_and_the_run_are_in_the_metadata_of_the_file(path: Pat
     assert told["stream"]["metadata"] == {"operator": "Zoë"}
     assert told["position"] == {
         "start": 0, "committed": 30, "durable": 30, "samples": 10, "gap_samples": 20, "dropped": 20,
+        "retained_from": 0,
     }  # fmt: skip
 
 
