@@ -7,10 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dtopipe.core.disk import DiskOutlook, DiskSeen, DiskWatch, OutputNeed, bytes_text, reserve_bytes
+from dtopipe.core.disk import (
+    RECORDS_BYTES,
+    DiskOutlook,
+    DiskSeen,
+    DiskWatch,
+    OutputNeed,
+    bytes_text,
+    reserve_bytes,
+)
 from dtopipe.model.errors import WireError
 from dtopipe.supervisor.disk_probe import DiskProbe, FolderSeen
 from dtopipe.supervisor.drain import Drain
+from dtopipe.supervisor.kept_room import KeptRoom
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.topology.cost import sink_costs
@@ -37,6 +46,8 @@ class Disks:
         self._outlooks: dict[int, tuple[int, DiskOutlook]] = {}
         self._silent: set[Path] = set()
         self._estimates: dict[str, float] = {}
+        self._for_records: KeptRoom | None = None
+        self._for_journal: KeptRoom | None = None
 
     def look(self, now_ns: int) -> None:
         """One turn."""
@@ -44,6 +55,8 @@ class Disks:
             return
         # From then on, not only from the first sample: what was free before tells who took it.
         self._follow_sinks()
+        self._keep_room()
+        self._help_the_journal()
         disks: dict[int, list[tuple[Path, FolderSeen]]] = defaultdict(list)
         for folder, probe in self._probes.items():
             seen = probe.seen
@@ -56,10 +69,41 @@ class Disks:
             self._facts(device, folders) for device, folders in disks.items() if device in self._outlooks
         ]
 
+    def make_room(self) -> None:
+        """For the last records, when every sink has ended."""
+        for room in filter(None, (self._for_journal, self._for_records)):
+            room.give_back()
+
     def close(self) -> None:
         """Look no more."""
+        self.make_room()
         for probe in self._probes.values():
             probe.stop()
+
+    def _keep_room(self) -> None:
+        """Once: for the run's records, and for what the journal has still to take when its disk is full."""
+        run, ring = self._run, self._run.ring
+        if self._for_records is not None or ring is None:
+            return
+        self._for_records = KeptRoom(run.folder.path, RECORDS_BYTES, run.run_id)
+        journal = run.journal
+        if journal is not None and journal.path is not None:
+            held = ring.layout.n_slots * ring.layout.slot_bytes + RECORDS_BYTES
+            self._for_journal = KeptRoom(journal.path.parent, held, run.run_id)
+            run.room_kept = self._for_journal.is_kept
+
+    def _help_the_journal(self) -> None:
+        """At the end, if its disk is full: nobody else who waits for the same room may take it."""
+        run, room = self._run, self._for_journal
+        journal = run.journal
+        if room is None or not room.is_kept or journal is None or run.phase is not Phase.DRAINING or not journal.away:
+            return
+        rivals = [agent for agent in run.sinks.values() if agent is not journal and agent.away]
+        if all(agent.state.is_final or agent.cut_off_at_ns for agent in rivals):
+            room.give_back()
+            run.room_kept = False
+            run.events.append("room_given", journal.plan.name, folder=str(room.folder))
+            self._drain.wait_anew(journal)
 
     def _follow_sinks(self) -> None:
         """A probe for each folder; sinks come and go."""

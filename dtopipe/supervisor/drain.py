@@ -109,7 +109,14 @@ class Drain:
             if agent.process is None:
                 self._kill(agent)
 
+    def wait_anew(self, agent: SinkAgent) -> None:
+        """It can get on now: the time that it had to begins again."""
+        agent.unmoved_s = self._hurried_s = 0.0
+
     def _why_not_wait(self, agent: SinkAgent) -> str:
+        if agent is self._run.journal and agent.away and self._run.room_kept:
+            # Once nobody else waits for it, it is given room.
+            return ""
         if self._hurried_s > _HURRY_LIMIT_S:
             return f"{_HURRY_LIMIT_S:g} s after the second request to stop"
         limit_s = self._run.plan.drain_limit_s

@@ -20,6 +20,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import unlink
+from dtopipe.supervisor.kept_room import clear_kept_rooms
 from dtopipe.supervisor.lines import GapsFile
 from dtopipe.supervisor.record import acquired, channel_facts, verdict_facts
 from dtopipe.supervisor.rescue import rescue
@@ -77,6 +78,7 @@ def complete_record(folder: RunFolder, read_output: ReadOutput, segment: str) ->
     """
     if folder.read_record().get("verdict") is not None:
         return
+    _clear_kept_rooms(folder)
     record, gaps = completed_record(folder, read_output, segment)
     _rescue(folder, record, segment)
     gaps_file = GapsFile(folder.path / "gaps.jsonl")
@@ -84,6 +86,14 @@ def complete_record(folder: RunFolder, read_output: ReadOutput, segment: str) ->
         gaps_file.append(name, found)
     gaps_file.close()
     folder.write_record(record)
+
+
+def _clear_kept_rooms(folder: RunFolder) -> None:
+    """First of all: a disk that is full may have no other room for what follows."""
+    record = folder.read_record()
+    paths = [folder.path / sink["path"] for sink in record["sinks"].values() if sink["path"] is not None]
+    for place in {folder.path, *(path.parent for path in paths)}:
+        clear_kept_rooms(place, record["run_id"])
 
 
 def completed_record(

@@ -55,6 +55,8 @@ class Run:
         self.finished_at: str | None = None
         self.phase = Phase.OPENING
         self.hurried = False
+        # There is room on its disk that only the journal will be given.
+        self.room_kept = False
         self.aborted = ""
         # Why the run ended before somebody wanted it to, though nothing was wrong with it.
         self.ended_early = ""

@@ -197,6 +197,7 @@ class Supervisor:
     def _conclude(self) -> None:
         """The accounting identity, the verdict, and the record of it all."""
         run = self._run
+        self._disks.make_room()
         end = run.end_sample_index
         outcomes = []
         for agent in run.sinks.values():

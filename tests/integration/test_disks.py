@@ -191,6 +191,36 @@ def test_a_disk_that_somebody_else_fills_to_the_last_byte_ends_the_run_and_costs
     _assert_good(topology, lab, ended)
 
 
+@pytest.mark.parametrize("pace", ["realtime", "max"])
+def test_on_a_disk_that_stays_full_the_journal_has_all_that_was_acquired_and_the_verdict_is_written(
+    lab: Any, small_disk: Any, pace: str
+) -> None:
+    disk = small_disk("16m", "runs")
+    topology = counter_topology(4, 50, rate_hz=1000.0, pace=pace) | {"ring": {"slots": 40}, "drain_limit": "1s"}
+    topology["sinks"] = {name: {**sink, "flush_interval": "100ms"} for name, sink in EVERY_SINK.items()}
+    running = lab.start(topology)
+    if pace == "realtime":
+        running.wait_for_samples("table", 500)
+        disk.fill()
+    # Else the board itself fills it, faster than anybody can look.
+    ended = running.finish()
+    assert ended.code in (0, 4), ended.stdout + ended.stderr
+    record = ended.json
+    assert "ended early" in record["verdict"]["text"]
+    end = record["acquired"]["end_sample_index"]
+    assert record["sinks"]["raw"]["samples"] == end > 500
+    index, codes = read_wide(lab.run_folder / "raw.dt-raw")
+    assert np.array_equal(index, np.arange(end))
+    assert np.array_equal(codes, counter_codes(4, 0, end))
+    for name, sink in record["sinks"].items():
+        assert sink["start"] + sink["samples"] + sink["gaps"] == sink["stop"] == end, name
+    # Nothing of the room that was kept is left; with more of it the others have everything.
+    assert not list(lab.run_folder.glob(".dtopipe-room*"))
+    disk.resize("1g")
+    assert lab.dtopipe("repair", "lab").code == 0
+    assert lab.dtopipe("verify", "lab").code == 0
+
+
 def test_a_disk_that_will_be_full_soon_is_told_of_once_and_shown(lab: Any, small_disk: Any) -> None:
     disk = small_disk("32m")
     topology = _topology({"table": disk.path})
