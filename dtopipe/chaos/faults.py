@@ -92,7 +92,8 @@ class Injector:
     def _full(self, at_s: float, moment: Moment) -> list[Fault]:
         if self._fill_disk is None:
             return []
-        lasted_s = self._dice.uniform(0.2, 1.0)
+        # Shorter than what ends a run in order: half of a ring of two seconds.
+        lasted_s = self._dice.uniform(0.1, 0.5)
         free = self._fill_disk()
         time.sleep(lasted_s)
         free()

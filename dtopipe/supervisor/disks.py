@@ -99,7 +99,7 @@ class Disks:
         if room is None or not room.is_kept or journal is None or run.phase is not Phase.DRAINING or not journal.away:
             return
         rivals = [agent for agent in run.sinks.values() if agent is not journal and agent.away]
-        if all(agent.state.is_final or agent.cut_off_at_ns for agent in rivals):
+        if all(agent.state.is_final for agent in rivals):
             room.give_back()
             run.room_kept = False
             run.events.append("room_given", journal.plan.name, folder=str(room.folder))

@@ -39,6 +39,9 @@ _ORPHAN_LOOKS_EVERY_NS = 500_000_000
 # A batch is encoded at once: large enough that small blocks are cheap, small enough to stay in a few MB.
 _BATCH_BLOCKS = 256
 _BATCH_BYTES = 4 * 2**20
+# Codes in a commit. Who catches up is given in half a second what a database takes half a minute for: memory, a
+# transaction and its time limit are bounded by this.
+_COMMIT_BYTES = 16 * 2**20
 
 
 class SinkWorker:
@@ -78,7 +81,7 @@ class SinkWorker:
         self._sync_ns: int | None = None if sync_s is None else round(sync_s * 1e9)
         self._delay_s = orders.get("delay_per_block_s", float, 0.0)
         self._most = _batch_blocks(ring, self._delay_s)
-        self._uncommitted_since_ns = 0
+        self._uncommitted_since_ns = self._uncommitted_bytes = 0
         self._new_gaps: list[Gap] = []
         self._synced_ns = mono_ns()
         self._retiring = Retiring(writer, ring, calls)
@@ -129,6 +132,7 @@ class SinkWorker:
             block = block.trimmed(self._at)
             items.append(block if self._indices is None else block.selected(self._indices))
             self._at = block.span.stop
+            self._uncommitted_bytes += block.codes.nbytes
             if self._delay_s:
                 time.sleep(self._delay_s)
         if items:
@@ -161,6 +165,8 @@ class SinkWorker:
     def _commit_is_due(self) -> bool:
         if not self._uncommitted_since_ns:
             return False
+        if self._uncommitted_bytes >= _COMMIT_BYTES:
+            return True
         if mono_ns() - self._uncommitted_since_ns >= self._flush_ns:
             return True
         n_slots = self._ring.layout.n_slots
@@ -173,7 +179,7 @@ class SinkWorker:
 
     def _commit(self) -> None:
         self._show(self._patience.with_it(Call.COMMIT, self._writer.commit))
-        self._uncommitted_since_ns = 0
+        self._uncommitted_since_ns = self._uncommitted_bytes = 0
         self._intake.release()
         if self._new_gaps:
             self._worker.control.send(Message("gaps", {"gaps": describe_gaps(self._new_gaps)}))

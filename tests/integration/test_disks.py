@@ -208,7 +208,7 @@ def test_on_a_disk_that_stays_full_the_journal_has_all_that_was_acquired_and_the
     record = ended.json
     assert "ended early" in record["verdict"]["text"]
     end = record["acquired"]["end_sample_index"]
-    assert record["sinks"]["raw"]["samples"] == end > 500
+    assert record["sinks"]["raw"]["samples"] == end > 500, record["verdict"]["text"]
     index, codes = read_wide(lab.run_folder / "raw.dt-raw")
     assert np.array_equal(index, np.arange(end))
     assert np.array_equal(codes, counter_codes(4, 0, end))
