@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dtopipe.model.errors import DtopipeError
 
 if TYPE_CHECKING:
+    from dtopipe import sync
     from dtopipe.host.clock import mono_ns
     from dtopipe.model.daq import DaqBlock, DaqReading, DaqSample, block_to_long_rows
     from dtopipe.model.stream import SensorStatus
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
         Timing,
         WrapMode,
     )
-    from dtopipe.streaming import AcquisitionSummary, Recording, open_device, record, record_polled
+    from dtopipe.streaming import (
+        AcquisitionSummary,
+        Recording,
+        Subscription,
+        open_device,
+        record,
+        record_polled,
+        subscribe,
+    )
 
     __version__: str
 
@@ -38,6 +47,7 @@ _MODULES = {
     "OverflowPolicy": "model.task_spec",
     "Recording": "streaming",
     "SensorStatus": "model.stream",
+    "Subscription": "streaming",
     "TaskSpec": "model.task_spec",
     "Timing": "model.task_spec",
     "WrapMode": "model.task_spec",
@@ -46,7 +56,10 @@ _MODULES = {
     "open_device": "streaming",
     "record": "streaming",
     "record_polled": "streaming",
+    "subscribe": "streaming",
 }
+# Modules that need not be imported by themselves.
+_SUBMODULES = ("sync",)
 
 __all__ = [
     "AcquisitionSummary",
@@ -61,6 +74,7 @@ __all__ = [
     "OverflowPolicy",
     "Recording",
     "SensorStatus",
+    "Subscription",
     "TaskSpec",
     "Timing",
     "WrapMode",
@@ -70,6 +84,8 @@ __all__ = [
     "open_device",
     "record",
     "record_polled",
+    "subscribe",
+    "sync",
 ]
 
 
@@ -77,6 +93,8 @@ def __getattr__(name: str) -> Any:
     """The name's own module, once."""
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

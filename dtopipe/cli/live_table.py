@@ -42,7 +42,7 @@ def status_table(status: dict[str, Any]) -> Group:
             _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
             f"{sink['committed']:,}",
         )
-    return Group(headline(status), table, *_kept(status), *disk_lines(status), _foot(status))
+    return Group(headline(status), table, *_followed(status), *_kept(status), *disk_lines(status), _foot(status))
 
 
 def headline(status: dict[str, Any]) -> Text:
@@ -66,6 +66,16 @@ def disk_lines(status: dict[str, Any]) -> list[Text]:
     if why := status.get("ended_early"):
         lines.append(Text(f"ending early: {why}", style=_BAD))
     return lines
+
+
+def _followed(status: dict[str, Any]) -> list[Text]:
+    """Programs that read along."""
+    return [
+        Text(
+            f"followed by {each['program']} (pid {each['pid']}, {each['policy']}), {each['lag_s']:.1f} s behind", "dim"
+        )
+        for each in status.get("subscribers", ())
+    ]
 
 
 def _kept(status: dict[str, Any]) -> list[Text]:

@@ -122,6 +122,25 @@ class RuntimeEntry:
         """True if the run has its supervisor."""
         return self.is_alive(_SUPERVISOR)
 
+    def subscriber_lock(self, key: str) -> FileLock:
+        """By which a program that follows the run shows that it lives. It is no process of the run."""
+        return FileLock(self._subscriber_path(key))
+
+    def listens(self, key: str) -> bool:
+        """True while that program lives and follows the run; only whoever finds it gone takes its file away."""
+        path = self._subscriber_path(key)
+        # A file that somebody else has deleted proves nothing.
+        return not path.exists() or is_held(path)
+
+    def forget_subscriber(self, key: str) -> None:
+        """Take its lock's file away; harmless when it is gone."""
+        with contextlib.suppress(OSError):
+            self._subscriber_path(key).unlink(missing_ok=True)
+
+    def _subscriber_path(self, key: str) -> Path:
+        # Not *.lock: nobody is to wait for a program, least of all one that is stopped.
+        return self.folder / f"{key}.subscriber"
+
     def anybody_is_alive(self) -> bool:
         """True if any process of the run lives."""
         return any(is_held(path) for path in self.folder.glob("*.lock"))

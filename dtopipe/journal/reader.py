@@ -17,6 +17,8 @@ from dtopipe.wire.commit_snapshot import read_snapshot, record_path
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, next_chunk, read_header_of
 from dtopipe.wire.raw_files import kept_segments, read_index, segment_in, segment_path, segments_of
 
+_log = logging.getLogger("dtopipe.journal")
+
 
 class JournalReader:
     """Blocks of one journal from any number on, in order. `path`: the output's, whether it has segments or not.
@@ -157,7 +159,7 @@ class JournalReader:
 
     def _pass_over(self, damaged_at: int, error: WireError) -> None:
         """Go on at the next place that the index knows, or at the next segment."""
-        logging.warning("the journal is damaged, and read on behind it: %s", error)
+        _log.warning("the journal is damaged, and read on behind it: %s", error)
         self.damaged += 1
         for segment, offset, number in self._places_behind(damaged_at):
             if self._begins_at(segment, offset, number):

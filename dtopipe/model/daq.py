@@ -6,7 +6,7 @@ they know; a time of a block is that of its first sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -33,8 +33,8 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _state(value: Any) -> dict[str, Any]:
-    """What goes into a pickle: read-only mappings cannot."""
-    found = {each.name: getattr(value, each.name) for each in fields(value)}
+    """What goes into a pickle: read-only mappings cannot, nor what belongs to this process."""
+    found = {each.name: None if each.metadata else getattr(value, each.name) for each in fields(value)}
     return {name: dict(item) if isinstance(item, MappingProxyType) else item for name, item in found.items()}
 
 
@@ -104,7 +104,7 @@ class DaqBlock:
     for samples that are not there. Arrays and mappings cannot be written to.
 
     Ours: `t_utc_ns`, the first sample's time to the nanosecond; `calibration`, how codes become values, one `Channel`
-    a row; `gaps_before`, what the board lost just before this block. Raises SpecError if shapes do not fit.
+    a row; `gaps_before`, what is absent just before this block. Raises SpecError if shapes do not fit.
     """
 
     device: str
@@ -133,6 +133,8 @@ class DaqBlock:
     t_utc_ns: int | None = None
     calibration: tuple[Channel, ...] | None = None
     gaps_before: tuple[Gap, ...] = ()
+    # Where `raw_codes` is a view of memory that is used again: tells whether it still is this block's.
+    is_there: Callable[[], bool] | None = field(default=None, repr=False, compare=False, metadata={"is_local": True})
 
     __getstate__ = _state
     __setstate__ = _restore
@@ -168,6 +170,13 @@ class DaqBlock:
     def n_channels(self) -> int:
         """How many channels."""
         return len(self.channels)
+
+    def still_valid(self) -> bool:
+        """True as long as `raw_codes` is what it was: always, but for a view into the ring of a run.
+
+        What was read from a view was right if this is true afterwards. `data` is the block's own.
+        """
+        return self.is_there is None or self.is_there()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

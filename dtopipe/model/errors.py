@@ -122,3 +122,7 @@ class TaskStateError(DtopipeError, RuntimeError):
 
 class BufferOverrun(DtopipeError):
     """The board lost samples before anybody could take them."""
+
+
+class RunDied(DtopipeError):
+    """The run that was followed ended without an end-of-run mark: every process of it was killed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from dtopipe.core.ledger import Overtaken, Take, Wait, next_pinned_read, next_read
 from dtopipe.host.clock import mono_ns
@@ -48,24 +49,18 @@ class RingReader:
 
     def take(self, most: int) -> list[Block]:
         """Up to `most` blocks from the cursor on, now; empty if there is nothing new."""
-        head = self._words[Head.HEAD]
-        step = self._next_read(head)
-        if isinstance(step, Overtaken):
-            if self._covered:
-                return []
-            resume = min(step.resume, self._pinned_from) if self._blocks else step.resume
-            self._move(resume)
-            step = Take(resume, head)
-        blocks: list[Block] = []
-        if isinstance(step, Take):
-            for number in range(step.first, min(step.stop, step.first + most)):
-                block = self._block(number)
-                if block is None:
-                    break
-                blocks.append(block)
-            self._move(step.first + len(blocks))
-            self._words[self._at + Row.BLOCKS] += len(blocks)
-        return blocks
+        return self._take(most, self._block)
+
+    def take_view(self) -> list[Block]:
+        """The block at the cursor, if there is one, its codes a read-only view though the reader holds no slot.
+
+        They are the block's as long as `is_there` says so.
+        """
+        return self._take(1, self._view)
+
+    def is_there(self, number: int) -> bool:
+        """True if this block, which was taken, is in the ring still."""
+        return bool(self._words[self._ring.layout.slot_offset(number) // WORD + SlotWord.NUMBER] == number + 1)
 
     def is_overtaken(self) -> bool:
         """True if the block at the cursor is not in the ring any more."""
@@ -96,7 +91,7 @@ class RingReader:
         words = self._words
         if self._cursor < self._pinned_from:
             return False
-        if not self._covered:
+        if not self._blocks or not self._covered:
             return self._pinned
         return words[Head.JOURNAL_ROW] == 0 and self._cursor >= words[Head.JOURNAL_END]
 
@@ -155,6 +150,26 @@ class RingReader:
         """Progress was made."""
         self._words[self._at + Row.HEARTBEAT_NS] = mono_ns()
 
+    def _take(self, most: int, read: Callable[[int], Block | None]) -> list[Block]:
+        head = self._words[Head.HEAD]
+        step = self._next_read(head)
+        if isinstance(step, Overtaken):
+            if self._covered:
+                return []
+            resume = min(step.resume, self._pinned_from) if self._blocks else step.resume
+            self._move(resume)
+            step = Take(resume, head)
+        blocks: list[Block] = []
+        if isinstance(step, Take):
+            for number in range(step.first, min(step.stop, step.first + most)):
+                block = read(number)
+                if block is None:
+                    break
+                blocks.append(block)
+            self._move(step.first + len(blocks))
+            self._words[self._at + Row.BLOCKS] += len(blocks)
+        return blocks
+
     def _next_read(self, head: int) -> Take | Wait | Overtaken:
         if self.is_pinned():
             return next_pinned_read(self._cursor, head)
@@ -193,3 +208,19 @@ class RingReader:
             self._anchor_words = anchor
             self._anchor = Anchor(*anchor)
         return Block(number, first_sample_index, codes, self._anchor, status, latency_ns=latency_ns)
+
+    def _view(self, number: int) -> Block | None:
+        """The block in its place, or None if its slot has been taken back meanwhile."""
+        ring = self._ring
+        offset = ring.layout.slot_offset(number)
+        _, _, first_sample_index, n_samples, has_status, *anchor, _, latency_ns = _SLOT.unpack_from(
+            ring.segment.buffer, offset
+        )
+        if not self.is_there(number):
+            return None
+        codes = ring.codes_to_look_at(number, n_samples)
+        status = ring.sensor_status(number, n_samples).copy() if has_status else None
+        # The words and the status were the block's if it is there still.
+        if not self.is_there(number):
+            return None
+        return Block(number, first_sample_index, codes, Anchor(*anchor), status, latency_ns=latency_ns)

@@ -111,6 +111,14 @@ class Ring:
         offset = layout.slot_offset(number) + SLOT_WORDS * WORD
         return np.ndarray((layout.n_channels, n_samples), layout.dtype, self.segment.buffer, offset)
 
+    def codes_to_look_at(self, number: int, n_samples: int) -> NDArray[Any]:
+        """The same as a view that nobody can make writable: programs get it."""
+        layout = self.layout
+        offset = layout.slot_offset(number) + SLOT_WORDS * WORD
+        # np.ndarray() would go back to the mapping itself, which is writable.
+        codes = np.frombuffer(self.segment.buffer.toreadonly(), layout.dtype, layout.n_channels * n_samples, offset)
+        return codes.reshape(layout.n_channels, n_samples)
+
     def sensor_status(self, number: int, n_samples: int) -> NDArray[np.int8]:
         """The sensor status in `number`'s slot: (n_channels, n_samples) int8; a view."""
         layout = self.layout

@@ -1,10 +1,12 @@
-"""Boards read from programs: a session, and recordings of its blocks and readings."""
+"""Boards and runs read from programs: sessions and recordings of a board, subscriptions to a run in progress."""
 
 from dtopipe.model.task_spec import ErrorPolicy, OverflowPolicy
 from dtopipe.streaming.block_recorder import record
 from dtopipe.streaming.polled_recorder import record_polled
 from dtopipe.streaming.recording import AcquisitionSummary, Recording
 from dtopipe.streaming.session import Session, open_device
+from dtopipe.streaming.subscribe import subscribe
+from dtopipe.streaming.subscription import Subscription
 
 __all__ = [
     "AcquisitionSummary",
@@ -12,7 +14,9 @@ __all__ = [
     "OverflowPolicy",
     "Recording",
     "Session",
+    "Subscription",
     "open_device",
     "record",
     "record_polled",
+    "subscribe",
 ]

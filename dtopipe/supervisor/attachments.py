@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dtopipe.core.lifecycle import WorkerState
-from dtopipe.journal.reader import JournalReader
 from dtopipe.model.errors import RingError, WireError
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Policy
@@ -16,14 +15,12 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.supervisor.starts import LATEST, Starts
 from dtopipe.topology.problems import nearest
 from dtopipe.wire.control import Message
 from dtopipe.wire.plans import sink_from
 
 _log = logging.getLogger("dtopipe.supervisor")
-# How far behind the head "earliest" begins without a journal, so that it is there still when it is read.
-_EARLIEST_PART_OF_RING = 0.75
-LATEST, EARLIEST = "latest", "earliest"
 
 
 class Attachments:
@@ -33,6 +30,7 @@ class Attachments:
         self._run = run
         self._launcher = launcher
         self._drain = drain
+        self._starts = Starts(run)
         # Sinks that could not begin: name to (message, remedy). They are not in the run record.
         self._failed: dict[str, tuple[str, str]] = {}
 
@@ -107,18 +105,9 @@ class Attachments:
     def begin(self, agent: SinkAgent) -> bool:
         """Open the row of a sink that is attached, and find where it starts; False where that is not to be had."""
         run = self._run
-        if run.table is None or run.ring is None:
-            return False
         covered = self._launcher.is_covered(agent)
-        since = agent.attached_since
         try:
-            if since == LATEST:
-                agent.row = run.table.open_at_head(agent.plan.policy, covered=covered)
-                # What was published between the two is passed over by its worker.
-                start = run.end_sample_index
-            else:
-                start, number = self._place(agent.plan, since, covered=covered)
-                agent.row = run.table.open_behind(agent.plan.policy, number, covered=covered)
+            agent.row, start = self._starts.open_row(agent.plan.policy, agent.attached_since, covered=covered)
         except (RingError, LookupError, OSError, WireError) as error:
             self._fail(agent, str(error.args[0] if isinstance(error, LookupError) else error), "")
             return False
@@ -161,58 +150,8 @@ class Attachments:
         return None
 
     def _why_not_since(self, plans: Sequence[SinkPlan], since: Any) -> tuple[str, str] | None:
-        if since in (LATEST, EARLIEST):
-            return None
-        if isinstance(since, bool) or not isinstance(since, int):
-            return f"{since!r} is no place to start from", "write --from latest, earliest, or a sample index"
-        for plan in plans:
-            try:
-                self._place(plan, since, covered=self._would_be_covered(plan))
-            except LookupError as error:
-                return str(error.args[0]), "write --from latest, or --from earliest"
-            except (OSError, WireError) as error:
-                return f"the journal cannot be read: {error}", "write --from latest"
-        return None
-
-    def _place(self, plan: SinkPlan, since: Any, *, covered: bool) -> tuple[int, int]:
-        """(sample index, number of a block at or before it) to start from. Raises LookupError with what there is."""
-        run = self._run
-        oldest, number = self._oldest(covered=covered)
-        if since == EARLIEST:
-            return oldest, number
-        newest = run.end_sample_index
-        if since < oldest:
-            raise LookupError(f"sample {since} is gone: the oldest that is available is {oldest}")
-        if since > newest:
-            raise LookupError(f"sample {since} is not there yet: the newest is {newest - 1}")
-        journal = run.journal
-        if covered and journal is not None and journal.path is not None:
-            reader = JournalReader(journal.path)
-            try:
-                return since, reader.number_before(since)
-            finally:
-                reader.close()
-        return since, number
-
-    def _oldest(self, *, covered: bool) -> tuple[int, int]:
-        """(sample index, block number) of the oldest that can be had."""
-        run = self._run
-        if run.ring is None or run.table is None:
-            return 0, 0
-        journal = run.journal
-        if covered and journal is not None:
-            # What is settled may be retired at any moment.
-            kept = max(journal.position.start, journal.position.retained_from)
-            return max(kept, run.table.settled() if journal.plan.retires else 0), 0
-        head = run.ring.status().head
-        n_slots = run.ring.layout.n_slots
-        number = max(0, head - max(1, int(n_slots * _EARLIEST_PART_OF_RING)))
-        while number < head:
-            index = run.ring.first_sample_index(number)
-            if index is not None:
-                return (0 if number == 0 else index), number
-            number += 1
-        return run.end_sample_index, head
+        refusals = (self._starts.why_not(since, covered=self._would_be_covered(plan)) for plan in plans)
+        return next(filter(None, refusals), None)
 
     def _would_be_covered(self, plan: SinkPlan) -> bool:
         return self._run.journal is not None and plan.policy is Policy.BLOCK

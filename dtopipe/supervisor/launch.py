@@ -60,8 +60,7 @@ class Launcher:
     def begin_sink(self, agent: SinkAgent) -> None:
         """Tell a sink's process what to write, once it has said hello and there is a ring."""
         run = self._run
-        opened = run.acquirer.opened
-        if run.ring is None or run.table is None or run.stream is None or opened is None:
+        if run.ring is None or run.table is None or run.stream is None or run.acquirer.opened is None:
             return
         if not agent.said_hello or agent.state is not WorkerState.STARTING:
             return
@@ -69,21 +68,30 @@ class Launcher:
         if agent.row is None and not self._found_place(agent):
             return
         begin = {
-            "stream": describe_stream(run.stream),
-            "segment": run.segment,
+            **self.reader_facts(),
             "row": agent.row,
             "start": agent.position.start,
             "committed": agent.position.committed,
             "resume": agent.generation > 0,
             "otherwise": agent.otherwise.value,
-            "descriptor_endpoint": opened.get("descriptor_endpoint", str),
-            "credit_endpoint": opened.get("credit_endpoint", str),
         }
         journal = run.journal
         if journal is not None and agent.row is not None and run.table.is_covered(agent.row):
             begin["journal"] = str(journal.path)
         run.tell_sink(agent, Message("begin", begin))
         agent.happened(Happened.BEGUN)
+
+    def reader_facts(self) -> dict[str, Any]:
+        """What whoever reads the ring must know of it, once the board has opened."""
+        run, opened = self._run, self._run.acquirer.opened
+        if run.stream is None or opened is None:
+            return {}
+        return {
+            "stream": describe_stream(run.stream),
+            "segment": run.segment,
+            "descriptor_endpoint": opened.get("descriptor_endpoint", str),
+            "credit_endpoint": opened.get("credit_endpoint", str),
+        }
 
     def _found_place(self, agent: SinkAgent) -> bool:
         """Open a row for a sink that was attached, or revived; False where it cannot begin."""

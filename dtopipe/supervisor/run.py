@@ -27,6 +27,7 @@ from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
 from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host, sink_facts, verdict_facts, versions
 from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.supervisor.subscriber import Subscriber
 from dtopipe.transport.control import ControlServer
 from dtopipe.transport.link import run_keys
 from dtopipe.wire.control import Message
@@ -83,6 +84,8 @@ class Run:
         self.acquirer = AcquirerAgent(plan)
         self.sinks = {sink.name: SinkAgent(sink, self.folder.path) for sink in plan.sinks}
         self.journal = next((agent for agent in self.sinks.values() if agent.plan.is_journal), None)
+        # Programs that follow the run, by their keys; they are no part of its record.
+        self.subscribers: dict[str, Subscriber] = {}
         self._board_gaps_seen = 0
         self._pairs_seen = 0
         self._register()

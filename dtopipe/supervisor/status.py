@@ -15,6 +15,7 @@ from dtopipe.supervisor.retention import waited_for
 if TYPE_CHECKING:
     from dtopipe.supervisor.run import Run
     from dtopipe.supervisor.sink_agent import SinkAgent
+    from dtopipe.supervisor.subscriber import Subscriber
 
 _RATE_WINDOW_NS = 2_000_000_000
 
@@ -72,7 +73,29 @@ class StatusBoard:
             "sinks": {name: self._sink(agent, counts["end_sample_index"], now_ns) for name, agent in run.sinks.items()},
             "disks": run.disks,
             **({"ended_early": run.ended_early} if run.ended_early else {}),
+            "subscribers": [self._subscriber(subscriber) for subscriber in run.subscribers.values()],
             "verdict": verdict_facts(run.verdict),
+        }
+
+    def _subscriber(self, subscriber: Subscriber) -> dict[str, Any]:
+        """A program that follows the run; `lag_samples` is what it has not asked for."""
+        run = self._run
+        row = run.table.status(subscriber.row) if run.table else None
+        committed = max(row.committed, subscriber.start) if row else subscriber.start
+        rate_hz = run.stream.rate_hz if run.stream else 0.0
+        lag = max(0, run.end_sample_index - committed)
+        return {
+            "program": subscriber.program,
+            "pid": subscriber.pid,
+            "policy": subscriber.policy.value,
+            "start": subscriber.start,
+            "committed": committed,
+            "lag_samples": lag,
+            "lag_s": round(lag / rate_hz, 3) if rate_hz else 0.0,
+            "samples": row.samples if row else 0,
+            "gaps": row.gap_samples if row else 0,
+            "dropped": row.dropped if row else 0,
+            "row": subscriber.row,
         }
 
     def _sink(self, agent: SinkAgent, end: int, now_ns: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from dtopipe.supervisor.revival import Revival
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.status import StatusBoard
+from dtopipe.supervisor.subscriptions import Subscriptions
 from dtopipe.supervisor.watch import Watch
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import gaps_from, position_from
@@ -67,6 +68,7 @@ class Supervisor:
         self._revival = Revival(run, self._launcher)
         self._retention = Retention(run)
         self._attachments = Attachments(run, self._launcher, self._drain)
+        self._subscriptions = Subscriptions(run, self._launcher)
         self._launcher.place = self._attachments.begin
         self._disks = Disks(run, self._drain)
         self._status = StatusBoard(run)
@@ -102,6 +104,7 @@ class Supervisor:
         self._hanging.look(elapsed_s)
         self._revival.look(now_ns)
         self._attachments.look(now_ns, elapsed_s)
+        self._subscriptions.look()
         self._watch.look(now_ns)
         self._retention.look()
         self._disks.look(now_ns)
@@ -136,6 +139,10 @@ class Supervisor:
                 run.server.send(address, self._attachments.attach(message))
             elif message.kind == "attachment":
                 run.server.send(address, self._attachments.attachment(message.get("name", str)))
+            elif message.kind == "subscribe":
+                run.server.send(address, self._subscriptions.subscribe(message))
+            elif message.kind == "unsubscribe":
+                self._subscriptions.unsubscribe(message.get("key", str))
             elif message.kind == "detach":
                 run.server.send(address, self._attachments.detach(message.get("name", str)))
             elif address == run.acquirer.address.encode():

@@ -12,6 +12,7 @@ from dtopipe.core.gaps import explained
 from dtopipe.core.ledger import should_commit_early
 from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import mono_ns
+from dtopipe.intake.blocks import CoveredIntake, DirectIntake, Intake, QueuedIntake
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkUnavailable
@@ -28,7 +29,6 @@ from dtopipe.sinks.reopening import ReopeningWriter
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
-from dtopipe.workers.intake import CoveredIntake, DirectIntake, Intake, QueuedIntake
 from dtopipe.workers.output import opener, resumed
 from dtopipe.workers.patience import Patience
 from dtopipe.workers.process import Worker, run_worker

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from stepped_ring import ANCHOR, Feed, ring_of
 
+from dtopipe.intake import blocks as intake
+from dtopipe.intake.blocks import CoveredIntake
 from dtopipe.model.policy import Policy
 from dtopipe.model.stream import Block
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.table import SubscriberTable
-from dtopipe.workers import intake
-from dtopipe.workers.intake import CoveredIntake
 
 N_SLOTS = 6
 

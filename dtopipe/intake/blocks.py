@@ -1,4 +1,4 @@
-"""Where a sink worker's blocks come from: the ring itself, or a private queue that is filled beside the writing."""
+"""A reader's blocks: from the ring itself, on from the journal, or from a private queue that is filled beside it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dtopipe.model.stream import Block
 from dtopipe.shm.reader import RingReader
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 
+_log = logging.getLogger("dtopipe.intake")
 # A commit record that is torn by being written is whole at the next look.
 _JOURNAL_PATIENCE_NS = 5_000_000_000
 
@@ -129,14 +130,14 @@ class CoveredIntake(DirectIntake):
             if blocks or not reader.is_overtaken():
                 return blocks
             self._in_journal = True
-            logging.info("overtaken at block %d: reading on from the journal", reader.cursor)
+            _log.info("overtaken at block %d: reading on from the journal", reader.cursor)
         blocks = self._take_from_journal(most)
         # What is still to come from the journal would be overtaken soon in the ring.
         if reader.blocks_behind <= reader.n_slots // 2 and not reader.is_overtaken():
             self._in_journal = False
             # An open file cannot be deleted on every system.
             self._journal.close()
-            logging.info("back in the ring at block %d", reader.cursor)
+            _log.info("back in the ring at block %d", reader.cursor)
         return blocks
 
     def _take_from_journal(self, most: int) -> list[Block]:
@@ -146,7 +147,7 @@ class CoveredIntake(DirectIntake):
         except OSError as error:
             blocks = []
             if not self._is_away:
-                logging.warning("the journal cannot be read: %s", error)
+                _log.warning("the journal cannot be read: %s", error)
             # Where its file alone is gone it does not come back; any other trouble of a disk may pass.
             self._is_away = not (isinstance(error, FileNotFoundError) and self._journal.has_folder)
             if self._is_away:
@@ -158,7 +159,7 @@ class CoveredIntake(DirectIntake):
             self._nothing_since_ns = 0
         elif reader.is_overtaken() and self._has_waited():
             lost_to = reader.cursor + reader.blocks_behind - reader.n_slots // 2
-            logging.error("blocks %d to %d are in neither ring nor journal", reader.cursor, lost_to)
+            _log.error("blocks %d to %d are in neither ring nor journal", reader.cursor, lost_to)
             reader.skip_to(lost_to, 0)
             self._nothing_since_ns = 0
         return blocks

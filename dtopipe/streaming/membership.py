@@ -1,0 +1,82 @@
+"""A program's place among those who follow a run: asked for, shown to be alive, given back."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from dtopipe.host.run_folder import find_run
+from dtopipe.host.runtime import RuntimeEntry
+from dtopipe.model.errors import UsageError
+from dtopipe.model.policy import Policy
+from dtopipe.transport.control import ControlClient
+from dtopipe.transport.link import Keys
+from dtopipe.wire.control import Message
+
+# What the name of another machine begins with.
+_NETWORK = "://"
+
+
+class Membership:
+    """One subscription as the run's supervisor knows it. Its OS lock goes with this process, however it ends."""
+
+    def __init__(self, run: str | os.PathLike[str] | None, run_dir: Path) -> None:
+        """`run` as in the commands. Raises UsageError if there is no such run in progress."""
+        wanted = None if run is None else os.fspath(run)
+        if wanted is not None and _NETWORK in wanted:
+            raise UsageError(
+                f"{wanted}: following a run on another machine is not built yet\n    run this program on that machine"
+            )
+        self.folder = find_run(wanted, run_dir)
+        entry = self.folder.entry()
+        facts = entry.read() if entry and entry.supervisor_is_alive() else None
+        if entry is None or facts is None:
+            raise self._is_over()
+        self._entry: RuntimeEntry = entry
+        self.keys = Keys(facts.public_key, facts.secret_key)
+        self._key = secrets.token_hex(8)
+        self._lock = entry.subscriber_lock(self._key)
+        try:
+            self._lock.acquire()
+        except FileNotFoundError:
+            raise self._is_over() from None
+        self._control = ControlClient(facts.control, self.keys)
+        self._has_place = False
+
+    def ask(self, policy: Policy, since: str | int) -> Message | None:
+        """`subscribed`, or None while the run has not begun. Raises UsageError with the reason for a refusal."""
+        if not self._entry.supervisor_is_alive():
+            raise self._is_over()
+        who = {"key": self._key, "pid": os.getpid(), "program": Path(sys.argv[0] if sys.argv else "").name or "python"}
+        # From now on the supervisor may have it, whatever becomes of the answer.
+        self._has_place = True
+        answer = self._control.ask(Message("subscribe", {**who, "policy": policy.value, "since": since}))
+        self._has_place = answer.kind == "subscribed"
+        if answer.kind == "not_yet":
+            return None
+        if answer.kind != "subscribed":
+            raise UsageError(f"{answer.get('message', str, answer.kind)}\n    {answer.get('remedy', str, '')}".rstrip())
+        return answer
+
+    def run_is_alive(self) -> bool:
+        """False once neither supervisor nor acquirer lives: nothing more will come."""
+        return self._entry.supervisor_is_alive() or self._entry.is_alive("acquirer")
+
+    def leave(self) -> None:
+        """Give the place back: nothing is written to its row any more. Harmless twice."""
+        if not self._lock.held:
+            return
+        if self._has_place:
+            self._control.send(Message("unsubscribe", {"key": self._key}))
+        self._control.close()
+        self._lock.release()
+        if not self._has_place:
+            self._entry.forget_subscriber(self._key)
+
+    def _is_over(self) -> UsageError:
+        return UsageError(
+            f"the run {self.folder.path.parent.name}/{self.folder.path.name} is not in progress\n"
+            f"    its outputs are in {self.folder.path}"
+        )

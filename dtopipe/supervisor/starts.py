@@ -1,0 +1,87 @@
+"""From where a reader that joins a run in progress starts, and its row there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dtopipe.journal.reader import JournalReader
+from dtopipe.model.errors import WireError
+from dtopipe.model.policy import Policy
+from dtopipe.supervisor.run import Run
+
+# How far behind the head "earliest" begins without a journal, so that it is there still when it is read.
+_EARLIEST_PART_OF_RING = 0.75
+LATEST, EARLIEST = "latest", "earliest"
+
+
+class Starts:
+    """Finds places, for sinks that are attached and for programs that subscribe. `covered`: the journal is read too."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def why_not(self, since: Any, *, covered: bool) -> tuple[str, str] | None:
+        """(message, remedy) where a reader cannot start there."""
+        if since in (LATEST, EARLIEST):
+            return None
+        if isinstance(since, bool) or not isinstance(since, int):
+            return f"{since!r} is no place to start from", "write latest, earliest, or a sample index"
+        try:
+            self._place(since, covered=covered)
+        except LookupError as error:
+            return str(error.args[0]), "start from latest, or from earliest"
+        except (OSError, WireError) as error:
+            return f"the journal cannot be read: {error}", "start from latest"
+        return None
+
+    def open_row(self, policy: Policy, since: Any, *, covered: bool) -> tuple[int, int]:
+        """(row, sample index) of a new reader. Raises RingError, OSError, WireError, LookupError with what there is."""
+        run = self._run
+        if run.table is None:
+            raise LookupError("the run has not begun yet")
+        if since == LATEST:
+            row = run.table.open_at_head(policy, covered=covered)
+            # What was published between the two is passed over by the reader.
+            return row, run.end_sample_index
+        start, number = self._place(since, covered=covered)
+        return run.table.open_behind(policy, number, covered=covered), start
+
+    def _place(self, since: Any, *, covered: bool) -> tuple[int, int]:
+        """(sample index, number of a block at or before it) to start from. Raises LookupError with what there is."""
+        run = self._run
+        oldest, number = self._oldest(covered=covered)
+        if since == EARLIEST:
+            return oldest, number
+        newest = run.end_sample_index
+        if since < oldest:
+            raise LookupError(f"sample {since} is gone: the oldest that is available is {oldest}")
+        if since > newest:
+            raise LookupError(f"sample {since} is not there yet: the newest is {newest - 1}")
+        journal = run.journal
+        if covered and journal is not None and journal.path is not None:
+            reader = JournalReader(journal.path)
+            try:
+                return since, reader.number_before(since)
+            finally:
+                reader.close()
+        return since, number
+
+    def _oldest(self, *, covered: bool) -> tuple[int, int]:
+        """(sample index, block number) of the oldest that can be had."""
+        run = self._run
+        if run.ring is None or run.table is None:
+            return 0, 0
+        journal = run.journal
+        if covered and journal is not None:
+            # What is settled may be retired at any moment.
+            kept = max(journal.position.start, journal.position.retained_from)
+            return max(kept, run.table.settled() if journal.plan.retires else 0), 0
+        head = run.ring.status().head
+        n_slots = run.ring.layout.n_slots
+        number = max(0, head - max(1, int(n_slots * _EARLIEST_PART_OF_RING)))
+        while number < head:
+            index = run.ring.first_sample_index(number)
+            if index is not None:
+                return (0 if number == 0 else index), number
+            number += 1
+        return run.end_sample_index, head

@@ -1,0 +1,93 @@
+"""Programs that read a run along: each has a row of the ring that holds nothing, for as long as it lives."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from dtopipe.model.errors import RingError, WireError
+from dtopipe.model.policy import Policy
+from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.starts import LATEST, Starts
+from dtopipe.supervisor.subscriber import Subscriber
+from dtopipe.wire.control import Message
+
+_KEY = re.compile(r"[0-9a-f]{16}")
+# For a successor, which has its row beside its predecessor's.
+_SPARE_ROWS = 1
+_LONGEST_NAME = 80
+
+
+class Subscriptions:
+    """Answers `subscribe` and `unsubscribe`, and takes the row back from who has died.
+
+    No subscriber's row pins a slot, whatever its policy: one that is slow, stopped or dead cannot hold the board.
+    """
+
+    def __init__(self, run: Run, launcher: Launcher) -> None:
+        self._run = run
+        self._launcher = launcher
+        self._starts = Starts(run)
+
+    def subscribe(self, message: Message) -> Message:
+        """`subscribed` with what a reader needs, `not_yet`, or `refused` with the reason. Raises WireError.
+
+        `key`: of its own, sixteen hexadecimal digits; it shows by a lock of this name that it lives. `policy`: block
+        or drop_oldest. `since`: latest, earliest, or a sample index.
+        """
+        run = self._run
+        key, since = message.get("key", str), message.body.get("since", LATEST)
+        policy = message.get("policy", str)
+        if not _KEY.fullmatch(key) or key in run.subscribers or policy not in (Policy.BLOCK, Policy.DROP_OLDEST):
+            raise WireError(f"not a subscription: key {key!r}, policy {policy!r}")
+        if run.phase is Phase.OPENING:
+            return Message("not_yet")
+        journal = run.journal
+        is_covered = policy == Policy.BLOCK and journal is not None
+        if refusal := self._why_not() or self._starts.why_not(since, covered=is_covered):
+            return _refused(*refusal)
+        try:
+            row, start = self._starts.open_row(Policy.DROP_OLDEST, since, covered=is_covered)
+        except (RingError, LookupError, OSError, WireError) as error:
+            return _refused(str(error.args[0]), "start from latest")
+        who = message.get("pid", int, 0), message.get("program", str, "")[:_LONGEST_NAME]
+        run.subscribers[key] = Subscriber(row, Policy(policy), start, *who)
+        run.events.append("subscribed", pid=who[0], program=who[1], policy=policy, start=start)
+        body: dict[str, Any] = {**self._launcher.reader_facts(), "row": row, "start": start, "name": run.plan.name}
+        if is_covered and journal is not None and journal.path is not None:
+            body["journal"] = str(journal.path.absolute())
+        return Message("subscribed", body)
+
+    def unsubscribe(self, key: str) -> None:
+        """Its row is free; harmless when it has none."""
+        subscriber = self._run.subscribers.pop(key, None)
+        if subscriber is None:
+            return
+        if self._run.table is not None:
+            self._run.table.close(subscriber.row)
+        self._run.entry.forget_subscriber(key)
+        self._run.events.append("unsubscribed", pid=subscriber.pid, program=subscriber.program)
+
+    def look(self) -> None:
+        """One turn: who holds its lock no more is gone."""
+        entry = self._run.entry
+        for key in [key for key in self._run.subscribers if not entry.listens(key)]:
+            self.unsubscribe(key)
+
+    def _why_not(self) -> tuple[str, str] | None:
+        run = self._run
+        if run.phase is not Phase.RUNNING:
+            return "the run is ending", f"its outputs are in {run.folder.path}"
+        # Sinks that have no row now get theirs whenever they begin.
+        kept = _SPARE_ROWS + sum(agent.row is None and not agent.state.is_final for agent in run.sinks.values())
+        if run.table is not None and run.table.n_free() <= kept:
+            return (
+                "the ring has as many readers as it can hold",
+                "end a program that follows it, or detach a sink",
+            )
+        return None
+
+
+def _refused(message: str, remedy: str) -> Message:
+    return Message("refused", {"message": message, "remedy": remedy})
