@@ -75,9 +75,9 @@ def test_a_killed_acquirer_is_succeeded_and_the_hole_has_its_cause(lab: Any) -> 
 
 def test_a_killed_acquirer_of_a_board_that_waits_loses_nothing(lab: Any) -> None:
     # Not over before it is killed.
-    slow = EVERY_SINK["table"] | {"delay_per_block": "1ms"}
+    slow = EVERY_SINK["raw"] | {"delay_per_block": "1ms"}
     topology = counter_topology(2, 20, pace="max", max_samples=40_000)
-    running = lab.start(topology | {"sinks": EVERY_SINK | {"table": slow}, "ring": {"slots": 16}})
+    running = lab.start(topology | {"sinks": EVERY_SINK | {"raw": slow}, "ring": {"slots": 16}})
     running.wait_until("running")
     running.wait_for_samples("table", 1000)
     running.signal("acquirer", signal.SIGKILL)
