@@ -145,8 +145,8 @@ class Attachments:
             path = None if plan.path is None else run.folder.path / plan.path
             if path in taken:
                 return f"sink {taken[path]} writes to {path} already", "give it a path of its own with --path"
-        if run.table is not None and run.table.n_free() < len(plans):
-            return "the ring has as many subscribers as it can hold", "detach one first"
+        if self._starts.rows_left() < len(plans):
+            return "the ring has as many readers as it can hold", "detach a sink, or end a program that follows the run"
         return None
 
     def _why_not_since(self, plans: Sequence[SinkPlan], since: Any) -> tuple[str, str] | None:

@@ -12,6 +12,8 @@ from dtopipe.supervisor.run import Run
 # How far behind the head "earliest" begins without a journal, so that it is there still when it is read.
 _EARLIEST_PART_OF_RING = 0.75
 LATEST, EARLIEST = "latest", "earliest"
+# For a successor, which has its row beside its predecessor's.
+_SPARE_ROWS = 1
 
 
 class Starts:
@@ -19,6 +21,12 @@ class Starts:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+
+    def rows_left(self) -> int:
+        """How many more readers may join: none takes what the run's own sinks need when they begin, or begin anew."""
+        run = self._run
+        kept = _SPARE_ROWS + sum(agent.row is None for agent in run.sinks.values())
+        return 0 if run.table is None else run.table.n_free() - kept
 
     def why_not(self, since: Any, *, covered: bool) -> tuple[str, str] | None:
         """(message, remedy) where a reader cannot start there."""

@@ -14,8 +14,6 @@ from dtopipe.supervisor.subscriber import Subscriber
 from dtopipe.wire.control import Message
 
 _KEY = re.compile(r"[0-9a-f]{16}")
-# For a successor, which has its row beside its predecessor's.
-_SPARE_ROWS = 1
 _LONGEST_NAME = 80
 
 
@@ -79,9 +77,7 @@ class Subscriptions:
         run = self._run
         if run.phase is not Phase.RUNNING:
             return "the run is ending", f"its outputs are in {run.folder.path}"
-        # Sinks that have no row now get theirs whenever they begin.
-        kept = _SPARE_ROWS + sum(agent.row is None and not agent.state.is_final for agent in run.sinks.values())
-        if run.table is not None and run.table.n_free() <= kept:
+        if self._starts.rows_left() < 1:
             return (
                 "the ring has as many readers as it can hold",
                 "end a program that follows it, or detach a sink",

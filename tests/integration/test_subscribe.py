@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,7 @@ def test_a_full_table_is_refused_and_a_sink_finds_its_row_in_it_when_it_restarts
             for _ in range(100):
                 all_of_them.enter_context(dtopipe.sync.subscribe(running.folder, policy="block"))
         assert len(_subscribers(running)) == 60
+        assert "as many readers as it can hold" in lab.dtopipe("attach", "--sink", "csv").stderr
         running.signal("raw", signal.SIGKILL)
         running.wait_until("ready", "raw", times=2)
         running.wait_for_samples("raw", running.committed("raw") + 100)
@@ -331,3 +333,48 @@ def test_the_program_of_the_readme_follows_a_run_as_it_stands(lab: Any) -> None:
     assert start + samples == 6000
     assert last.endswith("[]")
     assert running.finish().code == 0
+
+
+def test_what_the_journal_has_retired_meanwhile_is_a_gap_and_nothing_is_kept_for_a_subscriber(lab: Any) -> None:
+    topology = _topology()
+    often = {"flush_interval": "50ms", "sync": "50ms"}
+    topology["sinks"]["raw"] |= {"segment": "4kB", "retention": {"until": "durable"}} | often
+    topology["sinks"]["table"] = {"type": "csv", "path": "table.csv"} | often
+    running = lab.start(topology)
+    running.wait_for_samples("table", 200)
+    with dtopipe.sync.subscribe(running.folder, policy="block") as recording:
+        blocks = [next(recording.stream)]
+        behind = blocks[0].first_sample_index + 2 * RING_SAMPLES
+        lab.wait_for(lambda: running.status()["sinks"]["raw"]["retained_from"] >= behind, "retention")
+        while not recording.gaps:
+            blocks.append(next(recording.stream))
+        blocks += [next(recording.stream) for _ in range(100)]
+    assert {gap.cause for gap in recording.gaps} == {Cause.TRANSPORT}
+    for block in blocks:
+        _assert_is_the_formula(block)
+    _assert_accounts_for_all(blocks, recording.gaps, recording.start, blocks[-1].first_sample_index + 20)
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    assert ended.json["acquired"]["overrun_samples"] == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_waits_for_a_disk_that_does_not_answer_can_leave_and_its_row_goes_once_it_answers(lab: Any) -> None:
+    answers = threading.Event()
+
+    def unanswered(most: int) -> list[Any]:
+        answers.wait(60)
+        return []
+
+    with _in_progress(lab) as running:
+        with anyio.move_on_after(0.2) as scope:
+            async with subscribe(running.folder, policy="block") as recording:
+                recording.stream._follower._intake.take = unanswered  # type: ignore[method-assign]
+                await recording.stream.receive()
+        assert scope.cancelled_caught
+        # Its reader may still write to its row: nobody else gets it.
+        assert len(_subscribers(running)) == 1
+        answers.set()
+        _wait_until_nobody_follows(lab, running)
