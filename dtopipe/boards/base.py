@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.model.clock import Anchor
 from dtopipe.model.span import Cause, Span
 from dtopipe.model.stream import Channel
+from dtopipe.wire.control import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Opened:
 
     `clocked`: goes on without us. `resumable`: waits, and can start again at any index.
     `end_sample_index`: where the board ends by itself, if it knows. `polled`: each `Taken` is one sample, with its
-    `poll`; a board that is given a polled task and cannot be polled says False.
+    `poll`; a board that is given a polled task and cannot be polled says False. `run_id`, `started_at`, `anchor`: of
+    the run on another machine whose samples these are; empty and None for samples of our own.
     """
 
     device: str
@@ -39,6 +42,9 @@ class Opened:
     end_sample_index: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     polled: bool = False
+    run_id: str = ""
+    started_at: str = ""
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +65,26 @@ class Taken:
     """One buffer: `codes` (n_channels, n) of the board's dtype, valid until `give_back`.
 
     `sensor_status`: (n_channels, n) int8 of SensorStatus, or None where all is OK. `poll`: only of a polled board,
-    whose buffers hold one sample.
+    whose buffers hold one sample. `anchor`: where the times of these samples come from, if not from our own clocks.
     """
 
     first_sample_index: int
     codes: NDArray[Any]
     sensor_status: NDArray[np.int8] | None = None
     poll: Poll | None = None
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """Samples that the board lost, or that its recording has not; the next buffer begins behind `span`."""
+    """Samples that the board lost, or that its recording has not; the next buffer begins behind `span`.
+
+    `t_utc_ns`: of the first of them, where that does not come from our own clocks.
+    """
 
     span: Span
     cause: Cause = Cause.BOARD_OVERRUN
+    t_utc_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +120,55 @@ class Board(Protocol):
 
     def close(self) -> None:
         """Let go of the board. Harmless twice and before `open`. Never raises."""
+
+
+class Link(Protocol):
+    """What a board that is another machine needs of its worker: one connection at a time."""
+
+    is_connected: bool
+    was_cut: bool
+
+    def renew(self) -> None:
+        """Begin anew: what was said and not heard is forgotten."""
+
+    def send(self, message: Message) -> None:
+        """Never waits; what finds nobody is dropped."""
+
+    def receive(self, timeout_s: float) -> tuple[Message, bytes] | None:
+        """The next message with its payload, or None if there is none in time. Raises WireError."""
+
+    def refusal(self) -> tuple[str, str] | None:
+        """(what is wrong, the way out), if the other end will never take us as we are."""
+
+    def close(self) -> None:
+        """Leave. Harmless twice."""
+
+
+class Surroundings(Protocol):
+    """Whom such a board tells how it gets on, and who says whether it is still wanted."""
+
+    def away(self, why: str) -> None:
+        """The other machine is not there; it goes on by itself."""
+
+    def back(self) -> None:
+        """It is there again."""
+
+    def is_wanted(self) -> bool:
+        """False once the run is to end before it began."""
+
+
+@runtime_checkable
+class LinkedBoard(Protocol):
+    """A board that is another machine."""
+
+    def take_link(self, link: Link, surroundings: Surroundings, remote_id: str, run_id: str) -> None:
+        """Before `open`.
+
+        `remote_id` names this run of ours to the other side; `run_id`: of the run that is followed already, else empty.
+        """
+
+    def acknowledge(self, sample_index: int) -> None:
+        """Everything before this index is durable here."""
+
+    def finish(self) -> None:
+        """Everything up to the end of the run is here for good."""

@@ -15,6 +15,7 @@ ENTRY_POINTS = "dtopipe.boards"
 
 _BUILT_IN = {
     "simulated": "dtopipe.boards.simulated:SimulatedBoard",
+    "remote": "dtopipe.boards.remote:RemoteBoard",
     "replay": "dtopipe.boards.replay:ReplayBoard",
     "dtollib": "dtopipe.boards.driver_library:DriverLibraryBoard",
 }

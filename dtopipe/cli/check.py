@@ -37,15 +37,19 @@ def check(request: PlanRequest, as_json: bool) -> None:
         if as_json:
             print_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]})
         raise
-    cost = estimate(plan)
+    # What another machine's run takes is known once it is there.
+    cost = None if plan.board.type == "remote" else estimate(plan)
     asked = [key for key, value in plan.metadata.items() if value is None]
     if as_json:
         print_json(_document(plan, cost, asked))
         return
     console = Console()
     console.print(_graph(plan))
-    console.print(_sinks(cost))
-    console.print(_totals(cost))
+    if cost is None:
+        console.print(f"what it takes is known once {plan.board.options['endpoint']} is there", markup=False)
+    else:
+        console.print(_sinks(cost))
+        console.print(_totals(cost))
     if asked:
         console.print(f"up will ask for {' '.join(f'--meta {key}=...' for key in asked)}", markup=False)
 
@@ -56,7 +60,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {**where, "key": problem.key, "message": problem.message, "remedy": problem.remedy}
 
 
-def _document(plan: RunPlan, cost: Cost, asked: list[str]) -> dict[str, Any]:
+def _document(plan: RunPlan, cost: Cost | None, asked: list[str]) -> dict[str, Any]:
     return {
         "ok": True,
         "name": plan.name,
@@ -64,14 +68,18 @@ def _document(plan: RunPlan, cost: Cost, asked: list[str]) -> dict[str, Any]:
         "simulated": plan.simulated,
         "run_dir": str(plan.run_root),
         "metadata_asked_for": asked,
-        "cost": asdict(cost),
+        "insecure": plan.insecure,
+        "cost": asdict(cost) if cost else None,
     }
 
 
 def _graph(plan: RunPlan) -> Tree:
     simulated = "  SIMULATED BOARD" if plan.simulated else ""
-    tree = Tree(Text.assemble((plan.name, "bold"), (simulated, "bold magenta")))
+    insecure = "  INSECURE LINK" if plan.insecure else ""
+    tree = Tree(Text.assemble((plan.name, "bold"), (simulated, "bold magenta"), (insecure, "bold red")))
     ring = tree.add(Text(f"board {plan.board.type}")).add("ring")
+    if plan.listen is not None:
+        ring.add(Text(f"served at {plan.listen.endpoint}"))
     for sink in plan.sinks:
         ring.add(Text(f"{sink.name}: {sink.type}, {sink.policy.value} -> {sink.path or sink.target or '-'}"))
     return tree

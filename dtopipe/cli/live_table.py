@@ -42,7 +42,8 @@ def status_table(status: dict[str, Any]) -> Group:
             _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
             f"{sink['committed']:,}",
         )
-    return Group(headline(status), table, *_followed(status), *_kept(status), *disk_lines(status), _foot(status))
+    lines = [*_followed(status), *_served(status), *_kept(status), *disk_lines(status)]
+    return Group(headline(status), table, *lines, _foot(status))
 
 
 def headline(status: dict[str, Any]) -> Text:
@@ -53,6 +54,8 @@ def headline(status: dict[str, Any]) -> Text:
     text = Text.assemble((status["name"], "bold"), f"  {status['phase']}  {board_s:.1f} s{of}")
     if status["simulated"]:
         text.append("  SIMULATED BOARD", style="bold magenta")
+    if status.get("insecure"):
+        text.append("  INSECURE LINK", style="bold red")
     return text
 
 
@@ -85,6 +88,21 @@ def _kept(status: dict[str, Any]) -> list[Text]:
         for name, sink in status["sinks"].items()
         if sink.get("kept_for")
     ]
+
+
+def _served(status: dict[str, Any]) -> list[Text]:
+    """Where the run is served, and to whom."""
+    listen = status.get("listen")
+    if not listen:
+        return []
+    remotes = [
+        f"{remote['name'] or remote['id'][:8]} has {remote['sent']:,}" + (", away" if remote["away"] else "")
+        for remote in listen["remotes"]
+    ]
+    text = Text(f"serving {listen['endpoint']}: {'; '.join(remotes) or 'nobody yet'}", "dim")
+    if listen.get("failure"):
+        text.append(f"  {listen['failure']}", style=_BAD)
+    return [text]
 
 
 def _foot(status: dict[str, Any]) -> Text:

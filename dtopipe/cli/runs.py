@@ -61,5 +61,6 @@ def _summary(folder: RunFolder, *, in_progress: bool) -> dict[str, Any]:
         "started_at": record["started_at"],
         "samples": record["acquired"]["samples"],
         "verdict": record["verdict"],
+        **({"insecure": True} if record.get("insecure") else {}),
         "in_progress": in_progress,
     }

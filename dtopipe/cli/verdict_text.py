@@ -26,7 +26,8 @@ def verdict_line(record: dict[str, Any]) -> Text:
     if verdict is None:
         return Text("in progress", style="bold")
     state = VerdictState(verdict["state"])
-    return Text.assemble((verdict["state"], _COLOURS[state]), "  ", verdict["text"])
+    insecure = "INSECURE LINK  " if record.get("insecure") else ""
+    return Text.assemble((verdict["state"], _COLOURS[state]), "  ", (insecure, "bold red"), verdict["text"])
 
 
 def outputs_table(record: dict[str, Any]) -> Table:

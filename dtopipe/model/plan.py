@@ -103,6 +103,14 @@ class SinkPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenPlan:
+    """Where the run is served to other machines; `insecure`: to everybody, without keys."""
+
+    endpoint: str
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """Everything that `up` needs. `document` is the topology as written, `${...}` unresolved, for the records."""
 
@@ -116,5 +124,11 @@ class RunPlan:
     drain_limit_s: float = 60.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False
+    listen: ListenPlan | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
+
+    @property
+    def insecure(self) -> bool:
+        """True if samples come or go over a link that anybody on the way can read and change."""
+        return bool(self.board.options.get("insecure")) or (self.listen is not None and self.listen.insecure)

@@ -143,6 +143,16 @@ class SubscriberTable:
             blocks=words[at + Row.BLOCKS],
         )
 
+    def kept(self) -> RowStatus | None:
+        """Of the journal, else of the BLOCK reader that has committed least: so far is kept what came; None without."""
+        words = self._ring.words
+        journal = words[Head.JOURNAL_ROW]
+        if journal:
+            return self.status(journal - 1)
+        in_use = [row for row in range(words[Head.ROWS]) if words[self.at(row) + Row.STATE] == RowState.IN_USE]
+        rows = [self.status(row) for row in in_use if self.policy(row) is Policy.BLOCK]
+        return min(rows, key=lambda row: row.committed, default=None)
+
     def policy(self, row: int) -> Policy:
         """The row's policy."""
         return _POLICIES[self._ring.words[self.at(row) + Row.POLICY]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,9 @@ class AcquirerAgent:
         self.clock = CallClock(plan.board.hung_limit_s)
         # The call in which it hangs, as `hung in read`, while it does.
         self.stands = ""
+        # Why the machine that the samples come from is away, while it is.
+        self.away = ""
+        self._remote_id = str(uuid.uuid4())
         self._budget = RestartBudget(RestartPlan())
 
     @property
@@ -47,19 +51,24 @@ class AcquirerAgent:
         """True if the board goes on without us."""
         return self.opened is not None and self.opened.get("clocked", bool)
 
+    @property
+    def waits_for_others(self) -> bool:
+        """True for a board that opens once another machine is there."""
+        return self._plan.board.type == "remote"
+
     def stream(self, run_id: str, started_at: str) -> Stream:
         """What the board delivers. Raises WireError before it was opened."""
         opened: Mapping[str, Any] = self.opened.body if self.opened else {}
         facts = Message("opened", opened)
         return Stream(
-            run_id=run_id,
+            run_id=facts.get("run_id", str, "") or run_id,
             task=self._plan.name,
             device=facts.get("device", str),
             channels=tuple(channel_from(channel) for channel in facts.get("channels", list)),
             dtype=facts.get("dtype", str),
             rate_hz=facts.get("rate_hz", float),
             samples_per_block=facts.get("samples_per_block", int),
-            started_at=started_at,
+            started_at=facts.get("started_at", str, "") or started_at,
             metadata={**facts.get("metadata", dict), **self._plan.metadata},
             simulated=facts.get("simulated", bool),
             polled=facts.get("polled", bool, False),
@@ -73,6 +82,7 @@ class AcquirerAgent:
             self.process.release()
         self.process = None
         self.opened_now = False
+        self.away = ""
         answer = self._budget.died(now_ns, self.started_ns)
         if isinstance(answer, GiveUp):
             self.failure = f"the acquirer gave up after {answer.text}: {why}"
@@ -90,5 +100,7 @@ class AcquirerAgent:
             "options": dict(board.options),
             "task": describe_task(board.task) if board.task else None,
             "duration_s": self._plan.duration_s,
+            "remote_id": self._remote_id,
+            "followed_run": self.opened.get("run_id", str, "") if self.opened else "",
         }
         return Message("orders", {**common, **own})

@@ -16,7 +16,6 @@ from dtopipe.core.disk import (
     bytes_text,
     reserve_bytes,
 )
-from dtopipe.model.errors import WireError
 from dtopipe.supervisor.disk_probe import DiskProbe, FolderSeen
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.kept_room import KeptRoom
@@ -126,13 +125,9 @@ class Disks:
     def _estimated(self) -> dict[str, float]:
         """Bytes that a sample of each sink takes, as `check` has them."""
         stream = self._run.stream
-        try:
-            return (
-                {cost.name: cost.bytes_per_s / stream.rate_hz for cost in sink_costs(self._run.plan)} if stream else {}
-            )
-        except (OSError, ValueError, WireError):
-            # A recording that is gone by now: what the outputs grow by tells soon.
+        if stream is None:
             return {}
+        return {cost.name: cost.bytes_per_s / stream.rate_hz for cost in sink_costs(self._run.plan, stream)}
 
     def _tell_silence(self, folder: Path, *, is_silent: bool) -> None:
         if is_silent and folder not in self._silent:

@@ -71,8 +71,11 @@ class Drain:
         for agent in run.sinks.values():
             self.bound_sink(agent, now_ns, elapsed_s)
         self._bound_acquirer(elapsed_s)
-        if run.acquirer.process is None and all(
-            agent.state.is_final and agent.process is None for agent in run.sinks.values()
+        run.gateway.end(now_ns)
+        if (
+            run.acquirer.process is None
+            and run.gateway.has_ended
+            and all(agent.state.is_final and agent.process is None for agent in run.sinks.values())
         ):
             run.phase = Phase.FINISHED
 

@@ -64,6 +64,8 @@ class Hanging:
         if agent.process is None or agent.ended:
             return None
         if not agent.opened_now:
+            if agent.waits_for_others:
+                return None
             return "open", agent.generation
         if ring is None or agent.started_ns is None:
             return None

@@ -32,6 +32,7 @@ class Launcher:
     def start_everybody(self) -> None:
         """All processes at once: they load their libraries side by side."""
         self.spawn_acquirer()
+        self._run.gateway.spawn()
         for agent in self._run.sinks.values():
             self.spawn_sink(agent)
 
@@ -42,7 +43,7 @@ class Launcher:
         agent.found_dead = False
         agent.reported = None
         agent.process = WorkerProcess(
-            "dtopipe.workers.acquirer", agent.orders(self._common_orders()), run.folder.log_path("acquirer")
+            "dtopipe.workers.acquirer", agent.orders(run.common_orders()), run.folder.log_path("acquirer")
         )
         run.events.append("started", "acquirer", pid=agent.process.pid)
 
@@ -53,7 +54,7 @@ class Launcher:
         agent.said_hello = agent.found_dead = False
         agent.ready_ns = None
         agent.process = WorkerProcess(
-            "dtopipe.workers.sink_worker", agent.orders(self._common_orders()), run.folder.log_path(agent.plan.name)
+            "dtopipe.workers.sink_worker", agent.orders(run.common_orders()), run.folder.log_path(agent.plan.name)
         )
         run.events.append("started", agent.plan.name, pid=agent.process.pid)
 
@@ -116,7 +117,8 @@ class Launcher:
             run.save()
             for agent in run.sinks.values():
                 self.begin_sink(agent)
-        if run.ring and all(agent.state is WorkerState.READY for agent in run.sinks.values()):
+        everybody_is_ready = all(agent.state is WorkerState.READY for agent in run.sinks.values())
+        if run.ring and everybody_is_ready and run.gateway.lets_begin:
             run.phase = Phase.RUNNING
             for agent in run.sinks.values():
                 agent.happened(Happened.BOARD_STARTED)
@@ -127,6 +129,8 @@ class Launcher:
     def _make_ring(self) -> None:
         run = self._run
         stream = run.stream = run.acquirer.stream(run.run_id, run.started.isoformat())
+        # Of the other machine's run, where the samples come from one.
+        run.run_id = stream.run_id
         shape = Layout(0, len(stream.channels), stream.samples_per_block, stream.dtype)
         n_slots = ring_slots(run.plan.ring, stream.rate_hz, stream.samples_per_block, shape.slot_bytes)
         try:
@@ -143,13 +147,3 @@ class Launcher:
     def is_covered(self, agent: SinkAgent) -> bool:
         """True for a sink that the run's journal covers."""
         return self._run.journal not in (None, agent) and agent.plan.policy is Policy.BLOCK
-
-    def _common_orders(self) -> dict[str, Any]:
-        run = self._run
-        return {
-            "entry": str(run.entry.folder),
-            "control": run.server.endpoint,
-            "public_key": run.keys.public,
-            "secret_key": run.keys.secret,
-            "drain_limit_s": run.plan.drain_limit_s,
-        }

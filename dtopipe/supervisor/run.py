@@ -19,11 +19,12 @@ from dtopipe.host.runtime import EntryFacts, RuntimeEntry
 from dtopipe.model.errors import Problem, TopologyError
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.stream import Stream
-from dtopipe.shm.layout import Head
+from dtopipe.shm.layout import Head, Stage
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import new_name, unlink
 from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
+from dtopipe.supervisor.gateway import Gateway
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
 from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host, sink_facts, verdict_facts, versions
 from dtopipe.supervisor.sink_agent import SinkAgent
@@ -86,14 +87,35 @@ class Run:
         self.journal = next((agent for agent in self.sinks.values() if agent.plan.is_journal), None)
         # Programs that follow the run, by their keys; they are no part of its record.
         self.subscribers: dict[str, Subscriber] = {}
+        self.gateway = Gateway(self, self.common_orders())
         self._board_gaps_seen = 0
         self._pairs_seen = 0
         self._register()
 
     @property
+    def has_begun(self) -> bool:
+        """True once the board was told to start."""
+        return self.acquirer.started_ns is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """True once no more blocks come."""
+        return self.ring is not None and self.ring.status().stage is Stage.ENDED
+
+    @property
     def end_sample_index(self) -> int:
         """Where the run has got to; 0 before there is a ring."""
         return self.ring.end()[0] if self.ring else 0
+
+    def common_orders(self) -> dict[str, Any]:
+        """What every process of the run must know."""
+        return {
+            "entry": str(self.entry.folder),
+            "control": self.server.endpoint,
+            "public_key": self.keys.public,
+            "secret_key": self.keys.secret,
+            "drain_limit_s": self.plan.drain_limit_s,
+        }
 
     def tell_acquirer(self, message: Message) -> None:
         """Send to the acquirer's present process."""
@@ -159,6 +181,7 @@ class Run:
             "channels": channel_facts(self.ring, self.stream.channels if self.stream else ()),
             "sinks": {name: sink_facts(agent, final_end) for name, agent in self.sinks.items() if agent.is_placed},
             "disks": self.disks,
+            **({"insecure": True} if self.plan.insecure else {}),
             **({"ended_early": self.ended_early} if self.ended_early else {}),
             "verdict": verdict_facts(self.verdict),
         }
@@ -168,6 +191,7 @@ class Run:
         for process in (self.acquirer.process, *(agent.process for agent in self.sinks.values())):
             if process:
                 process.kill()
+        self.gateway.kill()
         self.server.close()
         if self.ring:
             self.ring.close()

@@ -72,6 +72,8 @@ class StatusBoard:
             "headroom_s": self._headroom_s(ring),
             "sinks": {name: self._sink(agent, counts["end_sample_index"], now_ns) for name, agent in run.sinks.items()},
             "disks": run.disks,
+            **({"listen": listen} if (listen := run.gateway.snapshot()) else {}),
+            "insecure": run.plan.insecure,
             **({"ended_early": run.ended_early} if run.ended_early else {}),
             "subscribers": [self._subscriber(subscriber) for subscriber in run.subscribers.values()],
             "verdict": verdict_facts(run.verdict),
@@ -134,9 +136,11 @@ class StatusBoard:
         return self._meters.setdefault(name, RateMeter()).rate_hz(now_ns, count)
 
     def _board_state(self, ring: RingStatus | None) -> str:
+        agent = self._run.acquirer
+        if agent.away:
+            return f"away: {agent.away}"
         if ring is None:
             return "opening"
-        agent = self._run.acquirer
         if agent.stands:
             return f"{agent.stands} for {agent.clock.stands_s:.0f} s"
         if ring.waiting_for:

@@ -106,6 +106,7 @@ class Supervisor:
         self._attachments.look(now_ns, elapsed_s)
         self._subscriptions.look()
         self._watch.look(now_ns)
+        run.gateway.look(now_ns)
         self._retention.look()
         self._disks.look(now_ns)
         run.gather()
@@ -145,6 +146,8 @@ class Supervisor:
                 self._subscriptions.unsubscribe(message.get("key", str))
             elif message.kind == "detach":
                 run.server.send(address, self._attachments.detach(message.get("name", str)))
+            elif address == run.gateway.address:
+                run.gateway.hear(message)
             elif address == run.acquirer.address.encode():
                 self._hear_acquirer(message)
             else:
@@ -165,6 +168,12 @@ class Supervisor:
                 self._run.tell_acquirer(Message("stop"))
         elif message.kind == "ended":
             agent.ended = True
+        elif message.kind == "away":
+            agent.away = message.get("message", str)
+            self._run.events.append("away", "acquirer", why=agent.away)
+        elif message.kind == "back":
+            agent.away = ""
+            self._run.events.append("back", "acquirer")
         elif message.kind == "failed":
             agent.reported = message
             self._run.events.append("failed", "acquirer", message=message.get("message", str))

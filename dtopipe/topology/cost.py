@@ -9,8 +9,9 @@ from pathlib import Path
 
 from dtopipe.core.disk import OutputNeed, reserve_bytes
 from dtopipe.core.ring_size import ring_slots, slot_bytes
-from dtopipe.model.plan import RunPlan, SinkPlan, TaskPlan
+from dtopipe.model.plan import ChannelPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout, Policy
+from dtopipe.model.stream import Stream
 from dtopipe.topology.output_checks import existing_part
 from dtopipe.topology.recording import recorded_item_bytes, recorded_length_s, recorded_task
 
@@ -122,9 +123,10 @@ def estimate(plan: RunPlan) -> Cost:
     )
 
 
-def sink_costs(plan: RunPlan) -> tuple[SinkCost, ...]:
-    """What each sink writes, without a look at any disk. Raises OSError or WireError if its recording is gone."""
-    task, _ = _task(plan)
+def sink_costs(plan: RunPlan, stream: Stream) -> tuple[SinkCost, ...]:
+    """What each sink writes of what the board delivers, without a look at any disk."""
+    channels = tuple(ChannelPlan(channel.name) for channel in stream.channels)
+    task = TaskPlan(stream.task, stream.rate_hz, stream.samples_per_block, channels, polled=stream.polled)
     return tuple(_sink(sink, task) for sink in plan.sinks)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_BOARDS = ("remote", "jetstream")
+_BOARDS = ("jetstream",)
 _SINKS = ("jetstream",)
 
 
@@ -17,8 +17,8 @@ def not_built_yet(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]
 
 def _found(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     board, sinks = document.get("board"), document.get("sinks")
-    if "listen" in document:
-        yield "listen", "serving other machines"
+    if isinstance(board, dict) and board.get("type") == "remote" and board.get("runs", "next") != "next":
+        yield "board.runs", f"runs: {board['runs']}"
     if isinstance(board, dict) and board.get("type") in _BOARDS:
         yield "board.type", f"board type {board['type']}"
     for name, sink in sinks.items() if isinstance(sinks, dict) else ():

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from dtopipe.model.errors import Place, Problem, SinkOptionError, TopologyError
-from dtopipe.model.plan import BoardPlan, ChannelPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
+from dtopipe.model.plan import BoardPlan, ChannelPlan, ListenPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.topology.checks import (
     check_channels,
     check_databases,
@@ -25,6 +25,7 @@ from dtopipe.topology.checks import (
 )
 from dtopipe.topology.journal import journal_defaults, journal_of, journal_problems
 from dtopipe.topology.later import not_built_yet
+from dtopipe.topology.network import check_listen, check_remote
 from dtopipe.topology.options import (
     BOARD_POINTS,
     SINK_POINTS,
@@ -50,7 +51,9 @@ _BLOCK_S = 0.25
 _KNOWN_KINDS = ("voltage", "current", "raw")
 _UNITS = {"current": "A", "raw": ""}
 # Boards that bring their own task.
-_OWN_TASK = ("replay",)
+_OWN_TASK = ("replay", "remote")
+# Files that they name, relative to the topology's folder.
+_PATHS = {"replay": "path", "remote": "server_key"}
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -112,7 +115,7 @@ class _Loading:
         """The plan. Raises TopologyError."""
         self._found(not_built_yet(self._document))
         values = resolved(self._document, self._environ, self._places, self._problems)
-        top = self._checked(TopologyPart, {k: v for k, v in values.items() if k != "listen"}, "")
+        top = self._checked(TopologyPart, values, "")
         board = self._board(values.get("board"))
         task = self._task(values.get("task"), board)
         name = top.name or self._file.stem if top else self._file.stem
@@ -136,10 +139,16 @@ class _Loading:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
         plan = None
-        if top and board and task:
-            own = None if board.type in _OWN_TASK else replace(task, name=name)
-            plan = self._assembled(top, name, root, replace(board, task=own), sinks)
-            self._found(check_sizes(plan))
+        listen = ListenPlan(top.listen.endpoint, top.listen.insecure) if top and top.listen else None
+        if listen is not None:
+            self._found(check_listen(listen, sinks, task))
+        is_remote = board is not None and board.type == "remote"
+        if top and board and (task or is_remote):
+            own = None if task is None or board.type in _OWN_TASK else replace(task, name=name)
+            plan = replace(self._assembled(top, name, root, replace(board, task=own), sinks), listen=listen)
+            # What another machine's run takes is known once it is there.
+            if not is_remote:
+                self._found(check_sizes(plan))
         if plan is None or self._problems:
             raise TopologyError(sorted(self._problems, key=_by_place))
         return plan
@@ -170,14 +179,20 @@ class _Loading:
         if part is None:
             return None
         options = own_options(part, BoardPart)
-        if part.type == "replay":
-            options["path"] = str((self._file.parent / _path(options["path"])).absolute())
-        return BoardPlan(part.type, options, None, part.hung_limit)
+        path = _PATHS.get(part.type, "")
+        if options.get(path) is not None:
+            options[path] = str((self._file.parent / _path(options[path])).absolute())
+        board = BoardPlan(part.type, options, None, part.hung_limit)
+        if part.type == "remote":
+            self._found(check_remote(board))
+        return board
 
     def _task(self, given: Any, board: BoardPlan | None) -> TaskPlan | None:
         if board is not None and board.type in _OWN_TASK:
             if given is not None:
                 self._problem("task", f"a {board.type} board brings its own task", "take this part out")
+            if board.type == "remote":
+                return None
             return self._recorded_task(Path(str(board.options["path"])))
         if given is None:
             if board is not None:
@@ -268,7 +283,7 @@ class _Loading:
             return
         self._other_board = True
         path = resolved(board.get("path"), self._environ, {}, []) if isinstance(board, dict) else None
-        if kind in _OWN_TASK and isinstance(path, str):
+        if kind == "replay" and isinstance(path, str):
             task = self._recorded_task(self._file.parent / _path(path))
             if task:
                 self._document["task"] = {
@@ -281,11 +296,12 @@ class _Loading:
     def _recorded(self, name: str, board: BoardPlan) -> dict[str, Any]:
         """The topology as it runs, for the records: it runs again from any folder; variables stay unresolved."""
         document = {"name": name, **{key: value for key, value in self._document.items() if key != "name"}}
-        path = document["board"].get("path")
-        if board.type == "replay" and isinstance(path, str):
+        key = _PATHS.get(board.type, "")
+        path = document["board"].get(key)
+        if isinstance(path, str):
             folder = self._file.parent.absolute()
             given = _path(resolved(path, self._environ, {}, []))
-            document["board"] = {**document["board"], "path": path if given.is_absolute() else str(folder / path)}
+            document["board"] = {**document["board"], key: path if given.is_absolute() else str(folder / path)}
         return without_secrets(document)
 
     def _checked(self, model: type[_M], given: Any, key: str) -> _M | None:

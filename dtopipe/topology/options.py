@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.postgres_config import PostgresConfig
-from dtopipe.topology.quantities import Bytes, Retention
+from dtopipe.topology.quantities import Bytes, Endpoint, Retention
 from dtopipe.topology.schema import BoardPart, Part, PathText, SinkPart
 
 # Sample indices are 64-bit; a hundred years at 1 GHz fit in.
@@ -112,6 +112,19 @@ class ReplayBoardOptions(BoardPart):
         if isinstance(value, float) and not value > 0:
             raise ValueError("a speed is more than 0, or max")
         return value
+
+
+class RemoteBoardOptions(BoardPart):
+    """The run of another machine, whose topology says listen."""
+
+    endpoint: Endpoint
+    """Where it listens, such as tcp://daq-pc:5700."""
+    server_key: PathText | None = None
+    """That machine's public key, a .pub file; relative to the topology's folder."""
+    runs: Literal["next"] = "next"
+    """next: the run in progress there, else the next one."""
+    insecure: bool = False
+    """true: without keys; the other side must say so too."""
 
 
 class DriverLibraryBoardOptions(BoardPart):
@@ -268,6 +281,7 @@ class PluggedSink(SinkPart):
 BOARDS: Mapping[str, type[BoardPart]] = {
     "simulated": SimulatedBoardOptions,
     "replay": ReplayBoardOptions,
+    "remote": RemoteBoardOptions,
     "dtollib": DriverLibraryBoardOptions,
 }
 SINKS: Mapping[str, type[SinkPart]] = {

@@ -84,6 +84,18 @@ def retention(value: Any) -> Any:
     return value
 
 
+def endpoint_text(value: Any) -> str:
+    """An endpoint `tcp://HOST:PORT`. Raises ValueError."""
+    text = value if isinstance(value, str) else ""
+    host, colon, port = text.removeprefix("tcp://").rpartition(":")
+    is_port = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    if not text.startswith("tcp://") or not colon or not is_port or not host or any(c in host for c in "/ @"):
+        raise ValueError(f"an endpoint is written like tcp://daq-pc:5700; this is {value!r}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"an IPv6 address stands in brackets, as in tcp://[::1]:5700; this is {value!r}")
+    return text
+
+
 # A variable may stand anywhere: ${DURATION:-60s}.
 _TIME = {
     "type": "string",
@@ -98,6 +110,11 @@ _SIZE = {
 
 PlainSeconds = Annotated[
     float, BeforeValidator(plain_seconds), WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _TIME]})
+]
+Endpoint = Annotated[
+    str,
+    BeforeValidator(endpoint_text),
+    WithJsonSchema({"type": "string", "pattern": r"^tcp://.+:[0-9]+$|\$\{", "examples": ["tcp://daq-pc:5700"]}),
 ]
 Limit = Annotated[
     float | None, BeforeValidator(limit_seconds), WithJsonSchema({"anyOf": [{"enum": ["none", None]}, _TIME]})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from dtopipe.model.policy import Layout, OnExists, Policy
-from dtopipe.topology.quantities import Bytes, HungLimit, Limit, PlainSeconds, Seconds, Sync
+from dtopipe.topology.quantities import Bytes, Endpoint, HungLimit, Limit, PlainSeconds, Seconds, Sync
 
 # Times are integers of nanoseconds that rise from sample to sample.
 _FASTEST_HZ = 1e9
@@ -159,6 +159,15 @@ class SinkPart(Part):
         return Policy("drop_oldest" if self.policy == "drop" else self.policy)
 
 
+class ListenPart(Part):
+    """Serve the run to other machines."""
+
+    endpoint: Endpoint
+    """Where to listen, such as tcp://0.0.0.0:5700 (0.0.0.0: at every IPv4 address of this machine)."""
+    insecure: bool = False
+    """true: to everybody who can reach it, without keys, readable and changeable on the way."""
+
+
 class BoardPart(Part):
     """The source of samples."""
 
@@ -189,6 +198,9 @@ class TopologyPart(Part):
     """The shared-memory ring, such as {seconds: 4}."""
     sinks: dict[str, dict[str, Any]] = Field(min_length=1)
     """Where samples go, each with a name, such as {table: {type: csv, path: table.csv}}."""
+
+    listen: ListenPart | None = None
+    """Serve the run to other machines whose keys are authorized, such as {endpoint: "tcp://0.0.0.0:5700"}."""
 
     @field_validator("duration")
     @classmethod

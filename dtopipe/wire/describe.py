@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.model.position import Position
@@ -77,3 +78,15 @@ def gaps_from(description: Sequence[Sequence[Any]]) -> list[Gap]:
         return [Gap(Span(start, stop), Cause(cause), t_utc_ns) for start, stop, cause, t_utc_ns in description]
     except (TypeError, ValueError) as error:
         raise WireError(f"not a list of gaps: {error}") from error
+
+
+def describe_anchor(anchor: Anchor) -> list[int]:
+    """`[sample_index, t_mono_ns, t_utc_ns]`."""
+    return [anchor.sample_index, anchor.t_mono_ns, anchor.t_utc_ns]
+
+
+def anchor_from(description: Sequence[Any]) -> Anchor:
+    """The anchor of such a list. Raises WireError."""
+    if len(description) != 3 or not all(isinstance(number, int) for number in description):
+        raise WireError("not an anchor")
+    return Anchor(*description)

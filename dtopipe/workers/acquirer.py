@@ -27,7 +27,9 @@ from dtopipe.shm.writer import RingWriter
 from dtopipe.transport.wake import LONGEST_SLEEP_S, AcquirerWake
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import task_from
+from dtopipe.workers.acknowledging import Acknowledging
 from dtopipe.workers.process import Worker, run_worker
+from dtopipe.workers.source_link import give_link
 
 # How often the control line is looked at while blocks stream: a stop is heard within this time.
 _LISTEN_EVERY_NS = 10_000_000
@@ -48,6 +50,9 @@ class Acquirer:
         self._calls = CallWords.of_acquirer(ring)
         self._wake = wake
         self._anchor = ring.anchor()
+        # Where the times of another machine's samples come from.
+        self._given_anchor = opened.anchor
+        self._acknowledging = Acknowledging(board, ring)
         self._at = ring.end()[0]
         self._end = _end_index(opened, worker.orders.body.get("duration_s"))
         self._unannounced = 0
@@ -72,7 +77,7 @@ class Acquirer:
                 if not taken:
                     break
             elif isinstance(event, Overrun):
-                self._lose(event.span, event.cause)
+                self._lose(event.span, event.cause, event.t_utc_ns)
             elif isinstance(event, Ended):
                 self._lose(Span(self._at, event.end_sample_index), Cause.BOARD_OVERRUN)
                 break
@@ -80,6 +85,11 @@ class Acquirer:
         self._board.stop()
         self._writer.end()
         self._announce()
+
+    def say_goodbye(self) -> None:
+        """Once everything is in the outputs for good, tell the machine that it came from."""
+        if not self._stopping:
+            self._acknowledging.finish(self._at, lambda: self._hurried or self._worker.orphaned.is_set(), self._listen)
 
     def _next_event(self) -> Taken | Overrun | Ended | None:
         """What the board has now; before waiting for more, readers are told of what they have not heard of."""
@@ -99,7 +109,7 @@ class Acquirer:
             at = max(at, self._anchor.sample_index + self._clock.index_at(elapsed_ns))
         t_first_ns = self._board.start(at)
         before = self._anchor
-        self._anchor = anchor_at(at, t_first_ns)
+        self._anchor = self._given_anchor or anchor_at(at, t_first_ns)
         if at > self._at:
             lost_from = before.t_utc_ns + self._clock.offset_ns(self._at - before.sample_index)
             self._writer.record_gap(Gap(Span(self._at, at), Cause.ACQUIRER_RESTART, lost_from))
@@ -118,6 +128,9 @@ class Acquirer:
             return True
         self._calls.enter(Call.PUBLISH)
         t_taken_ns = mono_ns()
+        if taken.anchor is not None and taken.anchor != self._anchor:
+            self._anchor = taken.anchor
+            self._writer.begin_epoch(taken.anchor)
         anchor = self._anchor if taken.poll is None else anchor_at(self._at, taken.poll.t_requested_ns)
         number = self._leased()
         if number is None:
@@ -159,13 +172,14 @@ class Acquirer:
         waiting_ns = mono_ns() - self._ring.status().waiting_since_ns
         return waiting_ns > _ORPHAN_PATIENCE_S * 1e9
 
-    def _lose(self, span: Span, cause: Cause) -> None:
-        """Log a gap of the board, cut at the run's end."""
+    def _lose(self, span: Span, cause: Cause, t_utc_ns: int | None = None) -> None:
+        """Log a gap of the board, cut at the run's end; `t_utc_ns` is its first sample's time, if that is known."""
         if self._end is not None:
             span = Span(span.start, min(span.stop, self._end))
         span = Span(max(span.start, self._at), span.stop)
         if span:
-            t_utc_ns = self._anchor.t_utc_ns + self._clock.offset_ns(span.start - self._anchor.sample_index)
+            if t_utc_ns is None:
+                t_utc_ns = self._anchor.t_utc_ns + self._clock.offset_ns(span.start - self._anchor.sample_index)
             self._writer.record_gap(Gap(span, cause, t_utc_ns))
             self._at = span.stop
 
@@ -190,6 +204,7 @@ class Acquirer:
         if now_ns - self._listened_ns < _LISTEN_EVERY_NS:
             return
         self._listened_ns = now_ns
+        self._acknowledging.look(now_ns)
         message = self._worker.control.receive()
         if message and message.kind == "stop":
             self._hurried = message.get("hurry", bool, False)
@@ -243,6 +258,7 @@ def main(worker: Worker) -> None:
     described = orders.body.get("task")
     task = task_from(described) if described else None
     board = load_board(orders.get("type", str))(orders.get("options", dict), task)
+    give_link(board, worker)
     wake = AcquirerWake(worker.entry.folder, worker.keys)
     try:
         opened = _checked(board.open(), task)
@@ -252,9 +268,11 @@ def main(worker: Worker) -> None:
             return
         ring = Ring.attach(start.get("segment", str))
         began = time.process_time()
-        Acquirer(worker, board, opened, ring, wake).run()
+        acquirer = Acquirer(worker, board, opened, ring, wake)
+        acquirer.run()
         logging.info("streamed with %.2f s of processor time", time.process_time() - began)
         worker.control.send(Message("ended"))
+        acquirer.say_goodbye()
     finally:
         board.close()
         wake.close()

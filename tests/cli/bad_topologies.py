@@ -360,9 +360,9 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "take this part out",
     ),
     "board of a later version": (
-        change("simulated", "remote"),
+        change("simulated", "jetstream"),
         "2:3",
-        "board.type: board type remote is not built yet in this version",
+        "board.type: board type jetstream is not built yet in this version",
         "take it out",
     ),
     "sink of a later version": (
@@ -479,10 +479,64 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "sinks.table.retention: unknown key",
         "there are: ",
     ),
-    "listen": (
-        add("listen: {endpoint: x}\n"),
+    "listen without a port": (
+        add("listen: {endpoint: daq-pc}\n"),
+        "10:10",
+        "listen.endpoint: an endpoint is written like tcp://daq-pc:5700; this is 'daq-pc'",
+        "",
+    ),
+    "listen without a journal": (
+        add('listen: {endpoint: "tcp://0.0.0.0:5700"}\n'),
         "10:1",
-        "listen: serving other machines is not built yet",
+        "listen: only a run with a journal can be served in this version",
+        "add a sink of type hbuf",
+    ),
+    "listen with retention": (
+        add(
+            "  raw: {type: hbuf, path: r.dt-raw, segment: 1MiB, retention: {until: durable}}\n"
+            'listen: {endpoint: "tcp://0.0.0.0:5700"}\n'
+        ),
+        "10:52",
+        "sinks.raw.retention: a journal that retires segments cannot be served in this version",
+        "take retention, or listen, out",
+    ),
+    "remote without a key": (
+        'board: {type: remote, endpoint: "tcp://daq-pc:5700"}\nsinks: {t: {type: csv, path: t.csv}}\n',
+        "1:1",
+        "board.server_key: is missing",
+        "or write insecure: true",
+    ),
+    "remote with a key that is not there": (
+        'board: {type: remote, endpoint: "tcp://a:1", server_key: a.pub}\nsinks: {t: {type: csv, path: t.csv}}\n',
+        "1:46",
+        "board.server_key:",
+        "there: dtopipe keys show; copy that file here",
+    ),
+    "remote with a key that is not looked at": (
+        'board: {type: remote, endpoint: "tcp://a:1", server_key: a.pub, insecure: true}\n'
+        "sinks: {t: {type: csv, path: t.csv}}\n",
+        "1:65",
+        "board.insecure: there is a server_key, which is not looked at then",
+        "take one of the two out",
+    ),
+    "remote with a bare IPv6 address": (
+        'board: {type: remote, endpoint: "tcp://::1:5700", insecure: true}\nsinks: {t: {type: csv, path: t.csv}}\n',
+        "1:23",
+        "board.endpoint: an IPv6 address stands in brackets",
+        "",
+    ),
+    "remote with a task": (
+        'board: {type: remote, endpoint: "tcp://a:1", insecure: true}\ntask: {rate_hz: 3}\n'
+        "sinks: {t: {type: csv, path: t.csv}}\n",
+        "2:1",
+        "task: a remote board brings its own task",
+        "take this part out",
+    ),
+    "remote of every run": (
+        'board: {type: remote, endpoint: "tcp://a:1", insecure: true, runs: every}\n'
+        "sinks: {t: {type: csv, path: t.csv}}\n",
+        "1:62",
+        "board.runs: runs: every is not built yet in this version",
         "take it out",
     ),
     "key said twice": (

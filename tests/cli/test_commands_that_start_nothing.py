@@ -68,7 +68,7 @@ def test_schema_is_one_json_document_that_takes_the_starter(in_folder: Path) -> 
     [
         (
             "boards",
-            ["dtollib", "replay", "simulated"],
+            ["dtollib", "remote", "replay", "simulated"],
             "simulated",
             ["counter | sine | noise", "realtime | max", "max_samples"],
         ),

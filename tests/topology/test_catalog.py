@@ -32,6 +32,7 @@ def test_every_type_and_every_option_says_what_it_is() -> None:
     entries = [*board_types(), *sink_types()]
     assert [entry.name for entry in entries] == [
         "dtollib",
+        "remote",
         "replay",
         "simulated",
         "csv",
@@ -96,6 +97,10 @@ def test_the_schema_takes_every_example(validator: jsonschema.Draft202012Validat
         ({"board": {"type": "simulated", "waveform": "sinus"}}, False),
         ({"board": {"type": "replay"}}, False),
         ({"board": {"type": "replay", "path": "x", "speed": "max"}}, True),
+        ({"board": {"type": "remote"}}, False),
+        ({"board": {"type": "remote", "endpoint": "tcp://daq-pc:5700", "server_key": "daq-pc.pub"}}, True),
+        ({"listen": {"endpoint": "daq-pc"}}, False),
+        ({"listen": {"endpoint": "tcp://0.0.0.0:5700"}}, True),
         ({"sinks": {"t": {"type": "csv"}}}, False),
         ({"sinks": {"t": {"type": "csv", "path": "x", "polcy": "drop"}}}, False),
         ({"sinks": {"t": {"type": "csv", "path": "x", "compression": "zstd"}}}, False),
@@ -158,7 +163,7 @@ def plan_problems(board: str, sink: str) -> str:
 @pytest.mark.usefixtures("plugged")
 def test_plug_ins_are_listed_with_their_options_and_broken_ones_with_the_reason() -> None:
     boards = {entry.name: entry for entry in board_types()}
-    assert list(boards) == ["broken", "dtollib", "replay", "simulated", "wheel"]
+    assert list(boards) == ["broken", "dtollib", "remote", "replay", "simulated", "wheel"]
     assert boards["wheel"].meaning == "A wheel with teeth."
     assert by_name(boards["wheel"].options)["teeth"].default == 60
     assert boards["broken"].broken == "the driver is not there"

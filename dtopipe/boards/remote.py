@@ -1,0 +1,298 @@
+"""The remote board: the run of another machine, followed from its first sample on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dtopipe.boards.base import Ended, Link, Opened, Overrun, Surroundings, Taken
+from dtopipe.host.clock import mono_ns
+from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import BoardError, WireError
+from dtopipe.model.plan import TaskPlan
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Block, Stream
+from dtopipe.wire.control import Message
+from dtopipe.wire.describe import anchor_from, stream_from
+from dtopipe.wire.link_items import decode_items
+
+BOARD = "remote"
+PROTOCOL_VERSION = 1
+# Who has not said a word for so long is asked anew, by a connection of its own: the other end speaks twice a second.
+_SILENCE_NS = 3_000_000_000
+_CREDIT_EVERY_NS = 500_000_000
+# A connection that was cut is not made anew more often than this.
+_RENEW_EVERY_NS = 250_000_000
+# What may be on its way: enough for a long line, little enough for any memory.
+_WINDOW_BYTES = 32 * 2**20
+_LEAST_WINDOW, _MOST_WINDOW = 4, 4096
+_MOST_MALFORMED = 5
+_TURN_S = 0.05
+_FAREWELLS, _FAREWELL_NS = 6, 500_000_000
+
+
+class RemoteBoard:
+    """Blocks, gaps, times and run id are those of the other machine's run; it waits for its reader.
+
+    Whatever breaks, the stream is asked for anew behind the last sample that was taken, so that each comes once. Every
+    such request has a number of its own, its session; what belongs to an older one is thrown away.
+    """
+
+    def __init__(self, options: Mapping[str, Any], task: TaskPlan | None = None) -> None:
+        self._endpoint = str(options.get("endpoint", ""))
+        self._link: Link | None = None
+        self._stream: Stream | None = None
+        self._items: deque[Block | Gap | Ended] = deque()
+        self._session = self._expected = self._consumed = self._told = 0
+        self._window = self._at = self._durable = self._malformed = 0
+        self._heard_ns = self._renewed_ns = self._credit_ns = 0
+        self._stopped = self._has_ended = self._is_away = False
+
+    def take_link(self, link: Link, surroundings: Surroundings, remote_id: str, run_id: str) -> None:
+        """As LinkedBoard has it."""
+        self._link = link
+        self._surroundings = surroundings
+        self._remote_id = remote_id
+        self._run_id = run_id
+
+    def open(self) -> Opened:
+        """Wait for the other machine's run. Raises BoardError if it will never take us, or we are not wanted."""
+        link = self._linked()
+        self._begin()
+        while True:
+            if not self._surroundings.is_wanted():
+                raise BoardError(BOARD, f"there was no run at {self._endpoint} until the end", "start it there first")
+            received = self._received(link, _TURN_S)
+            if received is not None and received[0].kind == "stream":
+                break
+            self._look_after(link)
+            self._give_credit_if_due(link)
+        self._goes_on()
+        message = received[0]
+        stream = self._stream = self._checked(message)
+        self._run_id = stream.run_id
+        block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize
+        self._window = max(_LEAST_WINDOW, min(_MOST_WINDOW, _WINDOW_BYTES // max(1, block_bytes)))
+        return Opened(
+            device=stream.device,
+            channels=stream.channels,
+            dtype=stream.dtype,
+            rate_hz=stream.rate_hz,
+            samples_per_block=stream.samples_per_block,
+            clocked=False,
+            resumable=True,
+            simulated=stream.simulated,
+            metadata={**stream.metadata, "source": {"endpoint": self._endpoint, "task": stream.task}},
+            run_id=stream.run_id,
+            started_at=stream.started_at,
+            anchor=anchor_from(message.get("anchor", list)),
+        )
+
+    def start(self, at: int) -> None:
+        """Ask for everything from this index on."""
+        self._at = at
+        self._begin()
+
+    def read(self, timeout_s: float) -> Taken | Overrun | Ended | None:
+        """The next block, gap or end, or None if there is none in time. Raises BoardError if there will be none."""
+        if self._items:
+            return self._taken(self._items.popleft())
+        if self._stopped or self._has_ended:
+            return Ended(self._at)
+        link = self._linked()
+        received = self._received(link, timeout_s)
+        if received is not None:
+            self._follow(*received)
+        if not self._items:
+            self._look_after(link)
+        self._give_credit_if_due(link)
+        return self._taken(self._items.popleft()) if self._items else None
+
+    def give_back(self) -> None:
+        """Nothing: each block has memory of its own. Credit goes out as blocks are taken."""
+
+    def acknowledge(self, sample_index: int) -> None:
+        """Everything before this index is durable here."""
+        self._durable = max(self._durable, sample_index)
+        # Behind the end nobody reads any more, and who falls silent is taken for dead.
+        if self._has_ended:
+            self._give_credit_if_due(self._linked())
+
+    def finish(self) -> None:
+        """Everything is here for good: the other machine need not wait any longer. It is told until it has heard it."""
+        link = self._linked()
+        for _ in range(_FAREWELLS):
+            link.send(Message("finished", {"session": self._session, "remote": self._remote_id}))
+            with contextlib.suppress(WireError):
+                until_ns = mono_ns() + _FAREWELL_NS
+                while mono_ns() < until_ns:
+                    received = link.receive(_TURN_S)
+                    if received is not None and received[0].kind == "bye":
+                        return
+            link.renew()
+
+    def stop(self) -> None:
+        """Want no more than what is here already."""
+        if not (self._stopped or self._has_ended) and self._link is not None:
+            self._stopped = True
+            self._link.send(Message("leave", {"session": self._session, "remote": self._remote_id}))
+
+    def close(self) -> None:
+        """Close the link."""
+        if self._link is not None:
+            self._link.close()
+
+    def _linked(self) -> Link:
+        if self._link is None:
+            raise BoardError(BOARD, "it is used without a link")
+        return self._link
+
+    def _begin(self) -> None:
+        """Ask for the stream behind what was taken, on a new connection, in a new session."""
+        link = self._linked()
+        self._session += 1
+        self._items.clear()
+        self._expected = self._consumed = self._told = 0
+        link.renew()
+        self._renewed_ns = self._heard_ns = self._credit_ns = mono_ns()
+        pull = {
+            "version": PROTOCOL_VERSION,
+            "session": self._session,
+            "remote": self._remote_id,
+            "run_id": self._run_id,
+            "at": self._at,
+            "window": self._window,
+            "durable": self._durable,
+        }
+        link.send(Message("pull", pull))
+
+    def _received(self, link: Link, timeout_s: float) -> tuple[Message, bytes] | None:
+        """The next message of this session. Raises BoardError if the other end refuses."""
+        try:
+            received = link.receive(timeout_s)
+            if received is None or received[0].get("session", int) != self._session:
+                return None
+            self._heard_ns = mono_ns()
+            if received[0].kind == "refused":
+                raise BoardError(BOARD, received[0].get("message", str), received[0].get("remedy", str))
+        except WireError as error:
+            self._spoilt(error)
+            return None
+        return received
+
+    def _look_after(self, link: Link) -> None:
+        """Begin anew where the link is broken, or the other end has fallen silent."""
+        refusal = link.refusal()
+        if refusal is not None:
+            raise BoardError(BOARD, f"{self._endpoint}: {refusal[0]}", refusal[1])
+        now_ns = mono_ns()
+        if link.was_cut and now_ns - self._renewed_ns > _RENEW_EVERY_NS:
+            self._stands("the connection was cut")
+            self._begin()
+        elif now_ns - self._heard_ns > _SILENCE_NS:
+            self._stands("nobody answers there")
+            self._begin()
+
+    def _give_credit_if_due(self, link: Link) -> None:
+        """Often enough that the other end never waits for it, and hears that we are there."""
+        now_ns = mono_ns()
+        if self._consumed - self._told <= self._window // 4 and now_ns - self._credit_ns <= _CREDIT_EVERY_NS:
+            return
+        self._told, self._credit_ns = self._consumed, now_ns
+        credit = {
+            "session": self._session,
+            "remote": self._remote_id,
+            "taken": self._consumed,
+            "durable": self._durable,
+        }
+        link.send(Message("credit", credit))
+
+    def _follow(self, message: Message, payload: bytes) -> None:
+        try:
+            if message.kind == "stream":
+                self._checked(message)
+                self._goes_on()
+            elif message.kind in ("items", "end"):
+                self._in_order(message)
+                self._goes_on()
+                if message.kind == "end":
+                    self._items.append(Ended(message.get("end_sample_index", int)))
+                else:
+                    self._take_in(payload)
+        except WireError as error:
+            self._spoilt(error)
+
+    def _in_order(self, message: Message) -> None:
+        """Raises WireError where something of this session is not there."""
+        if message.get("first", int) != self._expected:
+            raise WireError(f"item {self._expected} was to come, and not {message.get('first', int)}")
+
+    def _take_in(self, payload: bytes) -> None:
+        stream = self._stream
+        if stream is not None:
+            items = decode_items(payload, len(stream.channels), stream.dtype, stream.samples_per_block)
+            self._expected += len(items)
+            self._items += items
+            self._malformed = 0
+
+    def _spoilt(self, error: WireError) -> None:
+        self._malformed += 1
+        logging.warning("from %s: %s; asked for anew", self._endpoint, error)
+        if self._malformed >= _MOST_MALFORMED:
+            raise BoardError(
+                BOARD, f"{self._endpoint} does not speak as it should: {error}", "install the same version"
+            )
+        self._begin()
+
+    def _taken(self, item: Block | Gap | Ended) -> Taken | Overrun | Ended | None:
+        if isinstance(item, Ended):
+            self._has_ended = True
+            return item
+        self._consumed += 1
+        span = Span(max(item.span.start, self._at), item.span.stop)
+        if not span:
+            return None
+        if span.start > self._at and isinstance(item, Block):
+            # Never sent by a gateway of ours: a hole that nobody explains is one all the same.
+            hole = Span(self._at, span.start)
+            self._items.appendleft(item)
+            self._consumed -= 1
+            self._at = hole.stop
+            return Overrun(hole, Cause.TRANSPORT)
+        self._at = span.stop
+        if isinstance(item, Gap):
+            return Overrun(span, item.cause, item.t_utc_ns if span.start == item.span.start else None)
+        block = item.trimmed(span.start)
+        return Taken(span.start, block.codes, block.sensor_status, anchor=block.anchor)
+
+    def _checked(self, message: Message) -> Stream:
+        """The stream that the other end has. Raises BoardError if it is not the one that is followed."""
+        try:
+            stream = stream_from(message.get("stream", dict))
+            anchor: Anchor = anchor_from(message.get("anchor", list))
+        except WireError as error:
+            raise BoardError(BOARD, f"{self._endpoint} does not speak as it should: {error}") from error
+        if self._run_id and stream.run_id != self._run_id:
+            raise BoardError(
+                BOARD,
+                f"the run that was followed is over at {self._endpoint}, which serves another one now",
+                "what is absent here is in that machine's run folder: dtopipe repair RUN --from a copy of it",
+            )
+        if stream.polled or anchor.t_mono_ns == 0:
+            raise BoardError(BOARD, f"{self._endpoint} serves no stream of samples", "install the same version there")
+        return stream
+
+    def _stands(self, why: str) -> None:
+        if not self._is_away:
+            self._is_away = True
+            self._surroundings.away(f"{self._endpoint}: {why}")
+
+    def _goes_on(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            self._surroundings.back()

@@ -1,0 +1,182 @@
+"""The gateway as the supervisor knows it: started before the run, told of its end, started anew when it dies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dtopipe.core.budget import GiveUp, RestartBudget
+from dtopipe.host.clock import mono_ns
+from dtopipe.model.plan import ListenPlan, RestartPlan
+from dtopipe.supervisor.processes import WorkerProcess
+from dtopipe.wire.control import Message
+from dtopipe.wire.describe import describe_stream
+
+if TYPE_CHECKING:
+    from dtopipe.supervisor.run import Run
+
+NAME = "gateway"
+# Other machines need it, nobody here does: it may die often.
+_RESTARTS = RestartPlan(max_restarts=20, within_s=60.0)
+# Events after which a remote is waited for no longer.
+_OVER = ("remote_finished", "remote_left", "remote_left_behind", "remote_replaced", "remote_revoked")
+# After a second Ctrl-C.
+_HURRY_NS = 2_000_000_000
+
+
+class Gateway:
+    """Serves the run to other machines, if its topology says `listen`. It harms no sink by anything that it does."""
+
+    def __init__(self, run: Run, common_orders: dict[str, Any]) -> None:
+        self._run = run
+        self._plan: ListenPlan | None = run.plan.listen
+        self._common = common_orders
+        self._process: WorkerProcess | None = None
+        self._generation = 0
+        self._endpoint = ""
+        self._remotes: list[dict[str, Any]] = []
+        self._reported: Message | None = None
+        self._ready_ns: int | None = None
+        self._restart_due_ns: int | None = None
+        self._hurried_ns = 0
+        self._has_begun = self._was_told = self._found_dead = self._is_over = False
+        self._budget = RestartBudget(_RESTARTS)
+        self.failure = ""
+
+    @property
+    def address(self) -> bytes:
+        """The control address of the present process."""
+        return f"{NAME}.{self._generation}".encode()
+
+    @property
+    def lets_begin(self) -> bool:
+        """True once it listens, or where none is wanted."""
+        return self._plan is None or bool(self._endpoint)
+
+    @property
+    def has_ended(self) -> bool:
+        """True once no process of it is left, nor will be."""
+        return self._plan is None or (self._is_over and self._process is None)
+
+    def spawn(self) -> None:
+        """Start its process, if one is wanted."""
+        plan = self._plan
+        if plan is None:
+            return
+        self._reported, self._ready_ns, self._restart_due_ns = None, None, None
+        self._has_begun = self._was_told = self._found_dead = False
+        own = {
+            "name": NAME,
+            "lock": NAME,
+            "address": self.address.decode(),
+            "endpoint": plan.endpoint if not self._endpoint else self._endpoint,
+            "insecure": plan.insecure,
+            "expected": [remote["id"] for remote in self._remotes if not remote["finished"]],
+        }
+        orders = Message("orders", {**self._common, **own})
+        self._process = WorkerProcess("dtopipe.workers.gateway", orders, self._run.folder.log_path(NAME))
+        self._run.events.append("started", NAME, pid=self._process.pid)
+
+    def hear(self, message: Message) -> None:
+        """What its process says. Raises WireError."""
+        run = self._run
+        if message.kind == "serving":
+            self._endpoint = message.get("endpoint", str)
+            self._ready_ns = mono_ns()
+            insecure = self._plan is not None and self._plan.insecure
+            run.events.append("serving", NAME, endpoint=self._endpoint, insecure=insecure)
+        elif message.kind == "remotes":
+            self._remotes = [dict(remote) for remote in message.get("remotes", list)]
+        elif message.kind == "event":
+            details = {key: value for key, value in message.body.items() if key != "event"}
+            if message.get("event", str) in _OVER:
+                # Its process may be killed before it says so in a list: a successor would wait for them.
+                self._remotes = [remote for remote in self._remotes if remote["id"] != message.get("remote", str)]
+            run.events.append(message.get("event", str), NAME, **details)
+        elif message.kind == "failed":
+            self._reported = message
+            run.events.append("failed", NAME, message=message.get("message", str))
+
+    def look(self, now_ns: int) -> None:
+        """One turn: bring it to work, tell it of the end, see whether it lives. Raises TopologyError before the run."""
+        if self._plan is None or self._is_over:
+            return
+        if self._process is None:
+            if self._restart_due_ns is not None and now_ns >= self._restart_due_ns:
+                self._generation += 1
+                self.spawn()
+            return
+        if not self._process.is_alive:
+            self._look_at_dead(now_ns)
+        elif self._ready_ns is not None:
+            self._tell()
+
+    def end(self, now_ns: int) -> None:
+        """One turn of the end of the run; after a second request to stop nobody is waited for."""
+        if self._run.hurried:
+            self._hurried_ns = self._hurried_ns or now_ns
+            if now_ns - self._hurried_ns > _HURRY_NS:
+                self.kill()
+        if self._run.ring is None:
+            self.kill()
+
+    def kill(self) -> None:
+        """At once."""
+        self._is_over = True
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """For tables; None where nothing is served."""
+        if self._plan is None:
+            return None
+        return {
+            "endpoint": self._endpoint or self._plan.endpoint,
+            "insecure": self._plan.insecure,
+            "pid": self._process.pid if self._process else None,
+            "remotes": self._remotes,
+            **({"failure": self.failure} if self.failure else {}),
+        }
+
+    def _tell(self) -> None:
+        run = self._run
+        if run.ring is None or run.stream is None or run.journal is None:
+            return
+        if not self._has_begun:
+            self._has_begun = True
+            begin = {
+                "stream": describe_stream(run.stream),
+                "segment": run.segment,
+                "journal": str(run.journal.path),
+            }
+            run.server.send(self.address, Message("begin", begin))
+        if not self._was_told and run.has_ended and run.journal.state.is_final:
+            self._was_told = True
+            ended = {"end": run.end_sample_index, "committed": run.journal.position.committed}
+            run.server.send(self.address, Message("ended", ended))
+
+    def _look_at_dead(self, now_ns: int) -> None:
+        """In order at the end of the run; anything else is a death, after which it is started anew."""
+        run, process = self._run, self._process
+        if process is None:
+            return
+        if not self._found_dead:
+            # Its last words may still be on their way.
+            self._found_dead = True
+            return
+        process.release()
+        self._process = None
+        if self._was_told and self._reported is None and process.exit_text == "ended with exit code 0":
+            self._is_over = True
+            return
+        run.events.append("died", NAME, how=process.exit_text)
+        why = self._reported.get("message", str) if self._reported else process.exit_text
+        if not run.has_begun:
+            remedy = self._reported.get("remedy", str, "") if self._reported else ""
+            raise run.refusal("listen.endpoint", why, remedy)
+        answer = self._budget.died(now_ns, self._ready_ns)
+        if isinstance(answer, GiveUp):
+            self._is_over, self.failure = True, f"gave up after {answer.text}: {why}"
+            run.events.append("gave_up", NAME, why=self.failure)
+        else:
+            self._restart_due_ns = now_ns + round(answer.pause_s * 1e9)

@@ -1,0 +1,158 @@
+"""The other machine's end of a link: connects, says why it does not, and begins anew when it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import socket as sockets
+from enum import StrEnum
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from dtopipe.model.errors import DtopipeError, WireError
+from dtopipe.model.keys import KeyPair, PublicKey
+from dtopipe.transport.network import tune, z85_text
+from dtopipe.transport.stream_server import Admission
+from dtopipe.wire.control import Message, decode, encode
+
+# A message holds some blocks, of a size that fits into memory many times.
+_LARGEST_ANSWER_BYTES = 2**30
+_CONNECT_TIMEOUT_MS = 2000
+# One failed handshake may be a connection that broke in the middle of it.
+_FAILED_HANDSHAKES_TELL = 2
+# ZMTP 3.0: signature, version, mechanism, as server, filler.
+_GREETING = b"\xff" + bytes(7) + b"\x01\x7f" + b"\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
+_PROBE_S = 0.5
+
+
+class Trouble(StrEnum):
+    """Why there is no link."""
+
+    NONE = "none"
+    NOT_REACHED = "not reached"
+    UNKNOWN_KEY = "unknown key"
+    REVOKED_KEY = "revoked key"
+    WRONG_SERVER_KEY = "wrong server key"
+    OTHER_PROTOCOL = "other protocol"
+
+
+class StreamClient:
+    """One link at a time; one thread uses it. Without keys it is open to everybody on the way."""
+
+    def __init__(self, endpoint: str, own: KeyPair | None, server: PublicKey | None) -> None:
+        self._endpoint = endpoint
+        self._own = own
+        self._server = server
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._monitor: zmq.Socket[bytes] | None = None
+        self._poller = zmq.Poller()
+        self._failed_handshakes = 0
+        self._trouble = Trouble.NOT_REACHED
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        self._place = host.strip("[]"), int(port)
+        self.is_connected = False
+        self.was_cut = False
+
+    def ensure_resolved(self) -> None:
+        """Raises DtopipeError if the endpoint's name is that of no machine."""
+        host, port = self._place
+        try:
+            found = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)
+        except OSError as error:
+            raise DtopipeError(f"{host} is not found: {error}") from error
+        self._ipv6 = all(family == sockets.AF_INET6 for family, *_ in found)
+
+    def renew(self) -> None:
+        """Begin anew: what was said and not heard is forgotten."""
+        self._drop()
+        socket = self._socket = self._context.socket(zmq.DEALER)
+        tune(socket, _LARGEST_ANSWER_BYTES)
+        socket.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT_TIMEOUT_MS)
+        socket.reconnect_ivl = 100
+        socket.reconnect_ivl_max = 1000
+        socket.ipv6 = self._ipv6
+        if self._own is not None and self._server is not None:
+            socket.curve_serverkey = z85_text(self._server.key)
+            socket.curve_publickey = z85_text(self._own.public.key)
+            socket.curve_secretkey = z85_text(self._own.secret)
+        monitor = self._monitor = socket.get_monitor_socket()
+        for each in (socket, monitor):
+            self._poller.register(each, zmq.POLLIN)
+        socket.connect(self._endpoint)
+        self.is_connected = self.was_cut = False
+
+    def send(self, message: Message) -> None:
+        """Never waits; what finds nobody is dropped."""
+        if self._socket is not None:
+            with contextlib.suppress(zmq.ZMQError):
+                self._socket.send(encode(message), zmq.NOBLOCK)
+
+    def receive(self, timeout_s: float) -> tuple[Message, bytes] | None:
+        """The next message with its payload, or None if there is none in time. Raises WireError if it is none."""
+        ready = dict(self._poller.poll(round(timeout_s * 1000)))
+        if self._monitor in ready:
+            self._follow()
+        if self._socket is None or self._socket not in ready:
+            return None
+        frames = self._socket.recv_multipart()
+        if len(frames) != 2:
+            raise WireError(f"an answer of {len(frames)} frames")
+        return decode(frames[0]), frames[1]
+
+    @property
+    def trouble(self) -> Trouble:
+        """Why there is no link, as far as it is known."""
+        return Trouble.NONE if self.is_connected else self._trouble
+
+    def close(self) -> None:
+        """Leave, once what was said last has gone out (at most 1 s). Harmless twice."""
+        if not self._context.closed:
+            self._drop(linger_ms=1000 if self.is_connected else 0)
+            self._context.term()
+
+    def _probed(self) -> Trouble:
+        """Who ends the connection: a tunnel whose other end is absent does that as well as one that has another key."""
+        found = b""
+        with contextlib.suppress(OSError), sockets.create_connection(self._place, _PROBE_S) as probe:
+            probe.settimeout(_PROBE_S)
+            probe.sendall(_GREETING)
+            while len(found) < len(_GREETING) and (piece := probe.recv(len(_GREETING))):
+                found += piece
+        mechanism = found[12:32].rstrip(b"\0")
+        if found[:1] != b"\xff" or not mechanism:
+            return Trouble.NOT_REACHED
+        same = mechanism == b"CURVE" and self._own is not None
+        return Trouble.WRONG_SERVER_KEY if same else Trouble.OTHER_PROTOCOL
+
+    def _drop(self, linger_ms: int = 0) -> None:
+        if self._socket is None or self._monitor is None:
+            return
+        for each in (self._socket, self._monitor):
+            self._poller.unregister(each)
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(linger_ms)
+        self._socket = self._monitor = None
+
+    def _follow(self) -> None:
+        """What became of the connection: libzmq tells it as events."""
+        while self._monitor is not None and self._monitor.poll(0):
+            seen = recv_monitor_message(self._monitor)
+            event, value = seen["event"], seen["value"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.is_connected = True
+                self._failed_handshakes = 0
+                self._trouble = Trouble.NOT_REACHED
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self._trouble = Trouble.REVOKED_KEY if value == Admission.REVOKED else Trouble.UNKNOWN_KEY
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                self._trouble = Trouble.OTHER_PROTOCOL
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+                self._failed_handshakes += 1
+                if self._failed_handshakes >= _FAILED_HANDSHAKES_TELL:
+                    self._failed_handshakes = 0
+                    self._trouble = self._probed()
+            elif event == zmq.EVENT_DISCONNECTED:
+                self.was_cut = self.is_connected
+                self.is_connected = False

@@ -1,0 +1,118 @@
+"""The serving end of links between machines: one port, every remote by its own key, no stranger."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import zmq
+
+from dtopipe.model.errors import DtopipeError, WireError
+from dtopipe.model.keys import KeyPair
+from dtopipe.transport.network import tune, z85_text
+from dtopipe.wire.control import Message, decode, encode
+
+# Requests are small; a stranger's are not even read.
+_LARGEST_REQUEST_BYTES = 64 * 1024
+_ZAP = "inproc://zeromq.zap.01"
+
+
+class Admission(IntEnum):
+    """ZAP's answers; the other end sees the number, never a text."""
+
+    WELCOME = 200
+    UNKNOWN = 400
+    REVOKED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a remote said: where to answer, by which key (empty without CURVE), and what."""
+
+    address: bytes
+    key: bytes
+    message: Message
+
+
+class StreamServer:
+    """`admit(key, address)` is asked at each handshake. One thread uses it. Raises DtopipeError if it cannot listen."""
+
+    def __init__(self, endpoint: str, own: KeyPair | None, admit: Callable[[bytes, str], Admission]) -> None:
+        self._admit = admit
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._zap: zmq.Socket[bytes] | None = None
+        self._socket = self._context.socket(zmq.ROUTER)
+        tune(self._socket, _LARGEST_REQUEST_BYTES)
+        # Whoever is gone is an error, not silence.
+        self._socket.router_mandatory = True
+        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        if endpoint.startswith(("tcp://[", "tcp://*")):
+            self._socket.ipv6 = True
+        self.malformed = 0
+        try:
+            if own is not None:
+                self._zap = self._context.socket(zmq.REP)
+                self._zap.linger = 0
+                self._zap.bind(_ZAP)
+                self._poller.register(self._zap, zmq.POLLIN)
+                self._socket.curve_server = True
+                self._socket.curve_publickey = z85_text(own.public.key)
+                self._socket.curve_secretkey = z85_text(own.secret)
+                self._socket.setsockopt(zmq.ZAP_DOMAIN, b"dtopipe")
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise DtopipeError(f"cannot listen at {endpoint}: {error.strerror}") from error
+        self._poller.register(self._socket, zmq.POLLIN)
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def receive(self, timeout_s: float) -> Request | None:
+        """The next request, or None if there is none in time; handshakes are answered meanwhile."""
+        ready = dict(self._poller.poll(round(timeout_s * 1000)))
+        if self._zap in ready:
+            self._answer_zap()
+        if self._socket not in ready:
+            return None
+        frames = self._socket.recv_multipart(copy=False)
+        try:
+            if len(frames) != 2:
+                raise WireError(f"{len(frames)} frames")
+            return Request(frames[0].bytes, self._key_of(frames[1]), decode(frames[1].bytes))
+        except WireError:
+            self.malformed += 1
+            return None
+
+    def send(self, address: bytes, message: Message, payload: bytes = b"") -> bool:
+        """False if nobody is there any more. Never waits: who sends has been given credit for it."""
+        try:
+            self._socket.send_multipart([address, encode(message), payload], zmq.NOBLOCK, copy=len(payload) < 65536)
+        except zmq.ZMQError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give the port up, once what was said last has gone out (at most 1 s)."""
+        self._socket.close(1000)
+        if self._zap is not None:
+            self._zap.close(0)
+        self._context.term()
+
+    def _key_of(self, frame: zmq.Frame) -> bytes:
+        with contextlib.suppress(zmq.ZMQError, ValueError):
+            return bytes.fromhex(str(frame.get("User-Id")))
+        return b""
+
+    def _answer_zap(self) -> None:
+        """RFC 27: version, request id, domain, address, identity, mechanism, the client's public key."""
+        if self._zap is None:
+            return
+        frames = self._zap.recv_multipart()
+        status, user = Admission.UNKNOWN, b""
+        if len(frames) == 7 and frames[0] == b"1.0" and frames[5] == b"CURVE":
+            status = self._admit(frames[6], frames[3].decode(errors="replace"))
+            user = frames[6].hex().encode() if status is Admission.WELCOME else b""
+        request_id = frames[1] if len(frames) > 1 else b""
+        self._zap.send_multipart([b"1.0", request_id, str(int(status)).encode(), status.name.encode(), user, b""])

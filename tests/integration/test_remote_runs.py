@@ -1,0 +1,413 @@
+"""A run on another machine: served by one `up`, followed by another, each with a key folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from laboratory import Lab, RunningUp, counter_codes, counter_topology, read_wide
+
+from dtopipe.transport.curve import new_key_pair
+from dtopipe.transport.key_folder import KeyFolder, read_public_file
+
+
+class Machine(Lab):
+    """A folder with topologies, runs, and keys of its own."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir()
+        super().__init__(folder)
+        self.keys = KeyFolder(folder / "keys")
+        self.keys.write_own(new_key_pair(name))
+        self.public_file = self.keys.public_path(name)
+
+    def begin(self, topology: dict[str, Any], *arguments: str) -> RunningUp:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dtopipe", "up", str(self.write(topology)), "--json", *arguments],
+            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "DTOPIPE_KEYS_DIR": str(self.keys.path)},
+        )  # fmt: skip
+        self._running.append(RunningUp(process, self))
+        return self._running[-1]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.run_folder / "events.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def daq(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path / "daq", "daq-pc")
+    yield machine
+    machine.close()
+
+
+@pytest.fixture
+def office(tmp_path: Path, daq: Machine) -> Iterator[Machine]:
+    machine = Machine(tmp_path / "office", "office")
+    daq.keys.authorize(read_public_file(machine.public_file), "2026-11-25T00:00:00Z")
+    yield machine
+    machine.close()
+
+
+@pytest.fixture
+def port() -> int:
+    """One that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def served(port: int, **board: Any) -> dict[str, Any]:
+    topology = counter_topology(**board)
+    topology["listen"] = {"endpoint": f"tcp://127.0.0.1:{port}"}
+    topology["sinks"] = {
+        "archive": {"type": "hbuf", "path": "archive.dt-raw", "flush_interval": "100ms"},
+        "table": {"type": "csv", "path": "table.csv"},
+    }
+    return topology
+
+
+def following(port: int, daq: Machine) -> dict[str, Any]:
+    return {
+        "name": "office",
+        "board": {"type": "remote", "endpoint": f"tcp://127.0.0.1:{port}", "server_key": str(daq.public_file)},
+        "sinks": {
+            "copy": {"type": "hbuf", "path": "copy.dt-raw"},
+            "table": {"type": "csv", "path": "table.csv"},
+            "base": {"type": "sqlite", "path": "base.db"},
+        },
+    }
+
+
+def board_gaps(machine: Machine) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (machine.run_folder / "gaps.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["sink"] is None]
+
+
+def assert_whole(machine: Machine, end: int, n_channels: int = 3) -> None:
+    """Every output has every sample once, as the formula has it."""
+    for name in ("copy.dt-raw", "table.csv", "base.db"):
+        index, values = read_wide(machine.run_folder / name)
+        assert np.array_equal(index, np.arange(end)), name
+        assert np.array_equal(values, counter_codes(n_channels, 0, end)), name
+
+
+def test_another_machine_has_the_same_run_with_index_times_and_gaps(port: int, daq: Machine, office: Machine) -> None:
+    # The follower is there first, and waits.
+    remote = office.begin(following(port, daq))
+    source = daq.begin(
+        served(port, max_samples=4000, rate_hz=2000.0, overruns=[{"at": 1000, "samples": 300}]), "--meta", "sample=A7"
+    )
+    there, here = source.finish(), remote.finish()
+    assert there.code == here.code == 3, here.stderr
+    theirs, ours = there.json, here.json
+    assert ours["run_id"] == theirs["run_id"]
+    assert ours["stream"]["started_at"] == theirs["stream"]["started_at"]
+    assert ours["acquired"]["samples"] == theirs["acquired"]["samples"] == 3700
+    assert ours["acquired"]["end_sample_index"] == 4000
+    assert ours["stream"]["metadata"]["sample"] == "A7"
+    assert ours["stream"]["simulated"]
+    kept = np.r_[0:1000, 1300:4000]
+    for name in ("copy.dt-raw", "table.csv", "base.db"):
+        index, values = read_wide(office.run_folder / name)
+        assert np.array_equal(index, kept), name
+        assert np.array_equal(values, counter_codes(3, 0, 4000)[:, kept]), name
+    assert board_gaps(office) == board_gaps(daq)
+    assert [(gap["start"], gap["stop"]) for gap in board_gaps(office)] == [(1000, 1300)]
+    assert (office.run_folder / "table.csv").read_text() == (daq.run_folder / "table.csv").read_text()
+    with sqlite3.connect(office.run_folder / "base.db") as base:
+        assert base.execute("SELECT run_id FROM runs").fetchall() == [(theirs["run_id"],)]
+    assert daq.dtopipe("verify", str(daq.run_folder)).code == 3
+    assert office.dtopipe("verify", str(office.run_folder)).code == 3
+    assert {"remote_joined", "remote_finished"} <= {event["event"] for event in daq.events}
+
+
+class Cable:
+    """A TCP relay that can be cut, or fall silent as a firewall does that drops without a word."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target = target_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._lets_pass = threading.Event()
+        self._lets_pass.set()
+        self._is_out = self._is_closed = False
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def cut(self) -> None:
+        """Every connection breaks, and none is made."""
+        self._is_out = True
+        for pair in self._pairs:
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._is_out = False
+
+    def hold(self) -> None:
+        """Nothing comes through, and nobody is told."""
+        self._lets_pass.clear()
+
+    def release(self) -> None:
+        self._lets_pass.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self.release()
+        self.cut()
+        # Accepting does not end by itself when the socket is closed.
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        for thread in self._threads:
+            thread.join(10)
+        self._listener.close()
+
+    def _start(self, work: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while not self._is_closed:
+            near, _ = self._listener.accept()
+            try:
+                if self._is_out:
+                    raise ConnectionRefusedError
+                far = socket.create_connection(("127.0.0.1", self._target), 5)
+            except OSError:
+                near.close()
+                continue
+            self._pairs.append((near, far))
+            self._start(self._pump, near, far)
+            self._start(self._pump, far, near)
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._lets_pass.wait()
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        source.close()
+
+
+@pytest.fixture
+def cable(port: int) -> Iterator[Cable]:
+    relay = Cable(port)
+    yield relay
+    relay.close()
+
+
+# Early deaths count double: what may die twice is killed twice.
+@pytest.mark.parametrize(
+    ("victim", "kills"), [("gateway", (500, 2500, 5000)), ("acquirer", (500, 3000)), ("copy", (500, 3000))]
+)
+def test_whoever_is_killed_on_the_way_every_sample_comes_once(
+    victim: str, kills: tuple[int, ...], port: int, daq: Machine, office: Machine
+) -> None:
+    source = daq.begin(served(port, max_samples=15_000, rate_hz=3000.0, samples_per_block=50))
+    remote = office.begin(following(port, daq))
+    for times, reached in enumerate(kills, 1):
+        remote.wait_for_samples("table", reached)
+        side = source if victim == "gateway" else remote
+        side.signal(victim, signal.SIGKILL)
+        side.wait_until("started", victim, times=times + 1)
+    there, here = source.finish(), remote.finish()
+    assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
+    assert here.json["acquired"]["end_sample_index"] == 15_000
+    assert_whole(office, 15_000)
+
+
+def test_a_gateway_killed_at_the_end_is_succeeded_and_the_end_comes_through(
+    port: int, daq: Machine, office: Machine, cable: Cable
+) -> None:
+    source = daq.begin(served(port, max_samples=9000, rate_hz=3000.0))
+    remote = office.begin(following(cable.port, daq))
+    remote.wait_for_samples("copy", 500)
+    cable.cut()
+    assert source.committed("archive") < 9000
+    source.wait_until("done", "archive")
+    source.signal("gateway", signal.SIGKILL)
+    cable.mend()
+    there, here = source.finish(), remote.finish()
+    assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
+    assert "died" in {event["event"] for event in daq.events}
+    assert_whole(office, 9000)
+
+
+def test_the_sources_acquirer_is_succeeded_and_its_gap_is_the_same_on_both_sides(
+    port: int, daq: Machine, office: Machine
+) -> None:
+    source = daq.begin(served(port, max_samples=9000, rate_hz=3000.0))
+    remote = office.begin(following(port, daq))
+    remote.wait_for_samples("copy", 1000)
+    source.signal("acquirer", signal.SIGKILL)
+    there, here = source.finish(), remote.finish()
+    assert (there.code, here.code) == (3, 3), (there.stderr, here.stderr)
+    assert board_gaps(office) == board_gaps(daq)
+    assert [gap["cause"] for gap in board_gaps(office)] == ["acquirer_restart"]
+    assert (office.run_folder / "table.csv").read_text() == (daq.run_folder / "table.csv").read_text()
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+def test_a_link_that_breaks_again_and_again_costs_nothing_but_time(
+    how: str, port: int, daq: Machine, office: Machine, cable: Cable
+) -> None:
+    source = daq.begin(served(port, max_samples=24_000, rate_hz=3000.0, samples_per_block=50))
+    remote = office.begin(following(cable.port, daq))
+    for reached in (500, 4000) if how == "silent" else (500, 3000, 5000, 7000, 9000, 11_000):
+        remote.wait_for_samples("copy", reached)
+        if how == "cut":
+            cable.cut()
+            source.wait_for_samples("archive", source.committed("archive") + 300)
+            cable.mend()
+        else:
+            cable.hold()
+            remote.wait_until("away", "acquirer")
+            cable.release()
+    there, here = source.finish(), remote.finish()
+    assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
+    assert there.json["acquired"]["overrun_samples"] == 0
+    assert {"away", "back"} <= {event["event"] for event in office.events}
+    # What is durable here is acknowledged there.
+    assert [event["durable"] > 0 for event in daq.events if event["event"] == "remote_finished"] == [True]
+    assert_whole(office, 24_000)
+
+
+def test_a_remote_that_was_killed_whole_has_everything_in_its_next_run(
+    port: int, daq: Machine, office: Machine
+) -> None:
+    source = daq.begin(served(port, max_samples=9000, rate_hz=1500.0))
+    remote = office.begin(following(port, daq))
+    remote.wait_for_samples("copy", 1500)
+    for process in office.processes():
+        if Path(process.cwd()) == office.folder:
+            process.kill()
+    remote.kill_supervisor()
+    again = office.begin(following(port, daq))
+    there, here = source.finish(), again.finish()
+    assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
+    assert_whole(office, 9000)
+
+
+def test_a_remote_that_stands_still_harms_nobody_at_the_source(port: int, daq: Machine, office: Machine) -> None:
+    topology = served(port, max_samples=9000, rate_hz=3000.0)
+    topology["ring"] = {"slots": 4}
+    topology["drain_limit"] = "1s"
+    source = daq.begin(topology)
+    remote = office.begin(following(port, daq))
+    remote.wait_for_samples("copy", 500)
+    remote.signal("acquirer", signal.SIGSTOP)
+    there = source.finish()
+    assert there.code == 0, there.stderr
+    assert there.json["acquired"]["overrun_samples"] == 0
+    assert "remote_left_behind" in {event["event"] for event in daq.events}
+    remote.signal("acquirer", signal.SIGCONT)
+    remote.interrupt()
+    assert remote.finish().code in (0, 5)
+
+
+def test_keys_decide_who_is_served_and_the_client_is_told_which(
+    port: int, daq: Machine, office: Machine, tmp_path: Path
+) -> None:
+    source = daq.begin(served(port, rate_hz=1000.0))
+    source.wait_until("running")
+    stranger = Machine(tmp_path / "stranger", "stranger")
+    refused = stranger.begin(following(port, daq)).finish()
+    assert refused.code == 2
+    assert "does not know this machine's key" in refused.stderr
+    assert "dtopipe keys authorize stranger.pub" in refused.stderr
+    wrong = following(port, daq)
+    wrong["board"]["server_key"] = str(office.public_file)
+    refused = office.begin(wrong).finish()
+    assert refused.code == 2
+    assert "most likely server_key is not that machine's key" in refused.stderr
+    remote = office.begin(following(port, daq))
+    remote.wait_for_samples("copy", 500)
+    daq.keys.revoke("office", "2026-11-25T00:00:00Z")
+    ended = remote.finish()
+    assert ended.code == 5
+    assert "has revoked this machine's key" in ended.json["verdict"]["text"]
+    source.interrupt()
+    assert source.finish().code == 0
+    told = {(event.get("why"), event.get("name")) for event in daq.events if event["event"] == "remote_refused"}
+    assert told == {("unknown key", ""), ("revoked key", "office")}
+    secrets = [machine.keys.own().secret.hex() for machine in (daq, office, stranger)]
+    for file in (file for machine in (daq, office) for file in (machine.folder / "runs").rglob("*") if file.is_file()):
+        assert not [secret for secret in secrets if secret in file.read_text(errors="replace")], file
+
+
+def test_without_keys_only_where_both_say_so_and_every_table_tells(port: int, daq: Machine, office: Machine) -> None:
+    topology, follower = served(port, max_samples=2000, rate_hz=2000.0), following(port, daq)
+    topology["listen"]["insecure"] = True
+    follower["board"].pop("server_key")
+    follower["board"]["insecure"] = True
+    source, remote = daq.begin(topology), office.begin(follower)
+    there, here = source.finish(), remote.finish()
+    assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
+    assert_whole(office, 2000)
+    for machine, ended in ((daq, there), (office, here)):
+        assert "INSECURE LINK" in ended.stderr
+        assert "INSECURE LINK" in machine.dtopipe("status", str(machine.run_folder)).stdout
+        assert "INSECURE LINK" in machine.dtopipe("runs").stdout
+        assert "INSECURE LINK" in machine.dtopipe("check", "topology.yaml").stdout
+
+
+def test_a_run_that_cannot_be_served_is_refused_before_it_begins(port: int, daq: Machine) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        refused = daq.begin(served(port)).finish()
+    assert refused.code == 2
+    assert f"cannot listen at tcp://127.0.0.1:{port}: Address already in use" in refused.stderr
+    daq.keys.private_path.unlink()
+    refused = daq.begin(served(port)).finish()
+    assert refused.code == 2
+    assert "dtopipe keys new" in refused.stderr
+    assert not daq.run_folders()
+
+
+def test_a_follower_that_is_not_wanted_any_more_ends_while_it_waits(port: int, daq: Machine, office: Machine) -> None:
+    remote = office.begin(following(port, daq))
+    remote.wait_until("away", "acquirer")
+    status = remote.status()
+    assert status is not None
+    assert "nobody answers there" in status["board"]["state"]
+    remote.interrupt()
+    assert remote.finish().code in (0, 2, 5)
+    lost = following(port, daq)
+    lost["board"]["endpoint"] = "tcp://no-such-machine.invalid:5700"
+    refused = office.begin(lost).finish()
+    assert refused.code == 2
+    assert "no-such-machine.invalid is not found" in refused.stderr
+
+
+def test_a_second_ctrl_c_at_the_source_waits_for_no_remote(port: int, daq: Machine, office: Machine) -> None:
+    source = daq.begin(served(port, rate_hz=2000.0))
+    remote = office.begin(following(port, daq))
+    remote.wait_for_samples("copy", 500)
+    remote.signal("acquirer", signal.SIGSTOP)
+    source.interrupt()
+    source.wait_until("done", "archive")
+    source.interrupt()
+    assert source.finish().code == 0
+    remote.signal("acquirer", signal.SIGKILL)
+    remote.interrupt()
+    remote.finish()
+    index, values = read_wide(office.run_folder / "copy.dt-raw")
+    assert np.array_equal(values, counter_codes(3, 0, len(index)))
