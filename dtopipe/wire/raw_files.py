@@ -65,11 +65,13 @@ def segments_of(path: Path) -> list[int]:
 def kept_segments(path: Path, extra: bytes) -> list[int]:
     """Of the segments that are there, those that count: `extra` is the commit record's own state, empty without one.
 
-    One that was retired may still be there: whoever was to delete it could not, or was killed before.
+    One that was retired may still be there: whoever was to delete it could not, or was killed before. So may one behind
+    the last that a commit names, whose writer was killed over its beginning.
     """
-    state = RawState.unpacked(extra)
-    first = 0 if state is None else state.first_segment
-    return [number for number in segments_of(path) if number >= first]
+    there, state = segments_of(path), RawState.unpacked(extra)
+    if state is None:
+        return there
+    return [number for number in there if state.first_segment <= number <= state.segment] if state.segment else [0]
 
 
 def absent_segments(path: Path, extra: bytes) -> list[int]:

@@ -237,3 +237,34 @@ def test_a_run_that_is_killed_knows_what_was_attached_and_what_was_detached(lab:
     for name in ("csv", "jsonl"):
         _assert_is_the_formula(record, name, lab.run_folder / record["sinks"][name]["path"])
     assert lab.dtopipe("verify", "lab").code == 0
+
+
+def test_a_journal_that_retires_keeps_what_an_attached_sink_lacks_and_waits_for_no_detached_one(lab: Any) -> None:
+    topology = _topology()
+    topology["sinks"]["raw"] |= {"segment": "4kB", "retention": {"until": "durable"}, "flush_interval": "50ms"}
+    topology["sinks"]["table"] = {"type": "csv", "path": "table.csv", "sync": "50ms", "flush_interval": "50ms"}
+    running = lab.start(topology)
+    running.wait_for_samples("raw", 1000)
+
+    def retained_from() -> int:
+        return int(lab.dtopipe("status", "--json").json["sinks"]["raw"]["retained_from"])
+
+    lab.wait_for(lambda: retained_from() > 1000, "retention")
+    refused = lab.dtopipe("attach", "--sink", "csv", "--from", "0")
+    assert refused.code == 2
+    assert "sample 0 is gone" in refused.stderr
+    refused = lab.dtopipe("attach", "--sink", "csv", "-o", "sync=none")
+    assert refused.code == 2
+    assert "sync" in refused.stderr
+    told = _attach(lab, "--sink", "jsonl", "--from", "earliest", "-o", "flush_interval=50ms", "-o", "sync=50ms")
+    assert told["jsonl"]["start"] >= 1000
+    running.wait_for_samples("jsonl", told["jsonl"]["start"] + 1000)
+    assert lab.dtopipe("detach", "table").code == 0
+    at = running.committed("raw")
+    lab.wait_for(lambda: retained_from() > at + 1000, "retention without the detached sink")
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    for name in ("table", "jsonl"):
+        _assert_is_the_formula(ended.json, name, lab.run_folder / ended.json["sinks"][name]["path"])
+    assert lab.dtopipe("verify", "lab").code == 0

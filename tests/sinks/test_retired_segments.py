@@ -97,6 +97,32 @@ def test_what_is_appended_and_not_committed_is_no_part_of_the_record(path: Path)
     assert samples(path) == list(range(1000, 3000))
 
 
+@pytest.mark.parametrize("left", ["nothing yet", "a header"])
+def test_a_segment_that_was_only_begun_when_the_writer_was_killed_is_nobodys(path: Path, left: str) -> None:
+    writer = HbufWriter(OutputOptions(path), segment=4000, journal=True)
+    writer.open(STREAM, 0, resume=False)
+    writer.append(blocks(STREAM, 0, 3000))
+    writer.commit()
+    last = segments_of(path)[-1]
+    writer.append(blocks(STREAM, 3000, 3100))
+    position = writer.commit()
+    writer.abandon()
+    assert segments_of(path)[-1] == last
+    header = segment_path(path, last).read_bytes()
+    header = header[: 4 + int.from_bytes(header[:4], "little")]
+    segment_path(path, last + 1).write_bytes(b"" if left == "nothing yet" else header)
+    reader = HbufReader(path)
+    assert list(reader.gaps()) == []
+    assert np.concatenate([rows.sample_index for rows in reader.batches()]).tolist() == list(range(3100))
+    along = JournalReader(path)
+    assert sum(each.n_samples for each in along.take(0, 1000)) == 3100
+    along.close()
+    again = HbufWriter(OutputOptions(path), segment=4000, journal=True)
+    assert again.open(STREAM, 0, resume=True) == position
+    again.close()
+    assert segments_of(path)[-1] == last
+
+
 def test_without_retention_all_is_kept(path: Path) -> None:
     writer = HbufWriter(OutputOptions(path), segment=3000, journal=True)
     writer.open(STREAM, 0, resume=False)
