@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dtopipe.core.lifecycle import WorkerState
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.errors import WireError
 from dtopipe.model.policy import Policy
@@ -14,6 +15,8 @@ _EARLIEST_PART_OF_RING = 0.75
 LATEST, EARLIEST = "latest", "earliest"
 # For a successor, which has its row beside its predecessor's.
 _SPARE_ROWS = 1
+# Nobody opens these outputs again while the run goes on, however many of them were attached and detached.
+_CLOSED = (WorkerState.DONE, WorkerState.CANCELLED)
 
 
 class Starts:
@@ -25,7 +28,8 @@ class Starts:
     def rows_left(self) -> int:
         """How many more readers may join: none takes what the run's own sinks need when they begin, or begin anew."""
         run = self._run
-        kept = _SPARE_ROWS + sum(agent.row is None for agent in run.sinks.values())
+        waiting = [agent for agent in run.sinks.values() if agent.row is None and agent.state not in _CLOSED]
+        kept = _SPARE_ROWS + len(waiting)
         return 0 if run.table is None else run.table.n_free() - kept
 
     def why_not(self, since: Any, *, covered: bool) -> tuple[str, str] | None:
