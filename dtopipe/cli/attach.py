@@ -16,7 +16,7 @@ from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.topology.attachment import load_attachment, sink_of_options, sinks_of_file
 from dtopipe.topology.places import Placed
-from dtopipe.transport.run_link import ask_run
+from dtopipe.transport.run_link import ask_run, ensure_not_refused
 from dtopipe.wire.control import Message
 from dtopipe.wire.plans import describe_sink
 
@@ -77,7 +77,7 @@ def attach(
     answer = ask_run(folder, Message("attach", request))
     if answer is None:
         raise _over(folder)
-    _ensure_not_refused(answer)
+    ensure_not_refused(answer)
     names = list(answer.get("names", list))
     console = Console(stderr=as_json)
     with console.status(f"waiting for {', '.join(names)}"):
@@ -150,17 +150,11 @@ def _begun(folder: RunFolder, name: str) -> dict[str, Any]:
             if sink is None:
                 raise _over(folder)
             return {"state": sink["state"], "start": sink["start"]}
-        _ensure_not_refused(answer)
+        ensure_not_refused(answer)
         state = answer.get("state", str)
         if state not in _UNDER_WAY:
             return {"state": state, "start": answer.get("start", int)}
         time.sleep(_LOOK_EVERY_S)
-
-
-def _ensure_not_refused(answer: Message) -> None:
-    if answer.kind == "refused":
-        remedy = answer.get("remedy", str, "")
-        raise UsageError(answer.get("message", str) + (f"\n    {remedy}" if remedy else ""))
 
 
 def _over(folder: RunFolder) -> DtopipeError:

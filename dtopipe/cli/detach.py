@@ -13,8 +13,8 @@ from rich.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
 from dtopipe.host.run_folder import RunFolder, find_run
-from dtopipe.model.errors import DtopipeError, UsageError
-from dtopipe.transport.run_link import ask_run
+from dtopipe.model.errors import DtopipeError
+from dtopipe.transport.run_link import ask_run, ensure_not_refused
 from dtopipe.wire.control import Message
 
 _LOOK_EVERY_S = 0.05
@@ -43,9 +43,7 @@ def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
     answer = ask_run(folder, Message("detach", {"name": name}))
     if answer is None:
         raise DtopipeError(f"the run {folder.path} is over: nothing writes {name}")
-    if answer.kind != "detaching":
-        remedy = answer.get("remedy", str, "")
-        raise UsageError(answer.get("message", str, answer.kind) + (f"\n    {remedy}" if remedy else ""))
+    ensure_not_refused(answer)
     console = Console(stderr=as_json)
     with console.status(f"waiting for {name} to write what was acquired until now"):
         sink = _detached(folder, name)

@@ -13,8 +13,8 @@ from rich.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
 from dtopipe.host.run_folder import RunFolder, find_run
-from dtopipe.model.errors import DtopipeError, UsageError
-from dtopipe.transport.run_link import ask_run
+from dtopipe.model.errors import DtopipeError
+from dtopipe.transport.run_link import ask_run, ensure_not_refused
 from dtopipe.wire.control import Message
 
 _LOOK_EVERY_S = 0.1
@@ -45,9 +45,7 @@ def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
         raise DtopipeError(
             f"the run {folder.path} is over\n    what {name} lacks can be refilled: dtopipe repair {folder.path}"
         )
-    if answer.kind != "restarting":
-        remedy = answer.get("remedy", str, "")
-        raise UsageError(answer.get("message", str, answer.kind) + (f"\n    {remedy}" if remedy else ""))
+    ensure_not_refused(answer)
     console = Console(stderr=as_json)
     with console.status(f"waiting for {name}"):
         sink = _restarted(folder, name, answer.get("restarts", int))

@@ -13,6 +13,7 @@ from dtopipe.model.errors import UsageError
 from dtopipe.model.policy import Policy
 from dtopipe.transport.control import ControlClient
 from dtopipe.transport.link import Keys
+from dtopipe.transport.run_link import ensure_not_refused
 from dtopipe.wire.control import Message
 
 # What the name of another machine begins with.
@@ -56,8 +57,7 @@ class Membership:
         self._has_place = answer.kind == "subscribed"
         if answer.kind == "not_yet":
             return None
-        if answer.kind != "subscribed":
-            raise UsageError(f"{answer.get('message', str, answer.kind)}\n    {answer.get('remedy', str, '')}".rstrip())
+        ensure_not_refused(answer)
         return answer
 
     def run_is_alive(self) -> bool:

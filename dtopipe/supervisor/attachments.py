@@ -17,7 +17,7 @@ from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.starts import LATEST, Starts
 from dtopipe.topology.problems import nearest
-from dtopipe.wire.control import Message
+from dtopipe.wire.control import Message, refused
 from dtopipe.wire.plans import sink_from
 
 _log = logging.getLogger("dtopipe.supervisor")
@@ -44,7 +44,7 @@ class Attachments:
         document: Mapping[str, Any] = message.get("document", dict)
         since = message.body.get("since", LATEST)
         if refusal := self._why_not(plans) or self._why_not_since(plans, since):
-            return _refused(*refusal)
+            return refused(*refusal)
         run = self._run
         for plan in plans:
             agent = SinkAgent(plan, run.folder.path)
@@ -61,10 +61,10 @@ class Attachments:
     def attachment(self, name: str) -> Message:
         """How the attachment of a sink gets on: `attachment` with state and start, or `refused`."""
         if name in self._failed:
-            return _refused(*self._failed[name])
+            return refused(*self._failed[name])
         agent = self._run.sinks.get(name)
         if agent is None:
-            return _refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
+            return refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
         return Message("attachment", {"name": name, "state": agent.shown_state, "start": agent.position.start})
 
     def detach(self, name: str) -> Message:
@@ -72,14 +72,14 @@ class Attachments:
         run = self._run
         agent = run.sinks.get(name)
         if agent is None:
-            return _refused(f"there is no sink {name!r}", nearest(name, run.sinks))
+            return refused(f"there is no sink {name!r}", nearest(name, run.sinks))
         if run.phase is not Phase.RUNNING:
             what = "has not begun yet" if run.phase is Phase.OPENING else "is ending, and every sink with it"
-            return _refused(f"the run {what}", "there is nothing to detach")
+            return refused(f"the run {what}", "there is nothing to detach")
         if agent.detach_at is not None:
-            return _refused(f"{name} is {agent.shown_state} already", "dtopipe status shows how it gets on")
+            return refused(f"{name} is {agent.shown_state} already", "dtopipe status shows how it gets on")
         if agent.state.is_final:
-            return _refused(
+            return refused(
                 f"{name} is {agent.state.value}: nothing writes it", f"dtopipe restart {name}, or dtopipe repair later"
             )
         agent.detach_at = run.end_sample_index
@@ -179,7 +179,3 @@ class Attachments:
             run.folder.write_topology(run.document)
         except OSError as error:
             _log.warning("topology.yaml: %s", error)
-
-
-def _refused(message: str, remedy: str) -> Message:
-    return Message("refused", {"message": message, "remedy": remedy})

@@ -8,7 +8,7 @@ from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.topology.problems import nearest
-from dtopipe.wire.control import Message
+from dtopipe.wire.control import Message, refused
 
 # A process that was told to let go of its output, and does not.
 _LET_GO_LIMIT_S = 5.0
@@ -25,13 +25,13 @@ class Revival:
         """What a command is answered: `restarting`, or `refused` with the reason."""
         agent = self._run.sinks.get(name)
         if agent is None:
-            return _refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
+            return refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
         if self._run.phase is Phase.OPENING:
-            return _refused("the run has not begun yet", "ask again once dtopipe status says running")
+            return refused("the run has not begun yet", "ask again once dtopipe status says running")
         if agent.state in (WorkerState.DONE, WorkerState.CANCELLED):
-            return _refused(f"{name} is {agent.state.value}: its output is closed", "there is nothing to restart")
+            return refused(f"{name} is {agent.state.value}: its output is closed", "there is nothing to restart")
         if agent.cut_off_at_ns and not agent.state.is_final:
-            return _refused(f"{name} is being cut off", "ask again in a moment")
+            return refused(f"{name} is being cut off", "ask again in a moment")
         before, restarts = agent.shown_state, agent.restarts
         self._run.events.append("restart_asked", name, state=before)
         agent.begin_anew(now_ns)
@@ -60,7 +60,3 @@ class Revival:
         agent.restarts += 1
         agent.happened(Happened.REVIVED)
         self._launcher.spawn_sink(agent)
-
-
-def _refused(message: str, remedy: str) -> Message:
-    return Message("refused", {"message": message, "remedy": remedy})

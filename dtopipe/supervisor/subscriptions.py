@@ -11,7 +11,7 @@ from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.starts import LATEST, Starts
 from dtopipe.supervisor.subscriber import Subscriber
-from dtopipe.wire.control import Message
+from dtopipe.wire.control import Message, refused
 
 _KEY = re.compile(r"[0-9a-f]{16}")
 _LONGEST_NAME = 80
@@ -44,11 +44,11 @@ class Subscriptions:
         journal = run.journal
         is_covered = policy == Policy.BLOCK and journal is not None
         if refusal := self._why_not() or self._starts.why_not(since, covered=is_covered):
-            return _refused(*refusal)
+            return refused(*refusal)
         try:
             row, start = self._starts.open_row(Policy.DROP_OLDEST, since, covered=is_covered)
         except (RingError, LookupError, OSError, WireError) as error:
-            return _refused(str(error.args[0]), "start from latest")
+            return refused(str(error.args[0]), "start from latest")
         who = message.get("pid", int, 0), message.get("program", str, "")[:_LONGEST_NAME]
         run.subscribers[key] = Subscriber(row, Policy(policy), start, *who)
         run.events.append("subscribed", pid=who[0], program=who[1], policy=policy, start=start)
@@ -83,7 +83,3 @@ class Subscriptions:
                 "end a program that follows it, or detach a sink",
             )
         return None
-
-
-def _refused(message: str, remedy: str) -> Message:
-    return Message("refused", {"message": message, "remedy": remedy})

@@ -44,6 +44,11 @@ class Message:
         return value
 
 
+def refused(message: str, remedy: str) -> Message:
+    """The answer to what cannot be: why, and the way out."""
+    return Message("refused", {"message": message, "remedy": remedy})
+
+
 def encode(message: Message) -> bytes:
     """The bytes of a message. Raises WireError if it is too large."""
     packed: bytes = msgpack.packb({"kind": message.kind, **message.body}, use_bin_type=True)
