@@ -9,7 +9,6 @@ from typing import Any
 from dtopipe.core.lifecycle import WorkerState
 from dtopipe.model.errors import RingError, WireError
 from dtopipe.model.plan import SinkPlan
-from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
@@ -150,11 +149,8 @@ class Attachments:
         return None
 
     def _why_not_since(self, plans: Sequence[SinkPlan], since: Any) -> tuple[str, str] | None:
-        refusals = (self._starts.why_not(since, covered=self._would_be_covered(plan)) for plan in plans)
+        refusals = (self._starts.why_not(since, covered=self._run.covers(plan.policy)) for plan in plans)
         return next(filter(None, refusals), None)
-
-    def _would_be_covered(self, plan: SinkPlan) -> bool:
-        return self._run.journal is not None and plan.policy is Policy.BLOCK
 
     def _fail(self, agent: SinkAgent, message: str, remedy: str) -> None:
         """It never began: nothing of it stays in the record."""

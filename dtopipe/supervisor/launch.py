@@ -10,7 +10,6 @@ from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.ring_size import ring_slots
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import RingError
-from dtopipe.model.policy import Policy
 from dtopipe.shm.layout import Layout
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
@@ -146,4 +145,4 @@ class Launcher:
 
     def is_covered(self, agent: SinkAgent) -> bool:
         """True for a sink that the run's journal covers."""
-        return self._run.journal not in (None, agent) and agent.plan.policy is Policy.BLOCK
+        return agent is not self._run.journal and self._run.covers(agent.plan.policy)

@@ -18,6 +18,7 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import EntryFacts, RuntimeEntry
 from dtopipe.model.errors import Problem, TopologyError
 from dtopipe.model.plan import RunPlan
+from dtopipe.model.policy import Policy
 from dtopipe.model.stream import Stream
 from dtopipe.shm.layout import Head, Stage
 from dtopipe.shm.ring import Ring
@@ -106,6 +107,10 @@ class Run:
     def end_sample_index(self) -> int:
         """Where the run has got to; 0 before there is a ring."""
         return self.ring.end()[0] if self.ring else 0
+
+    def covers(self, policy: Policy) -> bool:
+        """True if who reads under this policy finds in a journal what the ring has no more."""
+        return self.journal is not None and policy is Policy.BLOCK
 
     def common_orders(self) -> dict[str, Any]:
         """What every process of the run must know."""

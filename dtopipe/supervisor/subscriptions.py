@@ -42,7 +42,7 @@ class Subscriptions:
         if run.phase is Phase.OPENING:
             return Message("not_yet")
         journal = run.journal
-        is_covered = policy == Policy.BLOCK and journal is not None
+        is_covered = run.covers(Policy(policy))
         if refusal := self._why_not() or self._starts.why_not(since, covered=is_covered):
             return refused(*refusal)
         try:
