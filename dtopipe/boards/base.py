@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor
 from dtopipe.model.span import Cause, Span
 from dtopipe.model.stream import Channel
@@ -45,6 +46,7 @@ class Opened:
     run_id: str = ""
     started_at: str = ""
     anchor: Anchor | None = None
+    first_sample_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,9 @@ class Surroundings(Protocol):
 
     def is_wanted(self) -> bool:
         """False once the run is to end before it began."""
+
+    def compared(self, pair: LinkPair) -> None:
+        """The clocks of both machines at one instant."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""The remote board: the run of another machine, followed from its first sample on."""
+"""The remote board: the run of another machine, followed from any sample on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dtopipe.boards.base import Ended, Link, Opened, Overrun, Surroundings, Taken
-from dtopipe.host.clock import mono_ns
+from dtopipe.boards.base import Ended, Link, Opened, Overrun, Poll, Surroundings, Taken
+from dtopipe.core.link_clock import LinkClock
+from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import BoardError, WireError
 from dtopipe.model.plan import TaskPlan
@@ -19,10 +20,9 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import anchor_from, stream_from
-from dtopipe.wire.link_items import decode_items
+from dtopipe.wire.link_items import PROTOCOL_VERSION, decode_items
 
 BOARD = "remote"
-PROTOCOL_VERSION = 1
 # Who has not said a word for so long is asked anew, by a connection of its own: the other end speaks twice a second.
 _SILENCE_NS = 3_000_000_000
 _CREDIT_EVERY_NS = 500_000_000
@@ -33,11 +33,17 @@ _WINDOW_BYTES = 32 * 2**20
 _LEAST_WINDOW, _MOST_WINDOW = 4, 4096
 _MOST_MALFORMED = 5
 _TURN_S = 0.05
+# Who is told to wait asks again.
+_ASK_AGAIN_NS = 1_000_000_000
 _FAREWELLS, _FAREWELL_NS = 6, 500_000_000
 
 
 class RemoteBoard:
     """Blocks, gaps, times and run id are those of the other machine's run; it waits for its reader.
+
+    Options: `endpoint`; `start`: earliest, latest or a sample index; `policy`: block, or drop for one that may be
+    passed over; `runs`: next, every, or a run's id; `followed`: ids of runs that are not wanted any more; `label`: what
+    the other side may call us.
 
     Whatever breaks, the stream is asked for anew behind the last sample that was taken, so that each comes once. Every
     such request has a number of its own, its session; what belongs to an older one is thrown away.
@@ -45,20 +51,32 @@ class RemoteBoard:
 
     def __init__(self, options: Mapping[str, Any], task: TaskPlan | None = None) -> None:
         self._endpoint = str(options.get("endpoint", ""))
+        self._since: str | int = options.get("start", "earliest")
+        self._drops = options.get("policy", "block") == "drop"
+        self._skipped = list(options.get("followed", ()))
+        self._label = str(options.get("label", ""))
+        runs = options.get("runs", "next")
+        self._chosen_run = "" if runs in ("next", "every") else str(runs)
+        self._clock = LinkClock()
         self._link: Link | None = None
         self._stream: Stream | None = None
         self._items: deque[Block | Gap | Ended] = deque()
         self._session = self._expected = self._consumed = self._told = 0
         self._window = self._at = self._durable = self._malformed = 0
-        self._heard_ns = self._renewed_ns = self._credit_ns = 0
-        self._stopped = self._has_ended = self._is_away = False
+        self._heard_ns = self._renewed_ns = self._credit_ns = self._asked_ns = 0
+        self._stopped = self._has_ended = self._is_away = self._is_to_begin = False
 
     def take_link(self, link: Link, surroundings: Surroundings, remote_id: str, run_id: str) -> None:
         """As LinkedBoard has it."""
         self._link = link
         self._surroundings = surroundings
         self._remote_id = remote_id
-        self._run_id = run_id
+        self._run_id = run_id or self._chosen_run
+        # A successor goes on where the ring ends, which it is told when it is started.
+        self._resumes = bool(run_id)
+        self._is_to_begin = not run_id
+        if self._resumes:
+            self._since = 0
 
     def open(self) -> Opened:
         """Wait for the other machine's run. Raises BoardError if it will never take us, or we are not wanted."""
@@ -76,6 +94,7 @@ class RemoteBoard:
         message = received[0]
         stream = self._stream = self._checked(message)
         self._run_id = stream.run_id
+        self._resumes = True
         block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize
         self._window = max(_LEAST_WINDOW, min(_MOST_WINDOW, _WINDOW_BYTES // max(1, block_bytes)))
         return Opened(
@@ -91,11 +110,14 @@ class RemoteBoard:
             run_id=stream.run_id,
             started_at=stream.started_at,
             anchor=anchor_from(message.get("anchor", list)),
+            polled=stream.polled,
+            first_sample_index=message.get("start", int),
         )
 
     def start(self, at: int) -> None:
         """Ask for everything from this index on."""
-        self._at = at
+        self._since = self._at = at
+        self._is_to_begin = False
         self._begin()
 
     def read(self, timeout_s: float) -> Taken | Overrun | Ended | None:
@@ -126,6 +148,9 @@ class RemoteBoard:
     def finish(self) -> None:
         """Everything is here for good: the other machine need not wait any longer. It is told until it has heard it."""
         link = self._linked()
+        if self._drops:
+            # Nobody there waits for us.
+            return
         for _ in range(_FAREWELLS):
             link.send(Message("finished", {"session": self._session, "remote": self._remote_id}))
             with contextlib.suppress(WireError):
@@ -143,8 +168,10 @@ class RemoteBoard:
             self._link.send(Message("leave", {"session": self._session, "remote": self._remote_id}))
 
     def close(self) -> None:
-        """Close the link."""
+        """Close the link; nobody there is to wait for a run that did not begin."""
         if self._link is not None:
+            if self._is_to_begin:
+                self._link.send(Message("leave", {"session": self._session, "remote": self._remote_id}))
             self._link.close()
 
     def _linked(self) -> Link:
@@ -153,23 +180,34 @@ class RemoteBoard:
         return self._link
 
     def _begin(self) -> None:
-        """Ask for the stream behind what was taken, on a new connection, in a new session."""
-        link = self._linked()
+        """Ask for the stream behind what was taken, on a new connection."""
+        self._linked().renew()
+        self._renewed_ns = mono_ns()
+        self._ask()
+
+    def _ask(self) -> None:
+        """In a new session."""
         self._session += 1
         self._items.clear()
         self._expected = self._consumed = self._told = 0
-        link.renew()
-        self._renewed_ns = self._heard_ns = self._credit_ns = mono_ns()
+        self._heard_ns = self._credit_ns = self._asked_ns = mono_ns()
+        if self._stream is not None:
+            self._since = self._at
         pull = {
             "version": PROTOCOL_VERSION,
             "session": self._session,
             "remote": self._remote_id,
+            "label": self._label,
             "run_id": self._run_id,
-            "at": self._at,
+            "skip": self._skipped,
+            "may_wait": self._stream is None and not self._resumes,
+            "since": self._since,
+            "resumes": self._resumes,
+            "drops": self._drops,
             "window": self._window,
             "durable": self._durable,
         }
-        link.send(Message("pull", pull))
+        self._linked().send(Message("pull", pull))
 
     def _received(self, link: Link, timeout_s: float) -> tuple[Message, bytes] | None:
         """The next message of this session. Raises BoardError if the other end refuses."""
@@ -179,17 +217,25 @@ class RemoteBoard:
                 return None
             self._heard_ns = mono_ns()
             if received[0].kind == "refused":
-                raise BoardError(BOARD, received[0].get("message", str), received[0].get("remedy", str))
+                self._was_refused(received[0])
+                return None
         except WireError as error:
             self._spoilt(error)
             return None
         return received
 
+    def _was_refused(self, message: Message) -> None:
+        """Wait where that helps. Raises BoardError where it does not."""
+        why = message.get("message", str)
+        if message.get("is_final", bool, True) or (self._stream is not None and self._window):
+            raise BoardError(BOARD, f"{self._endpoint}: {why}", message.get("remedy", str), is_final=True)
+        self._stands(why)
+
     def _look_after(self, link: Link) -> None:
         """Begin anew where the link is broken, or the other end has fallen silent."""
         refusal = link.refusal()
         if refusal is not None:
-            raise BoardError(BOARD, f"{self._endpoint}: {refusal[0]}", refusal[1])
+            raise BoardError(BOARD, f"{self._endpoint}: {refusal[0]}", refusal[1], is_final=True)
         now_ns = mono_ns()
         if link.was_cut and now_ns - self._renewed_ns > _RENEW_EVERY_NS:
             self._stands("the connection was cut")
@@ -197,10 +243,16 @@ class RemoteBoard:
         elif now_ns - self._heard_ns > _SILENCE_NS:
             self._stands("nobody answers there")
             self._begin()
+        elif self._is_away and self._stream is None and now_ns - self._asked_ns > _ASK_AGAIN_NS and link.is_connected:
+            self._ask()
 
     def _give_credit_if_due(self, link: Link) -> None:
         """Often enough that the other end never waits for it, and hears that we are there."""
         now_ns = mono_ns()
+        asked_ns = self._clock.question(now_ns) if link.is_connected and self._stream is not None else None
+        if asked_ns is not None:
+            question = {"session": self._session, "remote": self._remote_id, "asked": asked_ns}
+            link.send(Message("probe", question))
         if self._consumed - self._told <= self._window // 4 and now_ns - self._credit_ns <= _CREDIT_EVERY_NS:
             return
         self._told, self._credit_ns = self._consumed, now_ns
@@ -217,6 +269,8 @@ class RemoteBoard:
             if message.kind == "stream":
                 self._checked(message)
                 self._goes_on()
+            elif message.kind == "time":
+                self._compare_clocks(message)
             elif message.kind in ("items", "end"):
                 self._in_order(message)
                 self._goes_on()
@@ -226,6 +280,13 @@ class RemoteBoard:
                     self._take_in(payload)
         except WireError as error:
             self._spoilt(error)
+
+    def _compare_clocks(self, message: Message) -> None:
+        now_ns, now_utc_ns = clock_pair()
+        times = message.get("t_mono_ns", int), message.get("t_utc_ns", int)
+        pair = self._clock.answered(message.get("asked", int), *times, now_ns, now_utc_ns)
+        if pair is not None:
+            self._surroundings.compared(pair)
 
     def _in_order(self, message: Message) -> None:
         """Raises WireError where something of this session is not there."""
@@ -245,7 +306,10 @@ class RemoteBoard:
         logging.warning("from %s: %s; asked for anew", self._endpoint, error)
         if self._malformed >= _MOST_MALFORMED:
             raise BoardError(
-                BOARD, f"{self._endpoint} does not speak as it should: {error}", "install the same version"
+                BOARD,
+                f"{self._endpoint} does not speak as it should: {error}",
+                "install the same version",
+                is_final=True,
             )
         self._begin()
 
@@ -268,7 +332,10 @@ class RemoteBoard:
         if isinstance(item, Gap):
             return Overrun(span, item.cause, item.t_utc_ns if span.start == item.span.start else None)
         block = item.trimmed(span.start)
-        return Taken(span.start, block.codes, block.sensor_status, anchor=block.anchor)
+        poll = None
+        if self._stream is not None and self._stream.polled:
+            poll = Poll(block.anchor.t_mono_ns, block.anchor.t_mono_ns + block.latency_ns)
+        return Taken(span.start, block.codes, block.sensor_status, poll, block.anchor)
 
     def _checked(self, message: Message) -> Stream:
         """The stream that the other end has. Raises BoardError if it is not the one that is followed."""
@@ -281,9 +348,10 @@ class RemoteBoard:
             raise BoardError(
                 BOARD,
                 f"the run that was followed is over at {self._endpoint}, which serves another one now",
-                "what is absent here is in that machine's run folder: dtopipe repair RUN --from a copy of it",
+                f"what is absent here: there, dtopipe serve RUN; here, dtopipe repair RUN --from {self._endpoint}",
+                is_final=True,
             )
-        if stream.polled or anchor.t_mono_ns == 0:
+        if anchor.t_mono_ns == 0:
             raise BoardError(BOARD, f"{self._endpoint} serves no stream of samples", "install the same version there")
         return stream
 

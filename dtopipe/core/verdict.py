@@ -74,8 +74,9 @@ def judge(
     simulated: bool = False,
     repaired: bool = False,
     ended_early: str = "",
+    first_sample_index: int = 0,
 ) -> Verdict:
-    """The verdict of a run that ended at `end_sample_index`; the worst of all that holds wins.
+    """The verdict of a run from `first_sample_index` to `end_sample_index`; the worst of all that holds wins.
 
     `repaired`: it was not good at first. `ended_early`: why it ended in order before it should; no fault by itself.
     """
@@ -94,7 +95,7 @@ def judge(
     reasons[VerdictState.INCOMPLETE] += _gap_texts(lacking)
     best = VerdictState.REPAIRED if repaired else VerdictState.GOOD
     worst = next((state for state in reversed(VerdictState) if reasons[state]), best)
-    text = "; ".join(reasons[worst]) if reasons[worst] else _good_text(sinks, end_sample_index)
+    text = "; ".join(reasons[worst]) if reasons[worst] else _good_text(sinks, end_sample_index - first_sample_index)
     if ended_early:
         text = f"ended early: {ended_early}; {text}"
     return Verdict(worst, f"{text} (simulated board)" if simulated else text)
@@ -117,7 +118,7 @@ def _named(sinks: Sequence[SinkOutcome]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _good_text(sinks: Sequence[SinkOutcome], end_sample_index: int) -> str:
+def _good_text(sinks: Sequence[SinkOutcome], n_samples: int) -> str:
     whole = sum(1 for sink in sinks if sink.policy is Policy.BLOCK)
     outputs = "output" if whole == 1 else "outputs"
-    return f"{end_sample_index} samples per channel, whole in {whole} {outputs}"
+    return f"{n_samples} samples per channel, whole in {whole} {outputs}"

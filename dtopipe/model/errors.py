@@ -52,10 +52,11 @@ class UsageError(DtopipeError):
 
 
 class BoardError(DtopipeError):
-    """The board could not be opened, started or read."""
+    """The board could not be opened, started or read. `is_final`: trying again would change nothing."""
 
-    def __init__(self, board: str, message: str, remedy: str = "") -> None:
+    def __init__(self, board: str, message: str, remedy: str = "", *, is_final: bool = False) -> None:
         self.board = board
+        self.is_final = is_final
         self.message = message
         self.remedy = remedy
         super().__init__(f"board {board}: {message}" + (f"\n    {remedy}" if remedy else ""))

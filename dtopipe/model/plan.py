@@ -104,10 +104,14 @@ class SinkPlan:
 
 @dataclass(frozen=True, slots=True)
 class ListenPlan:
-    """Where the run is served to other machines; `insecure`: to everybody, without keys."""
+    """Where the run is served to other machines; `insecure`: to everybody, without keys.
+
+    `keep_for_s`: how long a remote may be away before it is forgotten; None: for ever.
+    """
 
     endpoint: str
     insecure: bool = False
+    keep_for_s: float | None = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ def repaired_record(
     verdict = judge(
         outcomes,
         end_sample_index=new["acquired"]["end_sample_index"],
+        first_sample_index=new["acquired"].get("first_sample_index", 0),
         aborted=record["verdict"]["text"] if state == VerdictState.ABORTED else "",
         interrupted=state == VerdictState.INTERRUPTED,
         simulated=bool(new.get("simulated")),

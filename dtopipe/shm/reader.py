@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 from dtopipe.core.ledger import Overtaken, Take, Wait, next_pinned_read, next_read
@@ -15,10 +14,8 @@ from dtopipe.model.stream import Block
 from dtopipe.shm.fence import fence
 from dtopipe.shm.layout import POSITION_WORDS, WORD, Head, Row, SlotWord, Stage
 from dtopipe.shm.ring import Ring
+from dtopipe.shm.slots import SLOT_WORDS, Slots
 from dtopipe.shm.table import SubscriberTable
-
-# The slot's words from NUMBER to LATENCY_NS.
-_SLOT = struct.Struct("<10q")
 
 
 class RingReader:
@@ -39,8 +36,7 @@ class RingReader:
         self._pinned = self._blocks and not self._covered
         self._cursor = ring.words[self._at + Row.CURSOR]
         self._pinned_from = self._released = ring.words[self._at + Row.RELEASED]
-        self._anchor = Anchor(0, 0, 0)
-        self._anchor_words: list[int] = []
+        self._slots = Slots(ring)
 
     @property
     def held(self) -> int:
@@ -181,39 +177,27 @@ class RingReader:
 
     def _block(self, number: int) -> Block | None:
         """The block, or None if its slot has been taken back meanwhile. Raises RingError if that breaks a pin."""
+        if not (self._pinned and number >= self._pinned_from):
+            return self._slots.copied(number)
         ring = self._ring
-        offset = ring.layout.slot_offset(number)
-        found, _, first_sample_index, n_samples, has_status, *anchor, _, latency_ns = _SLOT.unpack_from(
-            ring.segment.buffer, offset
+        found, _, first_sample_index, n_samples, has_status, *anchor, _, latency_ns = SLOT_WORDS.unpack_from(
+            ring.segment.buffer, ring.layout.slot_offset(number)
         )
-        pinned = self._pinned and number >= self._pinned_from
         if found != number + 1:
-            if pinned:
-                raise RingError(f"block {number} was overwritten under a reader that pins it: {found - 1} is there")
-            return None
+            raise RingError(f"block {number} was overwritten under a reader that pins it: {found - 1} is there")
         codes = ring.codes(number, n_samples)
         status = ring.sensor_status(number, n_samples) if has_status else None
-        if pinned:
-            # Others read the same memory.
-            codes.flags.writeable = False
-            if status is not None:
-                status.flags.writeable = False
-        else:
-            codes = codes.copy()
-            status = None if status is None else status.copy()
-            # The number goes first when a slot is rewritten: if it stands, so does what was read behind it.
-            if self._words[offset // WORD + SlotWord.NUMBER] != found:
-                return None
-        if anchor != self._anchor_words:
-            self._anchor_words = anchor
-            self._anchor = Anchor(*anchor)
-        return Block(number, first_sample_index, codes, self._anchor, status, latency_ns=latency_ns)
+        # Others read the same memory.
+        codes.flags.writeable = False
+        if status is not None:
+            status.flags.writeable = False
+        return Block(number, first_sample_index, codes, self._slots.anchor(anchor), status, latency_ns=latency_ns)
 
     def _view(self, number: int) -> Block | None:
         """The block in its place, or None if its slot has been taken back meanwhile."""
         ring = self._ring
         offset = ring.layout.slot_offset(number)
-        _, _, first_sample_index, n_samples, has_status, *anchor, _, latency_ns = _SLOT.unpack_from(
+        _, _, first_sample_index, n_samples, has_status, *anchor, _, latency_ns = SLOT_WORDS.unpack_from(
             ring.segment.buffer, offset
         )
         if not self.is_there(number):

@@ -38,6 +38,7 @@ class RingStatus:
     head: int
     epoch: int
     stage: Stage
+    first_sample_index: int
     end_sample_index: int
     overrun_samples: int
     gaps: int
@@ -57,8 +58,8 @@ class Ring:
         self._codes, self._sensor_status = self._full_slots()
 
     @classmethod
-    def create(cls, name: str, layout: Layout) -> Ring:
-        """Make an empty ring. Raises RingError."""
+    def create(cls, name: str, layout: Layout, first_sample_index: int = 0) -> Ring:
+        """Make an empty ring, of a run that begins at this sample. Raises RingError."""
         ring = cls(Segment.create(name, layout.segment_bytes), layout)
         ring.words[Head.SEGMENT_BYTES] = layout.segment_bytes
         ring.words[Head.N_SLOTS] = layout.n_slots
@@ -68,6 +69,7 @@ class Ring:
         ring.words[Head.ITEM_BYTES] = layout.item_bytes
         ring.words[Head.DTYPE] = DTYPES.index(layout.dtype)
         ring.stat_sets()[:] = no_samples(layout.dtype, layout.n_channels)
+        ring.words[Head.FIRST_SAMPLE_INDEX] = first_sample_index
         ring.words[Head.MAGIC] = MAGIC
         return ring
 
@@ -137,6 +139,7 @@ class Ring:
             head=words[Head.HEAD],
             epoch=words[Head.EPOCH],
             stage=Stage(words[Head.STAGE]),
+            first_sample_index=words[Head.FIRST_SAMPLE_INDEX],
             end_sample_index=end,
             overrun_samples=overrun,
             gaps=words[Head.GAPS],
@@ -149,7 +152,7 @@ class Ring:
     def end(self) -> tuple[int, int]:
         """(end sample index, samples in gaps) of what was published so far, from the newest slot and gap entry."""
         words = self.words
-        end = 0
+        end = words[Head.FIRST_SAMPLE_INDEX]
         while head := words[Head.HEAD]:
             at = self.layout.slot_offset(head - 1) // WORD
             end = words[at + SlotWord.FIRST_SAMPLE_INDEX] + words[at + SlotWord.N_SAMPLES]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.core.budget import GiveUp, RestartBudget
 from dtopipe.core.hanging import CallClock
+from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.plan import RestartPlan, RunPlan
 from dtopipe.model.stream import Stream
 from dtopipe.supervisor.processes import WorkerProcess
@@ -39,6 +41,8 @@ class AcquirerAgent:
         # Why the machine that the samples come from is away, while it is.
         self.away = ""
         self._remote_id = str(uuid.uuid4())
+        # The best of each round of questions that the machine was asked from which the samples come.
+        self.link_pairs: list[LinkPair] = []
         self._budget = RestartBudget(RestartPlan())
 
     @property
@@ -55,6 +59,11 @@ class AcquirerAgent:
     def waits_for_others(self) -> bool:
         """True for a board that opens once another machine is there."""
         return self._plan.board.type == "remote"
+
+    @property
+    def first_sample_index(self) -> int:
+        """Where the run begins, as the board has it."""
+        return 0 if self.opened is None else self.opened.get("first_sample_index", int, 0)
 
     def stream(self, run_id: str, started_at: str) -> Stream:
         """What the board delivers. Raises WireError before it was opened."""
@@ -84,7 +93,10 @@ class AcquirerAgent:
         self.opened_now = False
         self.away = ""
         answer = self._budget.died(now_ns, self.started_ns)
-        if isinstance(answer, GiveUp):
+        if self.reported is not None and self.reported.get("is_final", bool, False):
+            # Whoever it is to be started for would be told the same again.
+            self.failure = f"the acquirer gave up: {why}"
+        elif isinstance(answer, GiveUp):
             self.failure = f"the acquirer gave up after {answer.text}: {why}"
         else:
             self.restart_due_ns = now_ns + round(answer.pause_s * 1e9)
@@ -92,12 +104,15 @@ class AcquirerAgent:
     def orders(self, common: dict[str, Any]) -> Message:
         """What its process must know before the ring is there."""
         board = self._plan.board
+        options = dict(board.options)
+        if self.waits_for_others:
+            options["label"] = f"{platform.node()}/{self._plan.name}"
         own = {
             "name": NAME,
             "lock": NAME,
             "address": self.address,
             "type": board.type,
-            "options": dict(board.options),
+            "options": options,
             "task": describe_task(board.task) if board.task else None,
             "duration_s": self._plan.duration_s,
             "remote_id": self._remote_id,

@@ -9,7 +9,7 @@ from dtopipe.host.clock import mono_ns
 from dtopipe.model.plan import ListenPlan, RestartPlan
 from dtopipe.supervisor.processes import WorkerProcess
 from dtopipe.wire.control import Message
-from dtopipe.wire.describe import describe_stream
+from dtopipe.wire.describe import describe_stream, gaps_from
 
 if TYPE_CHECKING:
     from dtopipe.supervisor.run import Run
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 NAME = "gateway"
 # Other machines need it, nobody here does: it may die often.
 _RESTARTS = RestartPlan(max_restarts=20, within_s=60.0)
-# Events after which a remote is waited for no longer.
-_OVER = ("remote_finished", "remote_left", "remote_left_behind", "remote_replaced", "remote_revoked")
+# Events after which a remote is waited for no longer, and nothing is kept for it.
+_OVER = (
+    "remote_finished", "remote_left", "remote_left_behind", "remote_replaced", "remote_revoked", "remote_forgotten",
+)  # fmt: skip
+# Before the names of remotes, where other names are those of sinks.
+_REMOTE = "remote:"
 # After a second Ctrl-C.
 _HURRY_NS = 2_000_000_000
 
@@ -34,6 +38,8 @@ class Gateway:
         self._generation = 0
         self._endpoint = ""
         self._remotes: list[dict[str, Any]] = []
+        # Remotes by id, for whom the journal keeps what is not durable there: their names, and from which sample on.
+        self._held: dict[str, tuple[str, int]] = {}
         self._reported: Message | None = None
         self._ready_ns: int | None = None
         self._restart_due_ns: int | None = None
@@ -70,7 +76,8 @@ class Gateway:
             "address": self.address.decode(),
             "endpoint": plan.endpoint if not self._endpoint else self._endpoint,
             "insecure": plan.insecure,
-            "expected": [remote["id"] for remote in self._remotes if not remote["finished"]],
+            "keep_for_s": plan.keep_for_s,
+            "expected": [r["id"] for r in self._remotes if not r["finished"] and r["policy"] == "block"],
         }
         orders = Message("orders", {**self._common, **own})
         self._process = WorkerProcess("dtopipe.workers.gateway", orders, self._run.folder.log_path(NAME))
@@ -86,11 +93,20 @@ class Gateway:
             run.events.append("serving", NAME, endpoint=self._endpoint, insecure=insecure)
         elif message.kind == "remotes":
             self._remotes = [dict(remote) for remote in message.get("remotes", list)]
+            for remote in self._remotes:
+                if remote["id"] in self._held:
+                    name = _name_of(remote)
+                    self._held[remote["id"]] = name, max(remote["durable"], self._held[remote["id"]][1])
+        elif message.kind == "hold":
+            self._hold(message.get("remote", str), message.get("at", int))
+        elif message.kind == "remote_gaps":
+            run.gaps.append(_REMOTE + message.get("name", str), gaps_from(message.get("gaps", list)))
         elif message.kind == "event":
             details = {key: value for key, value in message.body.items() if key != "event"}
             if message.get("event", str) in _OVER:
                 # Its process may be killed before it says so in a list: a successor would wait for them.
                 self._remotes = [remote for remote in self._remotes if remote["id"] != message.get("remote", str)]
+                self._held.pop(message.get("remote", str), None)
             run.events.append(message.get("event", str), NAME, **details)
         elif message.kind == "failed":
             self._reported = message
@@ -126,6 +142,10 @@ class Gateway:
             self._process.kill()
             self._process = None
 
+    def kept(self) -> dict[str, int]:
+        """From which sample on the journal has to keep what it has, by the names of remotes that lack it."""
+        return {f"{_REMOTE}{name or key[:8]}": at for key, (name, at) in self._held.items()}
+
     def snapshot(self) -> dict[str, Any] | None:
         """For tables; None where nothing is served."""
         if self._plan is None:
@@ -138,22 +158,31 @@ class Gateway:
             **({"failure": self.failure} if self.failure else {}),
         }
 
-    def _tell(self) -> None:
+    def _hold(self, remote_id: str, at: int) -> None:
+        """What the journal has from there on is kept until it is durable at that remote."""
         run = self._run
-        if run.ring is None or run.stream is None or run.journal is None:
+        if run.table is None:
+            return
+        oldest = max(at, run.table.settled())
+        self._held.setdefault(remote_id, ("", oldest))
+        run.server.send(self.address, Message("held", {"remote": remote_id, "at": oldest}))
+
+    def _tell(self) -> None:
+        run, journal = self._run, self._run.journal
+        if run.ring is None or run.stream is None:
             return
         if not self._has_begun:
             self._has_begun = True
             begin = {
                 "stream": describe_stream(run.stream),
                 "segment": run.segment,
-                "journal": str(run.journal.path),
+                "journal": None if journal is None else str(journal.path),
+                "retires": journal is not None and journal.plan.retires,
             }
             run.server.send(self.address, Message("begin", begin))
-        if not self._was_told and run.has_ended and run.journal.state.is_final:
+        if not self._was_told and run.has_ended and (journal is None or journal.state.is_final):
             self._was_told = True
-            ended = {"end": run.end_sample_index, "committed": run.journal.position.committed}
-            run.server.send(self.address, Message("ended", ended))
+            run.server.send(self.address, Message("ended", {"end": run.end_sample_index}))
 
     def _look_at_dead(self, now_ns: int) -> None:
         """In order at the end of the run; anything else is a death, after which it is started anew."""
@@ -177,6 +206,11 @@ class Gateway:
         answer = self._budget.died(now_ns, self._ready_ns)
         if isinstance(answer, GiveUp):
             self._is_over, self.failure = True, f"gave up after {answer.text}: {why}"
+            self._held.clear()
             run.events.append("gave_up", NAME, why=self.failure)
         else:
             self._restart_due_ns = now_ns + round(answer.pause_s * 1e9)
+
+
+def _name_of(remote: dict[str, Any]) -> str:
+    return str(remote["name"] or remote["label"])

@@ -10,6 +10,7 @@ from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.ring_size import ring_slots
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import RingError
+from dtopipe.model.position import Position
 from dtopipe.shm.layout import Layout
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
@@ -133,11 +134,13 @@ class Launcher:
         shape = Layout(0, len(stream.channels), stream.samples_per_block, stream.dtype)
         n_slots = ring_slots(run.plan.ring, stream.rate_hz, stream.samples_per_block, shape.slot_bytes)
         try:
-            run.ring = Ring.create(run.segment, replace(shape, n_slots=n_slots))
+            run.ring = Ring.create(run.segment, replace(shape, n_slots=n_slots), run.acquirer.first_sample_index)
         except RingError as error:
             raise run.refusal("ring", str(error)) from error
         run.table = SubscriberTable(run.ring)
+        first = run.end_sample_index
         for agent in run.sinks.values():
+            agent.position = Position(first, first, first)
             agent.row = run.table.open_at_head(agent.plan.policy, covered=self.is_covered(agent))
         journal = run.journal
         if journal is not None and journal.row is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.span import Gap
 from dtopipe.wire.gap_lines import gap_line
@@ -52,6 +53,16 @@ class LineFile:
         return not self._waiting
 
 
+def link_facts(pair: LinkPair) -> dict[str, int]:
+    """Their clocks less ours, in ns, and by how much that may be wrong."""
+    return {
+        "offset_ns": pair.offset_ns,
+        "mono_offset_ns": pair.mono_offset_ns,
+        "uncertainty_ns": pair.uncertainty_ns,
+        "round_trip_ns": pair.round_trip_ns,
+    }
+
+
 class GapsFile:
     """`gaps.jsonl`: every gap once, of the board (`sink` null) and of each sink."""
 
@@ -92,9 +103,9 @@ class EventsFile:
 
     def append(self, event: str, process: str = "", **details: Any) -> None:
         """Note that something happened to a process of the run, now."""
-        _log.info("%s %s %s", event, process, details or "")
         count = self._counts[event, process] = self._counts.get((event, process), 0) + 1
         if count <= _REPEATS_WRITTEN:
+            _log.info("%s %s %s", event, process, details or "")
             line = {"t_utc": iso_utc(time.time_ns()), "event": event}
             self._lines.append({**line, **({"process": process} if process else {}), **details})
 
@@ -118,6 +129,17 @@ class ClockFile:
         """One more pair."""
         self.pairs.append(pair)
         document = {"sample_index": pair.sample_index, "t_mono_ns": pair.t_mono_ns, "t_utc": iso_utc(pair.t_utc_ns)}
+        self._lines.append(document)
+
+    def append_link(self, sample_index: int, pair: LinkPair) -> None:
+        """One instant on this machine and on the one that the samples come from, of which `sample_index` was here."""
+        document = {
+            "sample_index": sample_index,
+            "t_mono_ns": pair.t_mono_ns,
+            "t_utc": iso_utc(pair.t_utc_ns),
+            "source": {"t_mono_ns": pair.source_t_mono_ns, "t_utc": iso_utc(pair.source_t_utc_ns)},
+            **link_facts(pair),
+        }
         self._lines.append(document)
 
     def close(self) -> None:

@@ -43,9 +43,10 @@ def acquired(ring: Ring | None) -> dict[str, int]:
     status = ring.status()
     return {
         "blocks": status.head,
-        "samples": status.end_sample_index - status.overrun_samples,
+        "samples": status.end_sample_index - status.overrun_samples - status.first_sample_index,
         "overrun_samples": status.overrun_samples,
         "end_sample_index": status.end_sample_index,
+        **({"first_sample_index": status.first_sample_index} if status.first_sample_index else {}),
     }
 
 

@@ -137,7 +137,13 @@ def completed_record(
             **({"retained_from": position.retained_from} if "retained_from" in sink else {}),
         }
         outcomes.append(SinkOutcome(name, Policy(sink["policy"]), position.start, stop, position.samples, absent))
-    verdict = judge(outcomes, end_sample_index=end, interrupted=True, simulated=bool(record.get("simulated")))
+    verdict = judge(
+        outcomes,
+        end_sample_index=end,
+        interrupted=True,
+        simulated=bool(record.get("simulated")),
+        first_sample_index=record["acquired"].get("first_sample_index", 0),
+    )
     record["verdict"] = verdict_facts(verdict)
     record["finished_at"] = datetime.now(UTC).isoformat()
     return record, gaps

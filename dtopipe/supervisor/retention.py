@@ -24,12 +24,13 @@ class Retention:
 
 
 def durable_elsewhere(run: Run) -> dict[str, int]:
-    """Up to where each BLOCK output besides the journal is durable, by name."""
-    return {
+    """Up to where each BLOCK output besides the journal is durable, by name; and each remote that has to have it."""
+    outputs = {
         name: agent.position.durable
         for name, agent in run.sinks.items()
         if agent is not run.journal and agent.plan.policy is Policy.BLOCK and agent.shown_state != "detached"
     }
+    return outputs | run.gateway.kept()
 
 
 def waited_for(run: Run, committed: int) -> list[str]:

@@ -26,7 +26,7 @@ from dtopipe.shm.segment import new_name, unlink
 from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.gateway import Gateway
-from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
+from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile, link_facts
 from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host, sink_facts, verdict_facts, versions
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.subscriber import Subscriber
@@ -181,7 +181,10 @@ class Run:
             "simulated": self.stream is not None and self.stream.simulated,
             "topology": dict(self.document),
             "stream": describe_stream(self.stream) if self.stream else None,
-            "clock": clock_facts(self.stream, self.clock.pairs, clocked=self.acquirer.is_clocked),
+            "clock": {
+                **clock_facts(self.stream, self.clock.pairs, clocked=self.acquirer.is_clocked),
+                **self._link_clock(),
+            },
             "acquired": counts,
             "channels": channel_facts(self.ring, self.stream.channels if self.stream else ()),
             "sinks": {name: sink_facts(agent, final_end) for name, agent in self.sinks.items() if agent.is_placed},
@@ -190,6 +193,11 @@ class Run:
             **({"ended_early": self.ended_early} if self.ended_early else {}),
             "verdict": verdict_facts(self.verdict),
         }
+
+    def _link_clock(self) -> dict[str, Any]:
+        """How the clocks of the machine that the samples come from were, by the best of all answers."""
+        pairs = self.acquirer.link_pairs
+        return {"link": link_facts(min(pairs, key=lambda pair: pair.round_trip_ns))} if pairs else {}
 
     def clear(self, *, keep_folder: bool) -> None:
         """Nothing outlives the run: processes, shared memory, sockets, the runtime entry."""

@@ -8,10 +8,9 @@ from dtopipe.core.lifecycle import WorkerState
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.errors import WireError
 from dtopipe.model.policy import Policy
+from dtopipe.shm.lookout import EARLIEST_PART_OF_RING, Lookout
 from dtopipe.supervisor.run import Run
 
-# How far behind the head "earliest" begins without a journal, so that it is there still when it is read.
-_EARLIEST_PART_OF_RING = 0.75
 LATEST, EARLIEST = "latest", "earliest"
 # For a successor, which has its row beside its predecessor's.
 _SPARE_ROWS = 1
@@ -88,12 +87,4 @@ class Starts:
             # What is settled may be retired at any moment.
             kept = max(journal.position.start, journal.position.retained_from)
             return max(kept, run.table.settled() if journal.plan.retires else 0), 0
-        head = run.ring.status().head
-        n_slots = run.ring.layout.n_slots
-        number = max(0, head - max(1, int(n_slots * _EARLIEST_PART_OF_RING)))
-        while number < head:
-            index = run.ring.first_sample_index(number)
-            if index is not None:
-                return (0 if number == 0 else index), number
-            number += 1
-        return run.end_sample_index, head
+        return Lookout(run.ring).oldest_within(EARLIEST_PART_OF_RING)

@@ -12,6 +12,7 @@ from typing import Any
 
 from dtopipe.core.gaps import explained
 from dtopipe.core.lifecycle import Happened, WorkerState
+from dtopipe.core.link_clock import LinkPair
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import DtopipeError, UsageError, WireError
@@ -174,6 +175,10 @@ class Supervisor:
         elif message.kind == "back":
             agent.away = ""
             self._run.events.append("back", "acquirer")
+        elif message.kind == "compared":
+            pair = LinkPair(*message.get("pair", list))
+            agent.link_pairs.append(pair)
+            self._run.clock.append_link(self._run.end_sample_index, pair)
         elif message.kind == "failed":
             agent.reported = message
             self._run.events.append("failed", "acquirer", message=message.get("message", str))
@@ -223,7 +228,12 @@ class Supervisor:
             outcomes.append(agent.outcome(stop, overruns))
         simulated = run.stream is not None and run.stream.simulated
         run.verdict = judge(
-            outcomes, end_sample_index=end, aborted=run.aborted, simulated=simulated, ended_early=run.ended_early
+            outcomes,
+            end_sample_index=end,
+            aborted=run.aborted,
+            simulated=simulated,
+            ended_early=run.ended_early,
+            first_sample_index=run.acquirer.first_sample_index,
         )
         run.finished_at = datetime.now(UTC).isoformat()
         run.events.append("finished", verdict=run.verdict.state.value, text=run.verdict.text)

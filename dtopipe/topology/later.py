@@ -17,8 +17,6 @@ def not_built_yet(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]
 
 def _found(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     board, sinks = document.get("board"), document.get("sinks")
-    if isinstance(board, dict) and board.get("type") == "remote" and board.get("runs", "next") != "next":
-        yield "board.runs", f"runs: {board['runs']}"
     if isinstance(board, dict) and board.get("type") in _BOARDS:
         yield "board.type", f"board type {board['type']}"
     for name, sink in sinks.items() if isinstance(sinks, dict) else ():

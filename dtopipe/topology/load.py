@@ -25,7 +25,7 @@ from dtopipe.topology.checks import (
 )
 from dtopipe.topology.journal import journal_defaults, journal_of, journal_problems
 from dtopipe.topology.later import not_built_yet
-from dtopipe.topology.network import check_listen, check_remote
+from dtopipe.topology.network import check_remote
 from dtopipe.topology.options import (
     BOARD_POINTS,
     SINK_POINTS,
@@ -139,9 +139,8 @@ class _Loading:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
         plan = None
-        listen = ListenPlan(top.listen.endpoint, top.listen.insecure) if top and top.listen else None
-        if listen is not None:
-            self._found(check_listen(listen, sinks, task))
+        at = top.listen if top else None
+        listen = ListenPlan(at.endpoint, at.insecure, at.keep_for) if at else None
         is_remote = board is not None and board.type == "remote"
         if top and board and (task or is_remote):
             own = None if task is None or board.type in _OWN_TASK else replace(task, name=name)

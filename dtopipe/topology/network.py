@@ -1,27 +1,15 @@
-"""What a topology says of other machines: where it is served, and whose run it follows."""
+"""What a topology says of another machine whose run it follows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from dtopipe.model.errors import WireError
-from dtopipe.model.plan import BoardPlan, ListenPlan, SinkPlan, TaskPlan
+from dtopipe.model.plan import BoardPlan
 from dtopipe.wire.key_text import LONGEST_TEXT, parse_public_key
 
 Found = Iterator[tuple[str, str, str]]
-
-
-def check_listen(listen: ListenPlan, sinks: Sequence[SinkPlan], task: TaskPlan | None) -> Found:
-    """Problems (key, what, remedy) with a run that is to be served."""
-    journal = next((sink for sink in sinks if sink.is_journal), None)
-    if journal is None:
-        yield "listen", "only a run with a journal can be served in this version", "add a sink of type hbuf"
-    elif journal.retires:
-        what = "a journal that retires segments cannot be served in this version"
-        yield f"sinks.{journal.name}.retention", what, "take retention, or listen, out"
-    if task is not None and task.polled:
-        yield "listen", "polled tasks cannot be served in this version", "take it out"
 
 
 def check_remote(board: BoardPlan) -> Found:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.postgres_config import PostgresConfig
-from dtopipe.topology.quantities import Bytes, Endpoint, Retention
+from dtopipe.topology.quantities import Bytes, Endpoint, FollowedRuns, Retention, Start
 from dtopipe.topology.schema import BoardPart, Part, PathText, SinkPart
 
 # Sample indices are 64-bit; a hundred years at 1 GHz fit in.
@@ -121,8 +121,12 @@ class RemoteBoardOptions(BoardPart):
     """Where it listens, such as tcp://daq-pc:5700."""
     server_key: PathText | None = None
     """That machine's public key, a .pub file; relative to the topology's folder."""
-    runs: Literal["next"] = "next"
-    """next: the run in progress there, else the next one."""
+    runs: FollowedRuns = "next"
+    """next: the run in progress there, else the next one; every: one after the other; or the run_id of one run."""
+    start: Start = "earliest"
+    """earliest: all that the other machine has; latest: from now on; or a sample index."""
+    policy: Literal["block", "drop"] = "block"
+    """block: misses nothing that the other machine's journal has; drop: costs it nothing, and is passed over."""
     insecure: bool = False
     """true: without keys; the other side must say so too."""
 

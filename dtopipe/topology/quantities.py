@@ -97,6 +97,27 @@ def endpoint_text(value: Any) -> str:
 
 
 # A variable may stand anywhere: ${DURATION:-60s}.
+_RUN_ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+
+def followed_runs(value: Any) -> str:
+    """`next`, `every`, or a run's id. Raises ValueError."""
+    if value in ("next", "every") or (isinstance(value, str) and _RUN_ID.fullmatch(value)):
+        return str(value)
+    raise ValueError(f"must be next, every, or the run_id of one run, not {value!r}")
+
+
+def start(value: Any) -> str | int:
+    """`earliest`, `latest`, or a sample index, also as text. Raises ValueError."""
+    if value in ("earliest", "latest"):
+        return str(value)
+    if isinstance(value, str) and value.strip().replace("_", "").isdecimal():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError(f"must be earliest, latest, or a sample index, not {value!r}")
+
+
 _TIME = {
     "type": "string",
     "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|min|h)$|\$\{",
@@ -115,6 +136,16 @@ Endpoint = Annotated[
     str,
     BeforeValidator(endpoint_text),
     WithJsonSchema({"type": "string", "pattern": r"^tcp://.+:[0-9]+$|\$\{", "examples": ["tcp://daq-pc:5700"]}),
+]
+FollowedRuns = Annotated[
+    str,
+    BeforeValidator(followed_runs),
+    WithJsonSchema({"type": "string", "pattern": rf"^(next|every)$|{_RUN_ID.pattern}|\$\{{"}),
+]
+Start = Annotated[
+    str | int,
+    BeforeValidator(start),
+    WithJsonSchema({"anyOf": [{"enum": ["earliest", "latest"]}, {"type": "integer", "minimum": 0}]}),
 ]
 Limit = Annotated[
     float | None, BeforeValidator(limit_seconds), WithJsonSchema({"anyOf": [{"enum": ["none", None]}, _TIME]})

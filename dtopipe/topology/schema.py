@@ -166,6 +166,8 @@ class ListenPart(Part):
     """Where to listen, such as tcp://0.0.0.0:5700 (0.0.0.0: at every IPv4 address of this machine)."""
     insecure: bool = False
     """true: to everybody who can reach it, without keys, readable and changeable on the way."""
+    keep_for: Limit = 3600.0
+    """How long a machine that follows may be away before it is forgotten: until then a journal keeps what it lacks."""
 
 
 class BoardPart(Part):

@@ -125,8 +125,11 @@ class KeyFolder:
 
     def state_of(self, key: bytes) -> KnownKey | None:
         """What is known of this public key; one that is in both folders is revoked; None if it is unknown."""
-        found = [known for known in self.known() if known.public and known.public.key == key]
-        return found[-1] if found else None
+        return self.states().get(key)
+
+    def states(self) -> dict[bytes, KnownKey]:
+        """The same for every key that is known."""
+        return {known.public.key: known for known in self.known() if known.public}
 
     def authorize(self, public: PublicKey, t_utc: str) -> Path:
         """Let this key connect, under its name. Raises UsageError if key or name are there already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,6 +17,7 @@ from dtopipe.wire.control import Message, decode, encode
 
 # Requests are small; a stranger's are not even read.
 _LARGEST_REQUEST_BYTES = 64 * 1024
+_MALFORMED_LOGGED = 20
 _ZAP = "inproc://zeromq.zap.01"
 
 
@@ -81,9 +83,15 @@ class StreamServer:
             if len(frames) != 2:
                 raise WireError(f"{len(frames)} frames")
             return Request(frames[0].bytes, self._key_of(frames[1]), decode(frames[1].bytes))
-        except WireError:
-            self.malformed += 1
+        except WireError as error:
+            self.note_malformed(error)
             return None
+
+    def note_malformed(self, error: WireError) -> None:
+        """Count what was dropped; the log has the first of it, then one line each time that the count has doubled."""
+        self.malformed += 1
+        if self.malformed <= _MALFORMED_LOGGED or self.malformed.bit_count() == 1:
+            logging.warning("request %d that is malformed, and dropped: %s", self.malformed, error)
 
     def send(self, address: bytes, message: Message, payload: bytes = b"") -> bool:
         """False if nobody is there any more. Never waits: who sends has been given credit for it."""

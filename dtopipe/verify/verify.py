@@ -236,6 +236,7 @@ def _verdict(record: Mapping[str, Any], outputs: Sequence[Output], reports: Sequ
     return judge(
         outcomes,
         end_sample_index=record["acquired"]["end_sample_index"],
+        first_sample_index=record["acquired"].get("first_sample_index", 0),
         aborted=recorded["text"] if state == VerdictState.ABORTED else "",
         interrupted=state == VerdictState.INTERRUPTED,
         simulated=bool(record.get("simulated")),

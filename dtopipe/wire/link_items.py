@@ -15,9 +15,10 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block
 from dtopipe.wire.checksum import crc32
 
+PROTOCOL_VERSION = 2
 _KIND_BLOCK, _KIND_GAP = 0, 1
-# kind, has sensor status, -, n_samples, first_sample_index, anchor (index, t_mono_ns, t_utc_ns), checksum
-_BLOCK = struct.Struct("<BBHIqqqqI")
+# kind, has sensor status, -, n_samples, first_sample_index, anchor (index, t_mono_ns, t_utc_ns), latency_ns, checksum
+_BLOCK = struct.Struct("<BBHIqqqqqI")
 # kind, cause, -, -, start, stop, t_utc_ns, -, checksum
 _GAP = struct.Struct("<BBHIqqq8xI")
 _CHECKSUM_BYTES = 4
@@ -35,12 +36,12 @@ def encode_items(items: Sequence[Block | Gap]) -> bytes:
             gap = _GAP.pack(_KIND_GAP, item.cause.code, 0, 0, start, stop, item.t_utc_ns, 0)[:-_CHECKSUM_BYTES]
             pieces += (gap, _CHECKSUM.pack(crc32(gap)))
             continue
-        codes = np.ascontiguousarray(item.codes, item.codes.dtype.newbyteorder("<")).tobytes()
-        status = b"" if item.sensor_status is None else np.ascontiguousarray(item.sensor_status, np.int8).tobytes()
+        codes = np.ascontiguousarray(item.codes, item.codes.dtype.newbyteorder("<"))
+        status = b"" if item.sensor_status is None else np.ascontiguousarray(item.sensor_status, np.int8)
         anchor = item.anchor
         head = _BLOCK.pack(
             _KIND_BLOCK, item.sensor_status is not None, 0, item.n_samples, item.first_sample_index,
-            anchor.sample_index, anchor.t_mono_ns, anchor.t_utc_ns, 0,
+            anchor.sample_index, anchor.t_mono_ns, anchor.t_utc_ns, item.latency_ns, 0,
         )[:-_CHECKSUM_BYTES]  # fmt: skip
         pieces += (head, _CHECKSUM.pack(crc32(status, crc32(codes, crc32(head)))), codes, status)
     return b"".join(pieces)
@@ -73,7 +74,7 @@ def _gap(frame: bytes, at: int) -> Gap:
 
 
 def _block(frame: bytes, at: int, n_channels: int, dtype: np.dtype[Any], most_samples: int) -> tuple[Block, int]:
-    kind, has_status, _, n_samples, first, index, t_mono_ns, t_utc_ns, checksum = _BLOCK.unpack_from(frame, at)
+    kind, has_status, _, n_samples, first, *times, latency_ns, checksum = _BLOCK.unpack_from(frame, at)
     if kind != _KIND_BLOCK or not 0 < n_samples <= most_samples or not 0 <= first < _MOST_INDEX:
         raise ValueError(f"an item of kind {kind} with {n_samples} samples at {first}")
     head = memoryview(frame)[at : at + _BLOCK.size - _CHECKSUM_BYTES]
@@ -92,4 +93,4 @@ def _block(frame: bytes, at: int, n_channels: int, dtype: np.dtype[Any], most_sa
         status = np.frombuffer(frame, np.int8, n_codes, codes_end).reshape(shape)
         if status.min() < 0 or status.max() > _MOST_STATUS:
             raise ValueError("its sensor status is none")
-    return Block(0, first, codes, Anchor(index, t_mono_ns, t_utc_ns), status), end
+    return Block(0, first, codes, Anchor(*times), status, latency_ns=latency_ns), end

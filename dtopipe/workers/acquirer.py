@@ -16,7 +16,7 @@ from dtopipe.boards.registry import load_board
 from dtopipe.core.ledger import Stall
 from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import anchor_at, mono_ns
-from dtopipe.model.clock import SampleClock
+from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Cause, Gap, Span
@@ -54,7 +54,8 @@ class Acquirer:
         self._given_anchor = opened.anchor
         self._acknowledging = Acknowledging(board, ring)
         self._at = ring.end()[0]
-        self._end = _end_index(opened, worker.orders.body.get("duration_s"))
+        first = ring.status().first_sample_index
+        self._end = _end_index(opened, worker.orders.body.get("duration_s"), first)
         self._unannounced = 0
         self._announced_at_once = burst_slots(ring.layout.n_slots)
         self._stopping = False
@@ -128,10 +129,7 @@ class Acquirer:
             return True
         self._calls.enter(Call.PUBLISH)
         t_taken_ns = mono_ns()
-        if taken.anchor is not None and taken.anchor != self._anchor:
-            self._anchor = taken.anchor
-            self._writer.begin_epoch(taken.anchor)
-        anchor = self._anchor if taken.poll is None else anchor_at(self._at, taken.poll.t_requested_ns)
+        anchor = self._anchor_of(taken)
         number = self._leased()
         if number is None:
             return False
@@ -143,6 +141,15 @@ class Acquirer:
         if self._unannounced >= self._announced_at_once:
             self._announce()
         return True
+
+    def _anchor_of(self, taken: Taken) -> Anchor:
+        """Where the times of these samples come from; a reading has a request of its own."""
+        if taken.poll is not None:
+            return taken.anchor or anchor_at(self._at, taken.poll.t_requested_ns)
+        if taken.anchor is not None and taken.anchor != self._anchor:
+            self._anchor = taken.anchor
+            self._writer.begin_epoch(taken.anchor)
+        return self._anchor
 
     def _leased(self) -> int | None:
         """A free slot's number, once there is one."""
@@ -229,11 +236,14 @@ def _checked(opened: Opened, task: TaskPlan | None) -> Opened:
     return opened
 
 
-def _end_index(opened: Opened, duration_s: Any) -> int | None:
-    """Where the run ends by itself: `ceil(rate * duration)`, exactly; the board's own end comes as an event."""
+def _end_index(opened: Opened, duration_s: Any, first: int) -> int | None:
+    """Where a run that begins at `first` ends by itself: `ceil(rate * duration)` later, exactly.
+
+    The board's own end comes as an event.
+    """
     if not isinstance(duration_s, (int, float)):
         return None
-    return math.ceil(Fraction(repr(float(opened.rate_hz))) * Fraction(repr(float(duration_s))))
+    return first + math.ceil(Fraction(repr(float(opened.rate_hz))) * Fraction(repr(float(duration_s))))
 
 
 def _describe(opened: Opened, wake: AcquirerWake) -> Mapping[str, Any]:

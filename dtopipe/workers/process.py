@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dtopipe.host.runtime import RuntimeEntry
 from dtopipe.model.errors import BoardError, DtopipeError, SinkError
@@ -37,11 +38,14 @@ class Worker:
 
     def fail(self, error: BaseException) -> None:
         """Tell the supervisor why this process ends. A DtopipeError is told as it is, a surprise with its type."""
-        body = {"error": type(error).__name__, "message": f"{type(error).__name__}: {error}", "remedy": "", "path": ""}
+        name = type(error).__name__
+        body: dict[str, Any] = {"error": name, "message": f"{name}: {error}", "remedy": "", "path": ""}
         if isinstance(error, (BoardError, SinkError)):
             body |= {"message": error.message, "remedy": error.remedy}
         elif isinstance(error, DtopipeError):
             body["message"] = str(error)
+        if isinstance(error, BoardError):
+            body["is_final"] = error.is_final
         if isinstance(error, SinkError):
             body["path"] = error.path or ""
         self.control.send(Message("failed", body))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from dtopipe.boards.base import Board, LinkedBoard
+from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.errors import BoardError, DtopipeError
 from dtopipe.transport.key_folder import KeyFolder, keys_dir, read_public_file
 from dtopipe.transport.stream_client import StreamClient, Trouble
@@ -66,6 +68,10 @@ class SupervisorLine:
     def back(self) -> None:
         """It is there again."""
         self._worker.control.send(Message("back"))
+
+    def compared(self, pair: LinkPair) -> None:
+        """The clocks of both machines at one instant."""
+        self._worker.control.send(Message("compared", {"pair": list(astuple(pair))}))
 
     def is_wanted(self) -> bool:
         """False once the run is to end before it began."""

@@ -12,6 +12,7 @@ import pytest
 from dtopipe.boards import remote
 from dtopipe.boards.base import Ended, Overrun, Taken
 from dtopipe.boards.remote import RemoteBoard
+from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import BoardError
 from dtopipe.model.span import Cause, Gap, Span
@@ -51,7 +52,8 @@ class FakeLink:
     def send(self, message: Message) -> None:
         self.said.append(message)
         if message.kind == "pull":
-            self.answer("stream", stream=describe_stream(STREAM), anchor=[0, ANCHOR.t_mono_ns, ANCHOR.t_utc_ns])
+            anchor = [0, ANCHOR.t_mono_ns, ANCHOR.t_utc_ns]
+            self.answer("stream", stream=describe_stream(STREAM), anchor=anchor, start=0)
 
     def receive(self, timeout_s: float) -> tuple[Message, bytes] | None:
         return self.coming.popleft() if self.coming else None
@@ -80,6 +82,7 @@ class FakeLink:
 class Quiet:
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.pairs: list[LinkPair] = []
         self.wanted = True
 
     def away(self, why: str) -> None:
@@ -87,6 +90,9 @@ class Quiet:
 
     def back(self) -> None:
         self.told.append("back")
+
+    def compared(self, pair: LinkPair) -> None:
+        self.pairs.append(pair)
 
     def is_wanted(self) -> bool:
         return self.wanted
@@ -151,7 +157,7 @@ def test_what_is_not_there_in_its_order_is_asked_for_anew_behind_what_was_taken(
     assert read(board) == [(0, 10), (10, 20)]
     link.items(3, block(30, 40))
     assert read(board) == []
-    assert link.pulls[-1].get("at", int) == 20
+    assert link.pulls[-1].get("since", int) == 20
     link.items(0, block(20, 30), block(30, 40))
     assert read(board) == [(20, 30), (30, 40)]
 
@@ -172,7 +178,7 @@ def test_a_connection_that_was_cut_is_made_anew_and_said(
     link.was_cut = True
     # What had come is taken first; behind it everything is asked for anew.
     assert read(board) == [(10, 20)]
-    assert (link.pulls[-1].get("at", int), quiet.told) == (20, ["tcp://daq-pc:5700: the connection was cut", "back"])
+    assert (link.pulls[-1].get("since", int), quiet.told) == (20, ["tcp://daq-pc:5700: the connection was cut", "back"])
 
 
 def test_silence_is_a_break_too(

@@ -485,21 +485,6 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "listen.endpoint: an endpoint is written like tcp://daq-pc:5700; this is 'daq-pc'",
         "",
     ),
-    "listen without a journal": (
-        add('listen: {endpoint: "tcp://0.0.0.0:5700"}\n'),
-        "10:1",
-        "listen: only a run with a journal can be served in this version",
-        "add a sink of type hbuf",
-    ),
-    "listen with retention": (
-        add(
-            "  raw: {type: hbuf, path: r.dt-raw, segment: 1MiB, retention: {until: durable}}\n"
-            'listen: {endpoint: "tcp://0.0.0.0:5700"}\n'
-        ),
-        "10:52",
-        "sinks.raw.retention: a journal that retires segments cannot be served in this version",
-        "take retention, or listen, out",
-    ),
     "remote without a key": (
         'board: {type: remote, endpoint: "tcp://daq-pc:5700"}\nsinks: {t: {type: csv, path: t.csv}}\n',
         "1:1",
@@ -532,12 +517,19 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "task: a remote board brings its own task",
         "take this part out",
     ),
-    "remote of every run": (
-        'board: {type: remote, endpoint: "tcp://a:1", insecure: true, runs: every}\n'
+    "remote of a run that is none": (
+        'board: {type: remote, endpoint: "tcp://a:1", insecure: true, runs: evry}\n'
         "sinks: {t: {type: csv, path: t.csv}}\n",
         "1:62",
-        "board.runs: runs: every is not built yet in this version",
-        "take it out",
+        "board.runs: must be next, every, or the run_id of one run, not 'evry'",
+        "runs: next: the run in progress there",
+    ),
+    "remote from before the first sample": (
+        'board: {type: remote, endpoint: "tcp://a:1", insecure: true, start: -5}\n'
+        "sinks: {t: {type: csv, path: t.csv}}\n",
+        "1:62",
+        "board.start: must be earliest, latest, or a sample index, not -5",
+        "",
     ),
     "key said twice": (
         change("  rate_hz: 1000", "  rate_hz: 1000\n  rate_hz: 2000"),

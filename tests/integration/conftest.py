@@ -1,5 +1,6 @@
-"""The fixture of the whole runs."""
+"""The fixtures of the whole runs."""
 
 from laboratory import lab
+from machines import cable, daq, office, port
 
-__all__ = ["lab"]
+__all__ = ["cable", "daq", "lab", "office", "port"]

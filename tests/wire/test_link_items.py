@@ -20,7 +20,7 @@ CODES = np.array([[1, -2, 3], [256, -32768, 32767]], np.int16)
 STATUS = np.array([[0, 1, 0], [2, 3, 4]], np.int8)
 ANCHOR = Anchor(7, 11, 13)
 GAP = Gap(Span(10, 15), Cause.ACQUIRER_RESTART, 99)
-ITEMS = [Block(0, 10, CODES, ANCHOR), GAP, Block(0, 15, CODES, ANCHOR, STATUS)]
+ITEMS = [Block(0, 10, CODES, ANCHOR), GAP, Block(0, 15, CODES, ANCHOR, STATUS, latency_ns=5)]
 
 
 def with_checksum(head: bytes, payload: bytes = b"") -> bytes:
@@ -29,9 +29,9 @@ def with_checksum(head: bytes, payload: bytes = b"") -> bytes:
 
 def test_the_bytes_are_as_the_protocol_has_them() -> None:
     payload = CODES.astype("<i2").tobytes()
-    plain = with_checksum(struct.pack("<BBHIqqqq", 0, 0, 0, 3, 10, 7, 11, 13), payload)
+    plain = with_checksum(struct.pack("<BBHIqqqqq", 0, 0, 0, 3, 10, 7, 11, 13, 0), payload)
     gap = with_checksum(struct.pack("<BBHIqqq8x", 1, 2, 0, 0, 10, 15, 99))
-    special = with_checksum(struct.pack("<BBHIqqqq", 0, 1, 0, 3, 15, 7, 11, 13), payload + STATUS.tobytes())
+    special = with_checksum(struct.pack("<BBHIqqqqq", 0, 1, 0, 3, 15, 7, 11, 13, 5), payload + STATUS.tobytes())
     assert encode_items(ITEMS) == plain + gap + special
 
 

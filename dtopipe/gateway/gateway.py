@@ -1,0 +1,311 @@
+"""The gateway: one port, every remote of a run; whoever is slow, away or hostile costs the others nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from dtopipe.gateway.remote import ServedRemote
+from dtopipe.gateway.source import Source
+from dtopipe.host.clock import clock_pair, mono_ns
+from dtopipe.model.errors import WireError
+from dtopipe.model.keys import PublicKey
+from dtopipe.transport.key_folder import KeyFolder, KeyState
+from dtopipe.transport.stream_server import Admission, Request, StreamServer
+from dtopipe.wire.control import Message
+from dtopipe.wire.describe import describe_gaps
+from dtopipe.wire.link_items import PROTOCOL_VERSION
+
+_IDLE_S = 0.02
+_MOST_REQUESTS = 200
+_LOOK_EVERY_NS = 250_000_000
+_LONGEST_ID = 64
+_MOST_REMOTES = 256
+_MOST_SKIPPED = 1000
+_MOST_STRANGERS = 1000
+# Who drops is told the end, if it is there; nobody waits for it.
+_DROPPERS_GRACE_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a remote is waited for.
+
+    `drain_ns`: at the end, without progress. `keep_ns`: how long one may be away until it is forgotten; None: for ever.
+    """
+
+    drain_ns: int
+    keep_ns: int | None = None
+
+
+class Gateway:
+    """Serves one source. `tell` hears what happens, as messages for a supervisor. One thread uses it."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        keys: KeyFolder | None,
+        limits: Limits,
+        tell: Callable[[Message], None],
+        expected: Iterable[str] = (),
+    ) -> None:
+        """`keys`: None serves everybody. `expected`: whom a predecessor served. Raises DtopipeError."""
+        self._keys = keys
+        own = None if keys is None else keys.own()
+        self._limits = limits
+        self._tell_supervisor = tell
+        self._server = StreamServer(endpoint, own, self._admit)
+        self._remotes: dict[str, ServedRemote] = {}
+        self._began_ns = self._looked_ns = mono_ns()
+        self._ended_ns = 0
+        self._refused: dict[bytes, int] = {}
+        # They come back within some seconds.
+        self._expected = set(expected)
+        self.source: Source | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return self._server.endpoint
+
+    def turn(self) -> None:
+        """Send what is due, hear what was said; waits a moment where there is nothing to do."""
+        busy = self._send()
+        request = self._server.receive(0 if busy else _IDLE_S)
+        # Whoever says too much must not keep the others from being served.
+        for _ in range(_MOST_REQUESTS):
+            if request is None:
+                break
+            self._hear(request)
+            request = self._server.receive(0)
+        if request is not None:
+            self._hear(request)
+        if mono_ns() - self._looked_ns > _LOOK_EVERY_NS:
+            self._looked_ns = mono_ns()
+            self._look()
+
+    def hold(self, remote_id: str, at: int) -> None:
+        """From this sample on nothing is deleted before that remote has it."""
+        if remote_id in self._remotes:
+            self._remotes[remote_id].was_held(at)
+
+    def has_done(self) -> bool:
+        """True once the run has ended and every remote has it, or is waited for no longer."""
+        if self.source is None or self.source.end is None:
+            return False
+        now_ns = mono_ns()
+        self._ended_ns = self._ended_ns or now_ns
+        if self._expected and now_ns - self._ended_ns < self._limits.drain_ns:
+            return False
+        waited_for = [remote for remote in self._remotes.values() if not remote.has_finished]
+        late = [remote for remote in waited_for if self._is_late(remote, now_ns)]
+        for remote in late:
+            self._forget(remote, "remote_left" if remote.drops else "remote_left_behind")
+        return len(late) == len(waited_for)
+
+    def close(self) -> None:
+        """Let go of the port and of files."""
+        for remote in self._remotes.values():
+            remote.pause()
+        self._server.close()
+
+    def _is_late(self, remote: ServedRemote, now_ns: int) -> bool:
+        if remote.drops:
+            return remote.has_everything or now_ns - self._ended_ns > _DROPPERS_GRACE_NS
+        if remote.is_away and remote.has_everything:
+            return True
+        return now_ns - max(remote.progress_ns, self._ended_ns) > self._limits.drain_ns
+
+    def _send(self) -> bool:
+        """One turn of sending; True if there was something."""
+        busy = False
+        for remote in list(self._remotes.values()):
+            for message, payload in remote.due(self.source):
+                busy = busy or message.kind == "items"
+                if not self._server.send(remote.address, message, payload):
+                    remote.pause()
+                    break
+            if remote.was_refused:
+                self._forget(remote, "remote_left")
+        return busy
+
+    def _hear(self, request: Request) -> None:
+        message = request.message
+        try:
+            remote_id = message.get("remote", str, "")
+            if message.kind == "pull":
+                self._pull(request, remote_id)
+                return
+            remote = self._remotes.get(remote_id)
+            if remote is not None and remote.key != request.key:
+                raise WireError("a remote that is somebody else's")
+            if message.kind == "finished":
+                self._finished(request, remote_id, remote)
+            elif message.kind == "leave":
+                self._expected.discard(remote_id)
+                if remote is not None:
+                    self._forget(remote, "remote_left")
+            elif remote is not None and remote.address == request.address:
+                if message.kind == "credit":
+                    remote.credit(message)
+                elif message.kind == "probe":
+                    self._server.send(request.address, remote.answer("time", **_time(message)))
+        except WireError as error:
+            self._server.note_malformed(error)
+
+    def _pull(self, request: Request, remote_id: str) -> None:
+        message = request.message
+        if not 0 < len(remote_id) <= _LONGEST_ID:
+            raise WireError("a remote without a name")
+        session, refusal = message.get("session", int), self._refusal(message)
+        if refusal is not None:
+            body = {"session": session, "message": refusal[0], "remedy": refusal[1], "is_final": refusal[2]}
+            self._server.send(request.address, Message("refused", body))
+            return
+        remote = self._remotes.get(remote_id)
+        if remote is not None and remote.key != request.key:
+            raise WireError("a remote that is somebody else's")
+        if remote is None:
+            if len(self._remotes) >= _MOST_REMOTES:
+                raise WireError(f"more than {_MOST_REMOTES} remotes")
+            remote = ServedRemote(remote_id, self._name_of(request.key), request.key)
+            remote.pull(request.address, message)
+            self._remotes[remote_id] = remote
+            self._tell("remote_joined", remote)
+        else:
+            remote.pull(request.address, message)
+        self._expected.discard(remote_id)
+        self._ask_to_hold(remote)
+
+    def _ask_to_hold(self, remote: ServedRemote) -> None:
+        """Only the supervisor knows what nobody else needs any more."""
+        at = remote.needs_hold
+        if at is not None and self.source is not None and self.source.retires:
+            self._tell_supervisor(Message("hold", {"remote": remote.remote_id, "at": at}))
+
+    def _finished(self, request: Request, remote_id: str, remote: ServedRemote | None) -> None:
+        """It has everything, for good; it may say so more than once."""
+        self._expected.discard(remote_id)
+        if remote is not None and not remote.has_finished:
+            remote.has_finished = True
+            remote.pause()
+            self._tell("remote_finished", remote)
+        self._server.send(request.address, Message("bye", {"session": request.message.get("session", int)}))
+
+    def _refusal(self, message: Message) -> tuple[str, str, bool] | None:
+        """(what is wrong, the way out, whether that stays so), or None."""
+        if message.get("version", int) != PROTOCOL_VERSION:
+            return (
+                f"it speaks version {PROTOCOL_VERSION} of the protocol",
+                "install the same version of dtopipe on both",
+                True,
+            )
+        wanted, skipped = message.get("run_id", str), message.get("skip", list)[:_MOST_SKIPPED]
+        if self.source is None:
+            return None
+        here = self.source.stream.run_id
+        if wanted and wanted != here:
+            return (
+                f"it serves the run {here} now, and not {wanted}",
+                "there: dtopipe serve RUN; here, what is absent: dtopipe repair RUN --from that endpoint",
+                not message.get("may_wait", bool),
+            )
+        return (f"the run {here} was followed already", "", False) if here in skipped else None
+
+    def _admit(self, key: bytes, address: str) -> Admission:
+        known = None if self._keys is None else self._keys.state_of(key)
+        if known is not None and known.state is KeyState.AUTHORIZED:
+            return Admission.WELCOME
+        revoked = known is not None and known.state is KeyState.REVOKED
+        status = Admission.REVOKED if revoked else Admission.UNKNOWN
+        if len(self._refused) >= _MOST_STRANGERS:
+            self._refused.clear()
+        times = self._refused[key] = self._refused.get(key, 0) + 1
+        if times.bit_count() > 1:
+            # It tries on and on: told at the first time, the second, the fourth, ...
+            return status
+        body = {
+            "event": "remote_refused",
+            "address": address,
+            "key": PublicKey("", key).fingerprint,
+            "name": known.name if known is not None else "",
+            "why": "revoked key" if revoked else "unknown key",
+            "times": times,
+        }
+        self._tell_supervisor(Message("event", body))
+        return status
+
+    def _name_of(self, key: bytes) -> str:
+        known = self._keys.state_of(key) if self._keys is not None and key else None
+        return known.name if known is not None else ""
+
+    def _look(self) -> None:
+        """Who was revoked meanwhile is sent nothing more; the supervisor hears how everybody gets on."""
+        now_ns = mono_ns()
+        states = {} if self._keys is None else self._keys.states()
+        for remote in list(self._remotes.values()):
+            if self._keys is not None:
+                known = states.get(remote.key)
+                if known is None or known.state is not KeyState.AUTHORIZED:
+                    self._forget(remote, "remote_revoked")
+                    continue
+            self._ask_to_hold(remote)
+            self._tell_gaps(remote)
+            if remote.is_away:
+                remote.pause()
+                if self._has_begun_anew(remote):
+                    self._forget(remote, "remote_replaced")
+                elif self._is_kept_too_long(now_ns - remote.heard_ns):
+                    self._forget(remote, "remote_forgotten")
+        if self._expected and self._is_kept_too_long(now_ns - self._began_ns):
+            for remote_id in self._expected:
+                self._tell_supervisor(Message("event", {"event": "remote_forgotten", "remote": remote_id}))
+            self._expected.clear()
+        facts = [_facts(remote) for remote in self._remotes.values()]
+        self._tell_supervisor(Message("remotes", {"remotes": facts, "malformed": self._server.malformed}))
+
+    def _is_kept_too_long(self, away_ns: int) -> bool:
+        return self._limits.keep_ns is not None and away_ns > self._limits.keep_ns
+
+    def _has_begun_anew(self, remote: ServedRemote) -> bool:
+        """True if the same key came with a new run after this one had fallen silent: what it began before is over."""
+        others = [other for other in self._remotes.values() if other.key == remote.key and not other.is_away]
+        return bool(remote.key) and any(other.joined_ns > remote.heard_ns for other in others)
+
+    def _forget(self, remote: ServedRemote, event: str) -> None:
+        remote.pause()
+        self._tell_gaps(remote)
+        del self._remotes[remote.remote_id]
+        self._tell(event, remote)
+
+    def _tell_gaps(self, remote: ServedRemote) -> None:
+        if remote.new_gaps:
+            gaps, remote.new_gaps = remote.new_gaps, []
+            name = remote.name or remote.label or remote.remote_id[:8]
+            self._tell_supervisor(Message("remote_gaps", {"name": name, "gaps": describe_gaps(gaps)}))
+
+    def _tell(self, event: str, remote: ServedRemote) -> None:
+        body = {"event": event, **_facts(remote)}
+        body["remote"] = body.pop("id")
+        self._tell_supervisor(Message("event", body))
+
+
+def _facts(remote: ServedRemote) -> dict[str, Any]:
+    return {
+        "id": remote.remote_id,
+        "name": remote.name,
+        "label": remote.label,
+        "policy": "drop" if remote.drops else "block",
+        "sent": remote.sent_to,
+        "durable": remote.durable,
+        "gaps": remote.gap_samples,
+        "away": remote.is_away,
+        "finished": remote.has_finished,
+    }
+
+
+def _time(message: Message) -> dict[str, int]:
+    """Both of our clocks now, and what the question said, by which its answer is known."""
+    t_mono_ns, t_utc_ns = clock_pair()
+    return {"asked": message.get("asked", int), "t_mono_ns": t_mono_ns, "t_utc_ns": t_utc_ns}

@@ -1,0 +1,188 @@
+"""A run in progress as it is served: from the ring, on from the journal where there is one, from any sample on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from dtopipe.core.gaps import explained
+from dtopipe.host.clock import mono_ns
+from dtopipe.journal.reader import JournalReader
+from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import WireError
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Block, Stream
+from dtopipe.shm.layout import Head
+from dtopipe.shm.lookout import EARLIEST_PART_OF_RING, Lookout
+from dtopipe.shm.ring import Ring
+
+_BATCH_BLOCKS = 256
+_BATCH_BYTES = 4 * 2**20
+# What the ring has no more is committed in the journal: what cannot be found there for so long is not there.
+_PATIENCE_NS = 5_000_000_000
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """`end`: where the run has ended, once its journal, if it has one, is closed. `journal`: the output's path."""
+
+    stream: Stream
+    ring: Ring
+    journal: Path | None = None
+    retires: bool = False
+    end: int | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """True once the board was started, so that times are known."""
+        return self.ring.anchor().t_mono_ns != 0
+
+    def anchor(self) -> Anchor:
+        """Of the present epoch."""
+        return self.ring.anchor()
+
+    def oldest(self, *, drops: bool) -> int:
+        """Of the journal all, for a reader that does not drop; else most of the ring."""
+        if self.journal is not None and not drops:
+            return self.ring.words[Head.SETTLED] if self.retires else self.ring.words[Head.FIRST_SAMPLE_INDEX]
+        return Lookout(self.ring).oldest_within(EARLIEST_PART_OF_RING)[0]
+
+    def newest(self) -> int:
+        """Up to where the board has got."""
+        return self.ring.end()[0]
+
+    def reader(self, at: int, *, drops: bool) -> LiveReader:
+        """From this sample on."""
+        return LiveReader(self, at, drops=drops)
+
+
+class LiveReader:
+    """Blocks and gaps from `at` on, each sample once.
+
+    It reads the ring; overtaken, it reads on from the journal until half a ring is left to read, as a sink does that
+    the journal covers. One that drops, or has no journal, goes on half a ring behind the head: a gap, with its cause.
+    """
+
+    def __init__(self, run: LiveRun, at: int, *, drops: bool) -> None:
+        self._run = run
+        self._lookout = Lookout(run.ring)
+        self._journal = None if drops or run.journal is None else JournalReader(run.journal)
+        self._drops = drops
+        self._at = at
+        self._number: int | None = None
+        self._in_journal = self._is_away = False
+        self._nothing_since_ns = 0
+        stream = run.stream
+        block_bytes = max(1, len(stream.channels) * stream.samples_per_block * run.ring.layout.item_bytes)
+        self._batch = max(1, min(_BATCH_BLOCKS, _BATCH_BYTES // block_bytes))
+
+    @property
+    def is_at_end(self) -> bool:
+        """True once everything up to the end of the run was taken."""
+        return self._run.end is not None and self._at >= self._run.end
+
+    def take(self, most: int) -> list[Block | Gap]:
+        """Up to about `most` items; empty where there are none yet."""
+        items: list[Block | Gap] = []
+        for block in self._blocks(min(most, self._batch)):
+            if block.span.stop > self._at:
+                if block.span.start > self._at:
+                    items += self._gaps(block.span.start, block.anchor)
+                items.append(block.trimmed(self._at))
+                self._at = block.span.stop
+        return items if items else self._tail()
+
+    def close(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            with contextlib.suppress(OSError):
+                self._journal.close()
+
+    def _blocks(self, most: int) -> list[Block]:
+        if self._number is None:
+            number = self._lookout.number_before(self._at)
+            self._in_journal = number is None and self._journal is not None
+            self._number = self._number_in_journal() if number is None else number
+        if not self._in_journal:
+            blocks = self._from_ring(most)
+            if blocks or not self._lookout.is_overtaken(self._number):
+                return blocks
+            if self._journal is None:
+                self._number = self._lookout.resume()
+                return self._from_ring(most)
+            self._in_journal = True
+        return self._from_journal(self._journal, most) if self._journal is not None else []
+
+    def _from_ring(self, most: int) -> list[Block]:
+        blocks = self._lookout.take(self._number or 0, most)
+        if blocks:
+            self._number = blocks[-1].block_index + 1
+            self._nothing_since_ns = 0
+        return blocks
+
+    def _from_journal(self, journal: JournalReader, most: int) -> list[Block]:
+        """What is committed there from our number on, and back to the ring once that is near enough."""
+        lookout, number = self._lookout, self._number or 0
+        try:
+            blocks = journal.take(number, most)
+            self._is_away = False
+        except (OSError, WireError) as error:
+            if not self._is_away:
+                logging.warning("the journal cannot be read: %s", error)
+            blocks, self._is_away = [], True
+        if blocks:
+            self._number = number = blocks[-1].block_index + 1
+            self._nothing_since_ns = 0
+        elif lookout.is_overtaken(number) and not self._is_away and self._has_waited():
+            logging.error("blocks from %d on are in neither ring nor journal", number)
+            self._number = number = lookout.resume()
+            self._nothing_since_ns = 0
+        if lookout.head - number <= lookout.n_slots // 2 and not lookout.is_overtaken(number):
+            self._in_journal = False
+            journal.close()
+        return blocks
+
+    def _number_in_journal(self) -> int:
+        if self._journal is None:
+            return self._lookout.resume() if self._lookout.is_overtaken(0) else 0
+        # Where it cannot be read now, it is read from its beginning later: what is before our place is passed over.
+        with contextlib.suppress(OSError, WireError):
+            return self._journal.number_before(self._at)
+        return 0
+
+    def _has_waited(self) -> bool:
+        self._nothing_since_ns = self._nothing_since_ns or mono_ns()
+        return mono_ns() - self._nothing_since_ns > _PATIENCE_NS
+
+    def _tail(self) -> list[Block | Gap]:
+        """What is absent between the last block and the end of the run, once no block can follow."""
+        end, lookout = self._run.end, self._lookout
+        if end is None or self._at >= end or self._number is None or self._number < lookout.head:
+            return []
+        return list(self._gaps(end, self._run.ring.anchor()))
+
+    def _own_cause(self) -> Cause:
+        """Why something is absent that the board has not lost."""
+        if self._drops:
+            return Cause.POLICY_DROP
+        return Cause.WRITE_ERROR if self._journal is not None and self._journal.damaged else Cause.TRANSPORT
+
+    def _gaps(self, stop: int, anchor: Anchor) -> list[Gap]:
+        """What is absent up to `stop`, by cause; the board's own gaps with the times that it gave them."""
+        clock = self._run.stream.clock
+        hole, self._at = Span(self._at, stop), stop
+        of_board = self._run.ring.board_gaps_beyond(hole.start)
+        times = {gap.span.start: gap.t_utc_ns for gap in of_board}
+        known = [*of_board, *(self._journal.gaps if self._journal else ())]
+        gaps = explained(
+            hole,
+            known,
+            self._own_cause(),
+            lambda at: times.get(at, anchor.t_utc_ns + clock.offset_ns(at - anchor.sample_index)),
+        )
+        if self._journal is not None:
+            # What was passed is of no use any more.
+            self._journal.gaps = [gap for gap in self._journal.gaps if gap.span.stop > hole.stop]
+        return gaps
