@@ -6,11 +6,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from dtopipe.model.daq import DaqBlock
-from dtopipe.streaming.follower import Follower, Wanted
-from dtopipe.streaming.subscribe import ASKS_EVERY_S, RUNS
+from dtopipe.streaming.subscribe import ASKS_EVERY_S, RUNS, AnyFollower, follower_of
 from dtopipe.streaming.subscription import Subscription
 
 __all__ = ["subscribe"]
@@ -19,7 +17,7 @@ __all__ = ["subscribe"]
 class BlockIterator(Iterator[DaqBlock]):
     """The blocks of a run, in order; it ends with the run."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: AnyFollower) -> None:
         self._follower = follower
 
     def __next__(self) -> DaqBlock:
@@ -39,9 +37,11 @@ def subscribe(
     start: str | int = "latest",
     copy: bool = True,
     run_dir: str | os.PathLike[str] = RUNS,
+    server_key: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
 ) -> Iterator[Subscription[BlockIterator]]:
     """The same as `dtopipe.subscribe`: `for block in recording.stream`. Ctrl-C is heard at any time."""
-    follower = Follower(Wanted(run, policy, start, copy, Path(run_dir)))
+    follower = follower_of(run, policy, start, copy, run_dir, server_key, insecure)
     try:
         while not follower.join():
             time.sleep(ASKS_EVERY_S)

@@ -28,8 +28,8 @@ _SILENCE_NS = 3_000_000_000
 _CREDIT_EVERY_NS = 500_000_000
 # A connection that was cut is not made anew more often than this.
 _RENEW_EVERY_NS = 250_000_000
-# What may be on its way: enough for a long line, little enough for any memory.
-_WINDOW_BYTES = 32 * 2**20
+# What may be on its way: enough for a long line, little enough for any memory; who drops wants nothing that is old.
+_WINDOW_BYTES, _DROPPERS_WINDOW_BYTES = 32 * 2**20, 4 * 2**20
 _LEAST_WINDOW, _MOST_WINDOW = 4, 4096
 _MOST_MALFORMED = 5
 _TURN_S = 0.05
@@ -43,7 +43,7 @@ class RemoteBoard:
 
     Options: `endpoint`; `start`: earliest, latest or a sample index; `policy`: block, or drop for one that may be
     passed over; `runs`: next, every, or a run's id; `followed`: ids of runs that are not wanted any more; `label`: what
-    the other side may call us.
+    the other side may call us; `waits`: false where another run there is as good as none.
 
     Whatever breaks, the stream is asked for anew behind the last sample that was taken, so that each comes once. Every
     such request has a number of its own, its session; what belongs to an older one is thrown away.
@@ -57,6 +57,7 @@ class RemoteBoard:
         self._label = str(options.get("label", ""))
         runs = options.get("runs", "next")
         self._chosen_run = "" if runs in ("next", "every") else str(runs)
+        self._may_wait = bool(options.get("waits", True))
         self._clock = LinkClock()
         self._link: Link | None = None
         self._stream: Stream | None = None
@@ -96,7 +97,8 @@ class RemoteBoard:
         self._run_id = stream.run_id
         self._resumes = True
         block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize
-        self._window = max(_LEAST_WINDOW, min(_MOST_WINDOW, _WINDOW_BYTES // max(1, block_bytes)))
+        window_bytes = _DROPPERS_WINDOW_BYTES if self._drops else _WINDOW_BYTES
+        self._window = max(_LEAST_WINDOW, min(_MOST_WINDOW, window_bytes // max(1, block_bytes)))
         return Opened(
             device=stream.device,
             channels=stream.channels,
@@ -112,6 +114,7 @@ class RemoteBoard:
             anchor=anchor_from(message.get("anchor", list)),
             polled=stream.polled,
             first_sample_index=message.get("start", int),
+            end_sample_index=None if message.body.get("end") is None else message.get("end", int),
         )
 
     def start(self, at: int) -> None:
@@ -138,6 +141,10 @@ class RemoteBoard:
     def give_back(self) -> None:
         """Nothing: each block has memory of its own. Credit goes out as blocks are taken."""
 
+    def keep_alive(self) -> None:
+        """Say that we are here, where nothing is read for a while."""
+        self._give_credit_if_due(self._linked())
+
     def acknowledge(self, sample_index: int) -> None:
         """Everything before this index is durable here."""
         self._durable = max(self._durable, sample_index)
@@ -152,7 +159,7 @@ class RemoteBoard:
             # Nobody there waits for us.
             return
         for _ in range(_FAREWELLS):
-            link.send(Message("finished", {"session": self._session, "remote": self._remote_id}))
+            link.send(Message("finished", {**self._who(), "durable": self._durable}))
             with contextlib.suppress(WireError):
                 until_ns = mono_ns() + _FAREWELL_NS
                 while mono_ns() < until_ns:
@@ -165,13 +172,17 @@ class RemoteBoard:
         """Want no more than what is here already."""
         if not (self._stopped or self._has_ended) and self._link is not None:
             self._stopped = True
-            self._link.send(Message("leave", {"session": self._session, "remote": self._remote_id}))
+            self.leave()
+
+    def leave(self) -> None:
+        """Nobody there is to wait for us any longer."""
+        self._linked().send(Message("leave", self._who()))
 
     def close(self) -> None:
         """Close the link; nobody there is to wait for a run that did not begin."""
         if self._link is not None:
             if self._is_to_begin:
-                self._link.send(Message("leave", {"session": self._session, "remote": self._remote_id}))
+                self.leave()
             self._link.close()
 
     def _linked(self) -> Link:
@@ -200,7 +211,7 @@ class RemoteBoard:
             "label": self._label,
             "run_id": self._run_id,
             "skip": self._skipped,
-            "may_wait": self._stream is None and not self._resumes,
+            "may_wait": self._may_wait and self._stream is None and not self._resumes,
             "since": self._since,
             "resumes": self._resumes,
             "drops": self._drops,
@@ -251,18 +262,14 @@ class RemoteBoard:
         now_ns = mono_ns()
         asked_ns = self._clock.question(now_ns) if link.is_connected and self._stream is not None else None
         if asked_ns is not None:
-            question = {"session": self._session, "remote": self._remote_id, "asked": asked_ns}
-            link.send(Message("probe", question))
+            link.send(Message("probe", {**self._who(), "asked": asked_ns}))
         if self._consumed - self._told <= self._window // 4 and now_ns - self._credit_ns <= _CREDIT_EVERY_NS:
             return
         self._told, self._credit_ns = self._consumed, now_ns
-        credit = {
-            "session": self._session,
-            "remote": self._remote_id,
-            "taken": self._consumed,
-            "durable": self._durable,
-        }
-        link.send(Message("credit", credit))
+        link.send(Message("credit", {**self._who(), "taken": self._consumed, "durable": self._durable}))
+
+    def _who(self) -> dict[str, Any]:
+        return {"session": self._session, "remote": self._remote_id}
 
     def _follow(self, message: Message, payload: bytes) -> None:
         try:

@@ -1,22 +1,26 @@
-"""`dtopipe attach`: one more sink for a run in progress."""
+"""`dtopipe attach`: one more sink for a run in progress, here or on another machine."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from dtopipe.cli.endpoint import endpoint_options, host_of, link_of
+from dtopipe.cli.foreground import run_in_foreground
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import DtopipeError, UsageError
-from dtopipe.topology.attachment import load_attachment, sink_of_options, sinks_of_file
+from dtopipe.topology.attachment import load_attachment, load_follower, sink_of_options, sinks_of_file
 from dtopipe.topology.places import Placed
 from dtopipe.transport.run_link import ask_run, ensure_not_refused
+from dtopipe.transport.source_link import is_endpoint
 from dtopipe.wire.control import Message
 from dtopipe.wire.plans import describe_sink
 
@@ -26,16 +30,18 @@ _FILE_ENDINGS = (".yaml", ".yml", ".json")
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[RUN] [FILE]")
+@click.argument("words", nargs=-1, metavar="[RUN or ENDPOINT] [FILE]")
 @click.option("--sink", metavar="TYPE", help="The sink's type, as `dtopipe sinks` lists them.")
 @click.option("--path", metavar="P", help="Where it writes; without it a file in the run folder.")
 @click.option("--name", metavar="N", help="Its name in the run; without it its type.")
 @click.option("--policy", metavar="P", help="block (default), drop, drop_newest.")
 @click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="Another key of the sink; may be repeated.")
 @click.option(
-    "--from", "since", default="latest", show_default=True, metavar="WHERE",
-    help="latest: what comes from now on; earliest: all that the journal has, or else the ring; or a sample index.",
+    "--from", "since", metavar="WHERE",
+    help="latest: what comes from now on, the default for a run here; earliest: all that the journal has, or else the "
+    "ring, the default for an endpoint; or a sample index.",
 )  # fmt: skip
+@endpoint_options
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print how the sinks are then, as JSON.")
 def attach(
@@ -45,7 +51,9 @@ def attach(
     name: str | None,
     policy: str | None,
     options: tuple[str, ...],
-    since: str,
+    since: str | None,
+    server_key: Path | None,
+    insecure: bool,
     run_dir: Path,
     as_json: bool,
 ) -> None:
@@ -56,23 +64,34 @@ def attach(
     section; variables in it come from your environment. Paths on the command line are relative to the current folder,
     those in a file to the run folder.
 
+    ENDPOINT is where another machine serves its run (listen: in its topology). Then the sink is that of a run of its
+    own, in the foreground: with the other run's samples, indices and times, until that ends, or Ctrl-C does.
+
     \b
     Example:
       dtopipe attach --sink csv --path look.csv
       dtopipe attach heat-flux --sink parquet --from earliest
       dtopipe attach heat-flux more-sinks.yaml --from 120000
       dtopipe attach --sink postgres -o dsn='${LAB_DSN}' --policy drop
+      dtopipe attach tcp://daq-pc:5700 --sink parquet --path run.parquet
     """
     run, file = _run_and_file(words, sink)
     recover(run_dir)
+    if run is not None and is_endpoint(run):
+        placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, {})
+        board = {"type": "remote", "start": _since(since or "earliest"), **link_of(run, server_key, insecure=insecure)}
+        plan = load_follower(placed, board, host_of(run), run_dir.absolute())
+        sys.exit(run_in_foreground(plan, as_json=as_json))
+    if server_key is not None or insecure:
+        raise UsageError("--server-key and --insecure are for an ENDPOINT, such as tcp://daq-pc:5700")
     folder = find_run(run, run_dir)
     record = _record(folder)
-    placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, record)
+    placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, record["sinks"])
     attached = load_attachment(placed, record, folder.path)
     request = {
         "sinks": [describe_sink(plan) for plan in attached.sinks],
         "document": dict(attached.document),
-        "since": _since(since),
+        "since": _since(since or "latest"),
     }
     answer = ask_run(folder, Message("attach", request))
     if answer is None:
@@ -94,7 +113,7 @@ def _run_and_file(words: tuple[str, ...], sink: str | None) -> tuple[str | None,
     files = [word for word in words if word.endswith(_FILE_ENDINGS)]
     runs = [word for word in words if word not in files]
     if len(runs) > 1 or len(files) > 1:
-        raise UsageError("name one run, and one file\n    dtopipe attach [RUN] [FILE]")
+        raise UsageError("name one run, or one endpoint, and one file\n    dtopipe attach [RUN or ENDPOINT] [FILE]")
     if bool(files) == bool(sink):
         raise UsageError(
             "say what to attach: --sink TYPE, or a file with a sinks: section\n"
@@ -109,11 +128,11 @@ def _one_sink(
     name: str | None,
     policy: str | None,
     options: tuple[str, ...],
-    record: dict[str, Any],
+    taken: Container[str],
 ) -> Placed:
     kind = kind or ""
     number, chosen = 1, name or kind
-    while name is None and chosen in record["sinks"]:
+    while name is None and chosen in taken:
         number += 1
         chosen = f"{kind}-{number}"
     return sink_of_options(kind, path, chosen, policy, options, Path.cwd())

@@ -14,14 +14,17 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.endpoint import endpoint_options, link_of
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import SinkError, UsageError
+from dtopipe.repair.fetch import fetched_from
 from dtopipe.repair.run import RepairReport, repair_run
 from dtopipe.supervisor.lines import EventsFile
 from dtopipe.supervisor.recover import complete_record
+from dtopipe.transport.source_link import is_endpoint
 from dtopipe.verify.outputs import read_output
 
 
@@ -31,35 +34,57 @@ from dtopipe.verify.outputs import read_output
     "--sink", "sinks", multiple=True, metavar="NAME", help="Only this output, whatever its policy; repeatable."
 )
 @click.option(
-    "--from", "other", metavar="RUN_DIR", help="Another folder of the same run, such as a copy, to take from."
-)
+    "--from", "other", metavar="RUN_DIR or ENDPOINT",
+    help="Where else the samples are: another folder of the same run, such as a copy, or a machine that serves it.",
+)  # fmt: skip
+@endpoint_options
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
-def repair(run: str, sinks: tuple[str, ...], other: str | None, run_dir: Path, as_json: bool) -> None:
+def repair(
+    run: str,
+    sinks: tuple[str, ...],
+    other: str | None,
+    server_key: Path | None,
+    insecure: bool,
+    run_dir: Path,
+    as_json: bool,
+) -> None:
     r"""Refill every BLOCK output that is not whole from the run's raw file, or from where else its samples are.
 
     RUN is a run folder, NAME, NAME/START or NAME/latest, of a run that has ended, also one that was killed. What
     nobody has any more stays a gap with its cause. It may be interrupted at any instant and called again. Ends with
     the exit code of the verdict, or 1 if an output could not be repaired.
 
+    A run that was followed on another machine, and broke off, is completed to the end that it had there: let that
+    machine serve it with `dtopipe serve RUN`, and name its endpoint here.
+
     \b
     Example:
       dtopipe repair heat-flux/latest
       dtopipe repair heat-flux/latest --sink view --from /mnt/backup/20261122T234100Z
+      dtopipe repair office/latest --from tcp://daq-pc:5700
     """
     recover_killed()
     folder = find_run(run, run_dir)
     _ensure_ended(folder, run)
-    if other is not None and "://" in other:
-        raise UsageError("--from an endpoint is not built yet in this version\n    name a folder of the same run")
-    source = None if other is None else find_run(other, run_dir)
+    is_served = other is not None and is_endpoint(other)
+    if not is_served and (server_key is not None or insecure):
+        raise UsageError("--server-key and --insecure are for --from ENDPOINT, such as tcp://daq-pc:5700")
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("looking")
-        report = repair_run(
-            folder, sinks, source, lambda doing, done: progress.update(task, description=doing, completed=done)
-        )
+
+        def show(doing: str, done: int) -> None:
+            progress.update(task, description=doing, completed=done)
+
+        if other is not None and is_served:
+            link = _link(folder, other, server_key, insecure=insecure)
+            with fetched_from(folder, link, show) as fetched:
+                report = repair_run(folder, sinks, None, fetched, show)
+        else:
+            source = None if other is None else find_run(other, run_dir)
+            report = repair_run(folder, sinks, source, None, show)
     _note(folder, report)
     if as_json:
         print_json(_document(report))
@@ -67,6 +92,17 @@ def repair(run: str, sinks: tuple[str, ...], other: str | None, run_dir: Path, a
         _show(report)
     failed = any(output.failure for output in report.outputs)
     sys.exit(1 if failed else report.verdict.state.exit_code)
+
+
+def _link(folder: RunFolder, endpoint: str, server_key: Path | None, *, insecure: bool) -> dict[str, Any]:
+    """The keys of the link: as given, else as the run had them when it followed that machine."""
+    board = folder.read_record()["topology"].get("board", {})
+    if server_key is None and not insecure and board.get("type") == "remote" and board.get("endpoint") == endpoint:
+        insecure = bool(board.get("insecure"))
+        recorded = board.get("server_key")
+        if recorded is not None and Path(recorded).exists():
+            server_key = Path(recorded)
+    return link_of(endpoint, server_key, insecure=insecure)
 
 
 def _ensure_ended(folder: RunFolder, run: str) -> None:

@@ -188,8 +188,7 @@ class Gateway:
         """It has everything, for good; it may say so more than once."""
         self._expected.discard(remote_id)
         if remote is not None and not remote.has_finished:
-            remote.has_finished = True
-            remote.pause()
+            remote.finish(request.message)
             self._tell("remote_finished", remote)
         self._server.send(request.address, Message("bye", {"session": request.message.get("session", int)}))
 

@@ -112,6 +112,12 @@ class ServedRemote:
         self.durable = max(self.durable, durable)
         self._settle_gaps(lambda number, gap: number < taken)
 
+    def finish(self, message: Message) -> None:
+        """Everything is in its outputs, and durable up to where it says. Raises WireError."""
+        self.durable = max(self.durable, _index(message, "durable"))
+        self.has_finished = True
+        self.pause()
+
     def pause(self) -> None:
         """Send nothing more until it asks anew."""
         if self._reader is not None:
@@ -156,7 +162,8 @@ class ServedRemote:
         self._reader = source.reader(start, drops=self.drops)
         self.sent_to = max(self.sent_to, start)
         anchor = describe_anchor(source.anchor())
-        return self._message("stream", stream=describe_stream(source.stream), anchor=anchor, start=start)
+        stream = describe_stream(source.stream)
+        return self._message("stream", stream=stream, anchor=anchor, start=start, end=source.end)
 
     def _samples(self, reader: Reader, source: Source, now_ns: int) -> Iterator[tuple[Message, bytes]]:
         room = self._window - (self._sent - self._taken)

@@ -125,5 +125,9 @@ class BufferOverrun(DtopipeError):
     """The board lost samples before anybody could take them."""
 
 
+class NothingFollowed(DtopipeError):
+    """The run of another machine that was waited for did not begin."""
+
+
 class RunDied(DtopipeError):
     """The run that was followed ended without an end-of-run mark: every process of it was killed."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.commit_record import read_commit_record
+from dtopipe.supervisor.rescue import RESCUED
+from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import joined
 from dtopipe.wire.dtraw import decode_status, iter_sound_chunks, read_chunk, read_file_header
 from dtopipe.wire.raw_files import kept_segments, segment_in, segment_path
@@ -27,6 +31,16 @@ class _Place:
     file: int
     offset: int
     anchor: Anchor
+
+
+def raw_samples_of(folder: RunFolder, outputs: Sequence[Output], stream: Stream) -> Iterator[RawSamples]:
+    """The raw files of a run that can be read, and what was saved of its ring when all its processes were killed."""
+    for output in outputs:
+        if output.type == "hbuf" and output.path is not None:
+            with contextlib.suppress(SinkError):
+                yield RawSamples(output.name, output.path, output.stream)
+    with contextlib.suppress(SinkError):
+        yield RawSamples(RESCUED, folder.path / RESCUED, stream)
 
 
 class RawSamples:

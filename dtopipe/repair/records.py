@@ -15,6 +15,47 @@ from dtopipe.verify.outputs import Output
 Found = Mapping[str, tuple[Position, list[Gap]]]
 
 
+def with_the_rest(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The record, in which detached sinks that are named are to go on to the end of the run."""
+    new = copy.deepcopy(dict(record))
+    for name in names:
+        sink = new["sinks"].get(name)
+        if sink is not None and sink["state"] == "detached":
+            _go_on(sink, new["acquired"]["end_sample_index"])
+    return new
+
+
+def up_to(record: Mapping[str, Any], end: int | None, names: Sequence[str]) -> dict[str, Any]:
+    """The record of a run that was followed on another machine, whose end there is known now.
+
+    What is to be whole, or is named, is to go on to there. Any other run's record stays as it is.
+    """
+    new = copy.deepcopy(dict(record))
+    before = new["acquired"]["end_sample_index"]
+    if end is None or end <= before or new["topology"].get("board", {}).get("type") != "remote":
+        return new
+    new["acquired"]["end_sample_index"] = end
+    new["acquired"]["samples"] += end - before
+    for name, sink in new["sinks"].items():
+        if sink["stop"] == before and (name in names or sink["policy"] == Policy.BLOCK):
+            _go_on(sink, end)
+    return new
+
+
+def with_overruns(record: Mapping[str, Any], of_board: Sequence[Gap]) -> dict[str, Any]:
+    """The record with what the board lost by these gaps."""
+    new = copy.deepcopy(dict(record))
+    acquired = new["acquired"]
+    lost = sum(map(len, of_board))
+    first = acquired.get("first_sample_index", 0)
+    acquired |= {"overrun_samples": lost, "samples": acquired["end_sample_index"] - first - lost}
+    return new
+
+
+def _go_on(sink: dict[str, Any], end: int) -> None:
+    sink |= {"state": "interrupted", "stop": end, "gaps": sink["gaps"] + end - sink["stop"]}
+
+
 def repaired_record(
     record: Mapping[str, Any],
     outputs: Sequence[Output],

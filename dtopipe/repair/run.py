@@ -17,15 +17,14 @@ from dtopipe.model.errors import DtopipeError, OutputLocked, SinkError, SinkUnav
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap, Span
-from dtopipe.model.stream import Stream
+from dtopipe.repair.fetch import Fetched
 from dtopipe.repair.output import complete_replacement, continue_output, rewrite_output
-from dtopipe.repair.raw_samples import RawSamples
+from dtopipe.repair.raw_samples import raw_samples_of
 from dtopipe.repair.reading_samples import ReadingSamples
-from dtopipe.repair.records import repaired_record
+from dtopipe.repair.records import repaired_record, up_to, with_overruns, with_the_rest
 from dtopipe.repair.sources import Refill, Source
 from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.sinks.commit_record import read_commit_record
-from dtopipe.supervisor.rescue import RESCUED
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, read_gaps, replace_gaps
 from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.recount import joined, without
@@ -69,18 +68,21 @@ def repair_run(
     folder: RunFolder,
     names: Sequence[str],
     other: RunFolder | None = None,
+    fetched: Fetched | None = None,
     on_progress: Callable[[str, int], None] = lambda doing, samples: None,
 ) -> RepairReport:
     """Refill the outputs `names` of a run that has ended, or every BLOCK output that is not whole.
 
     One that was detached is whole up to there; if it is named, it is completed to the end of the run.
 
-    Samples come from the run's own raw files, then from those in `other`, a folder of the same run, then from other
-    outputs. What nobody has stays a gap. Raises UsageError, SinkError; a second call goes on where this one stopped.
+    Samples come from the run's own raw files, then from those in `other`, a folder of the same run, or from what was
+    `fetched` from another machine, then from other outputs. Of a run that was followed these may know a later end: to
+    there it is completed. What nobody has stays a gap. Raises UsageError, SinkError; a second call goes on where this
+    one stopped.
     """
     try:
         with _locked(folder):
-            return _Repair(folder, other, names, on_progress).run(names)
+            return _Repair(folder, other, fetched, names, on_progress).run(names)
     except OSError as error:
         message = f"its records cannot be written: {error.strerror}"
         raise SinkError(folder.path, message, "free some space there, and call repair again") from error
@@ -91,20 +93,31 @@ class _Repair:
         self,
         folder: RunFolder,
         other: RunFolder | None,
+        fetched: Fetched | None,
         names: Sequence[str],
         on_progress: Callable[[str, int], None],
     ) -> None:
         self._folder = folder
-        self._record = _with_the_rest(folder.read_record(), names)
+        self._found = folder.read_record()
+        self._record = with_the_rest(self._found, names)
         self._on_progress = on_progress
-        self._outputs = outputs_of(folder, self._record)
         self._others: list[Output] = []
+        end = None if fetched is None else fetched.end
         if other is not None:
             record = other.read_record()
             if record["run_id"] != self._record["run_id"]:
                 raise UsageError(f"{other.path} is of another run ({record['run_id']})\n    name a copy of this run")
             self._others = outputs_of(other, record)
-        self._raw = list(self._raw_sources(other))
+            end = record["acquired"]["end_sample_index"] if record.get("verdict") else None
+        self._record = up_to(self._record, end, names)
+        self._outputs = outputs_of(folder, self._record)
+        self._raw: list[Source] = []
+        if self._record.get("stream"):
+            whole = stream_from(self._record["stream"])
+            self._raw += raw_samples_of(folder, self._outputs, whole)
+            self._raw += raw_samples_of(other, self._others, whole) if other is not None else ()
+        self._raw += fetched.samples if fetched is not None else ()
+        self._has_further = other is not None or fetched is not None
         self._values: list[Source] | None = None
 
     def run(self, names: Sequence[str]) -> RepairReport:
@@ -119,14 +132,15 @@ class _Repair:
         reports = dict(zip((output.name for output in self._outputs), checked.outputs, strict=True))
         mended = [self._mended(output, reports[output.name]) for output in chosen]
         positions = {output.name: found for output in self._outputs if (found := _position_of(output)) is not None}
+        of_board = self._board_gaps_now()
         record, gaps = repaired_record(
-            self._record,
+            with_overruns(self._record, of_board) if self._has_further else self._record,
             self._outputs,
             positions,
-            {**read_gaps(self._folder.path / "gaps.jsonl"), None: self._known_board_gaps()},
+            {**read_gaps(self._folder.path / "gaps.jsonl"), None: of_board},
             mended=[each.name for each in mended if not each.failure],
         )
-        if record != self._record:
+        if record != self._found:
             replace_gaps(self._folder.path / "gaps.jsonl", gaps)
             self._folder.write_record(record)
         verdict = _judged(record, mended)
@@ -220,17 +234,20 @@ class _Repair:
     def _known_board_gaps(self) -> list[Gap]:
         return board_gaps(self._folder.path / "gaps.jsonl", self._outputs)
 
-    def _raw_sources(self, other: RunFolder | None) -> Iterator[Source]:
-        if not self._record.get("stream"):
-            return
-        whole: Stream = stream_from(self._record["stream"])
-        for output in (*self._outputs, *self._others):
-            if output.type == "hbuf" and output.path is not None:
-                with contextlib.suppress(SinkError):
-                    yield RawSamples(output.name, output.path, output.stream)
-        for folder in filter(None, (self._folder, other)):
-            with contextlib.suppress(SinkError):
-                yield RawSamples(RESCUED, folder.path / RESCUED, whole)
+    def _board_gaps_now(self) -> list[Gap]:
+        """What the board lost, by all that is known, but for what somebody has after all: a link may have lost it."""
+        known = self._known_board_gaps()
+        if not self._has_further:
+            return known
+        further = [gap for source in self._raw for gap in source.gaps() if gap.cause in BOARD_CAUSES]
+        there = joined(span for source in self._raw for span in source.spans())
+        gaps: list[Gap] = []
+        for gap in (*known, *further):
+            absent = without(without([gap.span], there), [other.span for other in gaps])
+            gaps += [
+                Gap(span, gap.cause, self._t_utc_ns_at(span.start)) if span != gap.span else gap for span in absent
+            ]
+        return sorted(gaps)
 
     def _value_sources(self) -> list[Source]:
         if self._values is None:
@@ -243,16 +260,6 @@ class _Repair:
                     kind = ReadingSamples if output.stream.polled else ValueSamples
                     self._values.append(kind(output))
         return self._values
-
-
-def _with_the_rest(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The record, in which detached sinks that are named are to go on to the end of the run."""
-    end = record["acquired"]["end_sample_index"]
-    for name in names:
-        sink = record["sinks"].get(name)
-        if sink is not None and sink["state"] == "detached":
-            sink |= {"state": "interrupted", "stop": end, "gaps": sink["gaps"] + end - sink["stop"]}
-    return record
 
 
 def _judged(record: Mapping[str, Any], mended: Sequence[Mended]) -> Verdict:

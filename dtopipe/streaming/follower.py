@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from operator import index
 from pathlib import Path
 
 from dtopipe.core.gaps import explained
@@ -18,7 +15,7 @@ from dtopipe.intake.blocks import CoveredIntake, DirectIntake
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.clock import Anchor, utc_ns
 from dtopipe.model.daq import DaqBlock
-from dtopipe.model.errors import RunDied, SpecError
+from dtopipe.model.errors import RunDied
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
@@ -28,42 +25,17 @@ from dtopipe.shm.ring import Ring
 from dtopipe.streaming.blocks import BlockMaker
 from dtopipe.streaming.membership import Membership
 from dtopipe.streaming.subscription import SubscriptionSummary
+from dtopipe.streaming.wanted import Wanted
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import stream_from
 
-_POLICIES = {"block": Policy.BLOCK, "drop": Policy.DROP_OLDEST, "drop_oldest": Policy.DROP_OLDEST}
 _LOOKS_EVERY_NS = 500_000_000
 # Copies are taken ahead: enough that small blocks are cheap, little enough to stay in a few MB.
 _AHEAD_BLOCKS = 64
 _AHEAD_BYTES = 4 * 2**20
 # A disk that does not answer must not keep the program from leaving.
 _LEAVE_PATIENCE_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a program asks for. Raises SpecError where that cannot be."""
-
-    run: str | os.PathLike[str] | None
-    policy: str
-    start: str | int
-    copies: bool
-    run_dir: Path
-
-    def __post_init__(self) -> None:
-        """Refuse what no run can do."""
-        if self.policy not in _POLICIES:
-            raise SpecError(f"policy {self.policy!r}: a subscriber's is drop or block")
-        if self.start in ("latest", "earliest"):
-            return
-        if isinstance(self.start, str | bool) or not hasattr(self.start, "__index__") or index(self.start) < 0:
-            raise SpecError(f"start {self.start!r}: it is latest, earliest, or a sample index")
-
-    @property
-    def since(self) -> str | int:
-        """The start, an index as a plain integer."""
-        return self.start if isinstance(self.start, str) else index(self.start)
 
 
 class Follower:
@@ -74,7 +46,7 @@ class Follower:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._policy = _POLICIES[wanted.policy]
+        self._policy = wanted.policy_word
         self._own_cause = Cause.TRANSPORT if self._policy is Policy.BLOCK else Cause.POLICY_DROP
         self.summary = SubscriptionSummary(datetime.now(UTC))
         self.is_over = False

@@ -16,9 +16,6 @@ from dtopipe.transport.link import Keys
 from dtopipe.transport.run_link import ensure_not_refused
 from dtopipe.wire.control import Message
 
-# What the name of another machine begins with.
-_NETWORK = "://"
-
 
 class Membership:
     """One subscription as the run's supervisor knows it. Its OS lock goes with this process, however it ends."""
@@ -26,10 +23,6 @@ class Membership:
     def __init__(self, run: str | os.PathLike[str] | None, run_dir: Path) -> None:
         """`run` as in the commands. Raises UsageError if there is no such run in progress."""
         wanted = None if run is None else os.fspath(run)
-        if wanted is not None and _NETWORK in wanted:
-            raise UsageError(
-                f"{wanted}: following a run on another machine is not built yet\n    run this program on that machine"
-            )
         self.folder = find_run(wanted, run_dir)
         entry = self.folder.entry()
         facts = entry.read() if entry and entry.supervisor_is_alive() else None

@@ -13,17 +13,35 @@ from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
 from dtopipe.model.daq import DaqBlock
-from dtopipe.streaming.follower import Follower, Wanted
+from dtopipe.streaming.endpoint_follower import EndpointFollower
+from dtopipe.streaming.follower import Follower
 from dtopipe.streaming.subscription import Subscription
+from dtopipe.streaming.wanted import Wanted
 
 ASKS_EVERY_S = 0.05
 RUNS = Path("runs")
+AnyFollower = Follower | EndpointFollower
+
+
+def follower_of(
+    run: str | os.PathLike[str] | None,
+    policy: str,
+    start: str | int,
+    copy: bool,
+    run_dir: str | os.PathLike[str],
+    server_key: str | os.PathLike[str] | None,
+    insecure: bool,
+) -> AnyFollower:
+    """A reader of the run that is meant, here or on another machine. Raises SpecError."""
+    key = None if server_key is None else Path(server_key)
+    wanted = Wanted(run, policy, start, copy, Path(run_dir), key, insecure)
+    return EndpointFollower(wanted) if wanted.is_remote else Follower(wanted)
 
 
 class FollowedStream(ObjectReceiveStream[DaqBlock]):
     """The blocks of a run, in order; it ends with the run."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: AnyFollower) -> None:
         self._follower = follower
         # One of its own: programs that follow many runs would wait for each other's threads.
         self._limiter = CapacityLimiter(1)
@@ -51,12 +69,17 @@ async def subscribe(
     start: str | int = "latest",
     copy: bool = True,
     run_dir: str | os.PathLike[str] = RUNS,
+    server_key: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
 ) -> AsyncIterator[Subscription[FollowedStream]]:
     """A run in progress, read along; `recording.stream` yields its blocks, as `record()` does.
 
-    `run`: a run folder, `name`, `name/<start>` or `name/latest`; without it, the only run in progress. `start`:
-    `latest` (from now on), `earliest` (all that is there), or a sample index. A run that is only beginning is waited
-    for.
+    `run`: a run folder, `name`, `name/<start>` or `name/latest`; without it, the only run in progress; or the endpoint
+    at which another machine serves its run, such as `tcp://daq-pc:5700`, which is waited for. `start`: `latest` (from
+    now on), `earliest` (all that is there), or a sample index. A run that is only beginning is waited for.
+
+    `server_key`: the .pub file of that machine, by default the authorized key that is named like its host;
+    `insecure=True`: without keys, where the other side says so too.
 
     `policy="drop"`: who is overtaken by a whole ring goes on half a ring behind the newest block; a gap of cause
     `policy_drop`. `policy="block"`: what the ring has no more is read from the run's journal, however late; a run
@@ -70,9 +93,9 @@ async def subscribe(
 
     Nothing that this program does, or leaves undone, holds the run. Raises UsageError if there is no such run, if it is
     ending, or has as many readers as it can hold; SpecError; RunDied, from the stream, if every process of the run was
-    killed.
+    killed; BoardError, if another machine will never take us, or what it serves is another run by now.
     """
-    follower = Follower(Wanted(run, policy, start, copy, Path(run_dir)))
+    follower = follower_of(run, policy, start, copy, run_dir, server_key, insecure)
     stream = FollowedStream(follower)
     try:
         while not await to_thread.run_sync(follower.join):  # noqa: ASYNC110  (another process is asked)

@@ -15,7 +15,7 @@ from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
-from dtopipe.model.errors import DtopipeError, UsageError, WireError
+from dtopipe.model.errors import DtopipeError, NothingFollowed, UsageError, WireError
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.span import Cause
 from dtopipe.supervisor.attachments import Attachments
@@ -55,12 +55,21 @@ class Supervisor:
         """The run folder, once `run` was called."""
         return self._run.folder.path
 
+    @property
+    def was_stopped(self) -> bool:
+        """True once somebody asked for the end."""
+        return self._stops_wanted > 0
+
     def request_stop(self, *, hurry: bool = False) -> None:
         """End the run in order; the second time, or with `hurry`, without waiting for slow sinks."""
         self._stops_wanted += 2 if hurry else 1
 
     def run(self) -> dict[str, Any]:
-        """The whole run; returns its record. Raises TopologyError if it could not start: then nothing is left of it."""
+        """The whole run; returns its record.
+
+        Raises TopologyError if it could not start, NothingFollowed if it was stopped before the run that it was to
+        follow was there: then nothing is left of it.
+        """
         self._run = run = Run(self._plan)
         self._launcher = Launcher(run)
         self._drain = Drain(run)
@@ -79,10 +88,15 @@ class Supervisor:
             self._launcher.start_everybody()
             while run.phase is not Phase.FINISHED:
                 self._turn()
+            if run.acquirer.waits_for_others and run.stream is None:
+                keep_folder = False
+                raise NothingFollowed(
+                    f"there was no run at {self._plan.board.options.get('endpoint')} until the end: nothing is recorded"
+                )
             self._conclude()
             return run.record()
         except DtopipeError:
-            keep_folder = run.phase is not Phase.OPENING
+            keep_folder = keep_folder and run.phase is not Phase.OPENING
             raise
         except Exception:
             # Nobody may see what a run in the background says at its end.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.model.errors import Place, Problem, TopologyError
-from dtopipe.model.plan import SinkPlan
+from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.topology.load import load_placed
 from dtopipe.topology.overrides import put
 from dtopipe.topology.places import Placed, parse_value, read_yaml
@@ -82,9 +82,7 @@ def load_attachment(
     for name, sink in sinks.items():
         if isinstance(sink, dict):
             problems += _journal_problems(name, sink, placed)
-            if "path" not in sink and sink.get("type") not in _WITHOUT_FILE:
-                kind = str(sink.get("type"))
-                sink["path"] = f"{name}.{_ENDINGS.get(kind, kind)}"
+    _give_paths(sinks)
     if problems:
         raise TopologyError(problems)
     whole = Placed({**_surroundings(record), "sinks": {**_stubs(record, run_folder), **sinks}}, placed.places)
@@ -93,6 +91,29 @@ def load_attachment(
     # Not the journal, whatever the rest of the synthetic topology would make of it.
     chosen = tuple(replace(sink, is_journal=False) for sink in chosen)
     return Attached(chosen, {name: plan.document["sinks"][name] for name in sinks})
+
+
+def load_follower(
+    placed: Placed, board: Mapping[str, Any], name: str, run_dir: Path, environ: Mapping[str, str] = os.environ
+) -> RunPlan:
+    """A run of its own, of these sinks behind a `board` that is another machine, as if it stood in a topology.
+
+    Raises TopologyError.
+    """
+    sinks = placed.document["sinks"]
+    _give_paths(sinks)
+    drops = all(isinstance(sink, dict) and str(sink.get("policy", "block")) != "block" for sink in sinks.values())
+    whole = {"name": name, "board": {**board, "policy": "drop" if drops else "block"}, "sinks": sinks}
+    file = Path.cwd() / f"{name}.yaml"
+    return load_placed(file, Placed(whole, placed.places), run_dir=run_dir, environ=environ)
+
+
+def _give_paths(sinks: Mapping[str, Any]) -> None:
+    """A file sink without a path writes into the run folder, under its own name."""
+    for name, sink in sinks.items():
+        if isinstance(sink, dict) and "path" not in sink and sink.get("type") not in _WITHOUT_FILE:
+            kind = str(sink.get("type"))
+            sink["path"] = f"{name}.{_ENDINGS.get(kind, kind)}"
 
 
 def _journal_problems(name: str, sink: dict[str, Any], placed: Placed) -> list[Problem]:

@@ -42,7 +42,7 @@ from dtopipe.topology.overrides import put, set_metadata, set_values
 from dtopipe.topology.places import Placed, read_yaml
 from dtopipe.topology.problems import nearest, place_of, problems_of
 from dtopipe.topology.recording import recorded_task
-from dtopipe.topology.retention import check_retention, synced_for_retention
+from dtopipe.topology.retention import check_retention, synced_where_waited_for
 from dtopipe.topology.schema import BoardPart, ChannelPart, SinkPart, TaskPart, TopologyPart
 from dtopipe.topology.secrets import without_secrets
 from dtopipe.topology.variables import resolved
@@ -119,7 +119,8 @@ class _Loading:
         board = self._board(values.get("board"))
         task = self._task(values.get("task"), board)
         name = top.name or self._file.stem if top else self._file.stem
-        sinks = self._sinks(values.get("sinks"), name)
+        is_remote = board is not None and board.type == "remote"
+        sinks = self._sinks(values.get("sinks"), name, follows=is_remote)
         if run_dir is not None:
             self._places["run_dir"] = Place("--run-dir", 0, 0)
         root = (run_dir or _path(top.run_dir if top else "runs")).absolute()
@@ -141,7 +142,6 @@ class _Loading:
         plan = None
         at = top.listen if top else None
         listen = ListenPlan(at.endpoint, at.insecure, at.keep_for) if at else None
-        is_remote = board is not None and board.type == "remote"
         if top and board and (task or is_remote):
             own = None if task is None or board.type in _OWN_TASK else replace(task, name=name)
             plan = replace(self._assembled(top, name, root, replace(board, task=own), sinks), listen=listen)
@@ -233,7 +233,7 @@ class _Loading:
             options=options,
         )
 
-    def _sinks(self, given: Any, run_name: str) -> list[SinkPlan]:
+    def _sinks(self, given: Any, run_name: str, *, follows: bool) -> list[SinkPlan]:
         parts: dict[str, SinkPart] = {}
         models = sink_models()
         for name, sink in (given if isinstance(given, dict) else {}).items():
@@ -245,9 +245,8 @@ class _Loading:
         self._found(journal_problems(parts))
         journal = journal_of(parts)
         plans = [_sink_plan(name, part, run_name, is_journal=name == journal) for name, part in parts.items()]
-        return synced_for_retention(
-            plans, [name for name, part in parts.items() if "sync" not in part.model_fields_set]
-        )
+        unwritten = [name for name, part in parts.items() if "sync" not in part.model_fields_set]
+        return synced_where_waited_for(plans, unwritten, follows=follows)
 
     def _model(self, key: str, kind: Any, group: str, models: Mapping[str, type[_M]]) -> type[_M] | None:
         """The options of this type of board or sink, or a problem."""

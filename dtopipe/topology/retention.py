@@ -1,4 +1,4 @@
-"""What a journal that retires segments asks of the other sinks, and what it makes of them."""
+"""What waits for outputs to be durable, a journal that retires or another machine, and what that makes of them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ DURABLE_EVERY_S = 1.0
 _DURABLE_BY_THEMSELVES = ("postgres",)
 
 
-def synced_for_retention(sinks: Sequence[SinkPlan], unwritten: Sequence[str]) -> list[SinkPlan]:
-    """The same sinks; a BLOCK one is made durable now and then if nothing is written of its `sync` (`unwritten`)."""
-    if not any(sink.retires for sink in sinks):
+def synced_where_waited_for(sinks: Sequence[SinkPlan], unwritten: Sequence[str], *, follows: bool) -> list[SinkPlan]:
+    """The same sinks; a BLOCK one is made durable now and then if nothing is written of its `sync` (`unwritten`).
+
+    That is where its journal waits for it, or, without a journal, the machine that the run `follows`.
+    """
+    has_journal = any(sink.is_journal for sink in sinks)
+    if not (any(sink.retires for sink in sinks) or (follows and not has_journal)):
         return list(sinks)
     return [
         replace(sink, sync_s=DURABLE_EVERY_S) if _counts(sink) and sink.name in unwritten else sink for sink in sinks

@@ -123,6 +123,11 @@ class KeyFolder:
         """Every key of the others: those that may connect, then those that no longer may."""
         return [*self._of(KeyState.AUTHORIZED), *self._of(KeyState.REVOKED)]
 
+    def authorized(self) -> list[KnownKey]:
+        """Those that may connect, and what cannot be read among them."""
+        revoked = {known.public.key for known in self._of(KeyState.REVOKED) if known.public}
+        return [k for k in self._of(KeyState.AUTHORIZED) if k.public is None or k.public.key not in revoked]
+
     def state_of(self, key: bytes) -> KnownKey | None:
         """What is known of this public key; one that is in both folders is revoked; None if it is unknown."""
         return self.states().get(key)

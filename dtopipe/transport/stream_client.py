@@ -70,7 +70,7 @@ class StreamClient:
         tune(socket, _LARGEST_ANSWER_BYTES)
         socket.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT_TIMEOUT_MS)
         socket.reconnect_ivl = 100
-        socket.reconnect_ivl_max = 1000
+        socket.reconnect_ivl_max = 300
         socket.ipv6 = self._ipv6
         if self._own is not None and self._server is not None:
             socket.curve_serverkey = z85_text(self._server.key)

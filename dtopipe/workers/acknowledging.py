@@ -34,16 +34,20 @@ class Acknowledging:
             self._board.acknowledge(kept.durable)
 
     def finish(self, end: int, is_over: Callable[[], bool], turn: Callable[[], None]) -> None:
-        """Wait until everything up to `end` is committed in them, and say so; not if `is_over` comes first."""
+        """Wait until everything up to `end` is durable in them, and say so; not if `is_over` comes first.
+
+        Whose output was closed has no row any more; closing makes durable.
+        """
         if self._board is None:
             return
-        reached, since_ns = -1, mono_ns()
-        while (kept := self._table.kept()) is not None and kept.committed < end:
-            if kept.committed != reached:
-                reached, since_ns = kept.committed, mono_ns()
+        reached, since_ns = (-1, -1), mono_ns()
+        while (kept := self._table.kept()) is not None and kept.durable < end:
+            if (kept.committed, kept.durable) != reached:
+                reached, since_ns = (kept.committed, kept.durable), mono_ns()
             if is_over() or mono_ns() - since_ns > _PATIENCE_NS:
                 return
             turn()
             self._board.acknowledge(kept.durable)
             time.sleep(_TURN_S)
+        self._board.acknowledge(end)
         self._board.finish()

@@ -10,49 +10,9 @@ from typing import Any
 from dtopipe.boards.base import Board, LinkedBoard
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.errors import BoardError, DtopipeError
-from dtopipe.transport.key_folder import KeyFolder, keys_dir, read_public_file
-from dtopipe.transport.stream_client import StreamClient, Trouble
+from dtopipe.transport.source_link import SourceLink
 from dtopipe.wire.control import Message
 from dtopipe.workers.process import Worker
-
-_REFUSALS = {
-    Trouble.UNKNOWN_KEY: (
-        "it does not know this machine's key {fingerprint}",
-        "there: dtopipe keys authorize {name}.pub, with the file that dtopipe keys show names here",
-    ),
-    Trouble.REVOKED_KEY: (
-        "it has revoked this machine's key {fingerprint}",
-        "here: dtopipe keys new --replace, and there: dtopipe keys authorize the new .pub file",
-    ),
-    Trouble.WRONG_SERVER_KEY: (
-        "reached, but the handshake failed: most likely server_key is not that machine's key",
-        "there: dtopipe keys show; server_key names a copy of that file; neither side, or both, says insecure: true",
-    ),
-    Trouble.OTHER_PROTOCOL: (
-        "reached, but it does not speak as it should",
-        "is that the endpoint of listen: there? neither side, or both, says insecure: true",
-    ),
-}
-
-
-class SourceLink(StreamClient):
-    """A link to the machine that a remote board names, by the user's own key."""
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        insecure = bool(options.get("insecure"))
-        self._own_pair = None if insecure else KeyFolder(keys_dir()).own()
-        server = None if insecure else read_public_file(Path(str(options["server_key"])))
-        super().__init__(str(options["endpoint"]), self._own_pair, server)
-        self.ensure_resolved()
-
-    def refusal(self) -> tuple[str, str] | None:
-        """(what is wrong, the way out), if the other end will never take us as we are."""
-        words = _REFUSALS.get(self.trouble)
-        if words is None:
-            return None
-        public = self._own_pair.public if self._own_pair else None
-        name, fingerprint = (public.name, public.fingerprint) if public else ("", "")
-        return words[0].format(fingerprint=fingerprint), words[1].format(name=name)
 
 
 class SupervisorLine:
@@ -86,7 +46,7 @@ def give_link(board: Board, worker: Worker) -> None:
     orders = worker.orders
     options: Mapping[str, Any] = orders.get("options", dict)
     try:
-        link = SourceLink(options)
+        link = SourceLink(str(options["endpoint"]), None if options.get("insecure") else Path(options["server_key"]))
     except DtopipeError as error:
         message, _, remedy = str(error).partition("\n")
         raise BoardError("remote", message, remedy.strip()) from error

@@ -1,0 +1,41 @@
+"""What commands that speak with another machine are told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dtopipe.model.errors import UsageError
+from dtopipe.topology.quantities import endpoint_text
+from dtopipe.transport.source_link import server_key_of
+
+
+def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--server-key` and `--insecure`."""
+    with_key = click.option(
+        "--server-key",
+        type=click.Path(path_type=Path),
+        metavar="FILE.pub",
+        help="That machine's public key; without it the authorized key that is named like its host.",
+    )
+    insecure = click.option("--insecure", is_flag=True, help="Without keys; the other side must say so too.")
+    return with_key(insecure(command))
+
+
+def link_of(endpoint: str, server_key: Path | None, *, insecure: bool) -> dict[str, Any]:
+    """The keys of a board `remote` for this link. Raises UsageError."""
+    try:
+        endpoint_text(endpoint)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    key = server_key_of(endpoint, server_key, insecure=insecure)
+    return {"endpoint": endpoint, **({"insecure": True} if key is None else {"server_key": str(key)})}
+
+
+def host_of(endpoint: str) -> str:
+    """The name of the run that follows this endpoint: its host's, fit for a folder."""
+    host = endpoint.partition("://")[2].rpartition(":")[0].strip("[]")
+    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in host)

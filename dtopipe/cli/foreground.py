@@ -1,0 +1,118 @@
+"""A run in the foreground, with a live table and the verdict; of followed runs one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from dtopipe.cli.live_table import disk_lines, headline, status_table
+from dtopipe.cli.output import print_json
+from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
+from dtopipe.model.errors import NothingFollowed
+from dtopipe.model.plan import RunPlan
+from dtopipe.supervisor.supervisor import Supervisor
+
+_DRAW_EVERY_S = 0.25
+# Without a terminal a line now and then shows that the run goes on.
+_LINE_EVERY_S = 10.0
+
+
+def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
+    """Run a plan to its end, or the runs that it follows until somebody stops that; the worst exit code.
+
+    Prints the record as JSON, of `runs: every` a list of them. Raises DtopipeError.
+    """
+    console = Console(stderr=True) if as_json else Console()
+    if plan.board.options.get("runs") != "every":
+        record, _ = _one_run(plan, console)
+        if as_json:
+            print_json(record)
+        return exit_code(record)
+    records: list[dict[str, Any]] = []
+    is_stopped = False
+    while not is_stopped:
+        options = {**plan.board.options, "followed": [record["run_id"] for record in records]}
+        try:
+            record, is_stopped = _one_run(replace(plan, board=replace(plan.board, options=options)), console)
+        except NothingFollowed:
+            if not records:
+                raise
+            break
+        records.append(record)
+    if as_json:
+        print_json(records)
+    return max(exit_code(record) for record in records)
+
+
+def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
+    """Its record, and whether somebody stopped it."""
+    with _display(console) as show:
+        supervisor = Supervisor(plan, _while_the_terminal_lasts(show))
+        _stop_on_signals(supervisor)
+        record = supervisor.run()
+    folder = supervisor.folder
+    console.print(outputs_table(record))
+    console.print(verdict_line(record), soft_wrap=True)
+    console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
+    if exit_code(record):
+        console.print(f"see what is missing with: dtopipe verify {folder}", soft_wrap=True, highlight=False)
+    return record, supervisor.was_stopped
+
+
+def _stop_on_signals(supervisor: Supervisor) -> None:
+    """Ctrl-C, a closed terminal and a polite kill all end the run in order, from now to the end of the process."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        supervisor.request_stop()
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+
+
+def _while_the_terminal_lasts(show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """A terminal that is closed must not disturb the run that it showed."""
+
+    def shown(status: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            show(status)
+
+    return shown
+
+
+@contextlib.contextmanager
+def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What is called with a snapshot each turn: a live table on a terminal, a line now and then elsewhere."""
+    drawn_s = 0.0
+    if not console.is_terminal:
+
+        def say(status: dict[str, Any]) -> None:
+            nonlocal drawn_s
+            if time.monotonic() - drawn_s > _LINE_EVERY_S:
+                drawn_s = time.monotonic()
+                line = headline(status)
+                line.append(f"  {status['board']['end_sample_index']:,} samples per channel")
+                console.print(line, soft_wrap=True)
+                for warning in disk_lines(status):
+                    console.print(warning, soft_wrap=True)
+
+        yield say
+        return
+
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+
+        def draw(status: dict[str, Any]) -> None:
+            nonlocal drawn_s
+            if time.monotonic() - drawn_s > _DRAW_EVERY_S or status["phase"] == "finished":
+                drawn_s = time.monotonic()
+                live.update(status_table(status), refresh=True)
+
+        yield draw

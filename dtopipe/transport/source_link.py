@@ -1,0 +1,79 @@
+"""A link to the machine that samples come from, by the user's own key, and in words why there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dtopipe.model.errors import UsageError
+from dtopipe.transport.key_folder import KeyFolder, keys_dir, read_public_file
+from dtopipe.transport.stream_client import StreamClient, Trouble
+
+_REFUSALS = {
+    Trouble.UNKNOWN_KEY: (
+        "it does not know this machine's key {fingerprint}",
+        "there: dtopipe keys authorize {name}.pub, with the file that dtopipe keys show names here",
+    ),
+    Trouble.REVOKED_KEY: (
+        "it has revoked this machine's key {fingerprint}",
+        "here: dtopipe keys new --replace, and there: dtopipe keys authorize the new .pub file",
+    ),
+    Trouble.WRONG_SERVER_KEY: (
+        "reached, but the handshake failed: most likely server_key is not that machine's key",
+        "there: dtopipe keys show; server_key names a copy of that file; neither side, or both, says insecure: true",
+    ),
+    Trouble.OTHER_PROTOCOL: (
+        "reached, but it does not speak as it should",
+        "is that the endpoint of listen: there? neither side, or both, says insecure: true",
+    ),
+}
+
+
+class SourceLink(StreamClient):
+    """`server_key`: that machine's .pub file; None: without keys. Raises DtopipeError where it cannot even be tried."""
+
+    def __init__(self, endpoint: str, server_key: Path | None) -> None:
+        self._own_pair = None if server_key is None else KeyFolder(keys_dir()).own()
+        super().__init__(endpoint, self._own_pair, None if server_key is None else read_public_file(server_key))
+        try:
+            self.ensure_resolved()
+        except BaseException:
+            self.close()
+            raise
+
+    def refusal(self) -> tuple[str, str] | None:
+        """(what is wrong, the way out), if the other end will never take us as we are."""
+        words = _REFUSALS.get(self.trouble)
+        if words is None:
+            return None
+        public = self._own_pair.public if self._own_pair else None
+        name, fingerprint = (public.name, public.fingerprint) if public else ("", "")
+        return words[0].format(fingerprint=fingerprint), words[1].format(name=name)
+
+
+def is_endpoint(text: str) -> bool:
+    """True for what names another machine, and no run of this one."""
+    return "://" in text
+
+
+def server_key_of(endpoint: str, given: Path | None, *, insecure: bool) -> Path | None:
+    """The .pub file of the machine at this endpoint; None where both sides do without keys. Raises UsageError.
+
+    `given`, or else the authorized key that has the name of its host, or else the only one that is authorized here.
+    """
+    if insecure:
+        if given is not None:
+            raise UsageError("a server key is not looked at where the link is insecure\n    take one of the two out")
+        return None
+    if given is not None:
+        return given.absolute()
+    host = endpoint.partition("://")[2].rpartition(":")[0].strip("[]").lower()
+    authorized = [known for known in KeyFolder(keys_dir()).authorized() if known.public is not None]
+    of_host = [known for known in authorized if known.name.lower() in (host, host.partition(".")[0])]
+    chosen = of_host or (authorized if len(authorized) == 1 else [])
+    if chosen:
+        return chosen[0].path
+    raise UsageError(
+        f"the key of {endpoint} is not known here: nobody could tell whose samples these are\n"
+        f"    there: dtopipe keys show; here: dtopipe keys authorize that file, as --name {host}, or name it as the"
+        " server key; or do without keys on both sides: insecure"
+    )
