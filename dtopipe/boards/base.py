@@ -136,7 +136,7 @@ class Link(Protocol):
     def send(self, message: Message) -> None:
         """Never waits; what finds nobody is dropped."""
 
-    def receive(self, timeout_s: float) -> tuple[Message, bytes] | None:
+    def receive(self, timeout_s: float) -> tuple[Message, bytes | memoryview] | None:
         """The next message with its payload, or None if there is none in time. Raises WireError."""
 
     def refusal(self) -> tuple[str, str] | None:

@@ -220,7 +220,7 @@ class RemoteBoard:
         }
         self._linked().send(Message("pull", pull))
 
-    def _received(self, link: Link, timeout_s: float) -> tuple[Message, bytes] | None:
+    def _received(self, link: Link, timeout_s: float) -> tuple[Message, bytes | memoryview] | None:
         """The next message of this session. Raises BoardError if the other end refuses."""
         try:
             received = link.receive(timeout_s)
@@ -271,7 +271,7 @@ class RemoteBoard:
     def _who(self) -> dict[str, Any]:
         return {"session": self._session, "remote": self._remote_id}
 
-    def _follow(self, message: Message, payload: bytes) -> None:
+    def _follow(self, message: Message, payload: bytes | memoryview) -> None:
         try:
             if message.kind == "stream":
                 self._checked(message)
@@ -300,7 +300,7 @@ class RemoteBoard:
         if message.get("first", int) != self._expected:
             raise WireError(f"item {self._expected} was to come, and not {message.get('first', int)}")
 
-    def _take_in(self, payload: bytes) -> None:
+    def _take_in(self, payload: bytes | memoryview) -> None:
         stream = self._stream
         if stream is not None:
             items = decode_items(payload, len(stream.channels), stream.dtype, stream.samples_per_block)
@@ -325,6 +325,9 @@ class RemoteBoard:
             self._has_ended = True
             return item
         self._consumed += 1
+        if isinstance(item, Block) and item.first_sample_index == self._at:
+            self._at += item.n_samples
+            return self._as_taken(item)
         span = Span(max(item.span.start, self._at), item.span.stop)
         if not span:
             return None
@@ -338,11 +341,13 @@ class RemoteBoard:
         self._at = span.stop
         if isinstance(item, Gap):
             return Overrun(span, item.cause, item.t_utc_ns if span.start == item.span.start else None)
-        block = item.trimmed(span.start)
+        return self._as_taken(item.trimmed(span.start))
+
+    def _as_taken(self, block: Block) -> Taken:
         poll = None
         if self._stream is not None and self._stream.polled:
             poll = Poll(block.anchor.t_mono_ns, block.anchor.t_mono_ns + block.latency_ns)
-        return Taken(span.start, block.codes, block.sensor_status, poll, block.anchor)
+        return Taken(block.first_sample_index, block.codes, block.sensor_status, poll, block.anchor)
 
     def _checked(self, message: Message) -> Stream:
         """The stream that the other end has. Raises BoardError if it is not the one that is followed."""

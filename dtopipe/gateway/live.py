@@ -19,7 +19,8 @@ from dtopipe.shm.lookout import EARLIEST_PART_OF_RING, Lookout
 from dtopipe.shm.ring import Ring
 
 _BATCH_BLOCKS = 256
-_BATCH_BYTES = 4 * 2**20
+# A frame that fits into the processor's cache is read, encrypted and checked there.
+_BATCH_BYTES = 2**19
 # What the ring has no more is committed in the journal: what cannot be found there for so long is not there.
 _PATIENCE_NS = 5_000_000_000
 
@@ -68,7 +69,7 @@ class LiveReader:
     def __init__(self, run: LiveRun, at: int, *, drops: bool) -> None:
         self._run = run
         self._lookout = Lookout(run.ring)
-        self._journal = None if drops or run.journal is None else JournalReader(run.journal)
+        self._journal = None if drops or run.journal is None else JournalReader(run.journal, views=True)
         self._drops = drops
         self._at = at
         self._number: int | None = None

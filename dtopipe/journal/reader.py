@@ -15,6 +15,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.wire.commit_snapshot import read_snapshot, record_path
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, next_chunk, read_header_of
+from dtopipe.wire.dtraw_plain import PlainChunks
 from dtopipe.wire.raw_files import kept_segments, read_index, segment_in, segment_path, segments_of
 
 _log = logging.getLogger("dtopipe.journal")
@@ -27,13 +28,16 @@ class JournalReader:
     Raises OSError when the disk does, FileNotFoundError while the journal is not where it was.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, views: bool = False) -> None:
+        """`views`: codes may lie at any byte: for who only passes them on."""
         self._path = path
+        self._views = views
         self._segment = -1
         self._at = 0
         self._next = -1
         self._file: IO[bytes] | None = None
         self._header: FileHeader | None = None
+        self._plain: PlainChunks | None = None
         self._first = 0
         self._committed = (-1, 0)
         self._extra = b""
@@ -82,11 +86,16 @@ class JournalReader:
         """Close the file. Harmless twice."""
         if self._file is not None:
             self._file.close()
-            self._file = None
+            self._file = self._plain = None
 
     def _next_block(self, number: int) -> Block | None:
         """The next committed block that is not before `number`."""
         while self._readable():
+            plain = self._next_plain()
+            if plain is not None:
+                if plain.block_index >= number:
+                    return plain
+                continue
             chunk_at = self._at
             try:
                 read = next_chunk(self._open_file, self._open_header, self._path)
@@ -105,6 +114,18 @@ class JournalReader:
                 status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
                 return Block(chunk.block_index, chunk.first_sample_index, codes, _anchor(chunk), status)
         return None
+
+    def _next_plain(self) -> Block | None:
+        """The block where we are, if it is one as nearly all are; else the file stands there, and is to be parsed."""
+        if self._plain is None:
+            return None
+        stop = self._committed[1] if self._segment == self._committed[0] else None
+        found = self._plain.at(self._at, stop)
+        if found is None:
+            self._open_file.seek(self._at)
+            return None
+        block, self._at = found
+        return block
 
     def _readable(self) -> bool:
         """True if a committed chunk begins where we are; moves on to the next segment at the end of one."""
@@ -189,6 +210,7 @@ class JournalReader:
                 raise
             self._file, self._segment = file, segment
             self._first = file.tell()
+            self._plain = PlainChunks(file, self._header, views=self._views)
         self._at = self._open_file.seek(self._first)
 
     def _following(self, segment: int) -> int:

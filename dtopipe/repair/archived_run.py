@@ -18,7 +18,8 @@ from dtopipe.verify.gaps import board_gaps, read_gaps
 from dtopipe.verify.outputs import outputs_of, raw_output
 from dtopipe.wire.describe import stream_from
 
-_BATCH_BYTES = 4 * 2**20
+# As that of a run in progress.
+_BATCH_BYTES = 2**19
 
 
 class ArchivedRun:

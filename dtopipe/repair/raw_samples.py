@@ -20,6 +20,7 @@ from dtopipe.supervisor.rescue import RESCUED
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import joined
 from dtopipe.wire.dtraw import decode_status, iter_sound_chunks, read_chunk, read_file_header
+from dtopipe.wire.dtraw_plain import PlainChunks
 from dtopipe.wire.raw_files import kept_segments, segment_in, segment_path
 
 
@@ -85,7 +86,8 @@ class RawSamples:
     def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block]:
         """Its blocks within `span`, with these of its channels. Raises SinkError."""
         with ExitStack() as opened:
-            files: dict[int, IO[bytes]] = {}
+            files: dict[int, tuple[IO[bytes], PlainChunks]] = {}
+            takes_all = list(channels) == list(range(len(self.stream.channels)))
             at = span.start
             first = bisect.bisect_right(self._places, span.start, key=lambda place: place.span.stop)
             for place in self._places[first:]:
@@ -94,10 +96,11 @@ class RawSamples:
                 if place.span.stop <= at:
                     continue
                 if place.file not in files:
-                    files[place.file] = opened.enter_context(self._files[place.file].open("rb"))
-                block = self._block(place, files[place.file]).trimmed(at, span.stop)
+                    file = opened.enter_context(self._files[place.file].open("rb"))
+                    files[place.file] = file, PlainChunks(file, self._header)
+                block = self._block(place, *files[place.file]).trimmed(at, span.stop)
                 at = block.span.stop
-                yield block.selected(channels)
+                yield block if takes_all else block.selected(channels)
 
     def _index(self, number: int, path: Path) -> None:
         stop = self._committed_bytes(path, self._files[number])
@@ -118,9 +121,12 @@ class RawSamples:
             return None
         return record.data_bytes if file == segment_path(path, segment_in(record.extra)) else None
 
-    def _block(self, place: _Place, file: IO[bytes]) -> Block:
+    def _block(self, place: _Place, file: IO[bytes], plain: PlainChunks) -> Block:
         path = self._files[place.file]
         try:
+            found = plain.at(place.offset, None)
+            if found is not None:
+                return found[0]
             chunk, codes = read_chunk(file, self._header, place.offset, path)
         except (OSError, WireError) as error:
             raise SinkError(path, f"cannot be read any more: {error}", "call repair again") from error

@@ -88,17 +88,18 @@ class StreamClient:
             with contextlib.suppress(zmq.ZMQError):
                 self._socket.send(encode(message), zmq.NOBLOCK)
 
-    def receive(self, timeout_s: float) -> tuple[Message, bytes] | None:
+    def receive(self, timeout_s: float) -> tuple[Message, memoryview] | None:
         """The next message with its payload, or None if there is none in time. Raises WireError if it is none."""
         ready = dict(self._poller.poll(round(timeout_s * 1000)))
         if self._monitor in ready:
             self._follow()
         if self._socket is None or self._socket not in ready:
             return None
-        frames = self._socket.recv_multipart()
+        # Blocks stay where ZeroMQ has put them.
+        frames = self._socket.recv_multipart(copy=False)
         if len(frames) != 2:
             raise WireError(f"an answer of {len(frames)} frames")
-        return decode(frames[0]), frames[1]
+        return decode(frames[0].bytes), frames[1].buffer
 
     @property
     def trouble(self) -> Trouble:

@@ -47,7 +47,7 @@ def encode_items(items: Sequence[Block | Gap]) -> bytes:
     return b"".join(pieces)
 
 
-def decode_items(frame: bytes, n_channels: int, dtype: str, most_samples: int) -> list[Block | Gap]:
+def decode_items(frame: bytes | memoryview, n_channels: int, dtype: str, most_samples: int) -> list[Block | Gap]:
     """The items of such a frame; blocks are views into it, of at most `most_samples` samples. Raises WireError."""
     items: list[Block | Gap] = []
     at = 0
@@ -64,7 +64,7 @@ def decode_items(frame: bytes, n_channels: int, dtype: str, most_samples: int) -
     return items
 
 
-def _gap(frame: bytes, at: int) -> Gap:
+def _gap(frame: bytes | memoryview, at: int) -> Gap:
     _, cause, _, _, start, stop, t_utc_ns, checksum = _GAP.unpack_from(frame, at)
     if crc32(memoryview(frame)[at : at + _GAP.size - _CHECKSUM_BYTES]) != checksum:
         raise ValueError("its checksum does not fit")
@@ -73,7 +73,9 @@ def _gap(frame: bytes, at: int) -> Gap:
     return Gap(Span(start, stop), Cause.from_code(cause), t_utc_ns)
 
 
-def _block(frame: bytes, at: int, n_channels: int, dtype: np.dtype[Any], most_samples: int) -> tuple[Block, int]:
+def _block(
+    frame: bytes | memoryview, at: int, n_channels: int, dtype: np.dtype[Any], most_samples: int
+) -> tuple[Block, int]:
     kind, has_status, _, n_samples, first, *times, latency_ns, checksum = _BLOCK.unpack_from(frame, at)
     if kind != _KIND_BLOCK or not 0 < n_samples <= most_samples or not 0 <= first < _MOST_INDEX:
         raise ValueError(f"an item of kind {kind} with {n_samples} samples at {first}")
