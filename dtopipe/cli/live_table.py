@@ -95,14 +95,20 @@ def _served(status: dict[str, Any]) -> list[Text]:
     listen = status.get("listen")
     if not listen:
         return []
-    remotes = [
-        f"{remote['name'] or remote['id'][:8]} has {remote['sent']:,}" + (", away" if remote["away"] else "")
-        for remote in listen["remotes"]
-    ]
+    remotes = [_remote(remote) for remote in listen["remotes"]]
     text = Text(f"serving {listen['endpoint']}: {'; '.join(remotes) or 'nobody yet'}", "dim")
     if listen.get("failure"):
         text.append(f"  {listen['failure']}", style=_BAD)
     return [text]
+
+
+def _remote(remote: dict[str, Any]) -> str:
+    """`office (PC-7/heat-flux at 10.0.0.7) was sent 12,000, has 11,500 on disk`."""
+    called = f"{remote['label']} at {remote['address']}" if remote["label"] else remote["address"]
+    kept = ", drop" if remote["policy"] == "drop" else f", has {remote['durable']:,} on disk"
+    gaps = f", lacks {remote['gaps']:,}" if remote["gaps"] else ""
+    away = ", away" if remote["away"] else ""
+    return f"{remote['name'] or remote['id'][:8]} ({called}) was sent {remote['sent']:,}{kept}{gaps}{away}"
 
 
 def _foot(status: dict[str, Any]) -> Text:

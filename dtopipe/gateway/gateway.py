@@ -170,10 +170,12 @@ class Gateway:
             if len(self._remotes) >= _MOST_REMOTES:
                 raise WireError(f"more than {_MOST_REMOTES} remotes")
             remote = ServedRemote(remote_id, self._name_of(request.key), request.key)
+            remote.peer = request.peer
             remote.pull(request.address, message)
             self._remotes[remote_id] = remote
             self._tell("remote_joined", remote)
         else:
+            remote.peer = request.peer
             remote.pull(request.address, message)
         self._expected.discard(remote_id)
         self._ask_to_hold(remote)
@@ -295,6 +297,7 @@ def _facts(remote: ServedRemote) -> dict[str, Any]:
         "id": remote.remote_id,
         "name": remote.name,
         "label": remote.label,
+        "address": remote.peer,
         "policy": "drop" if remote.drops else "block",
         "sent": remote.sent_to,
         "durable": remote.durable,

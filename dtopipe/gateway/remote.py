@@ -33,7 +33,8 @@ class ServedRemote:
         self.name = name
         self.key = key
         self.address = b""
-        self.label = ""
+        # Its host, and what it calls itself.
+        self.peer = self.label = ""
         self.has_finished = False
         # It cannot start where it is to start, and was told so.
         self.was_refused = False

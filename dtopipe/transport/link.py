@@ -15,6 +15,7 @@ from pathlib import Path
 import zmq
 
 from dtopipe.model.errors import DtopipeError
+from dtopipe.wire.control import MAX_MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +77,6 @@ def connect(kind: int, endpoint: str, keys: Keys, address: str = "") -> zmq.Sock
 def _tune(socket: zmq.Socket[bytes]) -> None:
     socket.linger = 0
     socket.sndhwm = socket.rcvhwm = 0
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.reconnect_ivl = 20
     socket.reconnect_ivl_max = 500

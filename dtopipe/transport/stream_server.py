@@ -31,10 +31,11 @@ class Admission(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a remote said: where to answer, by which key (empty without CURVE), and what."""
+    """What a remote said: where to answer, by which key (empty without CURVE), from which host, and what."""
 
     address: bytes
     key: bytes
+    peer: str
     message: Message
 
 
@@ -82,7 +83,8 @@ class StreamServer:
         try:
             if len(frames) != 2:
                 raise WireError(f"{len(frames)} frames")
-            return Request(frames[0].bytes, self._key_of(frames[1]), decode(frames[1].bytes))
+            key, peer = self._told(frames[1], "User-Id"), self._told(frames[1], "Peer-Address")
+            return Request(frames[0].bytes, bytes.fromhex(key), peer, decode(frames[1].bytes))
         except WireError as error:
             self.note_malformed(error)
             return None
@@ -108,10 +110,11 @@ class StreamServer:
             self._zap.close(0)
         self._context.term()
 
-    def _key_of(self, frame: zmq.Frame) -> bytes:
-        with contextlib.suppress(zmq.ZMQError, ValueError):
-            return bytes.fromhex(str(frame.get("User-Id")))
-        return b""
+    def _told(self, frame: zmq.Frame, what: str) -> str:
+        """What ZeroMQ knows of a frame's sender; empty where it knows nothing."""
+        with contextlib.suppress(zmq.ZMQError):
+            return str(frame.get(what))
+        return ""
 
     def _answer_zap(self) -> None:
         """RFC 27: version, request id, domain, address, identity, mechanism, the client's public key."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 from laboratory import counter_codes, read_wide
 from machines import Cable, Machine, board_gaps, following, gaps_of, served
+
+from dtopipe import sync
 
 OUTPUTS = ("copy.dt-raw", "table.csv", "base.db")
 
@@ -229,3 +232,56 @@ def test_the_clocks_of_both_machines_are_held_against_each_other(port: int, daq:
     lines = [json.loads(line) for line in (office.run_folder / "clock.jsonl").read_text().splitlines()]
     assert [line for line in lines if "source" in line]
     assert all({"sample_index", "t_mono_ns", "t_utc"} <= line.keys() for line in lines)
+
+
+def test_many_remotes_at_once_and_one_that_is_a_thousand_times_too_slow(
+    port: int, daq: Machine, office: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DTOPIPE_KEYS_DIR", str(office.keys.path))
+    topology = served(port, max_samples=40_000, rate_hz=8000.0, samples_per_block=20)
+    topology["ring"] = {"slots": 50}
+    topology["drain_limit"] = "2s"
+    source = daq.begin(topology)
+    source.wait_until("running")
+    endpoint = f"tcp://127.0.0.1:{port}"
+    failures: list[object] = []
+    slow_is_in, fast_are_done = threading.Event(), threading.Event()
+
+    def follow(policy: str) -> None:
+        at = 0
+        with sync.subscribe(endpoint, policy=policy, start="earliest", server_key=daq.public_file) as recording:
+            for block in recording.stream:
+                stop = block.first_sample_index + block.data.shape[1]
+                at = sum(len(gap) for gap in block.gaps_before) + at
+                if block.first_sample_index != at and policy == "block":
+                    failures.append((policy, block.first_sample_index, at))
+                if not np.array_equal(block.raw_codes, counter_codes(3, block.first_sample_index, stop)):
+                    failures.append((policy, block.first_sample_index))
+                at = stop
+        summary = recording.summary
+        if summary.start + summary.samples + summary.gap_samples != 40_000 or (policy == "block" and recording.gaps):
+            failures.append(summary)
+
+    def crawl() -> None:
+        with sync.subscribe(endpoint, policy="block", start="earliest", server_key=daq.public_file) as recording:
+            for _ in recording.stream:
+                slow_is_in.set()
+                # 8 blocks a second, of 400.
+                if fast_are_done.wait(0.125):
+                    return
+
+    slow = threading.Thread(target=crawl)
+    slow.start()
+    assert slow_is_in.wait(30)
+    fast = [threading.Thread(target=follow, args=(policy,)) for policy in ("block", "drop") * 4]
+    for thread in fast:
+        thread.start()
+    for thread in fast:
+        thread.join(60)
+    fast_are_done.set()
+    slow.join(30)
+    there = source.finish()
+    assert not failures
+    assert there.code == 0, there.stderr
+    assert there.json["acquired"]["overrun_samples"] == 0
+    assert sum(event["event"] == "remote_joined" for event in daq.events) == 9
