@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from dtopipe.gateway.source import EARLIEST, LATEST, NotAvailable, Reader, Source, first_sample
@@ -89,10 +89,10 @@ class ServedRemote:
         self.address, self._session, self._since, self._resumes, self.drops = address, session, since, resumes, drops
         self.label = _printable(message.get("label", str, ""))
         self._window = min(window, _MOST_WINDOW)
-        if isinstance(since, int):
-            # What is behind the place from which it goes on never came there.
+        if window and isinstance(since, int):
+            # What is behind the place from which it goes on never came there. Without a window it only asks.
             self._settle_gaps(lambda number, gap: gap.span.stop <= since)
-        self._told_gaps.clear()
+            self._told_gaps.clear()
         self._sent = self._taken = 0
         self._held_from = None
         self._greeted = self._ended = self._was_told_the_end = False
@@ -184,7 +184,7 @@ class ServedRemote:
             self._said_ns = now_ns
             yield self._message("end", first=self._sent, end_sample_index=source.end), b""
 
-    def _settle_gaps(self, has_it: Any) -> None:
+    def _settle_gaps(self, has_it: Callable[[int, Gap], bool]) -> None:
         """Gaps that are known to have come there are known here too."""
         while self._told_gaps and has_it(*self._told_gaps[0]):
             _, gap = self._told_gaps.popleft()

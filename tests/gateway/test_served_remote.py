@@ -1,0 +1,211 @@
+"""One remote by itself: what it is sent, what its words do, and when its gaps are known to have come."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dtopipe.gateway.remote import ServedRemote
+from dtopipe.gateway.source import first_sample
+from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import WireError
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Block, Channel, Stream
+from dtopipe.wire.control import Message
+from dtopipe.wire.link_items import decode_items
+
+ANCHOR = Anchor(0, 5, 1_700_000_000_000_000_000)
+STREAM = Stream("run-1", "lab", "unit 7", (Channel("a"),), "int16", 1000.0, 10, "2026-11-25T00:00:00Z")
+
+
+def block(start: int, stop: int) -> Block:
+    return Block(0, start, np.zeros((1, stop - start), np.int16), ANCHOR)
+
+
+class FakeReader:
+    def __init__(self, source: FakeSource, at: int) -> None:
+        self.source, self.at, self.is_closed = source, at, False
+
+    @property
+    def is_at_end(self) -> bool:
+        return self.source.end is not None and not self.source.items
+
+    def take(self, most: int) -> list[Block | Gap]:
+        return [self.source.items.popleft() for _ in range(min(most, len(self.source.items)))]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeSource:
+    def __init__(self, *items: Block | Gap, oldest: int = 0, retires: bool = False) -> None:
+        self.stream, self.items, self.end = STREAM, deque(items), None
+        self.retires, self.has_begun = retires, True
+        self._oldest = oldest
+        self.readers: list[FakeReader] = []
+
+    def anchor(self) -> Anchor:
+        return ANCHOR
+
+    def oldest(self, *, drops: bool) -> int:
+        return self._oldest
+
+    def newest(self) -> int:
+        return 1000
+
+    def reader(self, at: int, *, drops: bool) -> FakeReader:
+        self.readers.append(FakeReader(self, at))
+        return self.readers[-1]
+
+
+def pull(session: int = 1, since: Any = "earliest", window: int = 8, **more: Any) -> Message:
+    body = {"session": session, "since": since, "window": window, "resumes": False, "drops": False, "durable": 0}
+    return Message("pull", {**body, **more})
+
+
+def credit(taken: int, session: int = 1, durable: int = 0) -> Message:
+    return Message("credit", {"session": session, "taken": taken, "durable": durable})
+
+
+def due(remote: ServedRemote, source: FakeSource) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for message, payload in remote.due(source):
+        if message.kind == "items":
+            items = decode_items(payload, 1, "int16", 10)
+            found.append(("items", [(item.span.start, item.span.stop) for item in items]))
+        elif message.kind != "alive":
+            found.append((message.kind, message.body.get("start", message.body.get("end_sample_index"))))
+    return found
+
+
+@pytest.fixture
+def remote() -> ServedRemote:
+    return ServedRemote("id", "office", b"key")
+
+
+def test_it_is_sent_no_more_than_it_gave_credit_for(remote: ServedRemote) -> None:
+    source = FakeSource(*(block(n, n + 10) for n in range(0, 100, 10)))
+    remote.pull(b"a", pull(window=3))
+    assert due(remote, source) == [("stream", 0), ("items", [(0, 10), (10, 20), (20, 30)])]
+    assert due(remote, source) == []
+    remote.credit(credit(2))
+    assert due(remote, source) == [("items", [(30, 40), (40, 50)])]
+
+
+def test_the_end_comes_behind_everything_else_and_only_to_who_takes_something(remote: ServedRemote) -> None:
+    source = FakeSource(block(0, 10))
+    source.end = 10
+    remote.pull(b"a", pull(window=0))
+    assert due(remote, source) == [("stream", 0)]
+    remote.pull(b"a", pull(2, 0, resumes=True))
+    assert due(remote, source) == [("stream", 0), ("items", [(0, 10)])]
+    assert due(remote, source) == [("end", 10)]
+    assert not remote.has_everything
+    remote.credit(credit(1, 2, durable=10))
+    assert remote.has_everything
+    assert remote.durable == 10
+
+
+def test_a_gap_of_the_link_is_known_once_it_was_taken(remote: ServedRemote) -> None:
+    lost, of_board = Gap(Span(10, 50), Cause.TRANSPORT, 9), Gap(Span(60, 70), Cause.BOARD_OVERRUN, 9)
+    source = FakeSource(block(0, 10), lost, block(50, 60), of_board, block(70, 80))
+    remote.pull(b"a", pull())
+    due(remote, source)
+    remote.credit(credit(1))
+    assert remote.new_gaps == []
+    remote.credit(credit(5))
+    assert remote.new_gaps == [lost]
+    assert remote.gap_samples == 40
+
+
+def test_a_gap_that_never_came_there_was_none_and_one_that_came_is_known_by_where_it_goes_on(
+    remote: ServedRemote,
+) -> None:
+    lost, later = Gap(Span(10, 50), Cause.TRANSPORT, 9), Gap(Span(60, 90), Cause.TRANSPORT, 9)
+    remote.pull(b"a", pull())
+    due(remote, FakeSource(block(0, 10), lost, block(50, 60), later))
+    # The credit for them was lost with the link; it goes on behind the first, and before the second.
+    remote.pull(b"b", pull(2, 60, resumes=True))
+    assert remote.new_gaps == [lost]
+    due(remote, FakeSource(Gap(Span(60, 120), Cause.TRANSPORT, 9)))
+    remote.credit(credit(1, 2))
+    assert [gap.span for gap in remote.new_gaps] == [Span(10, 50), Span(60, 120)]
+
+
+def test_a_successor_that_only_asks_what_there_is_forgets_nothing(remote: ServedRemote) -> None:
+    lost = Gap(Span(10, 50), Cause.TRANSPORT, 9)
+    remote.pull(b"a", pull())
+    due(remote, FakeSource(block(0, 10), lost))
+    remote.pull(b"b", pull(2, 0, window=0, resumes=True))
+    remote.pull(b"b", pull(3, 50, resumes=True))
+    assert remote.new_gaps == [lost]
+
+
+def test_where_segments_retire_it_begins_once_they_are_kept_for_it(remote: ServedRemote) -> None:
+    source = FakeSource(block(300, 310), oldest=200, retires=True)
+    remote.pull(b"a", pull())
+    assert remote.needs_hold == 0
+    assert due(remote, source) == []
+    remote.was_held(300)
+    assert remote.needs_hold is None
+    assert due(remote, source)[0] == ("stream", 300)
+
+
+def test_a_place_that_is_gone_is_refused_unless_it_goes_on_there(remote: ServedRemote) -> None:
+    source = FakeSource(block(300, 310), oldest=300)
+    remote.pull(b"a", pull(since=100))
+    assert [message.get("message", str) for message, _ in remote.due(source) if message.kind == "refused"] == [
+        "sample 100 is gone: the oldest that is available is 300"
+    ]
+    assert remote.was_refused
+    remote.pull(b"a", pull(2, 100, resumes=True))
+    assert due(remote, source)[0] == ("stream", 100)
+
+
+def test_who_drops_needs_nothing_to_be_kept(remote: ServedRemote) -> None:
+    remote.pull(b"a", pull(drops=True))
+    assert remote.needs_hold is None
+    assert due(remote, FakeSource(block(0, 10), retires=True))[0] == ("stream", 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pull(since=-1), pull(since=True), pull(since=2**63), pull(since=None), pull(since="later"), pull(window=-1),
+        pull(durable=-5), pull(session="x"), pull(resumes=1), Message("pull", {}),
+    ],
+)  # fmt: skip
+def test_a_request_that_is_none_changes_nothing(remote: ServedRemote, wrong: Message) -> None:
+    source = FakeSource(block(0, 10), block(10, 20))
+    remote.pull(b"a", pull(window=1))
+    due(remote, source)
+    with pytest.raises(WireError):
+        remote.pull(b"b", wrong)
+    remote.credit(credit(1))
+    assert due(remote, source) == [("items", [(10, 20)])]
+    assert remote.address == b"a"
+
+
+@pytest.mark.parametrize("wrong", [credit(2), credit(-1), credit(1, durable=-1), Message("credit", {"session": 1})])
+def test_credit_for_what_was_not_sent_is_none(remote: ServedRemote, wrong: Message) -> None:
+    remote.pull(b"a", pull())
+    due(remote, FakeSource(block(0, 10)))
+    with pytest.raises(WireError):
+        remote.credit(wrong)
+    assert not remote.has_everything
+
+
+def test_what_a_remote_calls_itself_is_fit_for_a_terminal(remote: ServedRemote) -> None:
+    remote.pull(b"a", pull(label="pc\x1b[2J\n7" + "x" * 200))
+    assert remote.label.startswith("pc[2J7x")
+    assert len(remote.label) == 80
+
+
+def test_a_start_is_latest_earliest_or_an_index() -> None:
+    source = FakeSource(oldest=200)
+    assert first_sample(source, "latest", drops=False) == 1000
+    assert first_sample(source, "earliest", drops=True) == 200
+    assert first_sample(source, 777, drops=False) == 777

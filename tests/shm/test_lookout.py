@@ -1,0 +1,74 @@
+"""A ring read without a row: copies that were checked, and places found by sample index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from dtopipe.model.clock import Anchor
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.shm.layout import Layout
+from dtopipe.shm.lookout import Lookout
+from dtopipe.shm.ring import Ring
+from dtopipe.shm.segment import new_name, unlink
+from dtopipe.shm.writer import RingWriter
+
+N_SLOTS, N = 8, 10
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    name = new_name()
+    made = Ring.create(name, Layout(N_SLOTS, 2, N, "int16"), 500)
+    yield made
+    made.close()
+    unlink(name)
+
+
+def publish(ring: Ring, writer: RingWriter, first: int) -> None:
+    number = writer.lease()
+    assert isinstance(number, int)
+    codes = np.full((2, N), first % 30_000, np.int16)
+    writer.publish(number, first, codes, None, Anchor(500, 1, 2), 3)
+
+
+def test_what_is_there_is_read_and_what_is_not_is_said(ring: Ring) -> None:
+    writer, lookout = RingWriter(ring), Lookout(ring)
+    assert lookout.take(0, 4) == []
+    assert lookout.number_before(500) is None
+    assert lookout.oldest_within(0.75) == (500, 0)
+    for n in range(20):
+        publish(ring, writer, 500 + N * n)
+    assert lookout.head == 20
+    assert lookout.is_overtaken(12)
+    assert not lookout.is_overtaken(13)
+    assert lookout.take(12, 4) == []
+    taken = lookout.take(13, 100)
+    assert [block.block_index for block in taken] == list(range(13, 20))
+    assert [block.first_sample_index for block in taken] == [500 + N * n for n in range(13, 20)]
+    assert all((block.codes == block.first_sample_index).all() for block in taken)
+    assert [block.block_index for block in lookout.take(15, 2)] == [15, 16]
+    assert lookout.resume() == 16
+    assert lookout.oldest_within(0.5) == (500 + N * 16, 16)
+
+
+def test_a_place_is_found_by_its_sample_and_holes_belong_to_the_block_before(ring: Ring) -> None:
+    writer, lookout = RingWriter(ring), Lookout(ring)
+    firsts = [500 + N * n + (25 if n > 14 else 0) for n in range(20)]
+    for n, first in enumerate(firsts):
+        if n == 15:
+            writer.record_gap(Gap(Span(650, 675), Cause.BOARD_OVERRUN, 9))
+        publish(ring, writer, first)
+    for n in range(13, 20):
+        assert lookout.number_before(firsts[n]) == n
+        assert lookout.number_before(firsts[n] + N - 1) == n
+    assert lookout.number_before(660) == 14
+    assert lookout.number_before(firsts[12]) is None
+    assert lookout.number_before(10**9) == 19
+
+
+def test_a_run_begins_where_it_begins(ring: Ring) -> None:
+    assert ring.end() == (500, 0)
+    assert ring.status().first_sample_index == 500
