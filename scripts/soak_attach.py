@@ -32,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "integrat
 from laboratory import counter_codes, counter_topology, read_wide
 from machines import Machine
 
+from dtopipe.host.runtime import entries
+from dtopipe.shm.segment import names
 from dtopipe.transport.key_folder import read_public_file
 
 CHANNELS, RATE_HZ, AT_ONCE = 8, 2000.0, 8
@@ -70,6 +72,7 @@ class Soak:
         self.source.wait_for_samples("archive", 1000)
         self.here: list[Attached] = []
         self.done: list[Attached] = []
+        self.segments: set[str] = set()
 
     def attach(self, number: int) -> None:
         """One more."""
@@ -94,18 +97,18 @@ class Soak:
     def detach(self, attached: Attached) -> None:
         """One less; what the record of its run says of it is kept."""
         self.here.remove(attached)
+        self.segments |= {facts.segment for entry in entries() if (facts := entry.read())}
         if attached.process is None:
             done = command(self.daq, "detach", attached.name, "lab", "--json")
             attached.sink = json.loads(done.stdout)
             folder = self.daq.run_folder
         else:
+            # A Python that is only starting may swallow it.
+            self.office.wait_for(lambda: attached.path.exists() or attached.process.poll() is not None, "output")
             attached.process.send_signal(2)
             stdout, stderr = attached.process.communicate(timeout=120)
             if not stdout:
-                # Ended before the other machine had answered: it never had a run.
-                if attached.process.returncode not in (-2, 1, 130):
-                    raise RuntimeError(f"{attached.name}: {stderr}")
-                return
+                raise RuntimeError(f"{attached.name}: {stderr}")
             attached.sink = json.loads(stdout)["sinks"][attached.name]
             folder = Path(stderr.split("run folder: ")[1].split("\n")[0])
         lines = [json.loads(line) for line in (folder / "gaps.jsonl").read_text().splitlines()]
@@ -171,7 +174,7 @@ def soaked(soak: Soak, times: int) -> dict[str, Any]:
         slack = _MOST_GROWTH_BYTES if key.endswith("bytes") else 10
         if after[key] > was + slack:
             broken.append(f"{key}: {was} before, {after[key]} after")
-    broken += [f"segment {name} was left" for name in soak.daq.segments()]
+    broken += [f"segment {name} was left" for name in soak.segments & set(names())]
     return {
         "outputs": len(soak.done),
         "remote": sum(each.process is not None for each in soak.done),

@@ -8,7 +8,7 @@ it could be asked is an overrun too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor
-from dtopipe.model.span import Cause, Span
+from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel
 from dtopipe.wire.control import Message
 
@@ -171,6 +171,9 @@ class LinkedBoard(Protocol):
 
         `remote_id` names this run of ours to the other side; `run_id`: of the run that is followed already, else empty.
         """
+
+    def recall(self, gaps: Sequence[Gap]) -> None:
+        """Before `start`, of a successor: all gaps that are on record for this run."""
 
     def acknowledge(self, sample_index: int) -> None:
         """Everything before this index is durable here."""

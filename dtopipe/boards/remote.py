@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.wire.control import Message
-from dtopipe.wire.describe import anchor_from, stream_from
-from dtopipe.wire.link_items import PROTOCOL_VERSION, decode_items
+from dtopipe.wire.describe import anchor_from, describe_gaps, stream_from
+from dtopipe.wire.link_items import LINK_CAUSES, MOST_GAPS_TOLD, PROTOCOL_VERSION, decode_items
 
 BOARD = "remote"
 # Who has not said a word for so long is asked anew, by a connection of its own: the other end speaks twice a second.
@@ -62,6 +62,10 @@ class RemoteBoard:
         self._link: Link | None = None
         self._stream: Stream | None = None
         self._items: deque[Block | Gap | Ended] = deque()
+        # Of causes that are the link's: the other side has them on record too. The newest, as many as a request holds.
+        self._link_gaps: deque[Gap] = deque(maxlen=MOST_GAPS_TOLD)
+        self._untold: deque[Gap] = deque(maxlen=MOST_GAPS_TOLD)
+        self._anchor = Anchor(0, 0, 0)
         self._session = self._expected = self._consumed = self._told = 0
         self._window = self._at = self._durable = self._malformed = 0
         self._heard_ns = self._renewed_ns = self._credit_ns = self._asked_ns = 0
@@ -78,6 +82,10 @@ class RemoteBoard:
         self._is_to_begin = not run_id
         if self._resumes:
             self._since = 0
+
+    def recall(self, gaps: Sequence[Gap]) -> None:
+        """What a predecessor has lost on the way, which it may not have told."""
+        self._link_gaps.extend(gap for gap in gaps if gap.cause in LINK_CAUSES)
 
     def open(self) -> Opened:
         """Wait for the other machine's run. Raises BoardError if it will never take us, or we are not wanted."""
@@ -111,7 +119,7 @@ class RemoteBoard:
             metadata={**stream.metadata, "source": {"endpoint": self._endpoint, "task": stream.task}},
             run_id=stream.run_id,
             started_at=stream.started_at,
-            anchor=anchor_from(message.get("anchor", list)),
+            anchor=self._anchor,
             polled=stream.polled,
             first_sample_index=message.get("start", int),
             end_sample_index=None if message.body.get("end") is None else message.get("end", int),
@@ -159,7 +167,7 @@ class RemoteBoard:
             # Nobody there waits for us.
             return
         for _ in range(_FAREWELLS):
-            link.send(Message("finished", {**self._who(), "durable": self._durable}))
+            link.send(Message("finished", {**self._who(), "durable": self._durable, "gaps": self._gaps_again()}))
             with contextlib.suppress(WireError):
                 until_ns = mono_ns() + _FAREWELL_NS
                 while mono_ns() < until_ns:
@@ -217,6 +225,7 @@ class RemoteBoard:
             "drops": self._drops,
             "window": self._window,
             "durable": self._durable,
+            "gaps": self._gaps_again(),
         }
         self._linked().send(Message("pull", pull))
 
@@ -266,7 +275,14 @@ class RemoteBoard:
         if self._consumed - self._told <= self._window // 4 and now_ns - self._credit_ns <= _CREDIT_EVERY_NS:
             return
         self._told, self._credit_ns = self._consumed, now_ns
-        link.send(Message("credit", {**self._who(), "taken": self._consumed, "durable": self._durable}))
+        told = {"taken": self._consumed, "durable": self._durable, "gaps": describe_gaps(self._untold)}
+        self._untold.clear()
+        link.send(Message("credit", {**self._who(), **told}))
+
+    def _gaps_again(self) -> list[list[Any]]:
+        """What this link has lost: said again, for what was said before may have been lost with it."""
+        self._untold.clear()
+        return describe_gaps(self._link_gaps)
 
     def _who(self) -> dict[str, Any]:
         return {"session": self._session, "remote": self._remote_id}
@@ -337,13 +353,26 @@ class RemoteBoard:
             self._items.appendleft(item)
             self._consumed -= 1
             self._at = hole.stop
-            return Overrun(hole, Cause.TRANSPORT)
+            return self._as_overrun(Gap(hole, Cause.TRANSPORT, self._t_utc_ns(hole.start)))
         self._at = span.stop
         if isinstance(item, Gap):
-            return Overrun(span, item.cause, item.t_utc_ns if span.start == item.span.start else None)
+            return self._as_overrun(item if span == item.span else Gap(span, item.cause, self._t_utc_ns(span.start)))
         return self._as_taken(item.trimmed(span.start))
 
+    def _as_overrun(self, gap: Gap) -> Overrun:
+        if gap.cause in LINK_CAUSES:
+            self._link_gaps.append(gap)
+            self._untold.append(gap)
+        return Overrun(gap.span, gap.cause, gap.t_utc_ns)
+
+    def _t_utc_ns(self, index: int) -> int:
+        """When this sample was taken, by the newest anchor that came."""
+        anchor, stream = self._anchor, self._stream
+        offset_ns = stream.clock.offset_ns(index - anchor.sample_index) if stream is not None else 0
+        return anchor.t_utc_ns + offset_ns
+
     def _as_taken(self, block: Block) -> Taken:
+        self._anchor = block.anchor
         poll = None
         if self._stream is not None and self._stream.polled:
             poll = Poll(block.anchor.t_mono_ns, block.anchor.t_mono_ns + block.latency_ns)
@@ -363,6 +392,7 @@ class RemoteBoard:
                 f"what is absent here: there, dtopipe serve RUN; here, dtopipe repair RUN --from {self._endpoint}",
                 is_final=True,
             )
+        self._anchor = anchor
         if anchor.t_mono_ns == 0:
             raise BoardError(BOARD, f"{self._endpoint} serves no stream of samples", "install the same version there")
         return stream

@@ -40,6 +40,9 @@ def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
     is_stopped = False
     while not is_stopped:
         options = {**plan.board.options, "followed": [record["run_id"] for record in records]}
+        if records:
+            # Whatever was there of the first one: the next one begins while somebody waits for it.
+            options["start"] = "earliest"
         try:
             record, is_stopped = _one_run(replace(plan, board=replace(plan.board, options=options)), console)
         except NothingFollowed:

@@ -20,6 +20,8 @@ from dtopipe.wire.link_items import PROTOCOL_VERSION
 _IDLE_S = 0.02
 _MOST_REQUESTS = 200
 _LOOK_EVERY_NS = 250_000_000
+# What may wait for one remote, and for all of them together.
+_AHEAD_BYTES, _AHEAD_OF_ALL_BYTES = 32 * 2**20, 256 * 2**20
 _LONGEST_ID = 64
 _MOST_REMOTES = 256
 _MOST_SKIPPED = 1000
@@ -120,8 +122,9 @@ class Gateway:
     def _send(self) -> bool:
         """One turn of sending; True if there was something."""
         busy = False
+        ahead_bytes = min(_AHEAD_BYTES, _AHEAD_OF_ALL_BYTES // max(1, len(self._remotes)))
         for remote in list(self._remotes.values()):
-            for message, payload in remote.due(self.source):
+            for message, payload in remote.due(self.source, ahead_bytes):
                 busy = busy or message.kind == "items"
                 if not self._server.send(remote.address, message, payload):
                     remote.pause()

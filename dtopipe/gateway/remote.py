@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from dtopipe.gateway.source import EARLIEST, LATEST, NotAvailable, Reader, Source, first_sample
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import WireError
-from dtopipe.model.span import Cause, Gap
+from dtopipe.model.span import Gap, Span
 from dtopipe.wire.control import Message
-from dtopipe.wire.describe import describe_anchor, describe_stream
-from dtopipe.wire.link_items import encode_items
+from dtopipe.wire.describe import describe_anchor, describe_stream, gaps_from
+from dtopipe.wire.link_items import LINK_CAUSES, encode_items
 
 # It speaks twice a second; who is silent for so long is away, and costs nothing until it comes back.
 _SILENCE_NS = 10_000_000_000
 _ALIVE_EVERY_NS = 500_000_000
 # Whatever a remote offers to take.
-_MOST_WINDOW = 4096
+_LEAST_WINDOW, _MOST_WINDOW = 4, 4096
+_AHEAD_BYTES = 32 * 2**20
 _MOST_INDEX = 2**62
 _LONGEST_LABEL = 80
-# Of causes that are the link's, or this gateway's: at the source nobody else lacks these samples.
-_OF_LINK = (Cause.TRANSPORT, Cause.POLICY_DROP, Cause.WRITE_ERROR)
+# Of one remote that are on record at the source; more are only counted.
+_MOST_GAPS = 10_000
 
 
 class ServedRemote:
@@ -41,9 +43,9 @@ class ServedRemote:
         self.drops = False
         self.durable = self.sent_to = self.gap_samples = 0
         self.joined_ns = self.progress_ns = self.heard_ns = mono_ns()
-        # Gaps of the link that it has taken, and nobody was told of yet.
+        # Gaps of the link that it has told, and nobody here has heard of yet; it tells them more than once.
         self.new_gaps: list[Gap] = []
-        self._told_gaps: deque[tuple[int, Gap]] = deque()
+        self._known_gaps: set[Span] = set()
         self._said_ns = 0
         self._session = self._sent = self._taken = self._window = 0
         self._since: str | int = EARLIEST
@@ -84,26 +86,23 @@ class ServedRemote:
         if window < 0:
             raise WireError(f"a window of {window}")
         session, resumes, drops = message.get("session", int), message.get("resumes", bool), message.get("drops", bool)
-        durable = _index(message, "durable")
+        durable, gaps = _index(message, "durable"), _gaps(message)
         self.pause()
         self.address, self._session, self._since, self._resumes, self.drops = address, session, since, resumes, drops
         self.label = _printable(message.get("label", str, ""))
         self._window = min(window, _MOST_WINDOW)
-        if window and isinstance(since, int):
-            # What is behind the place from which it goes on never came there. Without a window it only asks.
-            self._settle_gaps(lambda number, gap: gap.span.stop <= since)
-            self._told_gaps.clear()
         self._sent = self._taken = 0
         self._held_from = None
         self._greeted = self._ended = self._was_told_the_end = False
         self.durable = max(self.durable, durable)
+        self._note(gaps)
         self.progress_ns = self.heard_ns = mono_ns()
 
     def credit(self, message: Message) -> None:
         """It has taken so many items of the session. Raises WireError."""
         if message.get("session", int) != self._session:
             return
-        taken, durable = message.get("taken", int), _index(message, "durable")
+        taken, durable, gaps = message.get("taken", int), _index(message, "durable"), _gaps(message)
         if not self._taken <= taken <= self._sent:
             raise WireError(f"{taken} items taken, of {self._sent}")
         self.heard_ns = mono_ns()
@@ -111,11 +110,13 @@ class ServedRemote:
             self.progress_ns = self.heard_ns
         self._taken = taken
         self.durable = max(self.durable, durable)
-        self._settle_gaps(lambda number, gap: number < taken)
+        self._note(gaps)
 
     def finish(self, message: Message) -> None:
         """Everything is in its outputs, and durable up to where it says. Raises WireError."""
-        self.durable = max(self.durable, _index(message, "durable"))
+        durable, gaps = _index(message, "durable"), _gaps(message)
+        self.durable = max(self.durable, durable)
+        self._note(gaps)
         self.has_finished = True
         self.pause()
 
@@ -126,14 +127,17 @@ class ServedRemote:
         self._reader = None
         self._ended = True
 
-    def due(self, source: Source | None) -> Iterator[tuple[Message, bytes]]:
-        """What is to be sent to it now: at most one message of samples."""
+    def due(self, source: Source | None, ahead_bytes: int = _AHEAD_BYTES) -> Iterator[tuple[Message, bytes]]:
+        """What is to be sent to it now: at most one message of samples.
+
+        Whatever window it asked for, about `ahead_bytes` wait here for it to take them.
+        """
         now_ns = mono_ns()
         may_begin = source is not None and source.has_begun and (not source.retires or self.needs_hold is None)
         if source is not None and may_begin and not self._greeted:
             yield self._greeting(source), b""
         if self._reader is not None and not self._ended and source is not None:
-            yield from self._samples(self._reader, source, now_ns)
+            yield from self._samples(self._reader, source, now_ns, ahead_bytes)
         if now_ns - self._said_ns > _ALIVE_EVERY_NS:
             self._said_ns = now_ns
             yield self._message("alive"), b""
@@ -166,17 +170,17 @@ class ServedRemote:
         stream = describe_stream(source.stream)
         return self._message("stream", stream=stream, anchor=anchor, start=start, end=source.end)
 
-    def _samples(self, reader: Reader, source: Source, now_ns: int) -> Iterator[tuple[Message, bytes]]:
-        room = self._window - (self._sent - self._taken)
+    def _samples(
+        self, reader: Reader, source: Source, now_ns: int, ahead_bytes: int
+    ) -> Iterator[tuple[Message, bytes]]:
+        stream = source.stream
+        block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize
+        window = min(self._window, max(_LEAST_WINDOW, ahead_bytes // max(1, block_bytes)))
+        room = window - (self._sent - self._taken)
         items = reader.take(room) if room > 0 else []
         if items:
             self._said_ns = now_ns
             yield self._message("items", first=self._sent), encode_items(items)
-            self._told_gaps.extend(
-                (self._sent + number, item)
-                for number, item in enumerate(items)
-                if isinstance(item, Gap) and item.cause in _OF_LINK
-            )
             self._sent += len(items)
             self.sent_to = items[-1].span.stop
         elif reader.is_at_end and source.end is not None and self._window > 0:
@@ -184,12 +188,13 @@ class ServedRemote:
             self._said_ns = now_ns
             yield self._message("end", first=self._sent, end_sample_index=source.end), b""
 
-    def _settle_gaps(self, has_it: Callable[[int, Gap], bool]) -> None:
-        """Gaps that are known to have come there are known here too."""
-        while self._told_gaps and has_it(*self._told_gaps[0]):
-            _, gap = self._told_gaps.popleft()
-            self.gap_samples += len(gap)
-            self.new_gaps.append(gap)
+    def _note(self, gaps: Sequence[Gap]) -> None:
+        """What it lacks of the link's own doing; it may have told it before."""
+        for gap in gaps:
+            if gap.span not in self._known_gaps and len(self._known_gaps) < _MOST_GAPS:
+                self._known_gaps.add(gap.span)
+                self.new_gaps.append(gap)
+                self.gap_samples += len(gap)
 
     def _message(self, kind: str, **body: Any) -> Message:
         return Message(kind, {"session": self._session, **body})
@@ -205,3 +210,12 @@ def _index(message: Message, key: str) -> int:
 def _printable(text: str) -> str:
     """A stranger's words, fit for a terminal."""
     return "".join(letter for letter in text if letter.isprintable())[:_LONGEST_LABEL]
+
+
+def _gaps(message: Message) -> list[Gap]:
+    """Raises WireError."""
+    gaps = gaps_from(message.get("gaps", list))
+    for gap in gaps:
+        if gap.cause not in LINK_CAUSES or not 0 <= gap.span.start < gap.span.stop < _MOST_INDEX:
+            raise WireError(f"a gap {gap.span} of cause {gap.cause}")
+    return gaps

@@ -75,9 +75,13 @@ def describe_gaps(gaps: Sequence[Gap]) -> list[list[Any]]:
 def gaps_from(description: Sequence[Sequence[Any]]) -> list[Gap]:
     """The gaps of such a list. Raises WireError."""
     try:
-        return [Gap(Span(start, stop), Cause(cause), t_utc_ns) for start, stop, cause, t_utc_ns in description]
+        gaps = [Gap(Span(start, stop), Cause(cause), t_utc_ns) for start, stop, cause, t_utc_ns in description]
     except (TypeError, ValueError) as error:
         raise WireError(f"not a list of gaps: {error}") from error
+    numbers = (number for gap in gaps for number in (gap.span.start, gap.span.stop, gap.t_utc_ns))
+    if not all(isinstance(number, int) and abs(number) < 2**63 for number in numbers):
+        raise WireError("a list of gaps with numbers that are none")
+    return gaps
 
 
 def describe_anchor(anchor: Anchor) -> list[int]:

@@ -16,6 +16,10 @@ from dtopipe.model.stream import Block
 from dtopipe.wire.checksum import crc32
 
 PROTOCOL_VERSION = 2
+# Of gaps that are the link's, or the gateway's: at the source nobody else lacks these samples.
+LINK_CAUSES = (Cause.TRANSPORT, Cause.POLICY_DROP, Cause.WRITE_ERROR)
+# In one request, which has 64 KiB at most.
+MOST_GAPS_TOLD = 500
 _KIND_BLOCK, _KIND_GAP = 0, 1
 # kind, has sensor status, -, n_samples, first_sample_index, anchor (index, t_mono_ns, t_utc_ns), latency_ns, checksum
 _BLOCK = struct.Struct("<BBHIqqqqqI")

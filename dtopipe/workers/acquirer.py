@@ -11,7 +11,7 @@ from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
-from dtopipe.boards.base import Board, Ended, Opened, Overrun, Taken
+from dtopipe.boards.base import Board, Ended, LinkedBoard, Opened, Overrun, Taken
 from dtopipe.boards.registry import load_board
 from dtopipe.core.ledger import Stall
 from dtopipe.core.ring_size import burst_slots
@@ -108,6 +108,8 @@ class Acquirer:
         if self._anchor.t_mono_ns and self._clocked:
             elapsed_ns = mono_ns() - self._anchor.t_mono_ns
             at = max(at, self._anchor.sample_index + self._clock.index_at(elapsed_ns))
+        if isinstance(self._board, LinkedBoard):
+            self._board.recall(self._ring.board_gaps())
         t_first_ns = self._board.start(at)
         before = self._anchor
         self._anchor = self._given_anchor or anchor_at(at, t_first_ns)

@@ -62,12 +62,13 @@ class FakeSource:
 
 
 def pull(session: int = 1, since: Any = "earliest", window: int = 8, **more: Any) -> Message:
-    body = {"session": session, "since": since, "window": window, "resumes": False, "drops": False, "durable": 0}
+    body = {"session": session, "since": since, "window": window, "resumes": False, "drops": False, "durable": 0,
+            "gaps": []}  # fmt: skip
     return Message("pull", {**body, **more})
 
 
-def credit(taken: int, session: int = 1, durable: int = 0) -> Message:
-    return Message("credit", {"session": session, "taken": taken, "durable": durable})
+def credit(taken: int, session: int = 1, durable: int = 0, gaps: Any = ()) -> Message:
+    return Message("credit", {"session": session, "taken": taken, "durable": durable, "gaps": list(gaps)})
 
 
 def due(remote: ServedRemote, source: FakeSource) -> list[tuple[str, Any]]:
@@ -109,39 +110,37 @@ def test_the_end_comes_behind_everything_else_and_only_to_who_takes_something(re
     assert remote.durable == 10
 
 
-def test_a_gap_of_the_link_is_known_once_it_was_taken(remote: ServedRemote) -> None:
-    lost, of_board = Gap(Span(10, 50), Cause.TRANSPORT, 9), Gap(Span(60, 70), Cause.BOARD_OVERRUN, 9)
-    source = FakeSource(block(0, 10), lost, block(50, 60), of_board, block(70, 80))
+def told(*gaps: Gap) -> list[list[Any]]:
+    return [[gap.span.start, gap.span.stop, gap.cause.value, gap.t_utc_ns] for gap in gaps]
+
+
+def test_gaps_of_the_link_are_on_record_once_however_often_they_are_told(remote: ServedRemote) -> None:
+    first, second = Gap(Span(10, 50), Cause.TRANSPORT, 9), Gap(Span(60, 90), Cause.POLICY_DROP, 9)
     remote.pull(b"a", pull())
-    due(remote, source)
-    remote.credit(credit(1))
+    due(remote, FakeSource(block(0, 10), first, block(50, 60), second))
+    # What was sent may never have come: only the remote knows.
     assert remote.new_gaps == []
-    remote.credit(credit(5))
-    assert remote.new_gaps == [lost]
-    assert remote.gap_samples == 40
+    remote.credit(credit(2, gaps=told(first)))
+    remote.pull(b"b", pull(2, 90, resumes=True, gaps=told(first, second)))
+    remote.finish(Message("finished", {"session": 2, "durable": 90, "gaps": told(first, second)}))
+    assert remote.new_gaps == [first, second]
+    assert remote.gap_samples == 70
 
 
-def test_a_gap_that_never_came_there_was_none_and_one_that_came_is_known_by_where_it_goes_on(
-    remote: ServedRemote,
-) -> None:
-    lost, later = Gap(Span(10, 50), Cause.TRANSPORT, 9), Gap(Span(60, 90), Cause.TRANSPORT, 9)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        told(Gap(Span(10, 50), Cause.BOARD_OVERRUN, 9)), told(Gap(Span(50, 10), Cause.TRANSPORT, 9)),
+        [[0, 2**63, "transport", 9]], [[0, 1.5, "transport", 9]], [[0, 1, "weather", 9]], [[0, 1]], [7],
+        [[0, 1, "transport", None]], [["0", "1", "transport", 9]], [[0, 1, "transport", 2**64 - 1]],
+    ],
+)  # fmt: skip
+def test_gaps_that_are_none_are_not_believed(remote: ServedRemote, wrong: Any) -> None:
     remote.pull(b"a", pull())
-    due(remote, FakeSource(block(0, 10), lost, block(50, 60), later))
-    # The credit for them was lost with the link; it goes on behind the first, and before the second.
-    remote.pull(b"b", pull(2, 60, resumes=True))
-    assert remote.new_gaps == [lost]
-    due(remote, FakeSource(Gap(Span(60, 120), Cause.TRANSPORT, 9)))
-    remote.credit(credit(1, 2))
-    assert [gap.span for gap in remote.new_gaps] == [Span(10, 50), Span(60, 120)]
-
-
-def test_a_successor_that_only_asks_what_there_is_forgets_nothing(remote: ServedRemote) -> None:
-    lost = Gap(Span(10, 50), Cause.TRANSPORT, 9)
-    remote.pull(b"a", pull())
-    due(remote, FakeSource(block(0, 10), lost))
-    remote.pull(b"b", pull(2, 0, window=0, resumes=True))
-    remote.pull(b"b", pull(3, 50, resumes=True))
-    assert remote.new_gaps == [lost]
+    due(remote, FakeSource(block(0, 10)))
+    with pytest.raises(WireError):
+        remote.credit(credit(1, gaps=wrong))
+    assert remote.new_gaps == []
 
 
 def test_where_segments_retire_it_begins_once_they_are_kept_for_it(remote: ServedRemote) -> None:
@@ -209,3 +208,12 @@ def test_a_start_is_latest_earliest_or_an_index() -> None:
     assert first_sample(source, "latest", drops=False) == 1000
     assert first_sample(source, "earliest", drops=True) == 200
     assert first_sample(source, 777, drops=False) == 777
+
+
+def test_no_window_is_larger_than_what_may_wait_here(remote: ServedRemote) -> None:
+    source = FakeSource(*(block(n, n + 10) for n in range(0, 10_000, 10)))
+    remote.pull(b"a", pull(window=4096))
+    # 20 bytes a block.
+    sent = [list(remote.due(source, 400)) for _ in range(5)]
+    items = [payload for each in sent for message, payload in each if message.kind == "items"]
+    assert sum(len(decode_items(payload, 1, "int16", 10)) for payload in items) == 20

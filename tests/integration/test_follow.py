@@ -34,17 +34,20 @@ def endpoint(port: int) -> str:
 
 def test_attach_to_an_endpoint_needs_no_topology(port: int, daq: Machine, knows_daq: Machine) -> None:
     office = knows_daq
-    source = daq.begin(served(port, max_samples=9000, rate_hz=3000.0))
+    source = daq.begin(served(port, rate_hz=3000.0))
     source.wait_for_samples("archive", 300)
     attached = office.run("attach", endpoint(port), "--sink", "parquet", "--path", "x.parquet", "--json")
+    attached.wait_for_samples("parquet", 3000)
+    source.interrupt()
     there, here = source.finish(), attached.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
     record = here.json
     assert record["run_id"] == there.json["run_id"]
     assert record["sinks"]["parquet"]["start"] == 0
     index, values = read_wide(office.folder / "x.parquet")
-    assert np.array_equal(index, np.arange(9000))
-    assert np.array_equal(values, counter_codes(3, 0, 9000))
+    end = there.json["acquired"]["end_sample_index"]
+    assert np.array_equal(index, np.arange(end))
+    assert np.array_equal(values, counter_codes(3, 0, end))
     # Nobody asked for it: durable all the same, for the source waits for that.
     assert [event["durable"] > 0 for event in daq.events if event["event"] == "remote_finished"] == [True]
 

@@ -70,7 +70,8 @@ def test_without_a_journal_every_gap_is_named_on_both_sides(
     assert len(gaps) >= 2
     assert {gap["cause"] for gap in gaps} == {"transport"}
     assert spans(gaps_of(daq, "remote:office")) == spans(gaps)
-    assert_holds(office, kept(0, 30_000, gaps))
+    # It comes as soon as it can, which on a busy machine may be behind the first ring.
+    assert_holds(office, kept(here.json["sinks"]["copy"]["start"], 30_000, gaps))
     assert here.json["acquired"]["end_sample_index"] == 30_000
     assert office.dtopipe("verify", str(office.run_folder)).code == 3
     assert daq.dtopipe("verify", str(daq.run_folder)).code == 0
@@ -108,17 +109,19 @@ def test_who_drops_is_passed_over_and_costs_the_source_nothing(
 
 @pytest.mark.parametrize("start", [3210, "latest"])
 def test_a_run_is_followed_from_any_sample(start: int | str, port: int, daq: Machine, office: Machine) -> None:
-    source = daq.begin(served(port, max_samples=12_000, rate_hz=3000.0))
+    source = daq.begin(served(port, rate_hz=3000.0))
     source.wait_for_samples("archive", 4000)
     follower = following(port, daq)
     follower["board"]["start"] = start
     remote = office.begin(follower)
+    remote.wait_for_samples("table", 6000)
+    source.interrupt()
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
-    first = here.json["sinks"]["copy"]["start"]
+    first, end = here.json["sinks"]["copy"]["start"], there.json["acquired"]["end_sample_index"]
     assert first == start if isinstance(start, int) else first >= 4000
-    assert_holds(office, np.arange(first, 12_000))
-    assert f"{12_000 - first} samples per channel, whole in 3 outputs" in here.json["verdict"]["text"]
+    assert_holds(office, np.arange(first, end))
+    assert f"{end - first} samples per channel, whole in 3 outputs" in here.json["verdict"]["text"]
     assert office.dtopipe("verify", str(office.run_folder)).code == 0
 
 
@@ -220,8 +223,10 @@ def test_readings_are_followed_with_their_own_times(port: int, daq: Machine, off
 
 
 def test_the_clocks_of_both_machines_are_held_against_each_other(port: int, daq: Machine, office: Machine) -> None:
-    source = daq.begin(served(port, max_samples=6000, rate_hz=3000.0))
+    source = daq.begin(served(port, rate_hz=3000.0))
     remote = office.begin(following(port, daq))
+    office.wait_for(lambda: '"source"' in (remote.folder / "clock.jsonl").read_text(), "pair of times")
+    source.interrupt()
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
     link = here.json["clock"]["link"]
