@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ _MOST_REQUESTS = 200
 _LOOK_EVERY_NS = 250_000_000
 # What may wait for one remote, and for all of them together.
 _AHEAD_BYTES, _AHEAD_OF_ALL_BYTES = 32 * 2**20, 256 * 2**20
-_LONGEST_ID = 64
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _MOST_REMOTES = 256
 _MOST_SKIPPED = 1000
 _MOST_STRANGERS = 1000
@@ -115,7 +116,7 @@ class Gateway:
     def _is_late(self, remote: ServedRemote, now_ns: int) -> bool:
         if remote.drops:
             return remote.has_everything or now_ns - self._ended_ns > _DROPPERS_GRACE_NS
-        if remote.is_away and remote.has_everything:
+        if remote.is_away and (remote.has_everything or not remote.has_taken):
             return True
         return now_ns - max(remote.progress_ns, self._ended_ns) > self._limits.drain_ns
 
@@ -159,8 +160,8 @@ class Gateway:
 
     def _pull(self, request: Request, remote_id: str) -> None:
         message = request.message
-        if not 0 < len(remote_id) <= _LONGEST_ID:
-            raise WireError("a remote without a name")
+        if not _ID.fullmatch(remote_id):
+            raise WireError("a remote without an id")
         session, refusal = message.get("session", int), self._refusal(message)
         if refusal is not None:
             body = {"session": session, "message": refusal[0], "remedy": refusal[1], "is_final": refusal[2]}
@@ -170,8 +171,11 @@ class Gateway:
         if remote is not None and remote.key != request.key:
             raise WireError("a remote that is somebody else's")
         if remote is None:
-            if len(self._remotes) >= _MOST_REMOTES:
-                raise WireError(f"more than {_MOST_REMOTES} remotes")
+            if len(self._remotes) >= _MOST_REMOTES and not self._made_room():
+                body = {"session": session, "message": f"it serves {_MOST_REMOTES} others already", "remedy": "",
+                        "is_final": False}  # fmt: skip
+                self._server.send(request.address, Message("refused", body))
+                return
             remote = ServedRemote(remote_id, self._name_of(request.key), request.key)
             remote.peer = request.peer
             remote.pull(request.address, message)
@@ -182,6 +186,13 @@ class Gateway:
             remote.pull(request.address, message)
         self._expected.discard(remote_id)
         self._ask_to_hold(remote)
+
+    def _made_room(self) -> bool:
+        """Whoever is away and has taken nothing ever makes room for a newcomer."""
+        idle = next((r for r in self._remotes.values() if r.is_away and not r.has_taken), None)
+        if idle is not None:
+            self._forget(idle, "remote_forgotten")
+        return idle is not None
 
     def _ask_to_hold(self, remote: ServedRemote) -> None:
         """Only the supervisor knows what nobody else needs any more."""

@@ -40,7 +40,7 @@ class ServedRemote:
         self.has_finished = False
         # It cannot start where it is to start, and was told so.
         self.was_refused = False
-        self.drops = False
+        self.drops = self.has_taken = False
         self.durable = self.sent_to = self.gap_samples = 0
         self.joined_ns = self.progress_ns = self.heard_ns = mono_ns()
         # Gaps of the link that it has told, and nobody here has heard of yet; it tells them more than once.
@@ -109,6 +109,7 @@ class ServedRemote:
         if taken > self._taken or durable > self.durable:
             self.progress_ns = self.heard_ns
         self._taken = taken
+        self.has_taken = self.has_taken or taken > 0
         self.durable = max(self.durable, durable)
         self._note(gaps)
 

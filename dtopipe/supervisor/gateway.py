@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from dtopipe.core.budget import GiveUp, RestartBudget
 from dtopipe.host.clock import mono_ns
+from dtopipe.model.errors import WireError
 from dtopipe.model.plan import ListenPlan, RestartPlan
 from dtopipe.supervisor.processes import WorkerProcess
 from dtopipe.wire.control import Message
@@ -23,6 +25,10 @@ _OVER = (
 )  # fmt: skip
 # Before the names of remotes, where other names are those of sinks.
 _REMOTE = "remote:"
+_FACTS: dict[str, type] = {
+    "id": str, "name": str, "label": str, "address": str, "policy": str, "sent": int, "durable": int, "gaps": int,
+    "away": bool, "finished": bool,
+}  # fmt: skip
 # After a second Ctrl-C.
 _HURRY_NS = 2_000_000_000
 
@@ -92,7 +98,7 @@ class Gateway:
             insecure = self._plan is not None and self._plan.insecure
             run.events.append("serving", NAME, endpoint=self._endpoint, insecure=insecure)
         elif message.kind == "remotes":
-            self._remotes = [dict(remote) for remote in message.get("remotes", list)]
+            self._remotes = [_checked(remote) for remote in message.get("remotes", list)]
             for remote in self._remotes:
                 if remote["id"] in self._held:
                     name = _name_of(remote)
@@ -102,7 +108,9 @@ class Gateway:
         elif message.kind == "remote_gaps":
             run.gaps.append(_REMOTE + message.get("name", str), gaps_from(message.get("gaps", list)))
         elif message.kind == "event":
-            details = {key: value for key, value in message.body.items() if key != "event"}
+            details = {str(key): value for key, value in message.body.items() if key != "event"}
+            if not all(isinstance(value, str | int | float | NoneType) for value in details.values()):
+                raise WireError("an event with what no line can hold")
             if message.get("event", str) in _OVER:
                 # Its process may be killed before it says so in a list: a successor would wait for them.
                 self._remotes = [remote for remote in self._remotes if remote["id"] != message.get("remote", str)]
@@ -214,3 +222,11 @@ class Gateway:
 
 def _name_of(remote: dict[str, Any]) -> str:
     return str(remote["name"] or remote["label"])
+
+
+def _checked(remote: Any) -> dict[str, Any]:
+    """What a gateway says of a remote. Raises WireError."""
+    facts = Message("remote", remote)
+    for key, kind in _FACTS.items():
+        facts.get(key, kind)
+    return {key: remote[key] for key in _FACTS}

@@ -13,7 +13,7 @@ from typing import Any
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.span import Gap
-from dtopipe.wire.gap_lines import gap_line
+from dtopipe.wire.gap_lines import gap_line, json_line
 
 _log = logging.getLogger("dtopipe.supervisor")
 # What happens again and again is written this often, then only counted.
@@ -31,7 +31,7 @@ class LineFile:
 
     def append(self, document: dict[str, Any]) -> None:
         """One more line."""
-        self._waiting += (json.dumps(document, ensure_ascii=False) + "\n").encode(errors="replace")
+        self._waiting += (json_line(document) + "\n").encode(errors="replace")
         self._write()
 
     def close(self) -> None:

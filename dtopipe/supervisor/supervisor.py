@@ -32,10 +32,15 @@ from dtopipe.supervisor.status import StatusBoard
 from dtopipe.supervisor.subscriptions import Subscriptions
 from dtopipe.supervisor.watch import Watch
 from dtopipe.wire.control import Message
-from dtopipe.wire.describe import gaps_from, position_from
+from dtopipe.wire.describe import channel_from, gaps_from, position_from
 from dtopipe.wire.raw_files import index_path
+from dtopipe.wire.shape import ensure_fields
 
 _TURN_S = 0.05
+_MOST_HEARD = 500
+_LONGEST_DETAILS = 500
+# What comes of values that are of another kind than they should be.
+_SPOILT = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
 _SAVE_EVERY_NS = 5_000_000_000
 # A laptop that slept must not be charged for it: no turn counts as more than this.
 _LONGEST_TURN_S = 1.0
@@ -109,9 +114,15 @@ class Supervisor:
     def _turn(self) -> None:
         run = self._run
         received = run.server.receive(_TURN_S)
-        while received:
+        # Whoever says too much must not keep the supervisor from its work.
+        for _ in range(_MOST_HEARD):
+            if received is None:
+                break
             self._hear(*received)
             received = run.server.receive(0)
+        else:
+            if received is not None:
+                self._hear(*received)
         now_ns = mono_ns()
         elapsed_s = min((now_ns - self._turned_ns) / 1e9, _LONGEST_TURN_S)
         self._turned_ns = now_ns
@@ -169,12 +180,14 @@ class Supervisor:
                 for agent in run.sinks.values():
                     if address == agent.address.encode():
                         self._hear_sink(agent, message)
-        except WireError as error:
-            run.events.append("malformed_message", details=str(error))
+        except (WireError, *_SPOILT) as error:
+            # Whatever a message holds, it ends no run.
+            run.events.append("malformed_message", details=f"{type(error).__name__}: {error}"[:_LONGEST_DETAILS])
 
     def _hear_acquirer(self, message: Message) -> None:
         agent = self._run.acquirer
         if message.kind == "opened":
+            _ensure_opened(message)
             agent.opened, agent.opened_now = message, True
             if self._run.phase is Phase.RUNNING:
                 self._launcher.start_board()
@@ -191,6 +204,7 @@ class Supervisor:
             self._run.events.append("back", "acquirer")
         elif message.kind == "compared":
             pair = LinkPair(*message.get("pair", list))
+            ensure_fields(pair)
             agent.link_pairs.append(pair)
             self._run.clock.append_link(self._run.end_sample_index, pair)
         elif message.kind == "failed":
@@ -275,3 +289,17 @@ class Supervisor:
         gaps = explained(agent.tail(end), run.ring.board_gaps(), agent.tail_cause, time_at)
         agent.gaps.update(gaps)
         run.gaps.append(agent.plan.name, gaps)
+
+
+def _ensure_opened(message: Message) -> None:
+    """Raises WireError if a board says of itself what nothing can be made of."""
+    for channel in message.get("channels", list):
+        channel_from(channel)
+    for key, kind in (("device", str), ("dtype", str), ("rate_hz", float), ("samples_per_block", int)):
+        message.get(key, kind)
+    for key in ("clocked", "resumable", "simulated"):
+        message.get(key, bool)
+    for key in ("descriptor_endpoint", "credit_endpoint"):
+        message.get(key, str)
+    message.get("metadata", dict)
+    message.get("first_sample_index", int, 0)

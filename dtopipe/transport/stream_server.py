@@ -18,6 +18,8 @@ from dtopipe.wire.control import Message, decode, encode
 # Requests are small; a stranger's are not even read.
 _LARGEST_REQUEST_BYTES = 64 * 1024
 _MALFORMED_LOGGED = 20
+# Messages that wait for one peer: more than its credit, and less than would be felt.
+_MOST_WAITING = 256
 _ZAP = "inproc://zeromq.zap.01"
 
 
@@ -49,9 +51,17 @@ class StreamServer:
         self._zap: zmq.Socket[bytes] | None = None
         self._socket = self._context.socket(zmq.ROUTER)
         tune(self._socket, _LARGEST_REQUEST_BYTES)
+        # Heartbeats come from the other end, which is known to be away by its silence. Ours could end this process:
+        # libzmq 4.3.5 asserts when one is due on a connection that broke while it had stopped reading from it.
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, 0)
+        # A peer that is gone without a word, with nothing or with something on the way to it.
+        self._socket.tcp_keepalive, self._socket.tcp_keepalive_idle = 1, 10
+        self._socket.tcp_keepalive_intvl, self._socket.tcp_keepalive_cnt = 5, 3
+        self._socket.setsockopt(zmq.TCP_MAXRT, 30_000)
+        # Who asks again and again and never reads is sent no more than that.
+        self._socket.sndhwm = _MOST_WAITING
         # Whoever is gone is an error, not silence.
         self._socket.router_mandatory = True
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         if endpoint.startswith(("tcp://[", "tcp://*")):
             self._socket.ipv6 = True
         self.malformed = 0

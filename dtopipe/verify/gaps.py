@@ -11,7 +11,7 @@ from dtopipe.host.run_folder import replace_text
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.verify.outputs import Output
-from dtopipe.wire.gap_lines import gap_from_line, gap_line
+from dtopipe.wire.gap_lines import gap_from_line, gap_line, json_line
 
 # What no output can have: the samples never came.
 BOARD_CAUSES = (Cause.BOARD_OVERRUN, Cause.ACQUIRER_RESTART, Cause.TRANSPORT)
@@ -43,5 +43,5 @@ def board_gaps(path: Path, outputs: Sequence[Output]) -> list[Gap]:
 
 def replace_gaps(path: Path, gaps: Mapping[str | None, Sequence[Gap]]) -> None:
     """Write all of it anew, atomically."""
-    lines = [json.dumps(gap_line(sink, gap), ensure_ascii=False) for sink, of in gaps.items() for gap in of]
+    lines = [json_line(gap_line(sink, gap)) for sink, of in gaps.items() for gap in of]
     replace_text(path, "".join(f"{line}\n" for line in lines))

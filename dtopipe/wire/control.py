@@ -14,10 +14,13 @@ from typing import IO, Any, TypeVar, overload
 import msgpack
 
 from dtopipe.model.errors import WireError
+from dtopipe.wire.shape import ensure_modest
 
 # The largest message is a status with 62 sinks and a topology: well below this.
 MAX_MESSAGE_BYTES = 4 * 2**20
 _MAX_ITEMS = 100_000
+# All that comes from other machines; what is larger is of this user's own processes, and would take too long.
+_LOOKED_THROUGH_BYTES = 64 * 1024
 _LENGTH = struct.Struct("<I")
 
 T = TypeVar("T")
@@ -61,10 +64,11 @@ def decode(frame: bytes) -> Message:
     """The message in these bytes. Raises WireError."""
     if len(frame) > MAX_MESSAGE_BYTES:
         raise WireError(f"a message of {len(frame)} bytes, more than {MAX_MESSAGE_BYTES}")
+    if len(frame) <= _LOOKED_THROUGH_BYTES:
+        ensure_modest(frame)
+    most = min(_MAX_ITEMS, len(frame))
     try:
-        document = msgpack.unpackb(
-            frame, raw=False, strict_map_key=True, max_map_len=_MAX_ITEMS, max_array_len=_MAX_ITEMS
-        )
+        document = msgpack.unpackb(frame, raw=False, strict_map_key=True, max_map_len=most, max_array_len=most)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise WireError(f"a message that is not msgpack: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):

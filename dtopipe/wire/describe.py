@@ -12,6 +12,7 @@ from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
+from dtopipe.wire.shape import ensure_fields
 
 
 def describe_stream(stream: Stream) -> dict[str, Any]:
@@ -62,9 +63,11 @@ def describe_position(position: Position) -> dict[str, int]:
 def position_from(description: Mapping[str, Any]) -> Position:
     """The position of such a map. Raises WireError."""
     try:
-        return Position(**description)
+        position = Position(**description)
     except TypeError as error:
         raise WireError(f"not the description of a position: {error}") from error
+    ensure_fields(position)
+    return position
 
 
 def describe_gaps(gaps: Sequence[Gap]) -> list[list[Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from dtopipe.model.errors import WireError
 from dtopipe.model.plan import RestartPlan, SinkPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
+from dtopipe.wire.shape import ensure_fields
 
 
 def describe_sink(plan: SinkPlan) -> dict[str, Any]:
@@ -29,6 +30,9 @@ def sink_from(description: Mapping[str, Any]) -> SinkPlan:
             "channels": None if channels is None else tuple(channels),
             "options": dict(description["options"]),
         }
-        return SinkPlan(**{**description, **parts})
+        plan = SinkPlan(**{**description, **parts})
+        ensure_fields(plan.restart)
+        ensure_fields(plan)
+        return plan
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"not the description of a sink: {error}") from error

@@ -5,14 +5,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import psutil
+
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.gateway.live import LiveRun
+from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import BoardError, DtopipeError
 from dtopipe.shm.ring import Ring
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import stream_from
 from dtopipe.workers.process import Worker, run_worker
+
+_MOST_BYTES = 2**30
+_LOOK_EVERY_NS = 250_000_000
 
 
 def _listen(worker: Worker, gateway: Gateway) -> None:
@@ -30,6 +36,21 @@ def _listen(worker: Worker, gateway: Gateway) -> None:
             gateway.hold(message.get("remote", str), message.get("at", int))
         elif message.kind == "ended" and gateway.source is not None:
             gateway.source.end = message.get("end", int)
+
+
+def _ensure_small() -> None:
+    """Raises DtopipeError where strangers have filled this process: a new one begins without what waits in it.
+
+    ZeroMQ has no limit for messages that never end, nor for what comes faster than it is dropped; nobody who only asks
+    for samples comes near to this one.
+    """
+    memory = psutil.Process().memory_info()
+    # The ring is not ours alone.
+    own_bytes = memory.rss - getattr(memory, "shared", 0)
+    if own_bytes > _MOST_BYTES:
+        raise DtopipeError(
+            f"{own_bytes >> 20} MiB of what other machines have sent, or do not take, wait in the gateway"
+        )
 
 
 def _made(worker: Worker) -> Gateway:
@@ -56,9 +77,13 @@ def main(worker: Worker) -> None:
     worker.control.send(Message("serving", {"endpoint": gateway.endpoint}))
     try:
         # Left alone, nobody can say whether the run is whole: it is over for its remotes.
+        looked_ns = mono_ns()
         while not (gateway.has_done() or worker.orphaned.is_set()):
             gateway.turn()
             _listen(worker, gateway)
+            if mono_ns() - looked_ns > _LOOK_EVERY_NS:
+                looked_ns = mono_ns()
+                _ensure_small()
     finally:
         gateway.close()
 
