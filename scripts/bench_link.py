@@ -2,13 +2,17 @@
 
     python scripts/bench_link.py
     python scripts/bench_link.py --block-bytes 65536 --rounds 5 --json
-    python scripts/bench_link.py --receiver program
+    python scripts/bench_link.py --receiver pipeline
 
 A run of the simulated board's counter is recorded first, and served by `dtopipe serve`. Then, in turns: a bare stream
-(PUSH to PULL under CURVE, a message a block, from one process to another), and ours. `--receiver pipeline`: a whole
-`dtopipe up` with a remote board, a ring, and an hbuf sink that writes it all (without a sync: the disk is not what is
-measured); `program`: one that follows by `subscribe`, BLOCK, from the earliest sample on. The clock runs at the
-receiver, from its first block to its last. The factor is the median over the rounds of ours by theirs.
+(PUSH to PULL under CURVE, a message a block, from one process to another), and ours, BLOCK, from the earliest sample.
+
+    link        the remote board alone: every block checked and in order, as an acquirer takes them
+    pipeline    a whole `dtopipe up` with that board, a ring, and an hbuf sink that writes it all (without a sync)
+    program     one that follows by `subscribe`, and is given values in their units as well
+
+The clock runs at the receiver, from its first block to its last. The factor is the median over the rounds of ours by
+theirs.
 """
 
 from __future__ import annotations
@@ -33,6 +37,35 @@ import zmq
 
 CHANNELS = 8
 ENDPOINT = "tcp://127.0.0.1:5799"
+_LINK = """
+import json, sys, time, uuid
+from pathlib import Path
+from dtopipe.boards.base import Ended, Overrun, Taken
+from dtopipe.boards.remote import RemoteBoard
+from dtopipe.transport.source_link import SourceLink
+class Quiet:
+    def away(self, why): pass
+    def back(self): pass
+    def compared(self, pair): pass
+    def is_wanted(self): return True
+board = RemoteBoard({"endpoint": sys.argv[1]})
+board.take_link(SourceLink(sys.argv[1], Path(sys.argv[2])), Quiet(), str(uuid.uuid4()), "")
+board.start(board.open().first_sample_index)
+began_s, n_bytes, gaps, total = None, 0, 0, 0
+while not isinstance(event := board.read(0.05), Ended):
+    if isinstance(event, Taken):
+        if began_s is None:
+            began_s = time.perf_counter()
+        else:
+            n_bytes += event.codes.nbytes
+            total += int(event.codes[0, 0])
+    elif isinstance(event, Overrun):
+        gaps += len(event.span)
+taken_s = time.perf_counter() - began_s
+board.leave()
+board.close()
+print(json.dumps([n_bytes / taken_s, gaps]))
+"""
 _PROGRAM = """
 import json, sys, time
 from dtopipe import sync
@@ -54,12 +87,12 @@ def main() -> int:
     parser.add_argument("--block-bytes", type=int, nargs="*", default=[16_000, 128_000, 1_600_000])
     parser.add_argument("--total-bytes", type=int, default=800_000_000, help="of one round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--receiver", choices=("pipeline", "program"), default="pipeline")
+    parser.add_argument("--receiver", choices=("link", "pipeline", "program"), default="link")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--bare", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--bare", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
-        print(bare_receiver(*options.bare[:2], *map(int, options.bare[2:])))
+        print(bare_receiver(*json.loads(options.bare)))
         return 0
     results = []
     for block_bytes in options.block_bytes:
@@ -86,11 +119,13 @@ def measured(folder: Path, block_bytes: int, options: argparse.Namespace) -> dic
     command("keys", "authorize", str(own), cwd=folder)
     command("up", str(topology(folder, block_bytes, n_blocks)), cwd=folder)
     ours, theirs, gaps = [], [], 0
-    receive = pipeline if options.receiver == "pipeline" else program
     with serving(folder):
         for _ in range(options.rounds):
             theirs.append(bare(block_bytes, n_blocks))
-            speed, absent = receive(folder, own)
+            if options.receiver == "pipeline":
+                speed, absent = pipeline(folder, own)
+            else:
+                speed, absent = received(folder, own, _LINK if options.receiver == "link" else _PROGRAM)
             ours.append(speed)
             gaps += absent
     factors = [one / other for one, other in zip(ours, theirs, strict=True)]
@@ -137,10 +172,10 @@ def serving(folder: Path) -> Iterator[None]:
         process.wait()
 
 
-def program(folder: Path, key: Path) -> tuple[float, int]:
-    """(bytes a second, samples in gaps) of a program that follows."""
+def received(folder: Path, key: Path, program: str) -> tuple[float, int]:
+    """(bytes a second, samples in gaps) as a program has received them."""
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, ENDPOINT, str(key)], cwd=folder, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, ENDPOINT, str(key)], cwd=folder, capture_output=True, text=True, check=True
     )
     speed, gaps = json.loads(done.stdout)
     return speed, gaps
@@ -180,7 +215,7 @@ def bare(block_bytes: int, n_blocks: int) -> float:
     socket.bind("tcp://127.0.0.1:*")
     endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
     receiver = subprocess.Popen(
-        [sys.executable, __file__, "--bare", endpoint, public.decode(), str(n_blocks), str(block_bytes)],
+        [sys.executable, __file__, "--bare", json.dumps([endpoint, public.decode(), n_blocks, block_bytes])],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     # The same memory that the codes would lie in, not one block that stays in the cache.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket as sockets
+
 import zmq
 from zmq.utils import z85
 
@@ -18,6 +20,23 @@ def tune(socket: zmq.Socket[bytes], largest_message_bytes: int) -> None:
     socket.setsockopt(zmq.HEARTBEAT_TTL, _HEARTBEAT_TTL_MS)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 3000)
     socket.setsockopt(zmq.MAXMSGSIZE, largest_message_bytes)
+
+
+def place_of(endpoint: str) -> tuple[str, int]:
+    """Host, without brackets, and port of `tcp://HOST:PORT`."""
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    return host.strip("[]"), int(port) if port.isdecimal() else 0
+
+
+def addresses_of(host: str, port: int) -> list[tuple[str, bool]]:
+    """Every address of a host as ZeroMQ takes it, and whether it is one of IPv6. Raises OSError."""
+    found: dict[str, bool] = {}
+    for family, _, _, _, address in sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM):
+        if family in (sockets.AF_INET, sockets.AF_INET6):
+            name, _ = sockets.getnameinfo(address, sockets.NI_NUMERICHOST | sockets.NI_NUMERICSERV)
+            is_ipv6 = family == sockets.AF_INET6
+            found.setdefault(f"tcp://[{name}]:{port}" if is_ipv6 else f"tcp://{name}:{port}", is_ipv6)
+    return list(found.items())
 
 
 def z85_text(key: bytes) -> bytes:

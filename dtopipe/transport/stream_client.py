@@ -11,7 +11,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
-from dtopipe.transport.network import tune, z85_text
+from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
 from dtopipe.transport.stream_server import Admission
 from dtopipe.wire.control import Message, decode, encode
 
@@ -40,7 +40,6 @@ class StreamClient:
     """One link at a time; one thread uses it. Without keys it is open to everybody on the way."""
 
     def __init__(self, endpoint: str, own: KeyPair | None, server: PublicKey | None) -> None:
-        self._endpoint = endpoint
         self._own = own
         self._server = server
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -49,29 +48,31 @@ class StreamClient:
         self._poller = zmq.Poller()
         self._failed_handshakes = 0
         self._trouble = Trouble.NOT_REACHED
-        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-        self._place = host.strip("[]"), int(port)
+        self._place = place_of(endpoint)
+        self._addresses: list[tuple[str, bool]] = []
+        self._tries = 0
         self.is_connected = False
         self.was_cut = False
 
     def ensure_resolved(self) -> None:
         """Raises DtopipeError if the endpoint's name is that of no machine."""
-        host, port = self._place
         try:
-            found = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)
+            self._addresses = addresses_of(*self._place)
         except OSError as error:
-            raise DtopipeError(f"{host} is not found: {error}") from error
-        self._ipv6 = all(family == sockets.AF_INET6 for family, *_ in found)
+            raise DtopipeError(f"{self._place[0]} is not found: {error}") from error
 
     def renew(self) -> None:
-        """Begin anew: what was said and not heard is forgotten."""
+        """Begin anew: what was said and not heard is forgotten. Of several addresses the next is tried each time."""
+        if not self.is_connected and self._socket is not None:
+            self._tries += 1
         self._drop()
+        address, is_ipv6 = self._addresses[self._tries % len(self._addresses)]
         socket = self._socket = self._context.socket(zmq.DEALER)
         tune(socket, _LARGEST_ANSWER_BYTES)
         socket.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT_TIMEOUT_MS)
         socket.reconnect_ivl = 100
         socket.reconnect_ivl_max = 300
-        socket.ipv6 = self._ipv6
+        socket.ipv6 = is_ipv6
         if self._own is not None and self._server is not None:
             socket.curve_serverkey = z85_text(self._server.key)
             socket.curve_publickey = z85_text(self._own.public.key)
@@ -79,7 +80,7 @@ class StreamClient:
         monitor = self._monitor = socket.get_monitor_socket()
         for each in (socket, monitor):
             self._poller.register(each, zmq.POLLIN)
-        socket.connect(self._endpoint)
+        socket.connect(address)
         self.is_connected = self.was_cut = False
 
     def send(self, message: Message) -> None:

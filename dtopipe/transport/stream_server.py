@@ -12,7 +12,7 @@ import zmq
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair
-from dtopipe.transport.network import tune, z85_text
+from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
 from dtopipe.wire.control import Message, decode, encode
 
 # Requests are small; a stranger's are not even read.
@@ -62,8 +62,7 @@ class StreamServer:
         self._socket.sndhwm = _MOST_WAITING
         # Whoever is gone is an error, not silence.
         self._socket.router_mandatory = True
-        if endpoint.startswith(("tcp://[", "tcp://*")):
-            self._socket.ipv6 = True
+        self._socket.ipv6 = _is_ipv6(endpoint)
         self.malformed = 0
         try:
             if own is not None:
@@ -137,3 +136,15 @@ class StreamServer:
             user = frames[6].hex().encode() if status is Admission.WELCOME else b""
         request_id = frames[1] if len(frames) > 1 else b""
         self._zap.send_multipart([b"1.0", request_id, str(int(status)).encode(), status.name.encode(), user, b""])
+
+
+def _is_ipv6(endpoint: str) -> bool:
+    """True for every address of the machine, and for a host that has none of IPv4."""
+    host, port = place_of(endpoint)
+    if host == "*":
+        return True
+    try:
+        return all(is_ipv6 for _, is_ipv6 in addresses_of(host, port))
+    except OSError:
+        # An interface's name, or what binding will refuse.
+        return False

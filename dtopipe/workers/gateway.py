@@ -66,9 +66,10 @@ def _made(worker: Worker) -> Gateway:
         return Gateway(orders.get("endpoint", str), keys, limits, worker.control.send, expected)
     except DtopipeError as error:
         message, _, remedy = str(error).partition("\n")
-        raise BoardError(
-            "gateway", message, remedy.strip() or "is another run listening there? choose another port in listen:"
-        ) from error
+        if not remedy and "in use" in message:
+            remedy = "is another run listening there? choose another port in listen:"
+        remedy = remedy.strip() or "name an address of this machine; 0.0.0.0 is every one, and [::] those of IPv6 too"
+        raise BoardError("gateway", message, remedy) from error
 
 
 def main(worker: Worker) -> None:

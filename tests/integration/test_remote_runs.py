@@ -225,7 +225,10 @@ def test_a_follower_that_is_not_wanted_any_more_ends_while_it_waits(port: int, d
     assert status is not None
     assert "nobody answers there" in status["board"]["state"]
     remote.interrupt()
-    assert remote.finish().code in (0, 2, 5)
+    ended = remote.finish()
+    assert ended.code == 1
+    assert "until the end: nothing is recorded" in ended.stderr
+    assert not office.run_folders()
     lost = following(port, daq)
     lost["board"]["endpoint"] = "tcp://no-such-machine.invalid:5700"
     refused = office.begin(lost).finish()
