@@ -37,7 +37,7 @@ class ArchivedRun:
         raw_file_of(folder)
         outputs = outputs_of(folder, record)
         self.stream: Stream = stream_from(record["stream"])
-        self._samples = list(raw_samples_of(folder, outputs, self.stream))
+        self._samples = list(raw_samples_of(folder, outputs, self.stream, views=True))
         if not any(source.spans() for source in self._samples):
             raise UsageError(f"no raw file of {folder.path} can be read\n    dtopipe verify {folder.path} says why")
         gaps_path = folder.path / "gaps.jsonl"

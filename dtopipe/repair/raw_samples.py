@@ -34,21 +34,27 @@ class _Place:
     anchor: Anchor
 
 
-def raw_samples_of(folder: RunFolder, outputs: Sequence[Output], stream: Stream) -> Iterator[RawSamples]:
+def raw_samples_of(
+    folder: RunFolder, outputs: Sequence[Output], stream: Stream, *, views: bool = False
+) -> Iterator[RawSamples]:
     """The raw files of a run that can be read, and what was saved of its ring when all its processes were killed."""
     for output in outputs:
         if output.type == "hbuf" and output.path is not None:
             with contextlib.suppress(SinkError):
-                yield RawSamples(output.name, output.path, output.stream)
+                yield RawSamples(output.name, output.path, output.stream, views=views)
     with contextlib.suppress(SinkError):
-        yield RawSamples(RESCUED, folder.path / RESCUED, stream)
+        yield RawSamples(RESCUED, folder.path / RESCUED, stream, views=views)
 
 
 class RawSamples:
     """A raw output, a file or segments, up to its last commit. Damaged chunks are not in it."""
 
-    def __init__(self, name: str, path: Path, stream: Stream) -> None:
-        """Reads all of it once. Raises SinkError if it is not there, or another run's."""
+    def __init__(self, name: str, path: Path, stream: Stream, *, views: bool = False) -> None:
+        """Reads all of it once. Raises SinkError if it is not there, or another run's.
+
+        `views`: codes may lie at any byte, for who only passes them on.
+        """
+        self._views = views
         self.name = name
         self.stream = stream
         self._gaps: list[Gap] = []
@@ -97,7 +103,7 @@ class RawSamples:
                     continue
                 if place.file not in files:
                     file = opened.enter_context(self._files[place.file].open("rb"))
-                    files[place.file] = file, PlainChunks(file, self._header)
+                    files[place.file] = file, PlainChunks(file, self._header, views=self._views)
                 block = self._block(place, *files[place.file]).trimmed(at, span.stop)
                 at = block.span.stop
                 yield block if takes_all else block.selected(channels)

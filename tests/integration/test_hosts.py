@@ -91,7 +91,7 @@ def test_a_link_that_is_cut_again_and_again_costs_nothing_but_time(network: Netw
     source = daq.begin(served())
     remote = office.begin(following(daq))
     remote.wait_for_samples("base", 5000)
-    cuts: tuple[tuple[Way, float], ...] = (("down", 0.1), ("loss", 1.0), ("down", 4.0), ("loss", 0.3))
+    cuts: tuple[tuple[Way, float], ...] = (("down", 0.1), ("loss", 4.0), ("down", 1.0))
     for way, lasts_s in cuts:
         network.cut(office, way)
         reached = let_the_board_go_on(source, lasts_s)
@@ -117,7 +117,6 @@ def test_a_host_that_falls_silent_costs_the_other_nothing(network: Network) -> N
     network.mend(attic)
     remotes[attic].wait_for_samples("base", reached)
     assert_ends_whole(source, daq, remotes)
-    assert "away" not in {event["event"] for event in office.events}
     finished = [event["name"] for event in daq.events if event["event"] == "remote_finished"]
     assert sorted(finished) == ["attic", "office"]
 

@@ -80,7 +80,7 @@ def test_without_a_journal_every_gap_is_named_on_both_sides(
 def test_who_drops_is_passed_over_and_costs_the_source_nothing(
     port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    topology = served(port, max_samples=20_000, rate_hz=4000.0, samples_per_block=50)
+    topology = served(port, rate_hz=4000.0, samples_per_block=50)
     topology["ring"] = {"slots": 40}
     follower = following(cable.port, daq)
     follower["board"] |= {"policy": "drop", "start": "latest"}
@@ -91,6 +91,8 @@ def test_who_drops_is_passed_over_and_costs_the_source_nothing(
     cable.hold()
     source.wait_for_samples("archive", source.committed("archive") + 4000)
     cable.release()
+    remote.wait_for_samples("copy", source.committed("archive"))
+    source.interrupt()
     there, here = source.finish(), remote.finish()
     assert there.code == 0, there.stderr
     assert there.json["acquired"]["overrun_samples"] == 0

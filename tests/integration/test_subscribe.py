@@ -287,7 +287,7 @@ def test_what_cannot_be_followed_is_refused_in_words(lab: Any) -> None:
     with _in_progress(lab, journal=False) as running:
         running.wait_for_samples("raw", 2 * RING_SAMPLES)
         cases: list[tuple[dict[str, Any], type[Exception], str]] = [
-            ({"run": "tcp://daq-pc:5700"}, UsageError, "not built yet"),
+            ({"run": "tcp://daq-pc:5700"}, UsageError, "the key of tcp://daq-pc:5700 is not known here"),
             ({"run": "no-such-run"}, UsageError, "there is no run"),
             ({"start": 3}, UsageError, "the oldest that is available is"),
             ({"start": np.int64(999_999_999)}, UsageError, "is not there yet"),
