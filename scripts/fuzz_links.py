@@ -117,14 +117,17 @@ def main() -> int:
     parser.add_argument("--target", choices=("gateway", "control", "both", "forged"), default="both")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    # Whoever ends us is to leave no run behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     # A Unix socket's path is short.
     folder = Path(tempfile.mkdtemp(prefix="dtp-fuzz-", dir="/tmp" if Path("/tmp").is_dir() else None))
     found = Findings()
-    try:
-        with contextlib.closing(Laboratory(folder, found)) as lab:
+    with contextlib.closing(Laboratory(folder, found)) as lab:
+        try:
             (forged if options.target == "forged" else served)(lab, options)
-    except Broken as error:
-        found.note(str(error))
+        except Broken as error:
+            found.note(str(error))
+            lab.tell_the_dead()
     if found.broken:
         print(f"the folder is kept: {folder}", file=sys.stderr)
     else:
@@ -175,6 +178,12 @@ class Laboratory:
         self._runs.append(run)
         run.wait_for(lambda: run.entry() and run.status()["phase"] == "running", "run in progress")
         return run
+
+    def tell_the_dead(self) -> None:
+        """Note which of the runs are over, and what they said last."""
+        for run in self._runs:
+            if run.process.poll() is not None:
+                self.found.note(f"{run.name} has ended: {run.last_words()}")
 
     def close(self) -> None:
         """Leave no process behind."""

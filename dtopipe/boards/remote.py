@@ -156,8 +156,8 @@ class RemoteBoard:
     def acknowledge(self, sample_index: int) -> None:
         """Everything before this index is durable here."""
         self._durable = max(self._durable, sample_index)
-        # Behind the end nobody reads any more, and who falls silent is taken for dead.
-        if self._has_ended:
+        # Behind the end, and while the ring is full, nobody reads; and who falls silent is taken for dead.
+        if not self._is_to_begin:
             self._give_credit_if_due(self._linked())
 
     def finish(self) -> None:

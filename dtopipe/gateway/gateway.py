@@ -267,12 +267,10 @@ class Gateway:
                     continue
             self._ask_to_hold(remote)
             self._tell_gaps(remote)
-            if remote.is_away:
-                remote.pause()
-                if self._has_begun_anew(remote):
-                    self._forget(remote, "remote_replaced")
-                elif self._is_kept_too_long(now_ns - remote.heard_ns):
-                    self._forget(remote, "remote_forgotten")
+            if remote.is_away and self._has_begun_anew(remote):
+                self._forget(remote, "remote_replaced")
+            elif remote.is_away and self._is_kept_too_long(now_ns - remote.heard_ns):
+                self._forget(remote, "remote_forgotten")
         if self._expected and self._is_kept_too_long(now_ns - self._began_ns):
             for remote_id in self._expected:
                 self._tell_supervisor(Message("event", {"event": "remote_forgotten", "remote": remote_id}))

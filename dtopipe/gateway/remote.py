@@ -122,7 +122,7 @@ class ServedRemote:
         self.pause()
 
     def pause(self) -> None:
-        """Send nothing more until it asks anew."""
+        """Send nothing more until it asks anew, which its silence makes it do: not even that we are here."""
         if self._reader is not None:
             self._reader.close()
         self._reader = None
@@ -139,7 +139,8 @@ class ServedRemote:
             yield self._greeting(source), b""
         if self._reader is not None and not self._ended and source is not None:
             yield from self._samples(self._reader, source, now_ns, ahead_bytes)
-        if now_ns - self._said_ns > _ALIVE_EVERY_NS:
+        is_paused = self._greeted and self._reader is None
+        if now_ns - self._said_ns > _ALIVE_EVERY_NS and not is_paused:
             self._said_ns = now_ns
             yield self._message("alive"), b""
 

@@ -217,3 +217,19 @@ def test_no_window_is_larger_than_what_may_wait_here(remote: ServedRemote) -> No
     sent = [list(remote.due(source, 400)) for _ in range(5)]
     items = [payload for each in sent for message, payload in each if message.kind == "items"]
     assert sum(len(decode_items(payload, 1, "int16", 10)) for payload in items) == 20
+
+
+def test_who_was_sent_what_did_not_get_through_hears_nothing_more_until_it_asks_anew(
+    remote: ServedRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FakeSource(block(0, 10), block(10, 20))
+    remote.pull(b"a", pull(window=1))
+    due(remote, source)
+    now_ns = remote.heard_ns + 60_000_000_000
+    monkeypatch.setattr("dtopipe.gateway.remote.mono_ns", lambda: now_ns)
+    assert [message.kind for message, _ in remote.due(source)] == ["alive"]
+    remote.pause()
+    now_ns += 60_000_000_000
+    assert list(remote.due(source)) == []
+    remote.pull(b"b", pull(2, 10, resumes=True))
+    assert due(remote, source) == [("stream", 10), ("items", [(10, 20)])]

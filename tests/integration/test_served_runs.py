@@ -292,3 +292,25 @@ def test_many_remotes_at_once_and_one_that_is_a_thousand_times_too_slow(
     assert there.code == 0, there.stderr
     assert there.json["acquired"]["overrun_samples"] == 0
     assert sum(event["event"] == "remote_joined" for event in daq.events) == 9
+
+
+def test_a_remote_whose_ring_is_full_for_long_goes_on(port: int, daq: Machine, office: Machine) -> None:
+    source = daq.begin(served(port, rate_hz=4000.0, samples_per_block=50))
+    follower = following(port, daq)
+    follower["sinks"] = {"table": {"type": "csv", "path": "table.csv", "hung_limit": "none"}}
+    follower["ring"] = {"slots": 8}
+    remote = office.begin(follower)
+    remote.wait_for_samples("table", 1000)
+    remote.signal("table", signal.SIGSTOP)
+    # As long as it takes to be called away, and more.
+    source.wait_for_samples("archive", source.committed("archive") + 50_000)
+    reached = source.committed("archive")
+    status = source.status()
+    assert status is not None
+    assert [each["away"] for each in status["listen"]["remotes"]] == [False]
+    remote.signal("table", signal.SIGCONT)
+    remote.wait_for_samples("table", reached)
+    source.interrupt()
+    there, here = source.finish(), remote.finish()
+    assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
+    assert_holds(office, np.arange(there.json["acquired"]["end_sample_index"]), ("table.csv",))

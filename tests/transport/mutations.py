@@ -101,6 +101,8 @@ NASTY: tuple[Any, ...] = _NUMBERS + _TEXTS + _OTHERS
 
 # Frames that are made beforehand, to be spoilt further; those of so many bytes are seldom taken.
 _POOL, _LONG_BYTES = 4000, 2000
+# So many frames are made anew, and spoilt further later on.
+_RENEWED = 0.03
 
 # Values that are none, or that promise more than there is; each is written in the place of a value.
 RAW_VALUES = (
@@ -127,6 +129,13 @@ def _map(pairs: Sequence[tuple[bytes, bytes]], promised: int | None = None) -> b
     return b"\xdf" + struct.pack(">I", n) + b"".join(key + value for key, value in pairs)
 
 
+def _n_values(value: Any) -> int:
+    """How many there are in it, at any depth."""
+    if isinstance(value, Mapping):
+        return 1 + sum(_n_values(each) for each in value.values())
+    return 1 + sum(_n_values(each) for each in value) if isinstance(value, list) else 1
+
+
 class Spoiler:
     """Spoils sound messages, forever and each time in another way. The same seed gives the same frames.
 
@@ -143,8 +152,11 @@ class Spoiler:
         share_of_bombs: float = 2e-5,
     ) -> None:
         self.chance = random.Random(seed)
-        self._sound = [dict(message) for message in sound]
-        self._others = [dict(message) for message in others]
+        # With their weights: what holds much can be wrong in many places.
+        self._sound, self._others = (
+            ([dict(message) for message in messages], [_n_values(message) for message in messages])
+            for messages in (sound, others)
+        )
         self._kinds = sorted({str(message["kind"]) for message in (*sound, *others)})
         self._is_allowed = is_allowed
         self._share_of_bombs = share_of_bombs
@@ -180,6 +192,11 @@ class Spoiler:
         turn = draw()
         if turn < self._share_of_bombs:
             return self.chance.choice(BOMBS)
+        if draw() < _RENEWED:
+            built = self._built()
+            if len(built) < _LONG_BYTES:
+                self._short[int(draw() * len(self._short))] = built
+            return built
         # One in a thousand is long, or nothing else would be sent.
         pool = self._long if draw() < 0.001 and self._long else self._short
         frame = pool[int(draw() * len(pool))]
@@ -194,7 +211,7 @@ class Spoiler:
     def _built(self) -> bytes:
         """One of which something is wrong that no random byte would bring about."""
         chance = self.chance
-        message = dict(chance.choice(self._sound if chance.random() < 0.7 else self._others))
+        message = dict(chance.choices(*(self._sound if chance.random() < 0.7 else self._others))[0])
         key = chance.choice(list(message))
         way = chance.randrange(12)
         if way < 4:
@@ -204,7 +221,7 @@ class Spoiler:
         elif way == 5:
             message["kind"] = chance.choice(self._kinds)
         elif way == 6:
-            message |= dict(chance.choice(self._others + self._sound))
+            message |= chance.choice((*self._sound[0], *self._others[0]))
         else:
             return self._built_by_hand(message, key, way)
         return packed(message)
