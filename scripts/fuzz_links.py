@@ -31,6 +31,7 @@ import random
 import shutil
 import signal
 import socket as sockets
+import subprocess
 import sys
 import tempfile
 import time
@@ -186,11 +187,16 @@ class Laboratory:
                 self.found.note(f"{run.name} has ended: {run.last_words()}")
 
     def close(self) -> None:
-        """Leave no process behind."""
+        """Leave no process behind, nor shared memory of one that was killed."""
         for run in self._runs:
             for process in run.processes():
                 with contextlib.suppress(psutil.Error):
                     process.kill()
+                    process.wait(PATIENCE_S)
+        if self._runs:
+            # A command that looks at runs clears away what killed ones have left.
+            clearing = [sys.executable, "-m", "dtopipe", "runs"]
+            subprocess.run(clearing, cwd=self.folder, env=self.env, capture_output=True, check=False)
 
 
 class RunInProgress:

@@ -102,7 +102,7 @@ NASTY: tuple[Any, ...] = _NUMBERS + _TEXTS + _OTHERS
 # Frames that are made beforehand, to be spoilt further; those of so many bytes are seldom taken.
 _POOL, _LONG_BYTES = 4000, 2000
 # So many frames are made anew, and spoilt further later on.
-_RENEWED = 0.03
+_RENEWED = 0.01
 
 # Values that are none, or that promise more than there is; each is written in the place of a value.
 RAW_VALUES = (
@@ -154,7 +154,7 @@ class Spoiler:
         self.chance = random.Random(seed)
         # With their weights: what holds much can be wrong in many places.
         self._sound, self._others = (
-            ([dict(message) for message in messages], [_n_values(message) for message in messages])
+            ([dict(message) for message in messages], [_n_values(message) ** 0.5 for message in messages])
             for messages in (sound, others)
         )
         self._kinds = sorted({str(message["kind"]) for message in (*sound, *others)})

@@ -29,9 +29,9 @@ from dtopipe.wire.control import Message, decode
 from dtopipe.wire.link_items import decode_items, encode_items
 
 N_DECODED = 300_000
-N_SENT = 100_000
+N_SENT = 80_000
 # In flight at a time: a server that does not keep up is not drowned.
-BATCH = 500
+BATCH = 1000
 QUESTION = packed({"kind": "question of the test"})
 TYPES = (str, int, float, bool, list, dict, bytes)
 
@@ -214,7 +214,7 @@ def send_all(counted: Counted, endpoint: str, spoiler: Spoiler, identity_of: Cal
             if identity := identity_of(n_sent):
                 socket.setsockopt(zmq.IDENTITY, identity)
             socket.connect(endpoint)
-            for _ in range(20):
+            for _ in range(10):
                 for _ in range(BATCH - 1):
                     socket.send_multipart(spoiler.message())
                 socket.send(QUESTION)
@@ -222,7 +222,7 @@ def send_all(counted: Counted, endpoint: str, spoiler: Spoiler, identity_of: Cal
                 until = time.monotonic() + 30
                 while counted.n_heard < n_sent and counted.failure is None:
                     assert time.monotonic() < until, f"{counted.n_heard} of {n_sent} were heard"
-                    time.sleep(0.0005)
+                    time.sleep(0.002)
             socket.close(0)
         assert counted.failure is None
         assert counted.n_questions == n_asked
@@ -243,14 +243,14 @@ def identities(spoiler: Spoiler) -> Callable[[int], bytes]:
     return identity
 
 
-def test_a_hundred_thousand_hostile_frames_at_the_gateways_port_are_counted() -> None:
+def test_hostile_frames_at_the_gateways_port_are_counted_and_sound_ones_among_them_heard() -> None:
     # Longer ones end the connection, with whatever was on its way: the fuzzer's matter.
     spoiler = Spoiler(REQUESTS, WORDS_OF_WORKERS, 5, lambda frame: len(frame) < 64 * 1024)
     with stream_server() as (counted, endpoint):
         send_all(counted, endpoint, spoiler, identities(spoiler))
 
 
-def test_a_hundred_thousand_hostile_frames_at_the_control_socket_are_counted(short_folder: Path) -> None:
+def test_hostile_frames_at_the_control_socket_are_counted_and_sound_ones_among_them_heard(short_folder: Path) -> None:
     spoiler = Spoiler(COMMANDS, WORDS_OF_WORKERS, 6)
     with control_server(short_folder) as (counted, endpoint):
         send_all(counted, endpoint, spoiler, identities(spoiler))
