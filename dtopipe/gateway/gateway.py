@@ -19,7 +19,7 @@ from dtopipe.wire.describe import describe_gaps
 from dtopipe.wire.link_items import PROTOCOL_VERSION
 
 _IDLE_S = 0.02
-_MOST_REQUESTS = 200
+_MOST_REQUESTS, _LONGEST_HEARING_NS = 200, 50_000_000
 _LOOK_EVERY_NS = 250_000_000
 # What may wait for one remote, and for all of them together.
 _AHEAD_BYTES, _AHEAD_OF_ALL_BYTES = 32 * 2**20, 256 * 2**20
@@ -77,8 +77,9 @@ class Gateway:
         busy = self._send()
         request = self._server.receive(0 if busy else _IDLE_S)
         # Whoever says too much must not keep the others from being served.
+        until_ns = mono_ns() + _LONGEST_HEARING_NS
         for _ in range(_MOST_REQUESTS):
-            if request is None:
+            if request is None or mono_ns() > until_ns:
                 break
             self._hear(request)
             request = self._server.receive(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -46,6 +47,9 @@ class ServedRemote:
         # Gaps of the link that it has told, and nobody here has heard of yet; it tells them more than once.
         self.new_gaps: list[Gap] = []
         self._known_gaps: set[Span] = set()
+        # Of messages that it has not taken: the number of items up to their end, and the sample index there.
+        self._stops: deque[tuple[int, int]] = deque()
+        self._reached = 0
         self._said_ns = 0
         self._session = self._sent = self._taken = self._window = 0
         self._since: str | int = EARLIEST
@@ -92,11 +96,12 @@ class ServedRemote:
         self.label = _printable(message.get("label", str, ""))
         self._window = min(window, _MOST_WINDOW)
         self._sent = self._taken = 0
+        self._stops.clear()
         self._held_from = None
         self._greeted = self._ended = self._was_told_the_end = False
         self.durable = max(self.durable, durable)
         self._note(gaps)
-        self.progress_ns = self.heard_ns = mono_ns()
+        self.heard_ns = mono_ns()
 
     def credit(self, message: Message) -> None:
         """It has taken so many items of the session. Raises WireError."""
@@ -106,11 +111,15 @@ class ServedRemote:
         if not self._taken <= taken <= self._sent:
             raise WireError(f"{taken} items taken, of {self._sent}")
         self.heard_ns = mono_ns()
-        if taken > self._taken or durable > self.durable:
-            self.progress_ns = self.heard_ns
+        before = self._reached, self.durable
+        while self._stops and self._stops[0][0] <= taken:
+            self._reached = max(self._reached, self._stops.popleft()[1])
         self._taken = taken
         self.has_taken = self.has_taken or taken > 0
         self.durable = max(self.durable, durable)
+        # Who takes the same again and again gets nowhere.
+        if (self._reached, min(self.durable, self.sent_to)) > (before[0], min(before[1], self.sent_to)):
+            self.progress_ns = self.heard_ns
         self._note(gaps)
 
     def finish(self, message: Message) -> None:
@@ -185,6 +194,7 @@ class ServedRemote:
             yield self._message("items", first=self._sent), encode_items(items)
             self._sent += len(items)
             self.sent_to = items[-1].span.stop
+            self._stops.append((self._sent, self.sent_to))
         elif reader.is_at_end and source.end is not None and self._window > 0:
             self._ended = self._was_told_the_end = True
             self._said_ns = now_ns

@@ -132,6 +132,10 @@ class RuntimeEntry:
         # A file that somebody else has deleted proves nothing.
         return not path.exists() or is_held(path)
 
+    def is_listening(self, key: str) -> bool:
+        """True if there is a living program of this key."""
+        return is_held(self._subscriber_path(key))
+
     def forget_subscriber(self, key: str) -> None:
         """Take its lock's file away; harmless when it is gone."""
         with contextlib.suppress(OSError):

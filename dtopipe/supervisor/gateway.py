@@ -9,6 +9,7 @@ from dtopipe.core.budget import GiveUp, RestartBudget
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.plan import ListenPlan, RestartPlan
+from dtopipe.model.span import Gap
 from dtopipe.supervisor.processes import WorkerProcess
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_stream, gaps_from
@@ -23,6 +24,8 @@ _RESTARTS = RestartPlan(max_restarts=20, within_s=60.0)
 _OVER = (
     "remote_finished", "remote_left", "remote_left_behind", "remote_replaced", "remote_revoked", "remote_forgotten",
 )  # fmt: skip
+# Of all remotes of a run; the remotes have their own on record.
+_MOST_GAPS = 50_000
 # Before the names of remotes, where other names are those of sinks.
 _REMOTE = "remote:"
 _FACTS: dict[str, type] = {
@@ -46,6 +49,7 @@ class Gateway:
         self._remotes: list[dict[str, Any]] = []
         # Remotes by id, for whom the journal keeps what is not durable there: their names, and from which sample on.
         self._held: dict[str, tuple[str, int]] = {}
+        self._gaps_noted = 0
         self._reported: Message | None = None
         self._ready_ns: int | None = None
         self._restart_due_ns: int | None = None
@@ -106,7 +110,7 @@ class Gateway:
         elif message.kind == "hold":
             self._hold(message.get("remote", str), message.get("at", int))
         elif message.kind == "remote_gaps":
-            run.gaps.append(_REMOTE + message.get("name", str), gaps_from(message.get("gaps", list)))
+            self._note(message.get("name", str), gaps_from(message.get("gaps", list)))
         elif message.kind == "event":
             details = {str(key): value for key, value in message.body.items() if key != "event"}
             if not all(isinstance(value, str | int | float | NoneType) for value in details.values()):
@@ -174,6 +178,13 @@ class Gateway:
         oldest = max(at, run.table.settled())
         self._held.setdefault(remote_id, ("", oldest))
         run.server.send(self.address, Message("held", {"remote": remote_id, "at": oldest}))
+
+    def _note(self, name: str, gaps: list[Gap]) -> None:
+        """What a remote lacks, as it says: no more than can be, nor than a disk should hold of strangers' words."""
+        end, room = self._run.end_sample_index, _MOST_GAPS - self._gaps_noted
+        believed = [gap for gap in gaps if gap.span.stop <= end][: max(0, room)]
+        self._gaps_noted += len(believed)
+        self._run.gaps.append(_REMOTE + name, believed)
 
     def _tell(self) -> None:
         run, journal = self._run, self._run.journal

@@ -39,6 +39,8 @@ class Subscriptions:
         policy = message.get("policy", str)
         if not _KEY.fullmatch(key) or key in run.subscribers or policy not in (Policy.BLOCK, Policy.DROP_OLDEST):
             raise WireError(f"not a subscription: key {key!r}, policy {policy!r}")
+        if not run.entry.is_listening(key):
+            raise WireError("a subscription of nobody: its lock is not held")
         if run.phase is Phase.OPENING:
             return Message("not_yet")
         journal = run.journal

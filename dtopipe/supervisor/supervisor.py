@@ -37,7 +37,7 @@ from dtopipe.wire.raw_files import index_path
 from dtopipe.wire.shape import ensure_fields
 
 _TURN_S = 0.05
-_MOST_HEARD = 500
+_MOST_HEARD, _LONGEST_HEARING_NS = 500, 200_000_000
 _LONGEST_DETAILS = 500
 # What comes of values that are of another kind than they should be.
 _SPOILT = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
@@ -115,8 +115,9 @@ class Supervisor:
         run = self._run
         received = run.server.receive(_TURN_S)
         # Whoever says too much must not keep the supervisor from its work.
+        until_ns = mono_ns() + _LONGEST_HEARING_NS
         for _ in range(_MOST_HEARD):
-            if received is None:
+            if received is None or mono_ns() > until_ns:
                 break
             self._hear(*received)
             received = run.server.receive(0)

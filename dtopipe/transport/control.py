@@ -9,7 +9,7 @@ import zmq
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.transport.link import Keys, bind, connect
-from dtopipe.wire.control import Message, decode, encode
+from dtopipe.wire.control import MOST_PASSED_OVER, Message, decode, encode
 
 
 class ControlServer:
@@ -23,14 +23,17 @@ class ControlServer:
         """The next message with its sender's address, or None. What is malformed is counted and dropped."""
         if not self._socket.poll(round(timeout_s * 1000), zmq.POLLIN):
             return None
-        frames = self._socket.recv_multipart()
-        try:
-            if len(frames) != 2:
-                raise WireError(f"{len(frames)} frames")
-            return frames[0], decode(frames[1])
-        except WireError:
-            self.malformed += 1
-            return None
+        for _ in range(MOST_PASSED_OVER):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                if len(frames) != 2:
+                    raise WireError(f"{len(frames)} frames")
+                return frames[0], decode(frames[1])
+            except zmq.Again:
+                return None
+            except WireError:
+                self.malformed += 1
+        return None
 
     def send(self, address: bytes, message: Message) -> None:
         """Never waits; a peer that has gone is no error."""

@@ -13,13 +13,15 @@ import zmq
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair
 from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
-from dtopipe.wire.control import Message, decode, encode
+from dtopipe.wire.control import MOST_PASSED_OVER, Message, decode, encode
 
 # Requests are small; a stranger's are not even read.
 _LARGEST_REQUEST_BYTES = 64 * 1024
 _MALFORMED_LOGGED = 20
 # Messages that wait for one peer: more than its credit, and less than would be felt.
 _MOST_WAITING = 256
+# Values in a request: 500 gaps have 2500.
+_MOST_ITEMS = 8192
 _ZAP = "inproc://zeromq.zap.01"
 
 
@@ -58,8 +60,8 @@ class StreamServer:
         self._socket.tcp_keepalive, self._socket.tcp_keepalive_idle = 1, 10
         self._socket.tcp_keepalive_intvl, self._socket.tcp_keepalive_cnt = 5, 3
         self._socket.setsockopt(zmq.TCP_MAXRT, 30_000)
-        # Who asks again and again and never reads is sent no more than that.
-        self._socket.sndhwm = _MOST_WAITING
+        # Who asks again and again and never reads is sent no more than that, and who floods is read no faster.
+        self._socket.sndhwm = self._socket.rcvhwm = _MOST_WAITING
         # Whoever is gone is an error, not silence.
         self._socket.router_mandatory = True
         self._socket.ipv6 = _is_ipv6(endpoint)
@@ -88,15 +90,24 @@ class StreamServer:
             self._answer_zap()
         if self._socket not in ready:
             return None
-        frames = self._socket.recv_multipart(copy=False)
-        try:
-            if len(frames) != 2:
-                raise WireError(f"{len(frames)} frames")
-            key, peer = self._told(frames[1], "User-Id"), self._told(frames[1], "Peer-Address")
-            return Request(frames[0].bytes, bytes.fromhex(key), peer, decode(frames[1].bytes))
-        except WireError as error:
-            self.note_malformed(error)
-            return None
+        # What is malformed costs no turn of its own.
+        for _ in range(MOST_PASSED_OVER):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return None
+            try:
+                return self._request(frames)
+            except WireError as error:
+                self.note_malformed(error)
+        return None
+
+    def _request(self, frames: list[zmq.Frame]) -> Request:
+        if len(frames) != 2:
+            raise WireError(f"{len(frames)} frames")
+        message = decode(frames[1].bytes, _MOST_ITEMS)
+        key, peer = self._told(frames[1], "User-Id"), self._told(frames[1], "Peer-Address")
+        return Request(frames[0].bytes, bytes.fromhex(key), peer, message)
 
     def note_malformed(self, error: WireError) -> None:
         """Count what was dropped; the log has the first of it, then one line each time that the count has doubled."""

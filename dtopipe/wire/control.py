@@ -21,6 +21,8 @@ MAX_MESSAGE_BYTES = 4 * 2**20
 _MAX_ITEMS = 100_000
 # All that comes from other machines; what is larger is of this user's own processes, and would take too long.
 _LOOKED_THROUGH_BYTES = 64 * 1024
+# Malformed messages in a row that whoever receives drops before it does something else.
+MOST_PASSED_OVER = 200
 _LENGTH = struct.Struct("<I")
 
 T = TypeVar("T")
@@ -60,13 +62,13 @@ def encode(message: Message) -> bytes:
     return packed
 
 
-def decode(frame: bytes) -> Message:
-    """The message in these bytes. Raises WireError."""
+def decode(frame: bytes, most_items: int = _MAX_ITEMS) -> Message:
+    """The message in these bytes, which has so many values at most. Raises WireError."""
     if len(frame) > MAX_MESSAGE_BYTES:
         raise WireError(f"a message of {len(frame)} bytes, more than {MAX_MESSAGE_BYTES}")
     if len(frame) <= _LOOKED_THROUGH_BYTES:
-        ensure_modest(frame)
-    most = min(_MAX_ITEMS, len(frame))
+        ensure_modest(frame, most_items)
+    most = min(most_items, len(frame))
     try:
         document = msgpack.unpackb(frame, raw=False, strict_map_key=True, max_map_len=most, max_array_len=most)
     except (ValueError, TypeError, msgpack.UnpackException) as error:

@@ -18,8 +18,8 @@ _FIXED |= {0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17}
 _ARRAY, _MAP = {0xDC: 2, 0xDD: 4}, {0xDE: 2, 0xDF: 4}
 
 
-def ensure_modest(frame: bytes) -> None:
-    """Raises WireError if this msgpack is deeper than any message of ours, or says that it has more than it has.
+def ensure_modest(frame: bytes, most_items: int = 2**20) -> None:
+    """Raises WireError if this msgpack is deeper or has more values than it may, or says that it has more than it has.
 
     A parser makes room for what an array says of its length, at each level anew. Takes time by the frame's length only.
     """
@@ -55,6 +55,9 @@ def ensure_modest(frame: bytes) -> None:
             width = 1 << kind.index(first)
             at += width + int.from_bytes(frame[at : at + width], "big") + (kind is _EXT)
         if items:
+            most_items -= items
+            if most_items < 0:
+                raise WireError("a message of too many values")
             if len(left) > _MOST_DEPTH or items > end - at:
                 raise WireError(f"a message with {items} items at level {len(left)}")
             left.append(items)

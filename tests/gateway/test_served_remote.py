@@ -233,3 +233,17 @@ def test_who_was_sent_what_did_not_get_through_hears_nothing_more_until_it_asks_
     assert list(remote.due(source)) == []
     remote.pull(b"b", pull(2, 10, resumes=True))
     assert due(remote, source) == [("stream", 10), ("items", [(10, 20)])]
+
+
+def test_who_takes_the_same_again_and_again_gets_nowhere(remote: ServedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = remote.progress_ns
+    monkeypatch.setattr("dtopipe.gateway.remote.mono_ns", lambda: now_ns)
+    for session in range(1, 6):
+        now_ns += 1_000_000_000
+        remote.pull(b"a", pull(session, 0, resumes=True))
+        due(remote, FakeSource(block(0, 10), block(10, 20)))
+        remote.credit(credit(2, session))
+    assert now_ns - remote.progress_ns == 4_000_000_000
+    # What is new, or durable, is progress.
+    remote.credit(credit(2, 5, durable=15))
+    assert remote.progress_ns == now_ns

@@ -90,3 +90,10 @@ def test_numbers_are_numbers_and_truth_values_are_none() -> None:
     for wrong in ("1", None, 1.5, True):
         with pytest.raises(WireError):
             ensure_fields(Position(0, wrong, 1))  # type: ignore[arg-type]
+
+
+def test_a_request_has_no_more_values_than_it_may() -> None:
+    frame = msgpack.packb({"kind": "x", "a": [None] * 9000})
+    assert decode(frame).kind == "x"
+    with pytest.raises(WireError, match="too many values"):
+        decode(frame, 8192)
