@@ -116,7 +116,27 @@ class RunningUp:
     def wait_for_samples(self, sink: str, committed: int) -> None:
         """Until this sink has committed so far."""
 
-        self._lab.wait_for(lambda: self.committed(sink) >= committed, f"{committed} samples in {sink}")
+        def is_there() -> bool:
+            # Looked at first: whoever ends in between has committed all that it will.
+            over = self.process.poll() is not None
+            if self.committed(sink) >= committed:
+                return True
+            assert not over, f"the run ended before {committed} samples were in {sink}:\n{self.told()}"
+            return False
+
+        self._lab.wait_for(is_there, f"{committed} samples in {sink}")
+
+    def told(self) -> str:
+        """What a run has to say for itself when a test failed: its exit code, last events and last log lines."""
+        code = self.process.poll()
+        lines = [f"-- {' '.join(str(word) for word in self.process.args[2:])}: exit code {code}"]  # type: ignore[index]
+        if code is not None and self.process.stderr and not self.process.stderr.closed:
+            lines += self.process.communicate()[1].splitlines()
+        if self._folder:
+            for path in (self._folder / "events.jsonl", *sorted(self._folder.glob("logs/*"))):
+                with contextlib.suppress(OSError):
+                    lines += [f"  {path.name}:", *path.read_text(errors="replace").splitlines()[-12:]]
+        return "\n".join(lines)
 
     def committed(self, sink: str) -> int:
         """By now; -1 if nobody answers."""
@@ -201,7 +221,8 @@ class Lab:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             if time.monotonic() > deadline:
-                raise AssertionError(f"no {what} within {PATIENCE_S:g} s")
+                told = "\n".join(running.told() for running in self._running)
+                raise AssertionError(f"no {what} within {PATIENCE_S:g} s\n{told}")
             time.sleep(0.02)
 
     def let_pass(self, board_time_s: float) -> None:

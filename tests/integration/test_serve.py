@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from typing import Any
 
 import numpy as np
 import pytest
 from laboratory import Ended, counter_codes, read_wide
-from machines import Cable, Machine, following, served
+from machines import Cable, Machine, following, free_port, served
 
 OUTPUTS = ("copy.dt-raw", "table.csv", "base.db")
 
 
 @pytest.fixture
 def second_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def serve(machine: Machine, port: int, *options: str) -> Any:
@@ -80,7 +77,7 @@ def test_what_ended_while_the_cable_was_out_is_fetched_afterwards(
 def test_gaps_of_the_link_are_filled_from_the_source(
     port: int, second_port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    topology = served(port, max_samples=16_000, rate_hz=4000.0, samples_per_block=50)
+    topology = served(port, rate_hz=4000.0, samples_per_block=50)
     topology["sinks"]["archive"]["journal"] = False
     topology["ring"] = {"slots": 20}
     source = daq.begin(topology)
@@ -91,6 +88,8 @@ def test_gaps_of_the_link_are_filled_from_the_source(
     cable.cut()
     source.wait_for_samples("table", source.committed("table") + 4000)
     cable.mend()
+    remote.wait_for_samples("copy", source.committed("table"))
+    source.interrupt()
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 3), (there.stderr, here.stderr)
     assert here.json["acquired"]["overrun_samples"] > 0
@@ -99,7 +98,7 @@ def test_gaps_of_the_link_are_filled_from_the_source(
     done = repair(office, second_port, daq)
     assert done.code == 0, done.stdout + done.stderr
     assert done.json["verdict"]["state"] == "GOOD (repaired)"
-    assert_whole(office, np.arange(first, 16_000))
+    assert_whole(office, np.arange(first, there.json["acquired"]["end_sample_index"]))
     record = json.loads((office.run_folder / "run.json").read_text())
     assert record["acquired"]["overrun_samples"] == 0
     assert not (office.run_folder / "gaps.jsonl").read_text()
