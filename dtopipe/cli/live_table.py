@@ -97,6 +97,8 @@ def _served(status: dict[str, Any]) -> list[Text]:
         return []
     remotes = [_remote(remote) for remote in listen["remotes"]]
     text = Text(f"serving {listen['endpoint']}: {'; '.join(remotes) or 'nobody yet'}", "dim")
+    if listen.get("malformed"):
+        text.append(f"  {listen['malformed']:,} malformed requests dropped", style=_BUSY)
     if listen.get("failure"):
         text.append(f"  {listen['failure']}", style=_BAD)
     return [text]

@@ -157,7 +157,7 @@ class Gateway:
                 elif message.kind == "probe":
                     self._server.send(request.address, remote.answer("time", **_time(message)))
         except WireError as error:
-            self._server.note_malformed(error)
+            self._server.malformed.note(error)
 
     def _pull(self, request: Request, remote_id: str) -> None:
         message = request.message
@@ -277,7 +277,7 @@ class Gateway:
                 self._tell_supervisor(Message("event", {"event": "remote_forgotten", "remote": remote_id}))
             self._expected.clear()
         facts = [_facts(remote) for remote in self._remotes.values()]
-        self._tell_supervisor(Message("remotes", {"remotes": facts, "malformed": self._server.malformed}))
+        self._tell_supervisor(Message("remotes", {"remotes": facts, "malformed": self._server.malformed.count}))
 
     def _is_kept_too_long(self, away_ns: int) -> bool:
         return self._limits.keep_ns is not None and away_ns > self._limits.keep_ns

@@ -50,6 +50,8 @@ class Gateway:
         # Remotes by id, for whom the journal keeps what is not durable there: their names, and from which sample on.
         self._held: dict[str, tuple[str, int]] = {}
         self._gaps_noted = 0
+        # Requests that were dropped: by predecessors of its process, and with its own.
+        self._malformed_before = self._malformed = 0
         self._reported: Message | None = None
         self._ready_ns: int | None = None
         self._restart_due_ns: int | None = None
@@ -79,6 +81,7 @@ class Gateway:
         if plan is None:
             return
         self._reported, self._ready_ns, self._restart_due_ns = None, None, None
+        self._malformed_before = self._malformed
         self._has_begun = self._was_told = self._found_dead = False
         own = {
             "name": NAME,
@@ -103,6 +106,7 @@ class Gateway:
             run.events.append("serving", NAME, endpoint=self._endpoint, insecure=insecure)
         elif message.kind == "remotes":
             self._remotes = [_checked(remote) for remote in message.get("remotes", list)]
+            self._malformed = self._malformed_before + message.get("malformed", int)
             for remote in self._remotes:
                 if remote["id"] in self._held:
                     name = _name_of(remote)
@@ -167,6 +171,7 @@ class Gateway:
             "insecure": self._plan.insecure,
             "pid": self._process.pid if self._process else None,
             "remotes": self._remotes,
+            "malformed": self._malformed,
             **({"failure": self.failure} if self.failure else {}),
         }
 

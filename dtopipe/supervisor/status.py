@@ -74,6 +74,7 @@ class StatusBoard:
             "disks": run.disks,
             **({"listen": listen} if (listen := run.gateway.snapshot()) else {}),
             "insecure": run.plan.insecure,
+            "malformed": run.server.malformed.count,
             **({"ended_early": run.ended_early} if run.ended_early else {}),
             "subscribers": [self._subscriber(subscriber) for subscriber in run.subscribers.values()],
             "verdict": verdict_facts(run.verdict),

@@ -183,7 +183,8 @@ class Supervisor:
                         self._hear_sink(agent, message)
         except (WireError, *_SPOILT) as error:
             # Whatever a message holds, it ends no run.
-            run.events.append("malformed_message", details=f"{type(error).__name__}: {error}"[:_LONGEST_DETAILS])
+            if run.server.malformed.note(error):
+                run.events.append("malformed_message", details=f"{type(error).__name__}: {error}"[:_LONGEST_DETAILS])
 
     def _hear_acquirer(self, message: Message) -> None:
         agent = self._run.acquirer

@@ -9,6 +9,7 @@ import zmq
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.transport.link import Keys, bind, connect
+from dtopipe.transport.malformed import Malformed
 from dtopipe.wire.control import MOST_PASSED_OVER, Message, decode, encode
 
 
@@ -17,7 +18,7 @@ class ControlServer:
 
     def __init__(self, folder: Path, keys: Keys) -> None:
         self._socket, self.endpoint = bind(zmq.ROUTER, folder, "control", keys)
-        self.malformed = 0
+        self.malformed = Malformed("message")
 
     def receive(self, timeout_s: float) -> tuple[bytes, Message] | None:
         """The next message with its sender's address, or None. What is malformed is counted and dropped."""
@@ -31,8 +32,8 @@ class ControlServer:
                 return frames[0], decode(frames[1])
             except zmq.Again:
                 return None
-            except WireError:
-                self.malformed += 1
+            except WireError as error:
+                self.malformed.note(error)
         return None
 
     def send(self, address: bytes, message: Message) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,12 +11,12 @@ import zmq
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair
+from dtopipe.transport.malformed import Malformed
 from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
 from dtopipe.wire.control import MOST_PASSED_OVER, Message, decode, encode
 
 # Requests are small; a stranger's are not even read.
 _LARGEST_REQUEST_BYTES = 64 * 1024
-_MALFORMED_LOGGED = 20
 # Messages that wait for one peer: more than its credit, and less than would be felt.
 _MOST_WAITING = 256
 # Values in a request: 500 gaps have 2500.
@@ -65,7 +64,7 @@ class StreamServer:
         # Whoever is gone is an error, not silence.
         self._socket.router_mandatory = True
         self._socket.ipv6 = _is_ipv6(endpoint)
-        self.malformed = 0
+        self.malformed = Malformed("request")
         try:
             if own is not None:
                 self._zap = self._context.socket(zmq.REP)
@@ -99,7 +98,7 @@ class StreamServer:
             try:
                 return self._request(frames)
             except WireError as error:
-                self.note_malformed(error)
+                self.malformed.note(error)
         return None
 
     def _request(self, frames: list[zmq.Frame]) -> Request:
@@ -108,12 +107,6 @@ class StreamServer:
         message = decode(frames[1].bytes, _MOST_ITEMS)
         key, peer = self._told(frames[1], "User-Id"), self._told(frames[1], "Peer-Address")
         return Request(frames[0].bytes, bytes.fromhex(key), peer, message)
-
-    def note_malformed(self, error: WireError) -> None:
-        """Count what was dropped; the log has the first of it, then one line each time that the count has doubled."""
-        self.malformed += 1
-        if self.malformed <= _MALFORMED_LOGGED or self.malformed.bit_count() == 1:
-            logging.warning("request %d that is malformed, and dropped: %s", self.malformed, error)
 
     def send(self, address: bytes, message: Message, payload: bytes = b"") -> bool:
         """False if nobody is there any more. Never waits: who sends has been given credit for it."""

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgpack
 import pytest
+import zmq
 from laboratory import Lab, counter_topology
+from machines import free_port
 
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.plan import SinkPlan
@@ -67,8 +69,28 @@ def test_nothing_that_is_said_ends_a_run(lab: Lab) -> None:
     status = running.status()
     assert status is not None
     assert list(status["sinks"]) == ["table"]
+    assert status["malformed"] > 0
     running.interrupt()
     ended = running.finish()
     assert ended.code == 0, ended.stderr
     assert any(event["event"] == "malformed_message" for event in running.events())
     assert "Traceback" not in (running.folder / "logs" / "supervisor.log").read_text()
+
+
+def test_what_a_stranger_says_is_dropped_counted_and_shown(lab: Lab) -> None:
+    topology = counter_topology(rate_hz=2000.0)
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    topology["listen"] = {"endpoint": endpoint, "insecure": True}
+    topology["sinks"] = {"table": {"type": "csv", "path": "table.csv"}}
+    running = lab.start(topology)
+    running.wait_for_samples("table", 200)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+        stranger.connect(endpoint)
+        for number in range(1000):
+            stranger.send(b"\x00 no message at all" * (1 + number % 7))
+        lab.wait_for(lambda: running.status()["listen"]["malformed"] == 1000, "count of what was dropped")  # type: ignore[index]
+    assert "1,000 malformed requests dropped" in " ".join(lab.dtopipe("status", str(running.folder)).stdout.split())
+    # The log does not grow with them.
+    assert (running.folder / "logs" / "gateway.log").read_text().count("malformed") < 50
+    running.interrupt()
+    assert running.finish().code == 0

@@ -147,7 +147,7 @@ class Counted:
 
     @property
     def n_heard(self) -> int:
-        return int(self.n_messages + self.server.malformed)
+        return int(self.n_messages + self.server.malformed.count)
 
     def _serve(self) -> None:
         try:
@@ -226,7 +226,7 @@ def send_all(counted: Counted, endpoint: str, spoiler: Spoiler, identity_of: Cal
             socket.close(0)
         assert counted.failure is None
         assert counted.n_questions == n_asked
-        assert counted.server.malformed > n_sent // 10
+        assert counted.server.malformed.count > n_sent // 10
         assert counted.n_messages > n_sent // 10
     finally:
         context.destroy(0)
