@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from environment import ROOT, EnvironmentFailed, ensure, find_python, say, suitable_python, version_of
 
 NO_TESTS_COLLECTED = 5
-# Most of a test's time is the start of real processes, or waiting for a board's clock: two tests at a time.
-SIDE_BY_SIDE = ("--numprocesses=2", "--dist=worksteal")
+# Most of a test's time is the start of real processes, or waiting for a board's clock: more tests at a time than
+# a small machine has cores.
+SIDE_BY_SIDE = ("--numprocesses=4", "--dist=worksteal")
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +24,7 @@ def main(arguments: list[str]) -> int:
     try:
         python = ensure(".venv", suitable_python(), {"test", "lint", "dtol"})
         say("running the tests ...")
-        code = subprocess.call([str(python), "-m", "pytest", *SIDE_BY_SIDE, *arguments], cwd=ROOT)
+        code = pytest(python, *arguments)
         return code or under_python_313(str(python), arguments)
     except EnvironmentFailed as error:
         print(error, file=sys.stderr)
@@ -39,9 +41,16 @@ def under_python_313(python: str, arguments: list[str]) -> int:
         return 1 if os.environ.get("CI", "").lower() == "true" else 0
     python_313 = ensure(".venv-313", newer, {"test", "dtol"})
     say("running the tests marked python313 under Python 3.13 ...")
-    code = subprocess.call([str(python_313), "-m", "pytest", *SIDE_BY_SIDE, "-m", "python313", *arguments], cwd=ROOT)
+    code = pytest(python_313, "-m", "python313", *arguments)
     # Whoever asks for some tests only may have asked for none of these.
     return 0 if arguments and code == NO_TESTS_COLLECTED else code
+
+
+def pytest(python: Path, *arguments: str) -> int:
+    """Its exit code. Some thousand processes are started: what each one compiles, all of them would compile anew."""
+    compiled_once = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    command = [str(python), "-m", "pytest", *SIDE_BY_SIDE, *arguments]
+    return subprocess.call(command, cwd=ROOT, env=compiled_once)
 
 
 if __name__ == "__main__":

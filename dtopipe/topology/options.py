@@ -37,74 +37,72 @@ Synchronous = Annotated[Literal["OFF", "NORMAL", "FULL", "EXTRA"], BeforeValidat
 class SimulatedChannel(Part):
     """What one channel of the simulated board may have of its own."""
 
-    waveform: Waveform | None = None
-    """counter, sine or noise; default: the board's."""
-    frequency_hz: float | None = Field(default=None, ge=0)
-    """Of the sine; default: the board's."""
-    amplitude: float | None = Field(default=None, ge=0, le=1)
-    """0 to 1 of half the range; default: the board's."""
-    phase: float | None = None
-    """Of the sine, in radians; default: the board's."""
-    seed: int | None = None
-    """Of the noise; default: the board's."""
+    waveform: Waveform | None = Field(default=None, description="counter, sine or noise; default: the board's.")
+    frequency_hz: float | None = Field(default=None, ge=0, description="Of the sine; default: the board's.")
+    amplitude: float | None = Field(
+        default=None, ge=0, le=1, description="0 to 1 of half the range; default: the board's."
+    )
+    phase: float | None = Field(default=None, description="Of the sine, in radians; default: the board's.")
+    seed: int | None = Field(default=None, description="Of the noise; default: the board's.")
 
 
 class ScriptedOverrun(Part):
     """Samples that the board loses on purpose."""
 
-    at: int = Field(ge=0, le=_MOST_SAMPLES)
-    """The first sample index that is lost."""
-    samples: int = Field(gt=0, le=_MOST_SAMPLES)
-    """How many, per channel."""
+    at: int = Field(ge=0, le=_MOST_SAMPLES, description="The first sample index that is lost.")
+    samples: int = Field(gt=0, le=_MOST_SAMPLES, description="How many, per channel.")
 
 
 class SensorFault(Part):
     """A sensor that is not OK for a while."""
 
-    channel: str
-    """The channel's name."""
-    at: int = Field(ge=0, le=_MOST_SAMPLES)
-    """The first sample index of it."""
-    samples: int = Field(gt=0, le=_MOST_SAMPLES)
-    """For how many samples."""
-    status: Literal["open", "low", "high"] = "open"
-    """What is wrong with the sensor."""
+    channel: str = Field(description="The channel's name.")
+    at: int = Field(ge=0, le=_MOST_SAMPLES, description="The first sample index of it.")
+    samples: int = Field(gt=0, le=_MOST_SAMPLES, description="For how many samples.")
+    status: Literal["open", "low", "high"] = Field(default="open", description="What is wrong with the sensor.")
 
 
 class SimulatedBoardOptions(BoardPart):
     """A converter of pure functions: its own oracle."""
 
-    waveform: Waveform = "sine"
-    """counter: ((i * (2c + 1) + 257c) mod 65536) - 32768; sine; noise."""
-    frequency_hz: float = Field(default=1.0, ge=0)
-    """Of the sine."""
-    amplitude: float = Field(default=0.5, ge=0, le=1)
-    """0 to 1 of half the range."""
-    phase: float = 0.0
-    """Of the sine, in radians."""
-    seed: int = 0
-    """Of the noise."""
-    pace: Literal["realtime", "max"] = "realtime"
-    """realtime: a clocked converter, which overruns when nobody reads; max: as fast as the ring allows."""
-    overruns: list[ScriptedOverrun] = Field(default_factory=list)
-    """Losses on purpose, such as [{at: 20000, samples: 3000}]."""
-    sensor_faults: list[SensorFault] = Field(default_factory=list)
-    """Sensors that are not OK for a while, such as [{channel: tc1, at: 5000, samples: 200, status: open}]."""
-    max_samples: int | None = Field(default=None, ge=1, le=_MOST_SAMPLES)
-    """The run ends at this sample index."""
-    device: str | None = None
-    """A name makes it one unit that only one run at a time may hold."""
+    waveform: Waveform = Field(
+        default="sine", description="counter: ((i * (2c + 1) + 257c) mod 65536) - 32768; sine; noise."
+    )
+    frequency_hz: float = Field(default=1.0, ge=0, description="Of the sine.")
+    amplitude: float = Field(default=0.5, ge=0, le=1, description="0 to 1 of half the range.")
+    phase: float = Field(default=0.0, description="Of the sine, in radians.")
+    seed: int = Field(default=0, description="Of the noise.")
+    pace: Literal["realtime", "max"] = Field(
+        default="realtime",
+        description="realtime: a clocked converter, which overruns when nobody reads; max: as fast as the ring allows.",
+    )
+    overruns: list[ScriptedOverrun] = Field(
+        default_factory=list, description="Losses on purpose, such as [{at: 20000, samples: 3000}]."
+    )
+    sensor_faults: list[SensorFault] = Field(
+        default_factory=list,
+        description=(
+            "Sensors that are not OK for a while, such as [{channel: tc1, at: 5000, samples: 200, status: open}]."
+        ),
+    )
+    max_samples: int | None = Field(
+        default=None, ge=1, le=_MOST_SAMPLES, description="The run ends at this sample index."
+    )
+    device: str | None = Field(
+        default=None, description="A name makes it one unit that only one run at a time may hold."
+    )
 
 
 class ReplayBoardOptions(BoardPart):
     """Plays a .dt-raw file with its codes, rate, channels and gaps."""
 
-    path: PathText = Field(min_length=1)
-    """The recording, a .dt-raw file; relative to the topology's folder."""
-    speed: float | Literal["max"] = 1.0
-    """1.0 is the recording's own rate, 2.0 twice that; max is as fast as the ring allows."""
-    loop: bool = False
-    """Begin again at the end, with rising sample indices."""
+    path: PathText = Field(
+        min_length=1, description="The recording, a .dt-raw file; relative to the topology's folder."
+    )
+    speed: float | Literal["max"] = Field(
+        default=1.0, description="1.0 is the recording's own rate, 2.0 twice that; max is as fast as the ring allows."
+    )
+    loop: bool = Field(default=False, description="Begin again at the end, with rising sample indices.")
 
     @field_validator("speed")
     @classmethod
@@ -117,100 +115,108 @@ class ReplayBoardOptions(BoardPart):
 class RemoteBoardOptions(BoardPart):
     """The run of another machine, whose topology says listen."""
 
-    endpoint: Endpoint
-    """Where it listens, such as tcp://daq-pc:5700."""
-    server_key: PathText | None = None
-    """That machine's public key, a .pub file; relative to the topology's folder."""
-    runs: FollowedRuns = "next"
-    """next: the run in progress there, else the next one; every: one after the other; or the run_id of one run."""
-    start: Start = "earliest"
-    """earliest: all that the other machine has; latest: from now on; or a sample index."""
-    policy: Literal["block", "drop"] = "block"
-    """block: misses nothing that the other machine's journal has; drop: costs it nothing, and is passed over."""
-    insecure: bool = False
-    """true: without keys; the other side must say so too."""
+    endpoint: Endpoint = Field(description="Where it listens, such as tcp://daq-pc:5700.")
+    server_key: PathText | None = Field(
+        default=None, description="That machine's public key, a .pub file; relative to the topology's folder."
+    )
+    runs: FollowedRuns = Field(
+        default="next",
+        description=(
+            "next: the run in progress there, else the next one; every: one after the other; or the run_id of one run."
+        ),
+    )
+    start: Start = Field(
+        default="earliest",
+        description="earliest: all that the other machine has; latest: from now on; or a sample index.",
+    )
+    policy: Literal["block", "drop"] = Field(
+        default="block",
+        description=(
+            "block: misses nothing that the other machine's journal has; drop: costs it nothing, and is passed over."
+        ),
+    )
+    insecure: bool = Field(default=False, description="true: without keys; the other side must say so too.")
 
 
 class DriverLibraryBoardOptions(BoardPart):
     """Data Translation's boards by way of dtollib; needs the extra `dtol`, Python 3.13 and, to measure, Windows."""
 
-    backend: Literal["real", "fake"] = "real"
-    """fake: computed samples by way of the driver library's fake backend, on any machine."""
-    device: str | None = None
-    """The board's name in the driver's list, such as DT9805(00); default: the first."""
-    element: int = Field(default=0, ge=0)
-    """Which of the board's input subsystems."""
-    waveform: Waveform = "sine"
-    """Of the fake backend, as the simulated board's."""
-    frequency_hz: float = Field(default=1.0, ge=0)
-    """Of the fake backend's sine."""
-    amplitude: float = Field(default=0.5, ge=0, le=1)
-    """Of the fake backend: 0 to 1 of half the range."""
-    phase: float = 0.0
-    """Of the fake backend's sine, in radians."""
-    seed: int = 0
-    """Of the fake backend's noise."""
-    overruns: list[ScriptedOverrun] = Field(default_factory=list)
-    """Losses of the fake backend on purpose, such as [{at: 20000, samples: 3000}]."""
-    max_samples: int | None = Field(default=None, ge=1, le=_MOST_SAMPLES)
-    """The fake backend ends at this sample index."""
+    backend: Literal["real", "fake"] = Field(
+        default="real",
+        description="fake: computed samples by way of the driver library's fake backend, on any machine.",
+    )
+    device: str | None = Field(
+        default=None, description="The board's name in the driver's list, such as DT9805(00); default: the first."
+    )
+    element: int = Field(default=0, ge=0, description="Which of the board's input subsystems.")
+    waveform: Waveform = Field(default="sine", description="Of the fake backend, as the simulated board's.")
+    frequency_hz: float = Field(default=1.0, ge=0, description="Of the fake backend's sine.")
+    amplitude: float = Field(default=0.5, ge=0, le=1, description="Of the fake backend: 0 to 1 of half the range.")
+    phase: float = Field(default=0.0, description="Of the fake backend's sine, in radians.")
+    seed: int = Field(default=0, description="Of the fake backend's noise.")
+    overruns: list[ScriptedOverrun] = Field(
+        default_factory=list, description="Losses of the fake backend on purpose, such as [{at: 20000, samples: 3000}]."
+    )
+    max_samples: int | None = Field(
+        default=None, ge=1, le=_MOST_SAMPLES, description="The fake backend ends at this sample index."
+    )
 
 
 class CsvOptions(SinkPart):
     """CSV after RFC 4180: a header line, then a line a row."""
 
-    path: PathText = Field(min_length=1)
-    """The file; relative to the run folder."""
+    path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
 
 
 class JsonlOptions(SinkPart):
     """JSON Lines: an object a row."""
 
-    path: PathText = Field(min_length=1)
-    """The file; relative to the run folder."""
+    path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
 
 
 class HbufOptions(SinkPart):
     """Raw codes as the board gave them, .dt-raw v2."""
 
-    path: PathText = Field(min_length=1)
-    """The file; relative to the run folder."""
-    segment: Bytes | None = None
-    """The next file begins at this size: archive.0001.dt-raw, ..., such as 1GiB; default: one file."""
-    journal: bool | None = None
-    """BLOCK sinks that fall behind the ring catch up from it; default: the first hbuf sink that takes every sample."""
-    retention: Retention = "all"
-    """all, or {until: durable}: a journal's segment goes once it is durable in every other BLOCK sink."""
+    path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
+    segment: Bytes | None = Field(
+        default=None,
+        description="The next file begins at this size: archive.0001.dt-raw, ..., such as 1GiB; default: one file.",
+    )
+    journal: bool | None = Field(
+        default=None,
+        description=(
+            "BLOCK sinks that fall behind the ring catch up from it; default: the first hbuf sink that takes every "
+            "sample."
+        ),
+    )
+    retention: Retention = Field(
+        default="all",
+        description="all, or {until: durable}: a journal's segment goes once it is durable in every other BLOCK sink.",
+    )
 
 
 class SqliteOptions(SinkPart):
     """Tables in one SQLite file."""
 
-    path: PathText = Field(min_length=1)
-    """The file; relative to the run folder."""
-    table_readings: str = "readings"
-    """Name of the table of readings."""
-    table_blocks: str = "blocks"
-    """Name of the table of block summaries."""
-    journal_mode: JournalMode = "WAL"
-    """SQLite's pragma, while the file is open."""
-    synchronous: Synchronous = "NORMAL"
-    """SQLite's pragma."""
-    busy_timeout_ms: int = Field(default=5000, ge=0)
-    """How long to wait for another program's lock."""
+    path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
+    table_readings: str = Field(default="readings", description="Name of the table of readings.")
+    table_blocks: str = Field(default="blocks", description="Name of the table of block summaries.")
+    journal_mode: JournalMode = Field(default="WAL", description="SQLite's pragma, while the file is open.")
+    synchronous: Synchronous = Field(default="NORMAL", description="SQLite's pragma.")
+    busy_timeout_ms: int = Field(default=5000, ge=0, description="How long to wait for another program's lock.")
 
 
 class ParquetOptions(SinkPart):
     """One Parquet file at the end; needs the extra `parquet`."""
 
-    path: PathText = Field(min_length=1)
-    """The file; relative to the run folder."""
-    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
-    """Of the columns' pages."""
-    use_dictionary: bool = True
-    """Dictionaries for columns of few different values, where they are smaller."""
-    row_group_size: int | None = Field(default=None, ge=1)
-    """Rows in a group; default about a million."""
+    path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = Field(
+        default="zstd", description="Of the columns' pages."
+    )
+    use_dictionary: bool = Field(
+        default=True, description="Dictionaries for columns of few different values, where they are smaller."
+    )
+    row_group_size: int | None = Field(default=None, ge=1, description="Rows in a group; default about a million.")
 
 
 with warnings.catch_warnings():
@@ -220,36 +226,36 @@ with warnings.catch_warnings():
     class PostgresOptions(SinkPart):
         """Tables in one schema of a PostgreSQL database; needs the extra `postgres`."""
 
-        dsn: str | None = None
-        """postgresql://user:${PGPASSWORD}@host:5432/database; or host and the keys behind it."""
-        host: str | None = None
-        """Of the server, or the folder of its Unix socket."""
-        port: int = Field(default=5432, ge=1, le=65535)
-        """Of the server."""
-        user: str | None = None
-        """Who writes; default: as libpq has it."""
-        password: str | None = None
-        """Of the user, such as ${PGPASSWORD}; records never hold it."""
-        database: str | None = None
-        """Which one; default: as libpq has it."""
-        schema: str | None = None  # type: ignore[assignment]
-        """Holds all tables; default: the topology's name."""
-        table_readings: str = "readings"
-        """Name of the table of readings."""
-        table_blocks: str = "blocks"
-        """Name of the table of block summaries."""
-        pool_min_size: int = Field(default=1, ge=1)
-        """Without effect: a second connection is made when it is needed."""
-        pool_max_size: int = Field(default=4, ge=1)
-        """1: one connection only; else a large commit goes through two. More are never made."""
-        statement_timeout_ms: int = Field(default=30_000, ge=0)
-        """The server's limit of one statement."""
-        command_timeout_s: float = Field(default=10.0, gt=0)
-        """How long an answer of the server is waited for."""
-        create_tables: bool = True
-        """Make schema, tables and columns that are not there."""
-        use_copy: bool = True
-        """Binary COPY; false: INSERT, several times slower."""
+        dsn: str | None = Field(
+            default=None,
+            description="postgresql://user:${PGPASSWORD}@host:5432/database; or host and the keys behind it.",
+        )
+        host: str | None = Field(default=None, description="Of the server, or the folder of its Unix socket.")
+        port: int = Field(default=5432, ge=1, le=65535, description="Of the server.")
+        user: str | None = Field(default=None, description="Who writes; default: as libpq has it.")
+        password: str | None = Field(
+            default=None, description="Of the user, such as ${PGPASSWORD}; records never hold it."
+        )
+        database: str | None = Field(default=None, description="Which one; default: as libpq has it.")
+        schema: str | None = Field(  # type: ignore[assignment]
+            default=None, description="Holds all tables; default: the topology's name."
+        )
+        table_readings: str = Field(default="readings", description="Name of the table of readings.")
+        table_blocks: str = Field(default="blocks", description="Name of the table of block summaries.")
+        pool_min_size: int = Field(
+            default=1, ge=1, description="Without effect: a second connection is made when it is needed."
+        )
+        pool_max_size: int = Field(
+            default=4,
+            ge=1,
+            description="1: one connection only; else a large commit goes through two. More are never made.",
+        )
+        statement_timeout_ms: int = Field(default=30_000, ge=0, description="The server's limit of one statement.")
+        command_timeout_s: float = Field(
+            default=10.0, gt=0, description="How long an answer of the server is waited for."
+        )
+        create_tables: bool = Field(default=True, description="Make schema, tables and columns that are not there.")
+        use_copy: bool = Field(default=True, description="Binary COPY; false: INSERT, several times slower.")
 
         @model_validator(mode="after")
         def _can_be(self) -> Self:

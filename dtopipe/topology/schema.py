@@ -30,7 +30,7 @@ PathText = Annotated[str, AfterValidator(_no_nul)]
 class Part(BaseModel):
     """A part of a topology: unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -47,12 +47,16 @@ class RingPart(Part):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    seconds: PlainSeconds | None = Field(default=None, gt=0, le=_LONGEST_RING_S)
-    """Seconds of data, at the board's real rate; two blocks at least."""
-    slots: int | None = Field(default=None, ge=2, le=_MOST_BLOCKS)
-    """Blocks; one is written while another is read."""
-    bytes: Bytes | None = None
-    """Memory, such as 64MiB; two blocks at least."""
+    seconds: PlainSeconds | None = Field(
+        default=None,
+        gt=0,
+        le=_LONGEST_RING_S,
+        description="Seconds of data, at the board's real rate; two blocks at least.",
+    )
+    slots: int | None = Field(
+        default=None, ge=2, le=_MOST_BLOCKS, description="Blocks; one is written while another is read."
+    )
+    bytes: Bytes | None = Field(default=None, description="Memory, such as 64MiB; two blocks at least.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> RingPart:
@@ -66,16 +70,17 @@ class ChannelPart(Part):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(min_length=1)
-    """Unique; a column's name in every output."""
-    kind: str = "voltage"
-    """voltage, current, raw (codes as they are), or what the board's driver knows."""
-    physical_channel: int | None = Field(default=None, ge=0)
-    """The input's number on the board; default: its place in this list."""
-    range: tuple[float, float] | None = None
-    """[lowest, highest] value in the unit; default [-10, 10]."""
-    unit: str | None = None
-    """Default V, or A for a current."""
+    name: str = Field(min_length=1, description="Unique; a column's name in every output.")
+    kind: str = Field(
+        default="voltage", description="voltage, current, raw (codes as they are), or what the board's driver knows."
+    )
+    physical_channel: int | None = Field(
+        default=None, ge=0, description="The input's number on the board; default: its place in this list."
+    )
+    range: tuple[float, float] | None = Field(
+        default=None, description="[lowest, highest] value in the unit; default [-10, 10]."
+    )
+    unit: str | None = Field(default=None, description="Default V, or A for a current.")
 
     @field_validator("range")
     @classmethod
@@ -89,16 +94,28 @@ class ChannelPart(Part):
 class TaskPart(Part):
     """What the board is to acquire."""
 
-    mode: Literal["continuous", "polled"] = "continuous"
-    """continuous: blocks of a sample clock; polled: readings, each asked for by itself, with its own times."""
-    rate_hz: float = Field(gt=0, le=_FASTEST_HZ)
-    """Samples per second and channel; polled: how often the board is asked."""
-    samples_per_block: int | None = Field(default=None, ge=1, le=_MOST_SAMPLES_A_BLOCK)
-    """Samples per channel in a block; default about 250 ms; always 1 if polled."""
-    driver_buffers: int = Field(default=4, ge=3, le=_MOST_BLOCKS)
-    """Blocks that the board can hold by itself, 3 or more."""
-    channels: list[ChannelPart] = Field(min_length=1)
-    """The inputs in the order of the outputs' columns, such as [{name: flux}, {name: tc1}]."""
+    mode: Literal["continuous", "polled"] = Field(
+        default="continuous",
+        description=(
+            "continuous: blocks of a sample clock; polled: readings, each asked for by itself, with its own times."
+        ),
+    )
+    rate_hz: float = Field(
+        gt=0, le=_FASTEST_HZ, description="Samples per second and channel; polled: how often the board is asked."
+    )
+    samples_per_block: int | None = Field(
+        default=None,
+        ge=1,
+        le=_MOST_SAMPLES_A_BLOCK,
+        description="Samples per channel in a block; default about 250 ms; always 1 if polled.",
+    )
+    driver_buffers: int = Field(
+        default=4, ge=3, le=_MOST_BLOCKS, description="Blocks that the board can hold by itself, 3 or more."
+    )
+    channels: list[ChannelPart] = Field(
+        min_length=1,
+        description="The inputs in the order of the outputs' columns, such as [{name: flux}, {name: tc1}].",
+    )
 
     @field_validator("rate_hz")
     @classmethod
@@ -111,47 +128,45 @@ class TaskPart(Part):
 class RestartPart(Part):
     """How a sink's process that died is started again."""
 
-    max: int = Field(default=5, ge=0)
-    """At most so often ..."""
-    within: Seconds = 60.0
-    """... in this time; then the sink has given up."""
-    backoff: Seconds = 0.25
-    """The first pause; each further one is twice as long."""
+    max: int = Field(default=5, ge=0, description="At most so often ...")
+    within: Seconds = Field(default=60.0, description="... in this time; then the sink has given up.")
+    backoff: Seconds = Field(default=0.25, description="The first pause; each further one is twice as long.")
 
 
 class SinkPart(Part):
     """What every sink may be told."""
 
-    type: str
-    """As `dtopipe sinks` lists them."""
-    path: PathText | None = None
-    """Where to write; relative to the run folder."""
-    policy: Literal["block", "drop", "drop_oldest", "drop_newest"] = "block"
-    """block misses nothing; drop (= drop_oldest) and drop_newest never hold anybody up."""
-    layout: Layout = Layout.WIDE
-    """wide: a row a sample; long: a row a sample and channel."""
-    channels: list[str] | None = Field(default=None, min_length=1)
-    """Only these channels, in this order."""
-    flush_interval: Seconds = 0.5
-    """The longest that a taken block stays uncommitted."""
-    essential: bool = False
-    """The run ends if this sink gives up."""
-    on_exists: OnExists = OnExists.ERROR
-    """What becomes of an output that is there already."""
-    restart: RestartPart = RestartPart()
-    """How its process is started again."""
-    stall_limit: Limit = None
-    """How long this BLOCK sink may hold the acquirer; none: for ever."""
-    on_stall: Literal["drop", "stop"] = "drop"
-    """Then: let the acquirer go on without it, or stop the run."""
-    hung_limit: HungLimit = 60.0
-    """How long its process may stand in one call before it is killed and started anew; none: for ever."""
-    sync: Sync = None
-    """How often the output is made to survive a power cut: none (at the end), a time, every (commit)."""
-    queue_blocks: int = Field(default=64, ge=1, le=_MOST_BLOCKS)
-    """Length of the private queue under drop_newest."""
-    delay_per_block: Seconds = 0.0
-    """Rehearsal: sleep so long after each block, as a slow disk or viewer would."""
+    type: str = Field(description="As `dtopipe sinks` lists them.")
+    path: PathText | None = Field(default=None, description="Where to write; relative to the run folder.")
+    policy: Literal["block", "drop", "drop_oldest", "drop_newest"] = Field(
+        default="block", description="block misses nothing; drop (= drop_oldest) and drop_newest never hold anybody up."
+    )
+    layout: Layout = Field(default=Layout.WIDE, description="wide: a row a sample; long: a row a sample and channel.")
+    channels: list[str] | None = Field(default=None, min_length=1, description="Only these channels, in this order.")
+    flush_interval: Seconds = Field(default=0.5, description="The longest that a taken block stays uncommitted.")
+    essential: bool = Field(default=False, description="The run ends if this sink gives up.")
+    on_exists: OnExists = Field(default=OnExists.ERROR, description="What becomes of an output that is there already.")
+    restart: RestartPart = Field(default=RestartPart(), description="How its process is started again.")
+    stall_limit: Limit = Field(
+        default=None, description="How long this BLOCK sink may hold the acquirer; none: for ever."
+    )
+    on_stall: Literal["drop", "stop"] = Field(
+        default="drop", description="Then: let the acquirer go on without it, or stop the run."
+    )
+    hung_limit: HungLimit = Field(
+        default=60.0,
+        description="How long its process may stand in one call before it is killed and started anew; none: for ever.",
+    )
+    sync: Sync = Field(
+        default=None,
+        description="How often the output is made to survive a power cut: none (at the end), a time, every (commit).",
+    )
+    queue_blocks: int = Field(
+        default=64, ge=1, le=_MOST_BLOCKS, description="Length of the private queue under drop_newest."
+    )
+    delay_per_block: Seconds = Field(
+        default=0.0, description="Rehearsal: sleep so long after each block, as a slow disk or viewer would."
+    )
 
     @property
     def policy_word(self) -> Policy:
@@ -162,47 +177,61 @@ class SinkPart(Part):
 class ListenPart(Part):
     """Serve the run to other machines."""
 
-    endpoint: Endpoint
-    """Where to listen, such as tcp://0.0.0.0:5700 (0.0.0.0: at every IPv4 address of this machine)."""
-    insecure: bool = False
-    """true: to everybody who can reach it, without keys, readable and changeable on the way."""
-    keep_for: Limit = 3600.0
-    """How long a machine that follows may be away before it is forgotten: until then a journal keeps what it lacks."""
+    endpoint: Endpoint = Field(
+        description="Where to listen, such as tcp://0.0.0.0:5700 (0.0.0.0: at every IPv4 address of this machine)."
+    )
+    insecure: bool = Field(
+        default=False,
+        description="true: to everybody who can reach it, without keys, readable and changeable on the way.",
+    )
+    keep_for: Limit = Field(
+        default=3600.0,
+        description=(
+            "How long a machine that follows may be away before it is forgotten: until then a journal keeps what it "
+            "lacks."
+        ),
+    )
 
 
 class BoardPart(Part):
     """The source of samples."""
 
-    type: str
-    """As `dtopipe boards` lists them."""
-    hung_limit: HungLimit = 60.0
-    """How long its process may stand in one call before it is killed and started anew; none: for ever."""
+    type: str = Field(description="As `dtopipe boards` lists them.")
+    hung_limit: HungLimit = Field(
+        default=60.0,
+        description="How long its process may stand in one call before it is killed and started anew; none: for ever.",
+    )
 
 
 class TopologyPart(Part):
     """The whole file; board and sinks are checked by their types' own models."""
 
-    name: str | None = Field(default=None, min_length=1)
-    """Of the run; default: the file's stem."""
-    run_dir: PathText = Field(default="runs", min_length=1)
-    """Where runs are kept; relative to the current folder."""
-    duration: Seconds | None = None
-    """Board time after which the run ends."""
-    drain_limit: Seconds = 60.0
-    """How long the end may wait for a sink that does not get on."""
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    """Stored with every output; null: `up` refuses until --meta gives it."""
-    board: dict[str, Any]
-    """The source of samples, such as {type: simulated}; `dtopipe boards` lists what there is."""
-    task: dict[str, Any] | None = None
-    """What to acquire, such as {rate_hz: 1000, channels: [{name: flux}]}."""
-    ring: RingPart = RingPart(seconds=4.0)
-    """The shared-memory ring, such as {seconds: 4}."""
-    sinks: dict[str, dict[str, Any]] = Field(min_length=1)
-    """Where samples go, each with a name, such as {table: {type: csv, path: table.csv}}."""
+    name: str | None = Field(default=None, min_length=1, description="Of the run; default: the file's stem.")
+    run_dir: PathText = Field(
+        default="runs", min_length=1, description="Where runs are kept; relative to the current folder."
+    )
+    duration: Seconds | None = Field(default=None, description="Board time after which the run ends.")
+    drain_limit: Seconds = Field(default=60.0, description="How long the end may wait for a sink that does not get on.")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="Stored with every output; null: `up` refuses until --meta gives it."
+    )
+    board: dict[str, Any] = Field(
+        description="The source of samples, such as {type: simulated}; `dtopipe boards` lists what there is."
+    )
+    task: dict[str, Any] | None = Field(
+        default=None, description="What to acquire, such as {rate_hz: 1000, channels: [{name: flux}]}."
+    )
+    ring: RingPart = Field(default=RingPart(seconds=4.0), description="The shared-memory ring, such as {seconds: 4}.")
+    sinks: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="Where samples go, each with a name, such as {table: {type: csv, path: table.csv}}."
+    )
 
-    listen: ListenPart | None = None
-    """Serve the run to other machines whose keys are authorized, such as {endpoint: "tcp://0.0.0.0:5700"}."""
+    listen: ListenPart | None = Field(
+        default=None,
+        description=(
+            'Serve the run to other machines whose keys are authorized, such as {endpoint: "tcp://0.0.0.0:5700"}.'
+        ),
+    )
 
     @field_validator("duration")
     @classmethod

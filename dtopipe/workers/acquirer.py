@@ -29,7 +29,6 @@ from dtopipe.wire.control import Message
 from dtopipe.wire.describe import task_from
 from dtopipe.workers.acknowledging import Acknowledging
 from dtopipe.workers.process import Worker, run_worker
-from dtopipe.workers.source_link import give_link
 
 # How often the control line is looked at while blocks stream: a stop is heard within this time.
 _LISTEN_EVERY_NS = 10_000_000
@@ -270,7 +269,11 @@ def main(worker: Worker) -> None:
     described = orders.body.get("task")
     task = task_from(described) if described else None
     board = load_board(orders.get("type", str))(orders.get("options", dict), task)
-    give_link(board, worker)
+    if isinstance(board, LinkedBoard):
+        # Imported here: no other board has to pay for it.
+        from dtopipe.workers.source_link import give_link
+
+        give_link(board, worker)
     wake = AcquirerWake(worker.entry.folder, worker.keys)
     try:
         opened = _checked(board.open(), task)

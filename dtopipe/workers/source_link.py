@@ -7,7 +7,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from dtopipe.boards.base import Board, LinkedBoard
+from dtopipe.boards.base import LinkedBoard
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.errors import BoardError, DtopipeError
 from dtopipe.transport.source_link import SourceLink
@@ -39,10 +39,8 @@ class SupervisorLine:
         return not (self._worker.orphaned.is_set() or (message is not None and message.kind == "stop"))
 
 
-def give_link(board: Board, worker: Worker) -> None:
-    """Give the board its link, if it is another machine. Raises BoardError."""
-    if not isinstance(board, LinkedBoard):
-        return
+def give_link(board: LinkedBoard, worker: Worker) -> None:
+    """Give the board its link. Raises BoardError."""
     orders = worker.orders
     options: Mapping[str, Any] = orders.get("options", dict)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import signal
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from dtopipe.cli.main import main
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
+from dtopipe.model.errors import DtopipeError
 from dtopipe.shm.segment import names
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
@@ -144,9 +144,12 @@ class RunningUp:
         return int(status["sinks"][sink]["committed"]) if status else -1
 
     def status(self) -> dict[str, Any] | None:
-        """As `dtopipe status` asks, without starting a Python each time."""
-        answer = ask_run(RunFolder(self.folder), Message("status"))
-        return None if answer is None else dict(answer.body)
+        """As `dtopipe status` asks, without starting a Python each time; None if nobody answers."""
+        # On a busy machine an answer may take long.
+        with contextlib.suppress(DtopipeError):
+            answer = ask_run(RunFolder(self.folder), Message("status"))
+            return None if answer is None else dict(answer.body)
+        return None
 
     def pid(self, process: str) -> int:
         """Of the present process of that name, as the events have it."""
@@ -223,7 +226,7 @@ class Lab:
             if time.monotonic() > deadline:
                 told = "\n".join(running.told() for running in self._running)
                 raise AssertionError(f"no {what} within {PATIENCE_S:g} s\n{told}")
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def let_pass(self, board_time_s: float) -> None:
         """Until the board's clock, which nobody can stop, has gone on by so much."""
@@ -286,10 +289,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def read_wide(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(sample_index, values (n_channels, n)) of a wide output, read with the tools that a user would take."""
     if path.suffix == ".csv":
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))[1:]
-        table = [[row[0], *row[3:]] for row in rows]
-        array = np.array([[float(cell) if cell else np.nan for cell in row] for row in table])
+        from pyarrow import csv
+
+        table = csv.read_csv(path)
+        array = np.array([table[0].to_numpy(), *(table[n].to_numpy() for n in range(3, table.num_columns))], float).T
     elif path.suffix == ".jsonl":
         documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         array = np.array(
