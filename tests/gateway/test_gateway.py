@@ -1,0 +1,98 @@
+"""A gateway with a real port: how many it serves, and who makes room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from dtopipe.gateway import remote as served_remote
+from dtopipe.gateway.gateway import Gateway, Limits
+from dtopipe.transport.stream_client import StreamClient
+from dtopipe.wire.control import Message
+from dtopipe.wire.link_items import PROTOCOL_VERSION
+
+MOST = 256
+
+
+def pull(number: int) -> Message:
+    return Message(
+        "pull",
+        {
+            "version": PROTOCOL_VERSION, "session": number, "remote": f"remote-{number}", "label": "", "run_id": "",
+            "skip": [], "may_wait": True, "since": "earliest", "resumes": False, "drops": False, "window": 4,
+            "durable": 0, "gaps": [],
+        },
+    )  # fmt: skip
+
+
+class Hall:
+    """A gateway, and one program there that says it is many remotes."""
+
+    def __init__(self, gateway: Gateway, client: StreamClient, told: list[Message]) -> None:
+        self.gateway, self.client, self._told = gateway, client, told
+
+    def events(self, name: str) -> list[Message]:
+        return [each for each in self._told if each.kind == "event" and each.body["event"] == name]
+
+    def turn_until_answered(self, kind: str) -> Message:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            self.gateway.turn()
+            received = self.client.receive(0)
+            if received is not None and received[0].kind == kind:
+                return received[0]
+        raise AssertionError(f"no answer {kind}")
+
+    def turn_until_joined(self, n: int) -> None:
+        until = time.monotonic() + 30
+        while len(self.events("remote_joined")) < n:
+            assert time.monotonic() < until, f"{len(self.events('remote_joined'))} of {n}"
+            self.gateway.turn()
+            while self.client.receive(0) is not None:
+                pass
+
+
+@contextmanager
+def a_hall() -> Iterator[Hall]:
+    told: list[Message] = []
+    gateway = Gateway("tcp://127.0.0.1:*", None, Limits(drain_ns=10**9), told.append)
+    client = StreamClient(gateway.endpoint, None, None)
+    client.ensure_resolved()
+    client.renew()
+    try:
+        yield Hall(gateway, client, told)
+    finally:
+        client.close()
+        gateway.close()
+
+
+def test_one_too_many_is_told_to_wait_until_somebody_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_hall() as hall:
+        for number in range(MOST):
+            hall.client.send(pull(number))
+        hall.turn_until_joined(MOST)
+        hall.client.send(pull(MOST))
+        refused = hall.turn_until_answered("refused")
+        assert refused.body["session"] == MOST
+        assert f"serves {MOST} others already" in refused.body["message"]
+        # It may come again: it has done nothing wrong.
+        assert refused.body["is_final"] is False
+        assert not hall.events("remote_forgotten")
+        # Whoever fell silent and never took anything has nothing to lose.
+        monkeypatch.setattr(served_remote, "_SILENCE_NS", 0)
+        hall.client.send(pull(MOST))
+        hall.turn_until_joined(MOST + 1)
+        assert hall.events("remote_forgotten")
+
+
+def test_who_comes_without_a_proper_id_is_nobody() -> None:
+    with a_hall() as hall:
+        for wrong in ("", "x" * 65, "a\nb", "../x"):
+            message = pull(1)
+            hall.client.send(Message("pull", {**message.body, "remote": wrong}))
+        hall.client.send(pull(2))
+        hall.turn_until_joined(1)
+        assert [each.body["remote"] for each in hall.events("remote_joined")] == ["remote-2"]
