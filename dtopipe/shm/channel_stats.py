@@ -50,11 +50,15 @@ class ChannelStats:
         self._higher(self._high, high, out=self._high)
         if self._has_rails:
             highest, lowest = self._none
-            # Plain lists: for a few channels they are searched faster than arrays.
-            if lowest in low.tolist():
-                self._at_rail += np.count_nonzero(for_low == lowest, axis=1)
-            if highest in high.tolist():
-                self._at_rail += np.count_nonzero(for_high == highest, axis=1)
+            self._count_at(lowest, low, for_low)
+            self._count_at(highest, high, for_high)
+
+    def _count_at(self, rail: float, extremes: NDArray[Any], codes: NDArray[Any]) -> None:
+        """Samples at this rail, of the channels that have touched it: few have, and one is counted fast."""
+        # Plain lists: for a few channels they are searched faster than arrays.
+        for channel, extreme in enumerate(extremes.tolist()):
+            if extreme == rail:
+                self._at_rail[channel] += np.count_nonzero(codes[channel] == rail)
 
     def write(self, into: NDArray[np.float64]) -> None:
         """Write all of it as (4, n_channels) float64, rows of `Stat`."""

@@ -17,7 +17,8 @@ from dtopipe.wire.checksum import crc32
 from dtopipe.wire.dtraw_headers import BUFFER_DONE, FileHeader
 
 _LENGTH = struct.Struct("<I")
-_AHEAD_BYTES = 2 * 2**20
+# So much stays in a processor's own cache while it is checked and passed on; a longer chunk is read in one piece.
+_AHEAD_BYTES, _MOST_AHEAD_BYTES = 2**18, 64 * 2**20
 # Longer than any header of this form.
 _LONGEST_HEADER = 1024
 # A time in ns has 19 digits.
@@ -41,6 +42,7 @@ class PlainChunks:
         self._stored = np.dtype(header.dtype).newbyteorder("<")
         self._native = np.dtype(header.dtype)
         self._ahead = b""
+        self._ahead_bytes = _AHEAD_BYTES
         self._from = 0
         self._anchor_text = b""
         self._anchor = Anchor(0, 0, 0)
@@ -50,7 +52,7 @@ class PlainChunks:
 
         Nothing is read at or behind `stop`. Moves the file's own place. Raises OSError.
         """
-        for may_read in (True, False):
+        for reads_left in (2, 1, 0):
             at = offset - self._from
             left = len(self._ahead) - at if at >= 0 else 0
             header = self._header(at) if left > 0 else None
@@ -60,13 +62,19 @@ class PlainChunks:
                 end = payload_at + self._n_channels * n_samples * self._stored.itemsize
                 if end <= len(self._ahead):
                     block = self._block(match, payload_at, end)
-                    return None if block is None else (block, self._from + end)
+                    if block is not None:
+                        return block, self._from + end
+                    break
+                # Headers grow by a digit now and then.
+                self._ahead_bytes = max(self._ahead_bytes, min(end - at + _LONGEST_HEADER, _MOST_AHEAD_BYTES))
             elif left >= _LONGEST_HEADER:
                 return None
-            most = _AHEAD_BYTES if stop is None else min(_AHEAD_BYTES, stop - offset)
-            if may_read and (at or left < most):
+            most = self._ahead_bytes if stop is None else min(self._ahead_bytes, stop - offset)
+            if reads_left and (at or left < most):
                 self._file.seek(offset)
                 self._ahead, self._from = self._file.read(most), offset
+        # A header that lies must not make every later read a long one.
+        self._ahead_bytes = _AHEAD_BYTES
         return None
 
     def _header(self, at: int) -> tuple[re.Match[bytes], int] | None:

@@ -127,3 +127,48 @@ def test_a_flipped_bit_is_never_taken_for_a_block() -> None:
         read: Any = found[0]
         # A digit of a number that no checksum covers may be another one: the codes never.
         assert np.array_equal(read.codes, block.codes)
+
+
+class CountedReads(io.BytesIO):
+    """What was asked of a file."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reads: list[int] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads.append(-1 if size is None else size)
+        return super().read(size)
+
+
+def long_block(number: int, n_samples: int = 300_000) -> Block:
+    codes = np.arange(2 * n_samples, dtype=np.int16).reshape(2, n_samples)
+    return Block(number, number * n_samples, codes, ANCHORS[0])
+
+
+def test_long_chunks_are_read_in_one_piece_each() -> None:
+    written = [long_block(number) for number in range(6)]
+    data = plain(written)
+    file, at = CountedReads(data), 0
+    chunks = PlainChunks(file, header("int16", 2))
+    for block in written:
+        found = chunks.at(at, len(data))
+        assert found is not None
+        at = found[1]
+        assert np.array_equal(found[0].codes, block.codes)
+    assert at == len(data)
+    # The first has two, by which its length is known.
+    assert len(file.reads) == len(written) + 1
+
+
+def test_after_a_length_that_is_a_lie_no_read_is_a_long_one() -> None:
+    data = plain([long_block(0), *(long_block(number, 50) for number in range(1, 400))])
+    small_at = len(plain([long_block(0)]))
+    file = CountedReads(data.replace(b'"valid_samples": 300000', b'"valid_samples": 999999999999', 1))
+    chunks = PlainChunks(file, header("int16", 2))
+    assert chunks.at(0, None) is None
+    small_at += len(file.getvalue()) - len(data)
+    file.reads.clear()
+    assert chunks.at(small_at, None) is not None
+    assert chunks.at(small_at, None) is not None
+    assert all(size < 2**20 for size in file.reads)
