@@ -43,15 +43,19 @@ class EngineeringValues:
     """All channels of a stream at once: what `engineering_values` gives for each, without a call for each."""
 
     def __init__(self, channels: Sequence[Channel]) -> None:
-        self._scaled = np.array([_is_scaled(channel) for channel in channels])[:, None]
+        is_scaled = [_is_scaled(channel) for channel in channels]
+        self._any_scaled = any(is_scaled)
+        # A mask makes numpy many times as slow: only where some channels are scaled and some are not.
+        self._where: NDArray[np.bool_] | bool = True if all(is_scaled) else np.array(is_scaled)[:, None]
         self._scale = np.array([channel.scale for channel in channels])[:, None]
         self._offset = np.array([channel.offset for channel in channels])[:, None]
 
     def __call__(self, codes: NDArray[Any], sensor_status: NDArray[np.int8] | None) -> NDArray[np.float64]:
         """(n_channels, n) float64 of (n_channels, n) codes; NaN where the sensor is not OK."""
         values = codes.astype(np.float64)
-        np.multiply(values, self._scale, out=values, where=self._scaled)
-        np.add(values, self._offset, out=values, where=self._scaled)
+        if self._any_scaled:
+            np.multiply(values, self._scale, out=values, where=self._where)
+            np.add(values, self._offset, out=values, where=self._where)
         if sensor_status is not None:
             values[sensor_status != SensorStatus.OK] = np.nan
         return values
