@@ -20,32 +20,38 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "integration"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "sinks"))
 
 from laboratory import counter_codes, counter_topology, read_wide
-from machines import Machine
+from machines import Machine, free_port
+from postgres_server import PostgresServer
 
 from dtopipe.host.runtime import entries
 from dtopipe.shm.segment import names
 from dtopipe.transport.key_folder import read_public_file
 
 CHANNELS, RATE_HZ, AT_ONCE = 8, 2000.0, 8
-ENDINGS = {"csv": "csv", "jsonl": "jsonl", "sqlite": "db", "parquet": "parquet", "hbuf": "dt-raw"}
+# A database has no file.
+ENDINGS = {"csv": "csv", "jsonl": "jsonl", "sqlite": "db", "parquet": "parquet", "hbuf": "dt-raw", "postgres": ""}
 _MOST_GROWTH_BYTES = 60 * 2**20
 
 
 @dataclass
 class Attached:
-    """One sink that came: its process, if it is another machine's, its file, and what the record says of it then."""
+    """One sink that came: its process, if it is another machine's, its output, and what the record says of it then."""
 
     name: str
+    kind: str
     path: Path
     policy: str
     process: subprocess.Popen[str] | None
@@ -56,13 +62,14 @@ class Attached:
 class Soak:
     """The source, the office, and who is attached."""
 
-    def __init__(self, folder: Path, dice: random.Random) -> None:
+    def __init__(self, folder: Path, dice: random.Random, database: PostgresServer) -> None:
         self.dice = dice
+        self.database = database
         self.daq, self.office = Machine(folder / "daq", "daq-pc"), Machine(folder / "office", "office")
         self.daq.keys.authorize(read_public_file(self.office.public_file), "2026-11-25T00:00:00Z")
         self.office.keys.authorize(read_public_file(self.daq.public_file), "2026-11-25T00:00:00Z")
         topology = counter_topology(CHANNELS, 100, RATE_HZ)
-        topology["listen"] = {"endpoint": "tcp://127.0.0.1:*".replace("*", str(free_port()))}
+        topology["listen"] = {"endpoint": f"tcp://127.0.0.1:{free_port()}"}
         topology["sinks"] = {
             "archive": {"type": "hbuf", "path": "archive.dt-raw"},
             "table": {"type": "csv", "path": "table.csv"},
@@ -84,15 +91,16 @@ class Soak:
         path = machine.folder / f"{name}.{ENDINGS[kind]}"
         if policy == "drop" and since.isdecimal():
             since = "latest"
-        words = ["attach", self.endpoint if is_remote else "lab", "--sink", kind, "--path", str(path), "--name", name,
+        where = ["-o", "dsn=${LAB_DSN}", "-o", f"schema={name}"] if kind == "postgres" else ["--path", str(path)]
+        words = ["attach", self.endpoint if is_remote else "lab", "--sink", kind, *where, "--name", name,
                  "--policy", policy, "--from", since, "--json"]  # fmt: skip
         if is_remote:
-            self.here.append(Attached(name, path, policy, machine.run(*words).process))
+            self.here.append(Attached(name, kind, path, policy, machine.run(*words).process))
             return
         done = command(self.daq, *words)
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
-        self.here.append(Attached(name, path, policy, None))
+        self.here.append(Attached(name, kind, path, policy, None))
 
     def detach(self, attached: Attached) -> None:
         """One less; what the record of its run says of it is kept."""
@@ -104,7 +112,7 @@ class Soak:
             folder = self.daq.run_folder
         else:
             # A Python that is only starting may swallow it.
-            self.office.wait_for(lambda: attached.path.exists() or attached.process.poll() is not None, "output")
+            self.office.wait_for(lambda: self.has_output(attached) or attached.process.poll() is not None, "output")
             attached.process.send_signal(2)
             stdout, stderr = attached.process.communicate(timeout=120)
             if not stdout:
@@ -114,6 +122,21 @@ class Soak:
         lines = [json.loads(line) for line in (folder / "gaps.jsonl").read_text().splitlines()]
         attached.gaps = [(line["start"], line["stop"]) for line in lines if line["sink"] == attached.name]
         self.done.append(attached)
+
+    def has_output(self, attached: Attached) -> bool:
+        """True once there is something."""
+        if attached.kind != "postgres":
+            return attached.path.exists()
+        return bool(self.database.sql("SELECT 1 FROM pg_namespace WHERE nspname = $1", attached.name))
+
+    def read(self, attached: Attached) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """(sample_index, values (n_channels, n)) of one output."""
+        if attached.kind != "postgres":
+            return read_wide(attached.path)
+        columns = ", ".join(f"ch{c}" for c in range(CHANNELS))
+        rows = self.database.sql(f'SELECT sample_index, {columns} FROM "{attached.name}".samples ORDER BY sample_index')
+        table = np.array(rows, float).reshape(-1, 1 + CHANNELS)
+        return table[:, 0].astype(np.int64), table[:, 1:].T
 
     def facts(self) -> dict[str, int]:
         """What must not grow."""
@@ -137,12 +160,14 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, tempfile.TemporaryDirectory(prefix="dtp-") as runtime:
         os.environ["DTOPIPE_RUNTIME_DIR"] = runtime
-        soak = Soak(Path(folder), random.Random(options.seed))
-        try:
-            result = soaked(soak, options.times)
-        finally:
-            soak.office.close()
-            soak.daq.close()
+        with closing(PostgresServer()) as database:
+            os.environ["LAB_DSN"] = database.dsn
+            soak = Soak(Path(folder), random.Random(options.seed), database)
+            try:
+                result = soaked(soak, options.times)
+            finally:
+                soak.office.close()
+                soak.daq.close()
     print(json.dumps(result, indent=2) if options.json else summary(result))
     return 1 if result["broken"] else 0
 
@@ -166,7 +191,7 @@ def soaked(soak: Soak, times: int) -> dict[str, Any]:
     after = soak.facts()
     soak.source.interrupt()
     ended = soak.source.finish()
-    broken = [f"{each.name}: {why}" for each in soak.done if (why := wrong(each))]
+    broken = [f"{each.name}: {why}" for each in soak.done if (why := wrong(soak, each))]
     if ended.code or ended.json["acquired"]["overrun_samples"]:
         broken.append(f"the source: {ended.json['verdict']} {ended.json['acquired']}")
     for key, was in before.items():
@@ -187,11 +212,11 @@ def soaked(soak: Soak, times: int) -> dict[str, Any]:
     }
 
 
-def wrong(attached: Attached) -> str:
+def wrong(soak: Soak, attached: Attached) -> str:
     """What does not hold of one output."""
     sink = attached.sink
     start, stop = sink.get("start", 0), sink.get("stop", sink["committed"])
-    index, values = read_wide(attached.path)
+    index, values = soak.read(attached)
     if "start" not in sink:
         start = int(index[0]) if len(index) else stop
     expected = np.arange(start, stop)
@@ -212,15 +237,6 @@ def command(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "dtopipe", *words],
         cwd=machine.folder, env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
-
-
-def free_port() -> int:
-    """One that nobody has."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def summary(result: dict[str, Any]) -> str:
