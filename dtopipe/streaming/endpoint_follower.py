@@ -194,7 +194,7 @@ class EndpointFollower:
             block_bytes = len(opened.channels) * opened.samples_per_block * 2
             most = max(1, min(_AHEAD_BLOCKS, _AHEAD_BYTES // max(1, block_bytes)))
             while not (self._is_leaving or self._has_ended):
-                self._lay_ready(board, _events(board, most), most)
+                self._lay_ready(board, board.read(_TURN_S), most)
             self._say_goodbye(board)
         except Exception as error:
             with self._changed:
@@ -203,11 +203,13 @@ class EndpointFollower:
         finally:
             board.close()
 
-    def _lay_ready(self, board: RemoteBoard, events: list[Taken | Overrun | Ended], most: int) -> None:
+    def _lay_ready(self, board: RemoteBoard, event: Taken | Overrun | Ended | None, most: int) -> None:
         with self._changed:
             board.acknowledge(self._done_with)
-            self._coming += [event for event in events if not isinstance(event, Ended)]
-            self._has_ended = self._has_ended or any(isinstance(event, Ended) for event in events)
+            if isinstance(event, Ended):
+                self._has_ended = True
+            elif event is not None:
+                self._coming.append(event)
             self._changed.notify_all()
             while len(self._coming) >= most and not self._is_leaving:
                 self._changed.wait(_TURN_S)
@@ -226,15 +228,3 @@ class EndpointFollower:
             board.finish()
         else:
             board.leave()
-
-
-def _events(board: RemoteBoard, most: int) -> list[Taken | Overrun | Ended]:
-    """What comes next, and what is there with it: two threads that take turns for each block would be slow."""
-    events = []
-    event = board.read(_TURN_S)
-    while event is not None:
-        events.append(event)
-        if isinstance(event, Ended) or len(events) >= most:
-            break
-        event = board.read(0)
-    return events
