@@ -24,6 +24,7 @@ def assert_whole(machine: Machine, end: int, n_channels: int = 3) -> None:
 def test_another_machine_has_the_same_run_with_index_times_and_gaps(port: int, daq: Machine, office: Machine) -> None:
     # The follower is there first, and waits.
     remote = office.begin(following(port, daq))
+    remote.wait_until("away", "acquirer")
     source = daq.begin(
         served(port, max_samples=4000, rate_hz=2000.0, overruns=[{"at": 1000, "samples": 300}]), "--meta", "sample=A7"
     )
@@ -58,43 +59,50 @@ def test_another_machine_has_the_same_run_with_index_times_and_gaps(port: int, d
 def test_whoever_is_killed_on_the_way_every_sample_comes_once(
     victim: str, kills: tuple[int, ...], port: int, daq: Machine, office: Machine
 ) -> None:
-    source = daq.begin(served(port, max_samples=15_000, rate_hz=3000.0, samples_per_block=50))
+    source = daq.begin(served(port, rate_hz=3000.0, samples_per_block=50))
     remote = office.begin(following(port, daq))
     for times, reached in enumerate(kills, 1):
         remote.wait_for_samples("table", reached)
         side = source if victim == "gateway" else remote
         side.signal(victim, signal.SIGKILL)
         side.wait_until("started", victim, times=times + 1)
+    remote.wait_for_samples("table", kills[-1] + 2000)
+    source.interrupt()
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
-    assert here.json["acquired"]["end_sample_index"] == 15_000
-    assert_whole(office, 15_000)
+    end = there.json["acquired"]["end_sample_index"]
+    assert here.json["acquired"]["end_sample_index"] == end
+    assert_whole(office, end)
 
 
 def test_a_gateway_killed_at_the_end_is_succeeded_and_the_end_comes_through(
     port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    source = daq.begin(served(port, max_samples=9000, rate_hz=3000.0))
+    source = daq.begin(served(port, rate_hz=3000.0))
     remote = office.begin(following(cable.port, daq))
     remote.wait_for_samples("copy", 500)
     cable.cut()
-    assert source.committed("archive") < 9000
+    source.wait_for_samples("archive", source.committed("archive") + 3000)
+    source.interrupt()
     source.wait_until("done", "archive")
     source.signal("gateway", signal.SIGKILL)
     cable.mend()
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
     assert "died" in {event["event"] for event in daq.events}
-    assert_whole(office, 9000)
+    assert_whole(office, there.json["acquired"]["end_sample_index"])
 
 
 def test_the_sources_acquirer_is_succeeded_and_its_gap_is_the_same_on_both_sides(
     port: int, daq: Machine, office: Machine
 ) -> None:
-    source = daq.begin(served(port, max_samples=9000, rate_hz=3000.0))
+    source = daq.begin(served(port, rate_hz=3000.0))
     remote = office.begin(following(port, daq))
     remote.wait_for_samples("copy", 1000)
     source.signal("acquirer", signal.SIGKILL)
+    source.wait_until("started", "acquirer", times=2)
+    remote.wait_for_samples("copy", source.committed("archive") + 1500)
+    source.interrupt()
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (3, 3), (there.stderr, here.stderr)
     assert board_gaps(office) == board_gaps(daq)
@@ -106,7 +114,7 @@ def test_the_sources_acquirer_is_succeeded_and_its_gap_is_the_same_on_both_sides
 def test_a_link_that_breaks_again_and_again_costs_nothing_but_time(
     how: str, port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    source = daq.begin(served(port, max_samples=24_000, rate_hz=3000.0, samples_per_block=50))
+    source = daq.begin(served(port, rate_hz=3000.0, samples_per_block=50))
     remote = office.begin(following(cable.port, daq))
     for reached in (500, 4000) if how == "silent" else (500, 3000, 5000, 7000, 9000, 11_000):
         remote.wait_for_samples("copy", reached)
@@ -118,19 +126,21 @@ def test_a_link_that_breaks_again_and_again_costs_nothing_but_time(
             cable.hold()
             remote.wait_until("away", "acquirer")
             cable.release()
+    remote.wait_for_samples("copy", source.committed("archive") + 500)
+    source.interrupt()
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
     assert there.json["acquired"]["overrun_samples"] == 0
     assert {"away", "back"} <= {event["event"] for event in office.events}
     # What is durable here is acknowledged there.
     assert [event["durable"] > 0 for event in daq.events if event["event"] == "remote_finished"] == [True]
-    assert_whole(office, 24_000)
+    assert_whole(office, there.json["acquired"]["end_sample_index"])
 
 
 def test_a_remote_that_was_killed_whole_has_everything_in_its_next_run(
     port: int, daq: Machine, office: Machine
 ) -> None:
-    source = daq.begin(served(port, max_samples=9000, rate_hz=1500.0))
+    source = daq.begin(served(port, rate_hz=1500.0))
     remote = office.begin(following(port, daq))
     remote.wait_for_samples("copy", 1500)
     for process in office.processes():
@@ -138,19 +148,23 @@ def test_a_remote_that_was_killed_whole_has_everything_in_its_next_run(
             process.kill()
     remote.kill_supervisor()
     again = office.begin(following(port, daq))
+    source.wait_until("remote_joined", times=2)
+    source.interrupt()
     there, here = source.finish(), again.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
-    assert_whole(office, 9000)
+    assert_whole(office, there.json["acquired"]["end_sample_index"])
 
 
 def test_a_remote_that_stands_still_harms_nobody_at_the_source(port: int, daq: Machine, office: Machine) -> None:
-    topology = served(port, max_samples=9000, rate_hz=3000.0)
+    topology = served(port, rate_hz=3000.0)
     topology["ring"] = {"slots": 4}
     topology["drain_limit"] = "1s"
     source = daq.begin(topology)
     remote = office.begin(following(port, daq))
     remote.wait_for_samples("copy", 500)
     remote.signal("acquirer", signal.SIGSTOP)
+    source.wait_for_samples("archive", source.committed("archive") + 6000)
+    source.interrupt()
     there = source.finish()
     assert there.code == 0, there.stderr
     assert there.json["acquired"]["overrun_samples"] == 0
@@ -195,7 +209,9 @@ def test_without_keys_only_where_both_say_so_and_every_table_tells(port: int, da
     topology["listen"]["insecure"] = True
     follower["board"].pop("server_key")
     follower["board"]["insecure"] = True
-    source, remote = daq.begin(topology), office.begin(follower)
+    remote = office.begin(follower)
+    remote.wait_until("away", "acquirer")
+    source = daq.begin(topology)
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
     assert_whole(office, 2000)

@@ -42,27 +42,32 @@ def assert_whole(machine: Machine, kept: np.ndarray[Any, Any]) -> None:
 def test_what_ended_while_the_cable_was_out_is_fetched_afterwards(
     port: int, second_port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    topology = served(port, max_samples=9000, rate_hz=3000.0, overruns=[{"at": 8000, "samples": 300}])
+    lost = 9000
+    topology = served(port, rate_hz=3000.0, overruns=[{"at": lost, "samples": 300}])
     topology["drain_limit"] = "1s"
-    source = daq.begin(topology)
     remote = office.begin(following(cable.port, daq))
+    remote.wait_until("away", "acquirer")
+    source = daq.begin(topology)
     remote.wait_for_samples("copy", 1000)
     cable.cut()
+    source.wait_for_samples("archive", lost + 1000)
+    source.interrupt()
     there = source.finish()
     assert there.code == 3, there.stderr
+    end = there.json["acquired"]["end_sample_index"]
     remote.interrupt()
     here = remote.finish()
-    assert here.json["acquired"]["end_sample_index"] < 8000
+    assert here.json["acquired"]["end_sample_index"] < lost
     service = serve(daq, second_port, "--once", "--json")
     done = repair(office, second_port, daq)
     assert done.code == 3, done.stderr
     record = json.loads((office.run_folder / "run.json").read_text())
-    assert record["acquired"]["end_sample_index"] == 9000
+    assert record["acquired"]["end_sample_index"] == end
     assert record["acquired"]["overrun_samples"] == 300
-    assert record["acquired"]["samples"] == 8700
+    assert record["acquired"]["samples"] == end - 300
     for sink in record["sinks"].values():
-        assert (sink["start"], sink["stop"], sink["samples"], sink["gaps"]) == (0, 9000, 8700, 300)
-    assert_whole(office, np.r_[0:8000, 8300:9000])
+        assert (sink["start"], sink["stop"], sink["samples"], sink["gaps"]) == (0, end, end - 300, 300)
+    assert_whole(office, np.r_[0:lost, lost + 300 : end])
     assert (office.run_folder / "table.csv").read_text() == (daq.run_folder / "table.csv").read_text()
     ended = service.finish()
     assert ended.code == 0
@@ -109,16 +114,16 @@ def test_gaps_of_the_link_are_filled_from_the_source(
 def test_a_repair_that_is_killed_over_its_fetching_begins_anew(
     port: int, second_port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    topology = served(port, max_samples=400_000, pace="max", samples_per_block=500)
+    topology = served(port, rate_hz=3000.0)
     topology["drain_limit"] = "1s"
-    cable.cut()
+    source = daq.begin(topology)
     remote = office.begin(following(cable.port, daq))
-    remote.wait_until("away", "acquirer")
-    source = daq.begin({**topology, "board": {**topology["board"], "pace": "realtime"}, "duration": "2s"})
-    cable.mend()
     remote.wait_for_samples("copy", 500)
     cable.cut()
-    assert source.finish().code == 0
+    source.wait_for_samples("archive", source.committed("archive") + 3000)
+    source.interrupt()
+    there = source.finish()
+    assert there.code == 0, there.stderr
     remote.interrupt()
     remote.finish()
     service = serve(daq, second_port)
@@ -135,7 +140,7 @@ def test_a_repair_that_is_killed_over_its_fetching_begins_anew(
         slow.close()
     done = repair(office, second_port, daq)
     assert done.code == 0, done.stdout + done.stderr
-    assert_whole(office, np.arange(2000))
+    assert_whole(office, np.arange(there.json["acquired"]["end_sample_index"]))
     assert not list(office.run_folder.glob("fetched*"))
     service.interrupt()
     assert service.finish().code == 0
@@ -158,18 +163,21 @@ def test_a_run_that_was_followed_too_late_is_followed_from_its_archive(
 def test_a_remote_that_waits_gets_the_rest_as_soon_as_the_run_is_served(
     port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    topology = served(port, max_samples=6000, rate_hz=3000.0)
+    topology = served(port, rate_hz=3000.0)
     topology["drain_limit"] = "1s"
     source = daq.begin(topology)
     remote = office.begin(following(cable.port, daq))
     remote.wait_for_samples("copy", 500)
     cable.cut()
-    assert source.finish().code == 0
+    source.wait_for_samples("archive", source.committed("archive") + 2000)
+    source.interrupt()
+    there = source.finish()
+    assert there.code == 0, there.stderr
     service = serve(daq, port)
     cable.mend()
     here = remote.finish()
     assert here.code == 0, here.stderr
-    assert_whole(office, np.arange(6000))
+    assert_whole(office, np.arange(there.json["acquired"]["end_sample_index"]))
     service.interrupt()
     assert service.finish().code == 0
 
