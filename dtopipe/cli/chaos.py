@@ -17,6 +17,7 @@ from rich.text import Text
 from dtopipe.chaos.campaign import Outcome, campaign
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.moments import Moment
+from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.model.errors import UsageError
@@ -64,7 +65,7 @@ def chaos(
       dtopipe chaos heat-flux.yaml --faults server --server-death "pg_ctl restart -m immediate -D /srv/pg"
     """
     chosen = random.SystemRandom().randrange(10**6) if seed is None else seed
-    console = Console(stderr=True)
+    console = LastingConsole(stderr=True)
 
     def show(fault: Fault) -> None:
         console.print(Text(f"{fault.at_s:8.2f} s  {_told(fault)}"), soft_wrap=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 import yaml
-from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
@@ -50,7 +50,7 @@ def convert(
     file = Path(source)
     if not file.is_file():
         file = raw_file_of(find_run(source, run_dir))
-    console = Console(stderr=True)
+    console = LastingConsole(stderr=True)
     columns = (TextColumn("converting {task.description}"), TextColumn("{task.completed:,} samples per channel"),
                TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True) as progress:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.live_table import disk_lines, headline, status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
@@ -30,7 +31,7 @@ def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
 
     Prints the record as JSON, of `runs: every` a list of them. Raises DtopipeError.
     """
-    console = Console(stderr=True) if as_json else Console()
+    console = LastingConsole(stderr=as_json)
     if plan.board.options.get("runs") != "every":
         record, _ = _one_run(plan, console)
         if as_json:

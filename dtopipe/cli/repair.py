@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.endpoint import endpoint_options, link_of
+from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed
 from dtopipe.cli.verdict_text import verdict_line
@@ -70,7 +71,7 @@ def repair(
     is_served = other is not None and is_endpoint(other)
     if not is_served and (server_key is not None or insecure):
         raise UsageError("--server-key and --insecure are for --from ENDPOINT, such as tcp://daq-pc:5700")
-    console = Console(stderr=True)
+    console = LastingConsole(stderr=True)
     columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("looking")

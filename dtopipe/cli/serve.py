@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
 from dtopipe.gateway.gateway import Gateway, Limits
@@ -57,7 +58,7 @@ def serve(run: str, endpoint: str | None, insecure: bool, once: bool, run_dir: P
     """
     recover(run_dir)
     folder = find_run(run, run_dir)
-    console = Console(stderr=as_json)
+    console = LastingConsole(stderr=as_json)
     with console.status(f"reading {folder.path}"):
         source = ArchivedRun(folder)
     listen = folder.read_record()["topology"].get("listen") or {}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -104,12 +107,15 @@ def test_status_and_stop_speak_with_the_run_in_progress(lab: Any) -> None:
 
 
 def test_a_detached_run_goes_on_without_its_terminal(lab: Any) -> None:
-    path = lab.write(counter_topology(2, 20, rate_hz=1000.0) | {"sinks": EVERY_SINK})
+    # Longer than until its next line of progress, which finds nobody.
+    path = lab.write(counter_topology(2, 20, rate_hz=1000.0) | {"duration": "11s", "sinks": EVERY_SINK})
     started = lab.dtopipe("up", str(path), "--detach", "--json")
     assert started.code == 0, started.stderr
     assert Path(started.json["folder"]) == lab.run_folder
     assert lab.dtopipe("status", "--json").json["phase"] == "running"
-    assert lab.dtopipe("stop").code == 0
+    lab.wait_for(lambda: json.loads((lab.run_folder / "run.json").read_text())["verdict"], "verdict")
+    record = json.loads((lab.run_folder / "run.json").read_text())
+    assert (record["verdict"]["state"], record["acquired"]["samples"]) == ("GOOD", 11_000)
 
 
 def test_detach_shows_why_a_run_could_not_start(lab: Any) -> None:
@@ -173,3 +179,20 @@ def test_two_runs_in_one_second_have_folders_of_their_own(lab: Any) -> None:
     second = lab.start(_short(200))
     assert (first.finish().code, second.finish().code) == (0, 0)
     assert len(lab.run_folders()) == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_run_whose_output_nobody_reads_any_more_goes_on(lab: Any, options: tuple[str, ...]) -> None:
+    path = lab.write(counter_topology(2, 20, rate_hz=1000.0) | {"duration": "1s", "sinks": EVERY_SINK})
+    unread, output = os.pipe()
+    os.close(unread)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dtopipe", "up", str(path), *options],
+        cwd=lab.folder, stdout=subprocess.DEVNULL if options else output, stderr=output,
+    )  # fmt: skip
+    os.close(output)
+    code = process.wait(60)
+    record = json.loads((lab.run_folder / "run.json").read_text())
+    assert record["verdict"]["state"] == "GOOD"
+    assert record["acquired"]["samples"] == 1000
+    assert code == 0
