@@ -12,8 +12,9 @@ from dtopipe.gateway.source import Source
 from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.keys import PublicKey
-from dtopipe.transport.key_folder import KeyFolder, KeyState
+from dtopipe.transport.key_folder import KeyFolder, KeyState, KnownKey
 from dtopipe.transport.stream_server import Admission, Request, StreamServer
+from dtopipe.transport.trouble import Trouble, refusal_of
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps
 from dtopipe.wire.link_items import PROTOCOL_VERSION
@@ -63,6 +64,7 @@ class Gateway:
         self._began_ns = self._looked_ns = mono_ns()
         self._ended_ns = 0
         self._refused: dict[bytes, int] = {}
+        self._states: dict[bytes, KnownKey] = {}
         # They come back within some seconds.
         self._expected = set(expected)
         self.source: Source | None = None
@@ -163,7 +165,12 @@ class Gateway:
         message = request.message
         if not _ID.fullmatch(remote_id):
             raise WireError("a remote without an id")
-        session, refusal = message.get("session", int), self._refusal(message)
+        session = message.get("session", int)
+        if not self._is_welcome(request.key):
+            # Its connection is older than that.
+            self._say_refused(request.address, Message("refused", {"session": session}), request.key)
+            return
+        refusal = self._refusal(message)
         if refusal is not None:
             body = {"session": session, "message": refusal[0], "remedy": refusal[1], "is_final": refusal[2]}
             self._server.send(request.address, Message("refused", body))
@@ -259,13 +266,12 @@ class Gateway:
     def _look(self) -> None:
         """Who was revoked meanwhile is sent nothing more; the supervisor hears how everybody gets on."""
         now_ns = mono_ns()
-        states = {} if self._keys is None else self._keys.states()
+        self._states = {} if self._keys is None else self._keys.states()
         for remote in list(self._remotes.values()):
-            if self._keys is not None:
-                known = states.get(remote.key)
-                if known is None or known.state is not KeyState.AUTHORIZED:
-                    self._forget(remote, "remote_revoked")
-                    continue
+            if not self._is_welcome(remote.key):
+                self._say_refused(remote.address, remote.answer("refused"), remote.key)
+                self._forget(remote, "remote_revoked")
+                continue
             self._ask_to_hold(remote)
             self._tell_gaps(remote)
             if remote.is_away and self._has_begun_anew(remote):
@@ -278,6 +284,24 @@ class Gateway:
             self._expected.clear()
         facts = [_facts(remote) for remote in self._remotes.values()]
         self._tell_supervisor(Message("remotes", {"remotes": facts, "malformed": self._server.malformed.count}))
+
+    def _say_refused(self, address: bytes, answer: Message, key: bytes) -> None:
+        """To one whose connection has outlived its authorization: it would have to find out by itself."""
+        known = self._states.get(key)
+        trouble = Trouble.UNKNOWN_KEY if known is None else Trouble.REVOKED_KEY
+        message, remedy = refusal_of(trouble, PublicKey("" if known is None else known.name, key)) or ("", "")
+        body = {**answer.body, "message": message, "remedy": remedy, "is_final": True}
+        self._server.send(address, Message(answer.kind, body))
+
+    def _is_welcome(self, key: bytes) -> bool:
+        """By what is known for some instants at most; who was authorized just now is."""
+        if self._keys is None:
+            return True
+        known = self._states.get(key)
+        if known is None or known.state is not KeyState.AUTHORIZED:
+            self._states = self._keys.states()
+            known = self._states.get(key)
+        return known is not None and known.state is KeyState.AUTHORIZED
 
     def _is_kept_too_long(self, away_ns: int) -> bool:
         return self._limits.keep_ns is not None and away_ns > self._limits.keep_ns

@@ -6,26 +6,8 @@ from pathlib import Path
 
 from dtopipe.model.errors import UsageError
 from dtopipe.transport.key_folder import KeyFolder, keys_dir, read_public_file
-from dtopipe.transport.stream_client import StreamClient, Trouble
-
-_REFUSALS = {
-    Trouble.UNKNOWN_KEY: (
-        "it does not know this machine's key {fingerprint}",
-        "there: dtopipe keys authorize {name}.pub, with the file that dtopipe keys show names here",
-    ),
-    Trouble.REVOKED_KEY: (
-        "it has revoked this machine's key {fingerprint}",
-        "here: dtopipe keys new --replace, and there: dtopipe keys authorize the new .pub file",
-    ),
-    Trouble.WRONG_SERVER_KEY: (
-        "reached, but the handshake failed: most likely server_key is not that machine's key",
-        "there: dtopipe keys show; server_key names a copy of that file; neither side, or both, says insecure: true",
-    ),
-    Trouble.OTHER_PROTOCOL: (
-        "reached, but it does not speak as it should",
-        "is that the endpoint of listen: there? neither side, or both, says insecure: true",
-    ),
-}
+from dtopipe.transport.stream_client import StreamClient
+from dtopipe.transport.trouble import refusal_of
 
 
 class SourceLink(StreamClient):
@@ -42,12 +24,7 @@ class SourceLink(StreamClient):
 
     def refusal(self) -> tuple[str, str] | None:
         """(what is wrong, the way out), if the other end will never take us as we are."""
-        words = _REFUSALS.get(self.trouble)
-        if words is None:
-            return None
-        public = self._own_pair.public if self._own_pair else None
-        name, fingerprint = (public.name, public.fingerprint) if public else ("", "")
-        return words[0].format(fingerprint=fingerprint), words[1].format(name=name)
+        return refusal_of(self.trouble, self._own_pair.public if self._own_pair else None)
 
 
 def is_endpoint(text: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket as sockets
-from enum import StrEnum
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -13,6 +12,7 @@ from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
 from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
 from dtopipe.transport.stream_server import Admission
+from dtopipe.transport.trouble import Trouble
 from dtopipe.wire.control import Message, decode, encode
 
 # A message holds some blocks, of a size that fits into memory many times.
@@ -23,17 +23,6 @@ _FAILED_HANDSHAKES_TELL = 2
 # ZMTP 3.0: signature, version, mechanism, as server, filler.
 _GREETING = b"\xff" + bytes(7) + b"\x01\x7f" + b"\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
 _PROBE_S = 0.5
-
-
-class Trouble(StrEnum):
-    """Why there is no link."""
-
-    NONE = "none"
-    NOT_REACHED = "not reached"
-    UNKNOWN_KEY = "unknown key"
-    REVOKED_KEY = "revoked key"
-    WRONG_SERVER_KEY = "wrong server key"
-    OTHER_PROTOCOL = "other protocol"
 
 
 class StreamClient:

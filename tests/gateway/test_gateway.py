@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from dtopipe.gateway import remote as served_remote
 from dtopipe.gateway.gateway import Gateway, Limits
+from dtopipe.model.keys import KeyPair
+from dtopipe.transport.curve import new_key_pair
+from dtopipe.transport.key_folder import KeyFolder
 from dtopipe.transport.stream_client import StreamClient
 from dtopipe.wire.control import Message
 from dtopipe.wire.link_items import PROTOCOL_VERSION
@@ -56,10 +60,11 @@ class Hall:
 
 
 @contextmanager
-def a_hall() -> Iterator[Hall]:
+def a_hall(keys: KeyFolder | None = None, own: KeyPair | None = None) -> Iterator[Hall]:
+    """`keys`: the gateway's; `own`: the program's."""
     told: list[Message] = []
-    gateway = Gateway("tcp://127.0.0.1:*", None, Limits(drain_ns=10**9), told.append)
-    client = StreamClient(gateway.endpoint, None, None)
+    gateway = Gateway("tcp://127.0.0.1:*", keys, Limits(drain_ns=10**9), told.append)
+    client = StreamClient(gateway.endpoint, own, keys.own().public if keys else None)
     client.ensure_resolved()
     client.renew()
     try:
@@ -96,3 +101,21 @@ def test_who_comes_without_a_proper_id_is_nobody() -> None:
         hall.client.send(pull(2))
         hall.turn_until_joined(1)
         assert [each.body["remote"] for each in hall.events("remote_joined")] == ["remote-2"]
+
+
+def test_who_is_revoked_is_told_at_once_and_gets_nothing_by_a_connection_that_it_still_has(tmp_path: Path) -> None:
+    keys, office = KeyFolder(tmp_path), new_key_pair("office")
+    keys.write_own(new_key_pair("daq-pc"))
+    keys.authorize(office.public, "2026-11-28T00:00:00Z")
+    with a_hall(keys, office) as hall:
+        hall.client.send(pull(1))
+        hall.turn_until_joined(1)
+        keys.revoke("office", "2026-11-28T00:00:01Z")
+        refused = hall.turn_until_answered("refused")
+        assert (refused.body["session"], refused.body["is_final"]) == (1, True)
+        assert f"has revoked this machine's key {office.public.fingerprint}" in refused.body["message"]
+        # It need not ask by a new connection, which would be refused.
+        hall.client.send(pull(2))
+        refused = hall.turn_until_answered("refused")
+        assert (refused.body["session"], refused.body["is_final"]) == (2, True)
+        assert len(hall.events("remote_joined")) == len(hall.events("remote_revoked")) == 1

@@ -16,8 +16,9 @@ import zmq
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
 from dtopipe.transport.curve import new_key_pair
-from dtopipe.transport.stream_client import StreamClient, Trouble
+from dtopipe.transport.stream_client import StreamClient
 from dtopipe.transport.stream_server import Admission, StreamServer
+from dtopipe.transport.trouble import Trouble
 from dtopipe.wire.control import Message, encode
 
 SERVER, CLIENT, OTHER = (new_key_pair(name) for name in ("server", "client", "other"))
