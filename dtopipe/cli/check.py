@@ -15,9 +15,10 @@ from rich.tree import Tree
 from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import PlanRequest, topology_request
 from dtopipe.core.disk import duration_text
-from dtopipe.model.errors import Problem, TopologyError
+from dtopipe.model.errors import DtopipeError, Problem, TopologyError
 from dtopipe.model.plan import RunPlan
 from dtopipe.topology.cost import Cost, estimate, size_text
+from dtopipe.transport.key_folder import KeyFolder, keys_dir
 
 
 @click.command()
@@ -33,6 +34,7 @@ def check(request: PlanRequest, as_json: bool) -> None:
     """
     try:
         plan = request.plan(rehearsal=True)
+        _ensure_key(plan)
     except TopologyError as error:
         if as_json:
             print_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]})
@@ -52,6 +54,20 @@ def check(request: PlanRequest, as_json: bool) -> None:
         console.print(_totals(cost))
     if asked:
         console.print(f"up will ask for {' '.join(f'--meta {key}=...' for key in asked)}", markup=False)
+
+
+def _ensure_key(plan: RunPlan) -> None:
+    """Raises TopologyError where a link needs this user's own key, and there is none."""
+    listens = plan.listen is not None and not plan.listen.insecure
+    follows = plan.board.type == "remote" and not plan.board.options.get("insecure")
+    if not (listens or follows):
+        return
+    key = "listen.endpoint" if listens else "board"
+    try:
+        KeyFolder(keys_dir()).own()
+    except DtopipeError as error:
+        message, _, remedy = str(error).partition("\n")
+        raise TopologyError([Problem(plan.places.get(key), key, message, remedy.strip())]) from error
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -95,15 +95,19 @@ def _while_the_terminal_lasts(show: Callable[[dict[str, Any]], None]) -> Callabl
 @contextlib.contextmanager
 def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
     """What is called with a snapshot each turn: a live table on a terminal, a line now and then elsewhere."""
-    drawn_s = 0.0
+    drawn_s, away_then = 0.0, ""
     if not console.is_terminal:
 
         def say(status: dict[str, Any]) -> None:
-            nonlocal drawn_s
-            if time.monotonic() - drawn_s > _LINE_EVERY_S:
-                drawn_s = time.monotonic()
+            nonlocal drawn_s, away_then
+            state = status["board"]["state"]
+            away = state if state.startswith("away") else ""
+            # At once: it may be all that happens for long.
+            if away != away_then or time.monotonic() - drawn_s > _LINE_EVERY_S:
+                drawn_s, away_then = time.monotonic(), away
                 line = headline(status)
                 line.append(f"  {status['board']['end_sample_index']:,} samples per channel")
+                line.append(f"  {away}" if away else "")
                 console.print(line, soft_wrap=True)
                 for warning in disk_lines(status):
                     console.print(warning, soft_wrap=True)

@@ -34,7 +34,7 @@ class ArchivedRun:
             raise UsageError(
                 f"{folder.path} has not ended\n    while it goes on it is served by listen: in its topology"
             )
-        raw_file_of(folder)
+        raw_file_of(folder, "to serve from")
         outputs = outputs_of(folder, record)
         self.stream: Stream = stream_from(record["stream"])
         self._samples = list(raw_samples_of(folder, outputs, self.stream, views=True))

@@ -95,9 +95,8 @@ class Supervisor:
                 self._turn()
             if run.acquirer.waits_for_others and run.stream is None:
                 keep_folder = False
-                raise NothingFollowed(
-                    f"there was no run at {self._plan.board.options.get('endpoint')} until the end: nothing is recorded"
-                )
+                why = run.acquirer.away or f"there was no run at {self._plan.board.options.get('endpoint')}"
+                raise NothingFollowed(f"{why}, until the end: nothing is recorded")
             self._conclude()
             return run.record()
         except DtopipeError:

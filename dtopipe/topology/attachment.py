@@ -83,10 +83,13 @@ def load_attachment(
         if isinstance(sink, dict):
             problems += _journal_problems(name, sink, placed)
     _give_paths(sinks)
+    whole = Placed({**_surroundings(record), "sinks": {**_stubs(record, run_folder), **sinks}}, placed.places)
+    try:
+        plan = load_placed(run_folder / "topology.yaml", whole, run_dir=run_folder.parent.parent, environ=environ)
+    except TopologyError as error:
+        raise TopologyError([*problems, *error.problems]) from error
     if problems:
         raise TopologyError(problems)
-    whole = Placed({**_surroundings(record), "sinks": {**_stubs(record, run_folder), **sinks}}, placed.places)
-    plan = load_placed(run_folder / "topology.yaml", whole, run_dir=run_folder.parent.parent, environ=environ)
     chosen = tuple(sink for sink in plan.sinks if sink.name in sinks)
     # Not the journal, whatever the rest of the synthetic topology would make of it.
     chosen = tuple(replace(sink, is_journal=False) for sink in chosen)

@@ -21,19 +21,19 @@ from dtopipe.verify.raw_source import RawSource
 _COMMIT_SAMPLES = 1_000_000
 
 
-def raw_file_of(folder: RunFolder) -> Path:
-    """The run's raw file. Raises UsageError if it has none."""
+def raw_file_of(folder: RunFolder, to: str = "to convert from") -> Path:
+    """The run's raw file. Raises UsageError if it has none `to` do something with."""
     outputs = outputs_of(folder, folder.read_record())
     raw = raw_output(outputs)
     if raw is not None and raw.path:
         return raw.path
     if any(output.stream.polled for output in outputs):
         raise UsageError(
-            f"the run {folder.path} has polled readings, which have no raw file to convert from\n"
+            f"the run {folder.path} has polled readings, which have no raw file {to}\n"
             "    each of its outputs holds all of them; add another sink to its topology next time"
         )
     raise UsageError(
-        f"the run {folder.path} has no raw file to convert from\n    add a sink of type hbuf to its topology next time"
+        f"the run {folder.path} has no raw file {to}\n    add a sink of type hbuf to its topology next time"
     )
 
 

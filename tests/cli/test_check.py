@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from dtopipe.cli.main import main
+from dtopipe.transport.curve import new_key_pair
+from dtopipe.transport.key_folder import KeyFolder
 
 ROOT = Path(__file__).parents[2]
 VIEWER = """\
@@ -94,6 +97,31 @@ def test_problems_are_json_too_and_words_on_stderr(in_folder: Path, run_cli: Any
     assert rate["message"] == "must be a number above 0, not 0"
     assert rate["remedy"]
     assert "t.yaml:5:3: task.rate_hz: must be a number above 0, not 0" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('listen: {endpoint: "tcp://127.0.0.1:5700"}', "listen.endpoint"),
+        ('board: {type: remote, endpoint: "tcp://127.0.0.1:5700", server_key: daq-pc.pub}', "board"),
+    ],
+)
+def test_a_link_without_a_key_of_ones_own_is_refused(line: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DTOPIPE_KEYS_DIR", str(Path("keys").absolute()))
+    other = KeyFolder(Path("other"))
+    other.write_own(new_key_pair("daq-pc"))
+    shutil.copy(other.public_path("daq-pc"), "daq-pc.pub")
+    text = VIEWER if line.startswith("listen") else "sinks: {a: {type: csv, path: a.csv}}\n"
+    refused = check(text + line + "\n", "--json")
+    assert refused.exit_code == 2
+    (problem,) = json.loads(refused.stdout)["problems"]
+    assert problem["key"] == key
+    assert "there is no key in" in problem["message"]
+    assert problem["remedy"] == "make one: dtopipe keys new"
+    assert check(text + line.replace("server_key: daq-pc.pub", "insecure: true").replace('00"}', '00", insecure: true}')
+                 + "\n").exit_code == 0  # fmt: skip
+    KeyFolder(Path("keys")).write_own(new_key_pair("here"))
+    assert check(text + line + "\n").exit_code == 0
 
 
 def test_a_board_that_waits_is_said_to_lose_nothing() -> None:

@@ -111,6 +111,15 @@ def test_what_cannot_be_attached_is_refused_and_the_run_goes_on_as_it_was(lab: A
         refused = lab.dtopipe("attach", *words)
         assert refused.code == 2, words
         assert said in refused.stderr, (words, refused.stderr)
+    # All of them at once.
+    several = {
+        "raw": {"type": "csv", "path": "more.csv"}, "no": {"type": "csvv", "path": "no.csv"},
+        "same": {"type": "csv", "path": "more.csv"}, "two": {"type": "csv", "pth": "x"},
+    }  # fmt: skip
+    refused = lab.dtopipe("attach", str(lab.write({"sinks": several}, "several.yaml")))
+    assert refused.code == 2
+    for said in ("the run has a sink of this name already", "did you mean csv?", "did you mean path?", "sinks.same"):
+        assert said in refused.stderr, refused.stderr
     # Its process finds that out by itself.
     refused = lab.dtopipe("attach", "--sink", "csv", "--path", "/proc/look.csv")
     assert refused.code != 0

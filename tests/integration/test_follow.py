@@ -138,7 +138,10 @@ def test_a_run_is_followed_by_its_id_and_no_other(port: int, daq: Machine, offic
     remote.wait_until("away", "acquirer")
     office.wait_for(lambda: "it serves the run" in (remote.status() or {})["board"]["state"], "word of another run")
     remote.interrupt()
-    assert remote.finish().code == 1
+    ended = remote.finish()
+    assert ended.code == 1
+    # Said while it waits, and in the end.
+    assert ended.stderr.count("it serves the run") >= 2
     assert not office.run_folders()
     follower["board"]["runs"] = source.status()["run_id"]  # type: ignore[index]
     remote = office.begin(follower)

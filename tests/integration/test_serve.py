@@ -188,7 +188,7 @@ def test_what_cannot_be_served_or_fetched_says_why(port: int, second_port: int, 
     assert daq.begin(topology).finish().code == 0
     refused = serve(daq, second_port).finish()
     assert refused.code == 2
-    assert "has no raw file" in refused.stderr
+    assert "has no raw file to serve from" in refused.stderr
     assert daq.begin(served(port, max_samples=500, pace="max")).finish().code == 0
     service = serve(daq, second_port)
     office.begin(
