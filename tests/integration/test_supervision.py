@@ -133,6 +133,9 @@ def test_a_restart_that_cannot_be_is_refused_with_what_can(lab: Any) -> None:
 def test_a_crash_loop_ends_with_the_reason_and_the_end_of_the_log(lab: Any) -> None:
     running = lab.start(_topology(journal=True, restart={"max": 2, "backoff": "10ms"}))
     running.wait_for_samples("table", 500)
+    # What it writes behind that would fill the file up again.
+    running.signal("table", signal.SIGSTOP)
+    lab.wait_for(lambda: psutil.Process(running.pid("table")).status() == psutil.STATUS_STOPPED, "stop")
     (running.folder / "table.csv").write_bytes(b"")
     running.signal("table", signal.SIGKILL)
     running.wait_until("gave_up", "table")
