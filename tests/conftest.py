@@ -205,11 +205,13 @@ def _orphaned(segments: set[Path], runtime: Path) -> list[str]:
 
 def _of_another(segment: str, runtime: Path) -> bool:
     """True if a run of another test, in whose runtime folder it is named, has it."""
-    for entry in Path(tempfile.gettempdir()).glob("dtp-*/*/entry.json"):
-        if runtime not in entry.parents:
-            with contextlib.suppress(OSError):
-                if segment in entry.read_text(encoding="utf-8"):
-                    return True
+    for folder in Path(tempfile.gettempdir()).glob("dtp-*"):
+        # A folder, or an entry, may be cleared away while it is looked at.
+        with contextlib.suppress(OSError):
+            for entry in folder.glob("*/entry.json") if folder != runtime else ():
+                with contextlib.suppress(OSError):
+                    if segment in entry.read_text(encoding="utf-8"):
+                        return True
     return False
 
 
