@@ -52,7 +52,9 @@ from dtopipe.wire.plans import sink_from
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "transport"))
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
+from machines import free_port  # noqa: E402
 from mutations import (  # noqa: E402
     COMMANDS,
     CONTROL_QUESTION,
@@ -328,13 +330,6 @@ def follower(name: str, endpoint: str) -> dict[str, Any]:
     """A run that follows the one that is served there."""
     board = {"type": "remote", "endpoint": endpoint, "insecure": True}
     return {"name": name, "board": board, "sinks": {"table": {"type": "csv", "path": "table.csv"}}}
-
-
-def free_port() -> int:
-    """One that nobody has."""
-    with sockets.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Watcher:

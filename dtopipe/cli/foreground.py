@@ -107,7 +107,8 @@ def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
                 drawn_s, away_then = time.monotonic(), away
                 line = headline(status)
                 line.append(f"  {status['board']['end_sample_index']:,} samples per channel")
-                line.append(f"  {away}" if away else "")
+                if away:
+                    line.append(f"  {away}")
                 console.print(line, soft_wrap=True)
                 for warning in disk_lines(status):
                     console.print(warning, soft_wrap=True)

@@ -166,23 +166,16 @@ class Gateway:
         if not _ID.fullmatch(remote_id):
             raise WireError("a remote without an id")
         session = message.get("session", int)
-        if not self._is_welcome(request.key):
-            # Its connection is older than that.
-            self._say_refused(request.address, Message("refused", {"session": session}), request.key)
-            return
-        refusal = self._refusal(message)
+        refusal = self._refusal_of_key(request.key) or self._refusal(message)
         if refusal is not None:
-            body = {"session": session, "message": refusal[0], "remedy": refusal[1], "is_final": refusal[2]}
-            self._server.send(request.address, Message("refused", body))
+            self._refuse(request.address, session, *refusal)
             return
         remote = self._remotes.get(remote_id)
         if remote is not None and remote.key != request.key:
             raise WireError("a remote that is somebody else's")
         if remote is None:
             if len(self._remotes) >= _MOST_REMOTES and not self._made_room():
-                body = {"session": session, "message": f"it serves {_MOST_REMOTES} others already", "remedy": "",
-                        "is_final": False}  # fmt: skip
-                self._server.send(request.address, Message("refused", body))
+                self._refuse(request.address, session, f"it serves {_MOST_REMOTES} others already", "", False)
                 return
             remote = ServedRemote(remote_id, self._name_of(request.key), request.key)
             remote.peer = request.peer
@@ -260,7 +253,7 @@ class Gateway:
         return status
 
     def _name_of(self, key: bytes) -> str:
-        known = self._keys.state_of(key) if self._keys is not None and key else None
+        known = self._states.get(key)
         return known.name if known is not None else ""
 
     def _look(self) -> None:
@@ -268,8 +261,10 @@ class Gateway:
         now_ns = mono_ns()
         self._states = {} if self._keys is None else self._keys.states()
         for remote in list(self._remotes.values()):
-            if not self._is_welcome(remote.key):
-                self._say_refused(remote.address, remote.answer("refused"), remote.key)
+            refusal = self._refusal_of_key(remote.key)
+            if refusal is not None:
+                # It would have to find out by itself.
+                self._refuse(remote.address, remote.session, *refusal)
                 self._forget(remote, "remote_revoked")
                 continue
             self._ask_to_hold(remote)
@@ -285,23 +280,26 @@ class Gateway:
         facts = [_facts(remote) for remote in self._remotes.values()]
         self._tell_supervisor(Message("remotes", {"remotes": facts, "malformed": self._server.malformed.count}))
 
-    def _say_refused(self, address: bytes, answer: Message, key: bytes) -> None:
-        """To one whose connection has outlived its authorization: it would have to find out by itself."""
-        known = self._states.get(key)
-        trouble = Trouble.UNKNOWN_KEY if known is None else Trouble.REVOKED_KEY
-        message, remedy = refusal_of(trouble, PublicKey("" if known is None else known.name, key)) or ("", "")
-        body = {**answer.body, "message": message, "remedy": remedy, "is_final": True}
-        self._server.send(address, Message(answer.kind, body))
+    def _refuse(self, address: bytes, session: int, message: str, remedy: str, is_final: bool) -> None:
+        body = {"session": session, "message": message, "remedy": remedy, "is_final": is_final}
+        self._server.send(address, Message("refused", body))
 
-    def _is_welcome(self, key: bytes) -> bool:
-        """By what is known for some instants at most; who was authorized just now is."""
+    def _refusal_of_key(self, key: bytes) -> tuple[str, str, bool] | None:
+        """As `_refusal`, of one whose connection has outlived its authorization; None if it may be served.
+
+        By what was known some instants ago at most; who was authorized just now may be served.
+        """
         if self._keys is None:
-            return True
+            return None
         known = self._states.get(key)
         if known is None or known.state is not KeyState.AUTHORIZED:
             self._states = self._keys.states()
             known = self._states.get(key)
-        return known is not None and known.state is KeyState.AUTHORIZED
+        if known is not None and known.state is KeyState.AUTHORIZED:
+            return None
+        trouble = Trouble.UNKNOWN_KEY if known is None else Trouble.REVOKED_KEY
+        message, remedy = refusal_of(trouble, PublicKey("" if known is None else known.name, key)) or ("", "")
+        return message, remedy, True
 
     def _is_kept_too_long(self, away_ns: int) -> bool:
         return self._limits.keep_ns is not None and away_ns > self._limits.keep_ns

@@ -65,6 +65,11 @@ class ServedRemote:
         return mono_ns() - self.heard_ns > _SILENCE_NS
 
     @property
+    def session(self) -> int:
+        """The number of its present request."""
+        return self._session
+
+    @property
     def has_everything(self) -> bool:
         """True if it was told the end, and has taken all that came before."""
         return self._was_told_the_end and self._taken >= self._sent

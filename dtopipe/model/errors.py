@@ -39,6 +39,12 @@ class Problem:
         return f"{where}{key}{self.message}{remedy}"
 
 
+def words_of(error: DtopipeError) -> tuple[str, str]:
+    """(what is wrong, the way out) of an error whose text has the way out on its lines behind the first."""
+    message, _, remedy = str(error).partition("\n")
+    return message, remedy.strip()
+
+
 class TopologyError(DtopipeError):
     """A topology that cannot be run; names every problem at once. Exit code 2."""
 

@@ -10,7 +10,7 @@ import psutil
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.gateway.live import LiveRun
 from dtopipe.host.clock import mono_ns
-from dtopipe.model.errors import BoardError, DtopipeError
+from dtopipe.model.errors import BoardError, DtopipeError, words_of
 from dtopipe.shm.ring import Ring
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
 from dtopipe.wire.control import Message
@@ -65,10 +65,10 @@ def _made(worker: Worker) -> Gateway:
     try:
         return Gateway(orders.get("endpoint", str), keys, limits, worker.control.send, expected)
     except DtopipeError as error:
-        message, _, remedy = str(error).partition("\n")
+        message, remedy = words_of(error)
         if not remedy and "in use" in message:
             remedy = "is another run listening there? choose another port in listen:"
-        remedy = remedy.strip() or "name an address of this machine; 0.0.0.0 is every one, and [::] those of IPv6 too"
+        remedy = remedy or "name an address of this machine; 0.0.0.0 is every one, and [::] those of IPv6 too"
         raise BoardError("gateway", message, remedy) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dtopipe.boards.base import LinkedBoard
 from dtopipe.core.link_clock import LinkPair
-from dtopipe.model.errors import BoardError, DtopipeError
+from dtopipe.model.errors import BoardError, DtopipeError, words_of
 from dtopipe.transport.source_link import SourceLink
 from dtopipe.wire.control import Message
 from dtopipe.workers.process import Worker
@@ -46,7 +46,6 @@ def give_link(board: LinkedBoard, worker: Worker) -> None:
     try:
         link = SourceLink(str(options["endpoint"]), None if options.get("insecure") else Path(options["server_key"]))
     except DtopipeError as error:
-        message, _, remedy = str(error).partition("\n")
-        raise BoardError("remote", message, remedy.strip()) from error
+        raise BoardError("remote", *words_of(error)) from error
     remote_id, run_id = orders.get("remote_id", str), orders.get("followed_run", str, "")
     board.take_link(link, SupervisorLine(worker), remote_id, run_id)
