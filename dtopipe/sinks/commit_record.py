@@ -17,7 +17,7 @@ from dtopipe.model.errors import OutputLocked, SinkError, WireError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.outputs import sink_error, sink_errors
+from dtopipe.sinks.outputs import sink_error, sink_errors, sync_folder
 from dtopipe.wire.commit_bytes import (
     GAP_BYTES,
     MAGIC,
@@ -28,7 +28,6 @@ from dtopipe.wire.commit_bytes import (
     header_in,
     new_record,
     packed_gap,
-    packed_state,
     state_in,
 )
 from dtopipe.wire.commit_snapshot import SUFFIX, CommitSnapshot, read_snapshot, record_path
@@ -54,7 +53,7 @@ class CommitRecord:
             with sink_errors(path):
                 position = Position(start=start, committed=start, durable=start)
                 state = State(0, position, data_origin, 0, False, b"")
-                data, header = new_record(stream, sink_type, state)
+                data, header = new_record(stream, sink_type, data_origin, state)
                 fd = os.open(record_path(path), os.O_RDWR | getattr(os, "O_BINARY", 0))
                 record = cls(path, lock, fd, header, state)
         except BaseException:
@@ -93,6 +92,35 @@ class CommitRecord:
             lock.release()
             raise
 
+    @classmethod
+    def restore(
+        cls,
+        path: Path,
+        stream: Stream,
+        sink_type: str,
+        data_origin: int,
+        position: Position,
+        data_bytes: int,
+        gaps: Sequence[Gap],
+        extra: bytes,
+    ) -> None:
+        """Replace the record of an output that nobody writes by one that says what was found to be in it.
+
+        Whoever is killed meanwhile leaves the old one. Raises OutputLocked, SinkError.
+        """
+        ensure_not_written(path)
+        state = State(1, position, data_bytes, len(gaps), False, extra)
+        data, _ = new_record(stream, sink_type, data_origin, state)
+        place = record_path(path)
+        draft = place.with_name(f"{place.name}.new")
+        with sink_errors(place):
+            with draft.open("wb") as file:
+                file.write(data + b"".join(packed_gap(gap) for gap in gaps))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(place)
+        sync_folder(place)
+
     @property
     def data_origin(self) -> int:
         """Where in the output this run's data begin, in bytes."""
@@ -128,16 +156,23 @@ class CommitRecord:
                 packed = b"".join(packed_gap(gap) for gap in gaps)
                 _write_at(self._fd, packed, self._header.gaps_at + self._state.n_gaps * GAP_BYTES)
             n_gaps = self._state.n_gaps + len(gaps)
-            self._put(State(self._state.generation + 1, position, data_bytes, n_gaps, False, extra))
+            generation, durable_bytes = self._state.generation + 1, self._state.durable_bytes
+            self._put(State(generation, position, data_bytes, n_gaps, False, extra, durable_bytes))
         return position
 
     def sync(self) -> Position:
         """What is committed is durable from now on; the caller has synced the data before."""
-        position = replace(self._state.position, durable=self._state.position.committed)
         with sink_errors(self._path):
-            self._put(replace(self._state, generation=self._state.generation + 1, position=position))
+            state = _synced(self._state)
+            self._put(state)
             os.fsync(self._fd)
-        return position
+        return state.position
+
+    def make_name_durable(self) -> None:
+        """The record as it was begun survives a power cut, for outputs that say themselves what is committed."""
+        with sink_errors(self._path):
+            os.fsync(self._fd)
+        sync_folder(self._path)
 
     def retain(self, retained_from: int, extra: bytes) -> Position:
         """What is before this sample may be taken away from now on; the caller has synced the data before.
@@ -146,11 +181,10 @@ class CommitRecord:
         knows.
         """
         for _ in range(2):
-            known = self._state.position
-            position = replace(known, durable=known.committed, retained_from=retained_from)
-            generation = self._state.generation + 1
+            state = _synced(self._state)
+            position = replace(state.position, retained_from=retained_from)
             with sink_errors(self._path):
-                self._put(replace(self._state, generation=generation, position=position, extra=extra))
+                self._put(replace(state, position=position, extra=extra))
                 os.fsync(self._fd)
         return self._state.position
 
@@ -164,12 +198,11 @@ class CommitRecord:
     def close(self) -> Position:
         """The output is complete; the caller has synced it. Gives up the lock."""
         with sink_errors(self._path):
-            position = replace(self._state.position, durable=self._state.position.committed)
-            state = replace(self._state, generation=self._state.generation + 1, position=position, closed=True)
+            state = replace(_synced(self._state), closed=True)
             self._put(state)
             os.fsync(self._fd)
         self.release()
-        return position
+        return state.position
 
     def release(self) -> None:
         """Give up file and lock, leaving the mark where it is. Harmless twice."""
@@ -179,8 +212,14 @@ class CommitRecord:
         self._lock.release()
 
     def _put(self, state: State) -> None:
-        _write_at(self._fd, packed_state(state), self._header.place_of(state))
+        _write_at(self._fd, self._header.packed(state), self._header.place_of(state))
         self._state = state
+
+
+def _synced(state: State) -> State:
+    """The next record, by which everything that is committed is durable."""
+    position = replace(state.position, durable=state.position.committed)
+    return replace(state, generation=state.generation + 1, position=position, durable_bytes=state.data_bytes)
 
 
 def read_commit_record(path: Path) -> CommitSnapshot | None:

@@ -1,73 +1,170 @@
-"""What the readers of append-only files have in common: only what is committed is read, nothing is written."""
+"""What the readers of append-only files have in common: only what is committed is read, nothing is written.
+
+A file may be shorter than its commit record says, or have zeros in it: after a power cut the record may be younger
+than the data, and disks fail. Everything that is whole is read all the same, and what is not is named.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dtopipe.model.errors import SinkError
+from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
-from dtopipe.sinks.commit_record import CommitSnapshot, read_commit_record
+from dtopipe.model.stream import Channel, Stream
+from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.outputs import sink_errors
 from dtopipe.sinks.reading_columns import value_places
+from dtopipe.sinks.whole_part import DamagedBytes, Front, OnDamage, whole_position
+from dtopipe.wire.commit_snapshot import CommitSnapshot, read_whole_part, record_path
 
 _PIECE_BYTES = 2**22
+# Zeros have no line's end: a hole in a file is not kept in memory.
+_LONGEST_LINE_BYTES = 2**24
+REFILL = "refill it from another output: dtopipe repair"
 
 
-class FileReader:
-    """The committed part of an output; all of a file that has no commit record. Raises SinkError."""
+class FileReader(ABC):
+    """The committed part of an output; all of a file that has no commit record. Raises SinkError.
 
-    def __init__(self, path: Path, run_id: str | None = None) -> None:
+    `stream`: what the run recorded, for an output whose own description is lost.
+    """
+
+    def __init__(self, path: Path, run_id: str | None = None, stream: Stream | None = None) -> None:
         self.path = path
-        self.snapshot: CommitSnapshot | None = read_commit_record(path)
+        self.snapshot, self._damage_of_record = record_of(path)
+        self._stream = self.snapshot.stream if self.snapshot else stream
         with sink_errors(path):
-            size = self.data_path(path).stat().st_size
+            size = self.size()
         if self.snapshot and run_id not in (None, self.snapshot.stream.run_id):
             raise SinkError(
                 path, f"it belongs to another run ({self.snapshot.stream.run_id})", "look for this run's own output"
             )
         self.start = self.snapshot.data_origin if self.snapshot else 0
         # Behind the last commit of a writer that was killed there may be anything; a complete file is read whole.
-        self.stop = size if self.snapshot is None or self.snapshot.closed else self.snapshot.data_bytes
-        if size < self.stop:
-            raise SinkError(
-                path, f"it has {size} bytes, its commit record says {self.stop}", "refill it from another output"
-            )
+        self.stop = size if self.snapshot is None or self.snapshot.closed else min(size, self.snapshot.data_bytes)
+        self.is_cut = self.snapshot is not None and size < self.snapshot.data_bytes
 
-    def data_path(self, path: Path) -> Path:
-        """The file that the commit record tells the length of."""
-        return path
+    @abstractmethod
+    def rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        """The rows that are whole, in the order of the file; `on_damage` is told of each place that is passed over."""
+
+    @abstractmethod
+    def front(self) -> Front | None:
+        """The part before the first damaged place; None where it could not be gone on with behind that."""
+
+    def sound_batches(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        """The same; `on_damage` is told of what is wrong with the commit record too."""
+        yield from self.rows(on_damage)
+        for damage in self.damage_of_record():
+            on_damage(damage)
+
+    def batches(self) -> Iterator[OutputRows]:
+        """The rows in the order of the file, up to the first damaged place: there SinkError is raised."""
+        yield from self.rows(self.refuse)
+        if self.is_cut:
+            self.refuse(self.damage_of_record()[-1])
+
+    def size(self) -> int:
+        """Bytes of the file that the commit record tells the length of. Raises OSError."""
+        return self.path.stat().st_size
 
     def position(self) -> Position:
-        """What the commit record says. Raises SinkError without one."""
-        return self._known().position
+        """What the commit record says; without one, or where the file is shorter than that, what is whole of it."""
+        if self.snapshot is not None and not self.is_cut:
+            return self.snapshot.position
+        recorded, gaps = (self.snapshot.position, self.snapshot.gaps) if self.snapshot else (None, ())
+        return whole_position(recorded, self.rows(lambda damage: None), gaps)
 
     def gaps(self) -> Sequence[Gap]:
-        """The gaps of the commit record. Raises SinkError without one."""
-        return self._known().gaps
+        """The gaps of the commit record up to the position; none without one."""
+        gaps = self.snapshot.gaps if self.snapshot else ()
+        if not self.is_cut:
+            return gaps
+        committed = self.position().committed
+        return tuple(gap for gap in gaps if gap.span.stop <= committed)
 
-    def lines(self, start: int | None = None) -> Iterator[bytes]:
-        """The committed bytes from `start` on, in pieces that end with a newline."""
+    def damage_of_record(self) -> list[str]:
+        """What is wrong with the commit record, and with the file by what that says; empty if nothing is."""
+        found = list(self._damage_of_record)
+        snapshot = self.snapshot
+        if snapshot is not None and self.is_cut:
+            after_a_cut = self.stop >= snapshot.durable_bytes
+            lacks = "what was behind its last sync, as after a power cut" if after_a_cut else "what had been synced"
+            found.append(
+                f"it has {self.stop:,} bytes of the {snapshot.data_bytes:,} that were committed: it lacks {lacks}"
+            )
+        return found
+
+    def refuse(self, damage: str) -> None:
+        """Raise SinkError because of this damage."""
+        raise SinkError(self.path, damage, REFILL)
+
+    def pieces(self, start: int, damaged: DamagedBytes) -> Iterator[tuple[int, bytes]]:
+        """(byte at which it begins, whole lines) of the committed bytes from `start` on, without what is no text."""
         with sink_errors(self.path), self.path.open("rb") as file:
-            file.seek(self.start if start is None else start)
+            at = file.seek(start)
             rest = b""
             while piece := file.read(min(_PIECE_BYTES, self.stop - file.tell())):
                 piece = rest + piece
                 end = piece.rfind(b"\n") + 1
                 rest = piece[end:]
-                if end:
-                    yield piece[:end]
+                if end and b"\0" not in piece[:end]:
+                    yield at, piece[:end]
+                elif end:
+                    yield from _without_zeros(at, piece[:end], damaged)
+                at += end
+                if len(rest) > _LONGEST_LINE_BYTES:
+                    damaged.add(at, at + len(rest))
+                    at, rest = at + len(rest), b""
             if rest:
-                raise SinkError(self.path, "its last line is cut", "refill it from another output")
+                damaged.add(at, at + len(rest))
+            damaged.end()
 
     def reading_places(self, columns: Sequence[str]) -> range | None:
         """Where the values stand among these columns if they are those of readings, else None."""
-        if self.snapshot and not self.snapshot.stream.polled:
+        if self._stream is not None and not self._stream.polled:
             return None
         return value_places(columns)
 
-    def _known(self) -> CommitSnapshot:
-        if self.snapshot is None:
+    def channels(self) -> Sequence[Channel]:
+        """Of the stream. Raises SinkError where nobody knows them."""
+        if self._stream is None:
             raise SinkError(self.path, "it has no commit record (.dtopipe) beside it", "copy that along with it")
-        return self.snapshot
+        return self._stream.channels
+
+
+def record_of(path: Path) -> tuple[CommitSnapshot | None, list[str]]:
+    """What the commit record beside an output says as far as it is whole, and what is wrong with it."""
+    name = record_path(path).name
+    with sink_errors(path):
+        try:
+            found = read_whole_part(path)
+        except WireError as error:
+            return None, [f"its commit record {name} is damaged: {error}"]
+    if found is None:
+        return None, [f"its commit record {name} is not there, or empty"]
+    if len(found.gaps) < found.n_gaps:
+        return found, [f"{name} has {len(found.gaps)} whole gaps of the {found.n_gaps} that were committed"]
+    return found, []
+
+
+def _without_zeros(at: int, piece: bytes, damaged: DamagedBytes) -> Iterator[tuple[int, bytes]]:
+    """The lines of a piece in which no zero is, neighbours as one: a disk gives zeros where nothing was written."""
+    begin = end = 0
+    for line in _lines(piece):
+        start, end = end, end + len(line)
+        if b"\0" in line:
+            if start > begin:
+                yield at + begin, piece[begin:start]
+            damaged.add(at + start, at + end)
+            begin = end
+    if end > begin:
+        yield at + begin, piece[begin:end]
+
+
+def _lines(piece: bytes) -> Iterator[bytes]:
+    for line in piece[:-1].split(b"\n"):
+        yield line + b"\n"

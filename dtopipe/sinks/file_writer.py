@@ -204,13 +204,15 @@ class FileWriter(ABC):
         self._size = 0
         try:
             self._put([header])
+            # The record may reach the disk at any time from now on, and names a file that has to be there then.
+            sync_file(self._fd, path)
+            sync_folder(path)
             record.commit(record.position, self._size, (), self.extra())
         except BaseException:
             os.close(self._fd)
             self._fd, self._size = fd, size
             raise
         os.close(fd)
-        self._name_is_durable = False
 
     def _opened(self) -> CommitRecord:
         if self._record is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,56 +17,42 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.commit_record import read_commit_record
-from dtopipe.sinks.file_reader import FileReader
+from dtopipe.sinks.file_reader import REFILL, FileReader
 from dtopipe.sinks.values import engineering_values
-from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_placed_chunks, iter_sound_chunks, read_file_header
+from dtopipe.sinks.whole_part import Front, OnDamage, whole_position
+from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_sound_chunks, read_file_header
 from dtopipe.wire.raw_files import RawState, absent_segments, kept_segments, segment_in, segment_path, segments_of
 
 # Small chunks are handed on together.
 _BATCH_SAMPLES = 2**16
 _MOST_NS = 2**63
 _NOT_THERE = "this segment is not there, and nothing says that it was retired"
-_REFILL = "refill it from another output"
 _RETIRED = "this segment went while it was to be read", "try again; once the run has ended nothing is retired any more"
 
 
 class HbufReader(FileReader):
     """Chunks as rows in engineering units; gaps from the file's own gap chunks. Segments are read as one."""
 
-    def data_path(self, path: Path) -> Path:
-        """The segment that the commit record tells the length of, else the last one. Raises SinkError."""
-        if self.snapshot is None:
-            return segment_path(path, segments_of(path)[-1] if path.parent.is_dir() else 0)
-        last = segment_path(path, segment_in(self.snapshot.extra))
-        if last != path and not last.exists():
-            raise SinkError(last, _NOT_THERE, _REFILL)
-        return last
+    def size(self) -> int:
+        """Of the segment that the commit record names, else of the last one; 0 where it is not there. Raises OSError.
 
-    def gaps(self) -> Sequence[Gap]:
-        """What the file itself says is absent; a damaged place is not among it.
-
-        What was absent in segments that were retired stands in the commit record.
+        Raises FileNotFoundError only where no segment is there.
         """
-        retained_from = self._position_if_known().retained_from
-        before = [gap for gap in self.snapshot.gaps if gap.span.stop <= retained_from] if self.snapshot else []
-        return [*before, *(chunk.gap for chunk, _ in self._sound_chunks(lambda error: None) if chunk.gap)]
+        segments = segments_of(self.path) if self.path.parent.is_dir() else [0]
+        if self.snapshot is None:
+            return segment_path(self.path, segments[-1]).stat().st_size
+        written = segment_path(self.path, segment_in(self.snapshot.extra))
+        if not written.exists() and segments != [0]:
+            return 0
+        return written.stat().st_size
 
-    def batches(self) -> Iterator[OutputRows]:
+    def rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
         """Rows in the order of the file; times count on from each chunk's first sample."""
-        yield from self._rows((chunk, codes) for chunk, codes, _ in self._chunks())
-
-    def sound_batches(self, on_damage: Callable[[str], None]) -> Iterator[OutputRows]:
-        """The rows of whole chunks; `on_damage` is told of each place that is passed over."""
-        yield from self._rows(self._sound_chunks(lambda error: on_damage(str(error))))
-
-    def _rows(self, chunks: Iterable[tuple[ChunkHeader, NDArray[Any]]]) -> Iterator[OutputRows]:
-        first = self._files()[0]
-        with self._explained(first):
-            header = read_file_header(first)
+        header = self._file_header()
         clock = SampleClock(header.sample_rate_hz or 1.0)
         held: list[OutputRows] = []
         n_held = 0
-        for chunk, codes in chunks:
+        for chunk, codes in self._sound_chunks(on_damage):
             if not chunk.valid_samples:
                 continue
             status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
@@ -88,20 +75,83 @@ class HbufReader(FileReader):
         if held:
             yield _joined(held)
 
+    def gaps(self) -> Sequence[Gap]:
+        """What the file itself says is absent; a damaged place is not among it.
+
+        What was absent in segments that were retired stands in the commit record.
+        """
+        retained_from = self.snapshot.position.retained_from if self.snapshot else 0
+        before = [gap for gap in self.snapshot.gaps if gap.span.stop <= retained_from] if self.snapshot else []
+        return [*before, *(chunk.gap for chunk, _ in self._sound_chunks(lambda damage: None) if chunk.gap)]
+
+    def front(self) -> Front | None:
+        """As FileReader.front: up to the end of the last whole chunk before the first damaged place."""
+        damage: list[str] = []
+        stop, found = self.snapshot.position.start if self.snapshot else 0, None
+        state = RawState.unpacked(self._extra) or RawState()
+        absent = absent_segments(self.path, self._extra)
+        for number in self._segments():
+            if absent and number > absent[0]:
+                return found
+            for chunk, _, end in self._chunks_of(number, damage.append):
+                if damage:
+                    return found
+                if chunk.valid_samples or chunk.gap:
+                    stop = chunk.gap.span.stop if chunk.gap else chunk.first_sample_index + chunk.valid_samples
+                    mono_less_utc_ns = chunk.t_mono_ns - chunk.t_utc_ns
+                    here = RawState(chunk.seq + 1, mono_less_utc_ns, number, state.first_segment)
+                    found = Front(stop, end, here.packed())
+        return found
+
+    def position(self) -> Position:
+        """As FileReader.position; without a commit record the file's own gaps are known all the same."""
+        if self.snapshot is not None and not self.is_cut:
+            return self.snapshot.position
+        gaps = self.gaps()
+        if self.snapshot is not None:
+            return whole_position(self.snapshot.position, self.rows(lambda damage: None), gaps)
+        found = whole_position(None, self.rows(lambda damage: None), ())
+        ends = [gap.span.stop for gap in gaps]
+        start = min([found.start, *(gap.span.start for gap in gaps)], default=0)
+        stop = max([found.committed, *ends])
+        absent = stop - start - found.samples
+        return replace(found, start=start, committed=stop, durable=start, gap_samples=absent)
+
+    def batches(self) -> Iterator[OutputRows]:
+        """As FileReader.batches; raised is also what is to be said of a segment that is not there."""
+        for error in self._absent():
+            raise error
+        yield from super().batches()
+
     def _offsets_ns(self, clock: SampleClock, chunk: ChunkHeader) -> NDArray[np.int64]:
         if max(chunk.t_mono_ns, chunk.t_utc_ns) + clock.offset_ns(chunk.valid_samples) >= _MOST_NS:
             raise SinkError(self.path, f"chunk {chunk.seq} lasts longer than times can count", "look at its rate")
         return clock.offsets_ns(0, chunk.valid_samples)
 
-    def _position_if_known(self) -> Position:
-        return self.snapshot.position if self.snapshot else Position()
-
-    def _files(self) -> list[Path]:
-        return [segment_path(self.path, number) for number in kept_segments(self.path, self._extra)]
+    def _segments(self) -> list[int]:
+        return kept_segments(self.path, self._extra)
 
     @property
     def _extra(self) -> bytes:
         return self.snapshot.extra if self.snapshot else b""
+
+    @property
+    def _known(self) -> FileHeader | None:
+        """The header that each file should have, where the stream is known."""
+        return None if self._stream is None else FileHeader.of(self._stream)
+
+    def _file_header(self) -> FileHeader:
+        """Of the first file whose header is whole, else what is known of the stream. Raises SinkError."""
+        problem: SinkError | None = None
+        for number in self._segments():
+            try:
+                with self._explained(segment_path(self.path, number)):
+                    return read_file_header(segment_path(self.path, number))
+            except SinkError as error:
+                problem = problem or error
+        if self._known is not None:
+            return self._known
+        raise problem or SinkError(self.path, "none of its segments is there", REFILL)
 
     def _absent(self) -> list[SinkError]:
         """A word for each segment that should be there: retired since this reader was opened, or taken away."""
@@ -110,31 +160,25 @@ class HbufReader(FileReader):
         state = None if now is None else RawState.unpacked(now.extra)
         first = 0 if state is None else state.first_segment
         return [
-            SinkError(segment_path(self.path, number), *(_RETIRED if number < first else (_NOT_THERE, _REFILL)))
+            SinkError(segment_path(self.path, number), *(_RETIRED if number < first else (_NOT_THERE, REFILL)))
             for number in absent
         ]
 
-    def _sound_chunks(self, on_damage: Callable[[WireError], None]) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
+    def _sound_chunks(self, on_damage: OnDamage) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
         for error in self._absent():
-            on_damage(WireError(f"{error.path}: {error.message}"))
-        last = self.data_path(self.path)
-        for file in self._files():
-            with self._explained(file):
-                for chunk, codes, _, end in iter_sound_chunks(file, on_damage):
-                    if file == last and end > self.stop:
-                        return
-                    yield chunk, codes
+            on_damage(f"{error.path}: {error.message}")
+        for number in self._segments():
+            for chunk, codes, _ in self._chunks_of(number, on_damage):
+                yield chunk, codes
 
-    def _chunks(self) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
-        for error in self._absent():
-            raise error
-        last = self.data_path(self.path)
-        for file in self._files():
-            with self._explained(file):
-                for chunk, codes, end in iter_placed_chunks(file):
-                    if file == last and end > self.stop:
-                        return
-                    yield chunk, codes, end
+    def _chunks_of(self, number: int, on_damage: OnDamage) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
+        """The whole chunks of a segment, each with the byte at which it ends; what no commit names is passed over."""
+        file = segment_path(self.path, number)
+        is_written = self.snapshot is not None and number == segment_in(self.snapshot.extra)
+        stop = self.stop if is_written else None
+        with self._explained(file):
+            for chunk, codes, _, end in iter_sound_chunks(file, lambda e: on_damage(str(e)), self._known, stop):
+                yield chunk, codes, end
 
     @contextlib.contextmanager
     def _explained(self, file: Path) -> Iterator[None]:
@@ -144,7 +188,7 @@ class HbufReader(FileReader):
             # A run in progress may retire a segment at any moment.
             raise SinkError(file, *_RETIRED) from error
         except WireError as error:
-            raise SinkError(self.path, str(error), _REFILL) from error
+            raise SinkError(self.path, str(error), REFILL) from error
 
 
 def _joined(rows: Sequence[OutputRows]) -> OutputRows:

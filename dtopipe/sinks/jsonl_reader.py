@@ -3,59 +3,105 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.errors import SinkError
 from dtopipe.model.readings import Readings
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.csv_reader import times
 from dtopipe.sinks.delimited import LONG_COLUMNS
 from dtopipe.sinks.file_reader import FileReader
+from dtopipe.sinks.outputs import sink_errors
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import from_json, reading_pieces
+from dtopipe.sinks.whole_part import DamagedBytes, Front, OnDamage
+
+_Found = TypeVar("_Found")
+_SPOILT = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class JsonlReader(FileReader):
     """Rows in the order of the file."""
 
-    def batches(self) -> Iterator[OutputRows]:
+    def rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
         """Readings and wide rows together; long ones a channel at a time, as they stand."""
-        for piece in self.lines():
-            try:
-                documents = json.loads(b"[" + piece[:-1].replace(b"\n", b",") + b"]")
-                columns = list(documents[0])
-                if columns == list(LONG_COLUMNS):
-                    yield from self._long(documents)
-                    continue
-                places = self.reading_places(columns)
-                places = range(3, len(columns)) if places is None else places
-                rows = [list(document.values()) for document in documents]
-                yield _rows([row[:3] for row in rows], [[row[at] for row in rows] for at in places], None)
-            except (ValueError, KeyError, IndexError) as error:
-                raise SinkError(self.path, f"a line is damaged: {error}", "refill it from another output") from error
+        return self._lines(DamagedBytes(on_damage), self._rows_of)
 
-    def readings(self) -> Iterator[Readings]:
-        """The readings of a polled run, every column of them."""
-        columns = reading_columns(self._known().stream.channels)
-        for piece in self.lines():
+    def front(self) -> Front | None:
+        """As FileReader.front; rows of the long layout are not in the order of their samples."""
+        damaged = DamagedBytes(lambda damage: None)
+        if any(rows.channel is not None for rows in self._lines(damaged, self._rows_of)):
+            return None
+        stop = self.stop if damaged.first is None else damaged.first
+        return Front(self._end_before(stop), stop)
+
+    def readings(self, on_damage: OnDamage | None = None) -> Iterator[Readings]:
+        """The readings of a polled run, every column of them; where nobody asks, no line may be damaged."""
+        columns = reading_columns(self.channels())
+        damaged = DamagedBytes(on_damage or self.refuse)
+        yield from self._lines(
+            damaged,
+            lambda documents: list(reading_pieces(from_json(columns, [list(row.values()) for row in documents]))),
+        )
+
+    def _lines(
+        self, damaged: DamagedBytes, understood: Callable[[list[dict[str, Any]]], list[_Found]]
+    ) -> Iterator[_Found]:
+        """What is `understood` of the lines: of many together, or of each by itself where not all of them can be."""
+        for at, piece in self.pieces(self.start, damaged):
             try:
-                rows = [list(json.loads(line).values()) for line in piece.splitlines()]
-                found = from_json(columns, rows)
-            except (ValueError, AttributeError) as error:
-                raise SinkError(self.path, f"a line is damaged: {error}", "refill it from another output") from error
-            yield from reading_pieces(found)
+                found = understood(json.loads(b"[" + piece[:-1].replace(b"\n", b",") + b"]"))
+            except _SPOILT:
+                yield from _line_by_line(at, piece, damaged, understood)
+            else:
+                yield from found
+        damaged.end()
+
+    def _rows_of(self, documents: list[dict[str, Any]]) -> list[OutputRows]:
+        columns = list(documents[0])
+        if columns == list(LONG_COLUMNS):
+            return list(self._long(documents))
+        rows = [list(document.values()) for document in documents]
+        if any(len(row) != len(columns) for row in rows):
+            raise ValueError("a line with other keys")
+        places = self.reading_places(columns)
+        places = range(3, len(columns)) if places is None else places
+        return [_rows([row[:3] for row in rows], [[row[at] for row in rows] for at in places], None)]
 
     def _long(self, documents: Sequence[dict[str, Any]]) -> Iterator[OutputRows]:
-        names = [channel.name for channel in self._known().stream.channels]
+        names = [channel.name for channel in self.channels()]
         for name, group in groupby(documents, key=lambda document: document["channel"]):
             rows = list(group)
             head = [[row["sample_index"], row["t_mono_ns"], row["t_utc"]] for row in rows]
             yield _rows(head, [[row["value"] for row in rows]], names.index(name))
+
+    def _end_before(self, stop: int) -> int:
+        """The sample index behind the last row that ends at or before this byte."""
+        with sink_errors(self.path), self.path.open("rb") as file:
+            begin = max(self.start, stop - 2**20)
+            file.seek(begin)
+            last = file.read(stop - begin)[:-1].rpartition(b"\n")[2]
+        try:
+            return int(json.loads(last)["sample_index"]) + 1
+        except _SPOILT:
+            return self.snapshot.position.start if self.snapshot else 0
+
+
+def _line_by_line(
+    at: int, piece: bytes, damaged: DamagedBytes, understood: Callable[[list[dict[str, Any]]], list[_Found]]
+) -> Iterator[_Found]:
+    for line in piece[:-1].split(b"\n"):
+        try:
+            found = understood([json.loads(line)])
+        except _SPOILT:
+            damaged.add(at, at + len(line) + 1)
+        else:
+            yield from found
+        at += len(line) + 1
 
 
 def _rows(head: Sequence[Sequence[Any]], values: Sequence[Sequence[Any]], channel: int | None) -> OutputRows:

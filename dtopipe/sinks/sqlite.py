@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dtopipe.model.errors import SinkError
+from dtopipe.model.errors import OutputLocked, SinkError, SinkUnavailable
 from dtopipe.model.identifiers import identifier
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
@@ -31,6 +31,7 @@ from dtopipe.sinks.sqlite_schema import (
     create_tables,
     find_run,
     has_runs,
+    holds_run,
     insert_channels,
     insert_run,
 )
@@ -74,12 +75,12 @@ class SqliteWriter:
         layout, tables = self._output.layout, self._tables
         check_channels(self._path, stream, layout)
         try:
-            self._record = CommitRecord.resume(self._path, stream.run_id) if resume else None
-            begun_before = self._record is not None
+            self._record, begun_before = self._taken(stream, start) if resume else (None, False)
             if self._record is None:
                 ensure_not_written(self._path)
                 prepare(self._path, self._output.on_exists, (*SIDE_SUFFIXES, SUFFIX))
                 self._record = CommitRecord.begin(self._path, stream, "sqlite", start, 0)
+            self._names_are_durable = False
             self._database = Database(self._path, self._pragmas)
             with self._database.transaction(durable=True) as connection:
                 found = find_run(connection, stream.run_id) if begun_before and has_runs(connection) else None
@@ -94,6 +95,27 @@ class SqliteWriter:
             self.abandon()
             raise
         return self._position
+
+    def _taken(self, stream: Stream, start: int) -> tuple[CommitRecord | None, bool]:
+        """The lock of this run's database, and True; nothing and False where the run was not begun.
+
+        The database alone knows what is committed: where its companion is lost or damaged, another one is made.
+        """
+        damage: SinkError | None = None
+        try:
+            record = CommitRecord.resume(self._path, stream.run_id)
+        except (OutputLocked, SinkUnavailable):
+            raise
+        except SinkError as error:
+            record, damage = None, error
+        if record is not None:
+            return record, True
+        ensure_not_written(self._path)
+        if holds_run(self._path, stream.run_id):
+            return CommitRecord.begin(self._path, stream, "sqlite", start, 0), True
+        if damage is not None:
+            raise damage
+        return None, False
 
     def files(self) -> Sequence[Path]:
         """As FileOutput.files."""
@@ -137,6 +159,9 @@ class SqliteWriter:
     def sync(self) -> Position:
         """What is committed survives a power cut."""
         database = self._opened()
+        if self._record is not None and not self._names_are_durable:
+            self._record.make_name_durable()
+            self._names_are_durable = True
         if self._position.durable < self._position.committed:
             target = replace(self._position, durable=self._position.committed)
             with database.transaction(durable=True) as connection:

@@ -137,6 +137,15 @@ def find_run(connection: sqlite3.Connection, run_id: str | None) -> tuple[int, P
     return None if row is None else (row[0], Position(*row[1:]))
 
 
+def holds_run(path: Path, run_id: str) -> bool:
+    """True if there is a database at `path` that has this run; False also where it cannot be read."""
+    if not path.is_file():
+        return False
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
+        return has_runs(connection) and find_run(connection, run_id) is not None
+    return False
+
+
 def has_runs(connection: sqlite3.Connection) -> bool:
     """True if there is a table `runs`."""
     return bool(columns_of(connection, "runs"))

@@ -15,23 +15,29 @@ from dtopipe.wire.describe import describe_stream, stream_from
 
 MAGIC = b"DTOPIPEC"
 MOST_EXTRA_BYTES = 32
-_VERSION = 1
+_VERSION = 2
 # magic, version, bytes of the JSON header
 _HEAD = struct.Struct("<8sII")
 # generation, start, committed, durable, samples, gap_samples, dropped, data_bytes, n_gaps; closed, bytes of extra;
-# extra, retained_from
-_RECORD = struct.Struct(f"<Q6qQQBB6x{MOST_EXTRA_BYTES}sq")
+# extra, retained_from, durable_bytes
+_RECORD = struct.Struct(f"<Q6qQQBB6x{MOST_EXTRA_BYTES}sqq")
 _CHECKSUM = struct.Struct("<I")
-_RECORD_BYTES = 128
+# A disk writes a sector whole or not at all: a record that is one cannot be torn by a power cut, and the older one of
+# the two is then never older than what was synced.
+_SECTOR_BYTES = 512
 # start, stop, t_utc_ns, cause; checksum
 _GAP = struct.Struct("<qqqI")
 GAP_BYTES = _GAP.size + _CHECKSUM.size
-_ALIGN = 64
+# By version: bytes of a record, all but its checksum, and to what its place is aligned.
+_FORMS = {1: (128, 64), _VERSION: (_SECTOR_BYTES, _SECTOR_BYTES)}
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One of the two records. `extra`: the sink's own state, up to MOST_EXTRA_BYTES."""
+    """One of the two records. `extra`: the sink's own state, up to MOST_EXTRA_BYTES.
+
+    `durable_bytes`: length of the output at its last sync; 0 before the first, and in records of version 1.
+    """
 
     generation: int
     position: Position
@@ -39,6 +45,7 @@ class State:
     n_gaps: int
     closed: bool
     extra: bytes
+    durable_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +56,43 @@ class Header:
     stream: Stream
     data_origin: int
     records_at: int
+    version: int = _VERSION
+
+    @property
+    def record_bytes(self) -> int:
+        """Length of one of the two records."""
+        return _FORMS[self.version][0]
 
     @property
     def gaps_at(self) -> int:
         """Where the list of gaps begins."""
-        return self.records_at + 2 * _RECORD_BYTES
+        return self.records_at + 2 * self.record_bytes
 
     def place_of(self, state: State) -> int:
         """Where this record goes: over the older one."""
-        return self.records_at + state.generation % 2 * _RECORD_BYTES
+        return self.records_at + state.generation % 2 * self.record_bytes
+
+    def packed(self, state: State) -> bytes:
+        """The bytes of this record."""
+        p = state.position
+        body = _RECORD.pack(
+            state.generation, p.start, p.committed, p.durable, p.samples, p.gap_samples, p.dropped,
+            state.data_bytes, state.n_gaps, state.closed, len(state.extra), state.extra,
+            p.retained_from, state.durable_bytes if self.version > 1 else 0,
+        )  # fmt: skip
+        body = body[: self.record_bytes - _CHECKSUM.size].ljust(self.record_bytes - _CHECKSUM.size, b"\0")
+        return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
-def new_record(stream: Stream, sink_type: str, state: State) -> tuple[bytes, Header]:
-    """A whole file with this first record and no gaps."""
-    document = {"sink_type": sink_type, "data_origin": state.data_bytes, "stream": describe_stream(stream)}
+def new_record(stream: Stream, sink_type: str, data_origin: int, state: State) -> tuple[bytes, Header]:
+    """A whole file with this first record, its gaps being still to come."""
+    document = {"sink_type": sink_type, "data_origin": data_origin, "stream": describe_stream(stream)}
     text = json.dumps(document).encode()
-    header = Header(sink_type, stream, state.data_bytes, _aligned(_HEAD.size + len(text)))
+    header = Header(sink_type, stream, data_origin, _aligned(_HEAD.size + len(text), _VERSION))
     head = (_HEAD.pack(MAGIC, _VERSION, len(text)) + text).ljust(header.records_at, b"\0")
-    return head + packed_state(state) + bytes(_RECORD_BYTES), header
+    records = [bytes(header.record_bytes)] * 2
+    records[state.generation % 2] = header.packed(state)
+    return head + b"".join(records), header
 
 
 def header_in(data: bytes) -> Header | None:
@@ -75,14 +101,15 @@ def header_in(data: bytes) -> Header | None:
         return None
     try:
         magic, version, length = _HEAD.unpack_from(data)
-        if magic != MAGIC or version != _VERSION:
+        if magic != MAGIC or version not in _FORMS:
             raise WireError("it is not a commit record of this version")
         document = json.loads(data[_HEAD.size : _HEAD.size + length])
         return Header(
             sink_type=str(document["sink_type"]),
             stream=stream_from(document["stream"]),
             data_origin=int(document["data_origin"]),
-            records_at=_aligned(_HEAD.size + length),
+            records_at=_aligned(_HEAD.size + length, version),
+            version=version,
         )
     except (struct.error, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise WireError(f"its header cannot be read ({error})") from error
@@ -90,33 +117,25 @@ def header_in(data: bytes) -> Header | None:
 
 def state_in(header: Header, data: bytes) -> State:
     """The valid record with the highest generation. Raises WireError if there is none."""
-    places = (header.records_at, header.records_at + _RECORD_BYTES)
-    states = [state for at in places if (state := _unpacked(data[at : at + _RECORD_BYTES]))]
+    n_bytes = header.record_bytes
+    places = (header.records_at, header.records_at + n_bytes)
+    states = [state for at in places if (state := _unpacked(data[at : at + n_bytes], n_bytes))]
     if not states:
         raise WireError("neither of its two records is whole")
     return max(states, key=lambda state: state.generation)
 
 
-def packed_state(state: State) -> bytes:
-    """One record."""
-    p = state.position
-    body = _RECORD.pack(
-        state.generation, p.start, p.committed, p.durable, p.samples, p.gap_samples, p.dropped,
-        state.data_bytes, state.n_gaps, state.closed, len(state.extra), state.extra,
-        p.retained_from,
-    ).ljust(_RECORD_BYTES - _CHECKSUM.size, b"\0")  # fmt: skip
-    return body + _CHECKSUM.pack(zlib.crc32(body))
-
-
-def _unpacked(data: bytes) -> State | None:
-    if len(data) != _RECORD_BYTES:
+def _unpacked(data: bytes, n_bytes: int) -> State | None:
+    if len(data) != n_bytes:
         return None
     body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
     if _CHECKSUM.pack(zlib.crc32(body)) != checksum:
         return None
-    generation, *numbers, data_bytes, n_gaps, closed, n_extra, extra, retained_from = _RECORD.unpack_from(body)
+    # Records of version 1 end before the last number.
+    fields = _RECORD.unpack_from(body.ljust(_RECORD.size, b"\0"))
+    generation, *numbers, data_bytes, n_gaps, closed, n_extra, extra, retained_from, durable_bytes = fields
     position = replace(Position(*numbers), retained_from=retained_from)
-    return State(generation, position, data_bytes, n_gaps, bool(closed), extra[:n_extra])
+    return State(generation, position, data_bytes, n_gaps, bool(closed), extra[:n_extra], durable_bytes)
 
 
 def packed_gap(gap: Gap) -> bytes:
@@ -127,19 +146,28 @@ def packed_gap(gap: Gap) -> bytes:
 
 def gaps_in(data: bytes, count: int) -> list[Gap]:
     """The first `count` entries of the list. Raises WireError."""
-    found = []
-    for number in range(count):
-        entry = data[number * GAP_BYTES : (number + 1) * GAP_BYTES]
-        body = entry[: _GAP.size]
-        if len(entry) != GAP_BYTES or _CHECKSUM.pack(zlib.crc32(body)) != entry[_GAP.size :]:
-            raise WireError(f"gap {number} of {count} is torn")
-        start, stop, t_utc_ns, code = _GAP.unpack(body)
-        try:
-            found.append(Gap(Span(start, stop), Cause.from_code(code), t_utc_ns))
-        except KeyError as error:
-            raise WireError(f"gap {number} of {count} has a cause that is not known, {code}") from error
+    found = whole_gaps_in(data, count)
+    if len(found) < count:
+        raise WireError(f"gap {len(found)} of {count} is torn")
     return found
 
 
-def _aligned(n_bytes: int) -> int:
-    return -(-n_bytes // _ALIGN) * _ALIGN
+def whole_gaps_in(data: bytes, count: int) -> list[Gap]:
+    """Of the first `count` entries those before the first that is torn or of a cause that is not known."""
+    found: list[Gap] = []
+    for number in range(min(count, len(data) // GAP_BYTES)):
+        entry = data[number * GAP_BYTES : (number + 1) * GAP_BYTES]
+        body = entry[: _GAP.size]
+        if _CHECKSUM.pack(zlib.crc32(body)) != entry[_GAP.size :]:
+            break
+        start, stop, t_utc_ns, code = _GAP.unpack(body)
+        try:
+            found.append(Gap(Span(start, stop), Cause.from_code(code), t_utc_ns))
+        except (KeyError, ValueError):
+            break
+    return found
+
+
+def _aligned(n_bytes: int, version: int) -> int:
+    align = _FORMS[version][1]
+    return -(-n_bytes // align) * align

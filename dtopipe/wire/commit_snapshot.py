@@ -10,7 +10,7 @@ from dtopipe.model.errors import WireError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
-from dtopipe.wire.commit_bytes import gaps_in, header_in, state_in
+from dtopipe.wire.commit_bytes import header_in, state_in, whole_gaps_in
 
 SUFFIX = ".dtopipe"
 # Two commits during one read tear both records; three times in a row that is damage.
@@ -24,7 +24,10 @@ def record_path(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class CommitSnapshot:
-    """What a commit record says. `data_origin`: where in the output this run's data begin, in bytes."""
+    """What a commit record says. `data_origin`: where in the output this run's data begin, in bytes.
+
+    `durable_bytes`: length of the output at its last sync. `gaps`: of the `n_gaps` that it counts those that are whole.
+    """
 
     sink_type: str
     stream: Stream
@@ -34,13 +37,25 @@ class CommitSnapshot:
     closed: bool
     extra: bytes
     gaps: tuple[Gap, ...]
+    n_gaps: int = 0
+    durable_bytes: int = 0
 
 
 def read_snapshot(path: Path) -> CommitSnapshot | None:
     """The record of the output at `path`; None if there is none. Raises WireError if it is damaged, OSError."""
+    found = read_whole_part(path)
+    if found is not None and len(found.gaps) < found.n_gaps:
+        raise WireError(f"gap {len(found.gaps)} of {found.n_gaps} is torn")
+    return found
+
+
+def read_whole_part(path: Path) -> CommitSnapshot | None:
+    """As `read_snapshot`, but a list of gaps that is cut or torn is read up to there: see `n_gaps`."""
     for _ in range(_TORN_READS):
         with contextlib.suppress(WireError):
-            return _snapshot(path)
+            found = _snapshot(path)
+            if found is None or len(found.gaps) == found.n_gaps:
+                return found
     return _snapshot(path)
 
 
@@ -61,5 +76,7 @@ def _snapshot(path: Path) -> CommitSnapshot | None:
         data_bytes=state.data_bytes,
         closed=state.closed,
         extra=state.extra,
-        gaps=tuple(gaps_in(data[header.gaps_at :], state.n_gaps)),
+        gaps=tuple(whole_gaps_in(data[header.gaps_at :], state.n_gaps)),
+        n_gaps=state.n_gaps,
+        durable_bytes=state.durable_bytes,
     )

@@ -139,17 +139,28 @@ def iter_placed_chunks(path: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any], 
 
 
 def iter_sound_chunks(
-    path: Path, on_damage: Callable[[WireError], None]
+    path: Path, on_damage: Callable[[WireError], None], known: FileHeader | None = None, stop: int | None = None
 ) -> Iterator[tuple[ChunkHeader, NDArray[Any], int, int]]:
     """Every chunk that is whole, with the byte offsets of its begin and end; what is between them is passed over.
 
-    `on_damage` is called for each place that is damaged. Raises WireError only where the file's own header is.
+    `on_damage` is called for each place that is damaged. `known`: what stands in for the file's own header where that
+    is damaged; without it that raises WireError. `stop`: what ends behind this byte is nobody's, and no damage.
     """
     with path.open("rb") as file:
-        header = read_header_of(file, path)
         is_damaged = False
+        try:
+            header = read_header_of(file, path)
+        except WireError as error:
+            if known is None:
+                raise
+            header, is_damaged = known, True
+            on_damage(error)
+            if not _seek_next_chunk(file, 0):
+                return
         while True:
             begin = file.tell()
+            if stop is not None and begin >= stop:
+                return
             try:
                 read = next_chunk(file, header, path)
             except WireError as error:
@@ -160,6 +171,8 @@ def iter_sound_chunks(
                     return
                 continue
             if read is None:
+                return
+            if stop is not None and file.tell() > stop:
                 return
             is_damaged = False
             yield *read, begin, file.tell()

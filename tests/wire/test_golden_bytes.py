@@ -22,6 +22,7 @@ from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.commit_record import CommitRecord, read_commit_record
 from dtopipe.sinks.hbuf_reader import HbufReader
 from dtopipe.wire.control import Message, decode, encode
+from dtopipe.wire.describe import describe_stream
 from dtopipe.wire.descriptor import decode_descriptor, encode_descriptor, topic
 from dtopipe.wire.dtraw import (
     ChunkHeader,
@@ -206,23 +207,53 @@ def test_a_commit_record_has_just_these_bytes(tmp_path: Path) -> None:
     record.release()
     data = (tmp_path / "out.csv.dtopipe").read_bytes()
     magic, version, length = struct.unpack_from("<8sII", data)
-    assert (magic, version) == (b"DTOPIPEC", 1)
+    assert (magic, version) == (b"DTOPIPEC", 2)
     header = json.loads(data[16 : 16 + length])
     assert (header["sink_type"], header["data_origin"], header["stream"]["run_id"]) == ("csv", 77, "run-1")
-    at = -(-(16 + length) // 64) * 64
-    assert len(data) == at + 256 + 32
-    first = struct.unpack_from("<Q6qQQBB", data, at)
-    second = struct.unpack_from("<Q6qQQBB6x3s", data, at + 128)
-    assert first == (0, 10, 10, 10, 0, 0, 0, 77, 0, 0, 0)
-    assert second == (1, 10, 20, 10, 6, 4, 4, 500, 1, 0, 3, b"xyz")
-    for offset in (at, at + 128):
-        assert struct.unpack_from("<I", data, offset + 124)[0] == zlib.crc32(data[offset : offset + 124])
-    assert struct.unpack_from("<qqqI", data, at + 256) == (10, 14, T_UTC_NS, 3)
-    assert struct.unpack_from("<I", data, at + 256 + 28)[0] == zlib.crc32(data[at + 256 : at + 256 + 28])
+    at = -(-(16 + length) // 512) * 512
+    assert len(data) == at + 1024 + 32
+    first = struct.unpack_from("<Q6qQQBB6x32sqq", data, at)
+    second = struct.unpack_from("<Q6qQQBB6x32sqq", data, at + 512)
+    assert first == (0, 10, 10, 10, 0, 0, 0, 77, 0, 0, 0, bytes(32), 0, 0)
+    assert second == (1, 10, 20, 10, 6, 4, 4, 500, 1, 0, 3, b"xyz".ljust(32, b"\0"), 0, 0)
+    for offset in (at, at + 512):
+        assert struct.unpack_from("<I", data, offset + 508)[0] == zlib.crc32(data[offset : offset + 508])
+    assert struct.unpack_from("<qqqI", data, at + 1024) == (10, 14, T_UTC_NS, 3)
+    assert struct.unpack_from("<I", data, at + 1024 + 28)[0] == zlib.crc32(data[at + 1024 : at + 1024 + 28])
     snapshot = read_commit_record(path)
     assert snapshot is not None
     assert (snapshot.position, snapshot.data_bytes, snapshot.gaps) == (Position(10, 20, 10, 6, 4, 4), 500, (gap,))
     assert snapshot.stream == STREAM
+    resumed = CommitRecord.resume(path, "run-1")
+    assert resumed is not None
+    resumed.sync()
+    resumed.commit(Position(10, 30, 20, 16, 4, 4), 700)
+    resumed.release()
+    snapshot = read_commit_record(path)
+    assert snapshot is not None
+    assert (snapshot.position.durable, snapshot.durable_bytes, snapshot.data_bytes) == (20, 500, 700)
+
+
+def test_a_commit_record_of_version_1_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    text = json.dumps({"sink_type": "csv", "data_origin": 77, "stream": describe_stream(STREAM)}).encode()
+    head = (struct.pack("<8sII", b"DTOPIPEC", 1, len(text)) + text).ljust(-(-(16 + len(text)) // 64) * 64, b"\0")
+    body = struct.pack("<Q6qQQBB6x32sq", 4, 10, 20, 10, 6, 4, 4, 500, 1, 0, 3, b"xyz", 0).ljust(124, b"\0")
+    gap = struct.pack("<qqqI", 10, 14, T_UTC_NS, 3)
+    data = head + body + struct.pack("<I", zlib.crc32(body)) + bytes(128) + gap + struct.pack("<I", zlib.crc32(gap))
+    (tmp_path / "out.csv.dtopipe").write_bytes(data)
+    snapshot = read_commit_record(path)
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.data_bytes) == (Position(10, 20, 10, 6, 4, 4), 500)
+    assert (snapshot.extra, snapshot.durable_bytes, len(snapshot.gaps)) == (b"xyz", 0, 1)
+    record = CommitRecord.resume(path, "run-1")
+    assert record is not None
+    record.commit(Position(10, 40, 10, 26, 4, 4), 900)
+    record.sync()
+    record.release()
+    snapshot = read_commit_record(path)
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.data_bytes) == (Position(10, 40, 40, 26, 4, 4), 900)
 
 
 def test_a_torn_record_counts_for_nothing_and_the_older_one_holds(tmp_path: Path) -> None:
@@ -233,15 +264,15 @@ def test_a_torn_record_counts_for_nothing_and_the_older_one_holds(tmp_path: Path
     record.release()
     file = tmp_path / "out.csv.dtopipe"
     data = file.read_bytes()
-    at = len(data) - 256
-    for byte in range(at, at + 128):  # commits 0, 1 and 2: the last lies in place 0
+    at = len(data) - 1024
+    for byte in range(at, at + 512):  # commits 0, 1 and 2: the last lies in place 0
         torn = bytearray(data)
         torn[byte] ^= 0x40
         file.write_bytes(torn)
         snapshot = read_commit_record(path)
         assert snapshot is not None
         assert snapshot.position.committed == 5
-    file.write_bytes(data[:at] + bytes(256))
+    file.write_bytes(data[:at] + bytes(1024))
     with pytest.raises(SinkError, match="neither of its two records is whole"):
         read_commit_record(path)
     file.write_bytes(b"something else entirely")
