@@ -140,7 +140,9 @@ def encoded(array: Array, field: Field, encoding: Encoding) -> ColumnPart:
     """One column as a chunk."""
     out = pa.BufferOutputStream()
     alone = pa.schema([field])
-    with pq.ParquetWriter(out, alone, store_schema=False, **encoding.options(field, array)) as writer:
+    options = encoding.options(field, array)
+    # Without checksums of pages, zeros where values were are values too.
+    with pq.ParquetWriter(out, alone, store_schema=False, write_page_checksum=True, **options) as writer:
         writer.write_table(pa.Table.from_arrays([array], schema=alone), row_group_size=len(array))
     return column_parts(memoryview(out.getvalue()))[0]
 

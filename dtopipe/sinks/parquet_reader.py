@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,102 +20,271 @@ from dtopipe.model.readings import ColumnKind, ReadingColumn, Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputRows
-from dtopipe.sinks.commit_record import CommitSnapshot, read_commit_record
+from dtopipe.sinks.commit_record import CommitSnapshot
+from dtopipe.sinks.file_reader import REFILL, record_of
 from dtopipe.sinks.outputs import sink_errors
+from dtopipe.sinks.parquet_footer import MAGIC
 from dtopipe.sinks.parquet_metadata import FileMetadata, metadata_from
 from dtopipe.sinks.parquet_readings import TailReadings
-from dtopipe.sinks.parquet_tail import TailPart, TailSamples, size_from, tail_path
+from dtopipe.sinks.parquet_tail import TailPart, TailSamples, packed_size, size_from, tail_path
 from dtopipe.sinks.pyarrow_extra import pa, pq
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import reading_pieces
 from dtopipe.sinks.values import engineering_values
+from dtopipe.sinks.whole_part import DamagedBytes, Front, OnDamage, whole_position
 
+_Rows = TypeVar("_Rows")
+_SEARCHED_BYTES = 2**20
 _BATCH_VALUES = 2**19
 # Of a column at a time: a column chunk whole would be 8 MB for each channel.
 _READ_BYTES = 2**18
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A file up to a footer, what that says, and the commit record where it is that file's own.
+
+    `stop`: byte behind the footer. `tail_bytes`: how much of the tail counts. `damage`: why it is not all that should
+    be there.
+    """
+
+    file: Any
+    metadata: FileMetadata
+    record: CommitSnapshot | None
+    stop: int
+    tail_bytes: int
+    damage: list[str]
+
+
 class ParquetReader:
     """The run in a Parquet output; with `run_id`, only if it is that one. Raises SinkError.
 
-    Where there is no commit record, as beside a copy of the file alone, its own metadata says everything.
+    Where there is no commit record, as beside a copy of the file alone, its own metadata says everything. A file that
+    is shorter than its record says is read up to the last footer that is there, and its tail behind that.
     """
 
-    def __init__(self, path: Path, run_id: str | None = None) -> None:
+    def __init__(self, path: Path, run_id: str | None = None, stream: Stream | None = None) -> None:
         self._path = path
         self._run_id = run_id
 
     def position(self) -> Position:
         """How far the output is."""
-        with self._opened() as (_, metadata, record):
-            return metadata.position if record is None else record.position
+        with self._opened() as found:
+            if found.record is not None and not found.damage:
+                return found.record.position
+            if found.record is None and found.metadata.complete:
+                return found.metadata.position
+            recorded, gaps = _known(found)
+            return whole_position(recorded, self._rows_of(found, lambda damage: None), gaps)
 
     def gaps(self) -> Sequence[Gap]:
-        """Its gaps, in order."""
-        with self._opened() as (_, metadata, record):
-            return metadata.gaps if record is None else record.gaps
+        """Its gaps, in order, up to the position."""
+        with self._opened() as found:
+            _, gaps = _known(found)
+            is_cut = bool(found.damage)
+        if not is_cut:
+            return gaps
+        committed = self.position().committed
+        return tuple(gap for gap in gaps if gap.span.stop <= committed)
 
     def batches(self) -> Iterator[OutputRows]:
-        """Its rows, in the order of the file."""
-        with self._opened() as (file, metadata, record):
-            is_long = metadata.layout is Layout.LONG and not metadata.stream.polled
-            n_channels = len(metadata.stream.channels)
-            n_rows = max(1, _BATCH_VALUES // (4 if is_long else n_channels + 3))
-            rows_of = _long if is_long else _wide
-            for group in range(file.num_row_groups):
-                for batch in file.iter_batches(n_rows, row_groups=[group], use_threads=False):
-                    yield from rows_of(batch, metadata.stream)
-            if record is not None and size_from(record.extra):
-                yield from self._tail_rows(metadata, record, max(1, _BATCH_VALUES // (n_channels + 3)))
+        """Its rows, in the order of the file, up to the first damaged place: there SinkError is raised."""
+        with self._opened() as found:
+            yield from self._rows_of(found, self._refuse)
+            for damage in found.damage:
+                self._refuse(damage)
 
-    def readings(self) -> Iterator[Readings]:
-        """The readings of a polled run, every column of them."""
-        with self._opened() as (file, metadata, record):
-            columns = reading_columns(metadata.stream.channels)
+    def sound_batches(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        """The rows that can be read; `on_damage` is told of what is passed over, and of a damaged commit record."""
+        with self._opened() as found:
+            yield from self._rows_of(found, on_damage)
+            for damage in found.damage:
+                on_damage(damage)
+            for damage in record_of(self._path)[1]:
+                on_damage(damage)
+
+    def readings(self, on_damage: OnDamage | None = None) -> Iterator[Readings]:
+        """The readings of a polled run, every column of them; where nobody asks, none may be damaged."""
+        on_damage = on_damage or self._refuse
+        with self._opened() as found:
+            columns = reading_columns(found.metadata.stream.channels)
             n_rows = max(1, _BATCH_VALUES // len(columns))
-            for group in range(file.num_row_groups):
-                for batch in file.iter_batches(n_rows, row_groups=[group], use_threads=False):
-                    arrays = [batch.column(batch.schema.get_field_index(column.name)) for column in columns]
-                    yield from _whole_readings(columns, arrays)
-            if record is not None and (size := size_from(record.extra)):
-                with TailReadings(tail_path(self._path), metadata.stream, size) as tail:
-                    for start in range(0, tail.n_samples, n_rows):
-                        yield from _whole_readings(columns, tail.part(start, start + n_rows))
+            for batch in _batches(found.file, n_rows, on_damage):
+                arrays = [batch.column(batch.schema.get_field_index(column.name)) for column in columns]
+                yield from _whole_readings(columns, arrays)
+            yield from self._of_tail(found, n_rows, on_damage, lambda part: _whole_readings(columns, part))
 
-    def _tail_rows(self, metadata: FileMetadata, record: CommitSnapshot, n_rows: int) -> Iterator[OutputRows]:
-        path, size = tail_path(self._path), size_from(record.extra)
-        kind = TailReadings if metadata.stream.polled else TailSamples
-        with kind(path, metadata.stream, size) as samples:
+    def front(self) -> Front | None:
+        """As FileReader.front: all row groups, and the tail up to its first damaged frame."""
+        with self._opened() as found:
+            if found.metadata.complete and found.record is None and found.stop == self._path.stat().st_size:
+                return Front(found.metadata.position.committed, found.stop, packed_size(0))
+            record = found.record
+            if record is None or found.stop != record.data_bytes:
+                return None
+            damage: list[str] = []
+            stop = record.position.start
+            for batch in _batches(found.file, _BATCH_VALUES, damage.append):
+                stop = max(stop, _last_index(batch) + 1)
+            if damage:
+                return None
+            end = 0
+            if found.tail_bytes:
+                kind, path, stream = self._kind(found), tail_path(self._path), found.metadata.stream
+                damaged = DamagedBytes(lambda damage: None)
+                kind(path, stream, found.tail_bytes, damaged).close()
+                end = found.tail_bytes if damaged.first is None else damaged.first
+                with kind(path, stream, end) as samples:
+                    stop = max(stop, samples.stop or 0)
+            return Front(stop, found.stop, packed_size(end))
+
+    def _rows_of(self, found: _Opened, on_damage: OnDamage) -> Iterator[OutputRows]:
+        metadata = found.metadata
+        is_long = metadata.layout is Layout.LONG and not metadata.stream.polled
+        n_channels = len(metadata.stream.channels)
+        n_rows = max(1, _BATCH_VALUES // (4 if is_long else n_channels + 3))
+        rows_of = _long if is_long else _wide
+        for batch in _batches(found.file, n_rows, on_damage):
+            yield from rows_of(batch, metadata.stream)
+        of_part = _rows_of_readings if metadata.stream.polled else _rows_of_codes
+        n_rows = max(1, _BATCH_VALUES // (n_channels + 3))
+        yield from self._of_tail(found, n_rows, on_damage, lambda part: of_part(part, metadata))
+
+    def _of_tail(
+        self, found: _Opened, n_rows: int, on_damage: OnDamage, rows_of: Callable[[Any], Iterable[_Rows]]
+    ) -> Iterator[_Rows]:
+        """What `rows_of` makes of the samples of the tail that no row group has, some at a time."""
+        if not found.tail_bytes:
+            return
+        damage: list[str] = []
+        missed = DamagedBytes(damage.append, tail_path(self._path).name)
+        with self._kind(found)(tail_path(self._path), found.metadata.stream, found.tail_bytes, missed) as samples:
+            missed.end()
+            self._ensure_as_it_was(found)
+            if found.damage or found.record is None:
+                samples.behind(_groups_end(found))
             for start in range(0, samples.n_samples, n_rows):
                 part = samples.part(start, start + n_rows)
-                found = list(_of_tail(part, metadata) if isinstance(part, TailPart) else _readings(part, metadata))
-                now = read_commit_record(self._path)
-                if now is None or now.data_bytes != record.data_bytes:
-                    raise SinkError(self._path, "its writer went on while it was read", "read it again")
-                yield from found
+                parts = list(rows_of(part))
+                self._ensure_as_it_was(found)
+                yield from parts
+        for each in damage:
+            on_damage(each)
+
+    def _ensure_as_it_was(self, found: _Opened) -> None:
+        now = record_of(self._path)[0]
+        if found.record is not None and (now is None or now.data_bytes != found.record.data_bytes):
+            raise SinkError(self._path, "its writer went on while it was read", "read it again")
+
+    @staticmethod
+    def _kind(found: _Opened) -> Any:
+        return TailReadings if found.metadata.stream.polled else TailSamples
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[Any, FileMetadata, CommitSnapshot | None]]:
-        """The file, up to its last commit, what it says of itself, and its commit record if that is its own."""
+    def _opened(self) -> Iterator[_Opened]:
         with sink_errors(self._path), self._path.open("rb", buffering=0) as raw:
             size = os.fstat(raw.fileno()).st_size
-            record = read_commit_record(self._path)
-            if record is not None and not 0 < record.data_bytes <= size:
+            record, _ = record_of(self._path)
+            if record is not None and not record.data_bytes:
                 record = None
-            try:
-                front = _Front(raw, size if record is None else record.data_bytes)
-                file = pq.ParquetFile(front, pre_buffer=False, buffer_size=_READ_BYTES)
-            except pa.ArrowInvalid as error:
-                raise SinkError(self._path, f"is not a whole Parquet file: {error}", "repair this output") from error
+            wanted = size if record is None else record.data_bytes
+            stop, file = _last_footer(raw, min(size, wanted))
+            if file is None:
+                raise SinkError(self._path, "is not a whole Parquet file: no footer of it can be read", REFILL)
             metadata = metadata_from(self._path, file.metadata.metadata)
             if record is not None and record.stream.run_id != metadata.stream.run_id:
-                record = None
+                record, wanted = None, size
             if self._run_id is not None and metadata.stream.run_id != self._run_id:
                 raise SinkError(self._path, f"holds run {metadata.stream.run_id}, not {self._run_id}", "see its name")
+            damage = []
+            if stop != wanted:
+                behind = f"it is read up to byte {stop:,}, where one is"
+                damage.append(f"there is no whole footer at byte {wanted:,}, its end: {behind}")
+            tail_bytes = self._tail_size(record, metadata, damage)
             try:
-                yield file, metadata, record
+                yield _Opened(file, metadata, record, stop, tail_bytes, damage)
             except pa.ArrowException as error:
-                raise SinkError(self._path, f"cannot be read: {error}", "repair this output") from error
+                raise SinkError(self._path, f"cannot be read: {error}", REFILL) from error
+
+    def _tail_size(self, record: CommitSnapshot | None, metadata: FileMetadata, damage: list[str]) -> int:
+        """How much of the tail counts; where the file is cut, all that no row group has."""
+        there = 0
+        with contextlib.suppress(FileNotFoundError):
+            there = tail_path(self._path).stat().st_size
+        if damage or record is None:
+            return 0 if metadata.complete and not damage else there
+        wanted = size_from(record.extra)
+        if there < wanted:
+            name = tail_path(self._path).name
+            damage.append(f"{name} has {there:,} bytes of the {wanted:,} that were committed")
+        return min(there, wanted)
+
+    def _refuse(self, damage: str) -> None:
+        raise SinkError(self._path, damage, REFILL)
+
+
+def _known(found: _Opened) -> tuple[Position, Sequence[Gap]]:
+    """What was committed: by the record, else by the footer."""
+    if found.record is not None:
+        return found.record.position, found.record.gaps
+    return found.metadata.position, found.metadata.gaps
+
+
+def _last_footer(raw: io.FileIO, size: int) -> tuple[int, Any]:
+    """The byte behind the last whole footer in the first `size` bytes, and the file up to there; None without one.
+
+    A file that grew has one behind each of its commits of row groups.
+    """
+    stop = size
+    while stop > len(MAGIC):
+        try:
+            front = _Front(raw, stop)
+            return stop, pq.ParquetFile(
+                front, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
+            )
+        except (pa.ArrowException, OSError, ValueError):
+            stop = _magic_before(raw, stop)
+    return 0, None
+
+
+def _magic_before(raw: io.FileIO, stop: int) -> int:
+    """The byte behind the last magic that ends before byte `stop`; 0 where there is none."""
+    end = stop - 1
+    while end > len(MAGIC):
+        begin = max(0, end - _SEARCHED_BYTES)
+        raw.seek(begin)
+        at = raw.read(end - begin).rfind(MAGIC)
+        if at >= 0:
+            return begin + at + len(MAGIC)
+        # A magic may lie across the border.
+        end = begin + len(MAGIC) - 1 if begin else 0
+    return 0
+
+
+def _batches(file: Any, n_rows: int, on_damage: OnDamage) -> Iterator[Any]:
+    """The record batches of every row group that can be read; of a damaged one those before the damage."""
+    first = 0
+    for group in range(file.num_row_groups):
+        n = file.metadata.row_group(group).num_rows
+        read = 0
+        try:
+            for batch in file.iter_batches(n_rows, row_groups=[group], use_threads=False):
+                read += batch.num_rows
+                yield batch
+        except (pa.ArrowException, OSError) as error:
+            on_damage(f"row group {group} is damaged: rows {first + read:,} to {first + n:,} cannot be read ({error})")
+        first += n
+
+
+def _last_index(batch: Any) -> int:
+    column = batch.column(batch.schema.get_field_index("sample_index"))
+    return int(_whole(column).max())
+
+
+def _groups_end(found: _Opened) -> int:
+    """The sample index behind the last row of the row groups; 0 where there are none."""
+    ends = (_last_index(batch) + 1 for batch in _batches(found.file, _BATCH_VALUES, lambda damage: None))
+    return max(ends, default=0)
 
 
 class _Front(io.RawIOBase):
@@ -165,7 +335,7 @@ def _long(batch: Any, stream: Stream) -> Iterator[OutputRows]:
         yield OutputRows(index[of], t_mono_ns[of], t_utc_ns[of], [value[of]], channel=numbers[name])
 
 
-def _of_tail(part: TailPart, metadata: FileMetadata) -> Iterator[OutputRows]:
+def _rows_of_codes(part: TailPart, metadata: FileMetadata) -> Iterator[OutputRows]:
     stream = metadata.stream
     times = part.sample_index(), part.t_mono_ns(stream.clock), part.t_utc_ns(stream.clock)
     values = [
@@ -178,7 +348,7 @@ def _of_tail(part: TailPart, metadata: FileMetadata) -> Iterator[OutputRows]:
         yield from (OutputRows(*times, [column], channel=number) for number, column in enumerate(values))
 
 
-def _readings(columns: list[Any], metadata: FileMetadata) -> Iterator[OutputRows]:
+def _rows_of_readings(columns: list[Any], metadata: FileMetadata) -> Iterator[OutputRows]:
     names = [column.name for column in reading_columns(metadata.stream.channels)]
     yield from _wide(pa.RecordBatch.from_arrays(columns, names), metadata.stream)
 

@@ -1,6 +1,7 @@
 """Readings on their way into a Parquet output: the tail where they wait for a row group, and their Arrow columns.
 
-Frame of the tail, little-endian: header (`_HEADER`), then the columns, each a list of its values, as msgpack.
+Frame of the tail, little-endian: header (`_HEADER`), then the columns, each a list of its values, as msgpack, and with
+flag `CHECKED` the CRC-32 of all that as uint32.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.readings import ColumnKind, ReadingColumn, Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.parquet_tail import REMEDY, TailFile
+from dtopipe.sinks.parquet_tail import CHECKED, CHECKSUM, REMEDY, TailFile, fits, next_frame
 from dtopipe.sinks.pyarrow_extra import pa
 from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.whole_part import DamagedBytes
+from dtopipe.wire.checksum import crc32
 
 # pyarrow has no types for a type checker.
 Array: TypeAlias = Any
 
 _MAGIC = b"DTTR"
-# magic, nothing yet, readings, bytes of the columns
+# magic, flags, readings, bytes of the columns
 _HEADER = struct.Struct("<4sIQQ")
 # Python objects take some 50 bytes a value, Arrow's columns 8: no more rows than these are ever the former.
 _ROWS_AS_OBJECTS = 4096
@@ -46,8 +49,8 @@ class ReadingTail(TailFile):
         for item in items:
             if isinstance(item, Readings) and item.n_samples:
                 columns: bytes = msgpack.packb([list(column) for column in item.columns])
-                yield _HEADER.pack(_MAGIC, 0, item.n_samples, len(columns))
-                yield columns
+                frame = _HEADER.pack(_MAGIC, CHECKED, item.n_samples, len(columns)) + columns
+                yield frame + CHECKSUM.pack(crc32(frame))
 
     def samples(self) -> TailReadings:
         """What is in the file; a context manager."""
@@ -57,13 +60,16 @@ class ReadingTail(TailFile):
 class TailReadings:
     """The readings in a file of frames, as Arrow columns."""
 
-    def __init__(self, path: Path, stream: Stream, size: int) -> None:
-        """Find the frames in the first `size` bytes. Raises SinkError where they are damaged, or OSError."""
+    def __init__(self, path: Path, stream: Stream, size: int, damaged: DamagedBytes | None = None) -> None:
+        """Find the frames in the first `size` bytes. Raises SinkError where they are damaged, or OSError.
+
+        With `damaged` that is told, checksums are looked at, and what is whole before and behind such a place is found.
+        """
         self._path = path
         self._columns = reading_columns(stream.channels)
         self._file = path.open("rb")
         try:
-            self._frames = list(self._found(size))
+            self._frames = list(self._found(size, damaged))
         except BaseException:
             self._file.close()
             raise
@@ -72,6 +78,10 @@ class TailReadings:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the file."""
         self._file.close()
 
     @property
@@ -118,20 +128,45 @@ class TailReadings:
             raise self._damaged(offset) from error
         raise self._damaged(offset)
 
-    def _found(self, size: int) -> Iterator[tuple[int, int, int]]:
+    @property
+    def stop(self) -> int | None:
+        """The sample index behind the last one; None where there is none."""
+        return self._frame(*self._frames[-1])[0][-1] + 1 if self._frames else None
+
+    def behind(self, sample_index: int) -> None:
+        """Forget the frames that begin before this sample: row groups have them."""
+        self._frames = [frame for frame in self._frames if self._frame(*frame)[0][0] >= sample_index]
+
+    def _found(self, size: int, damaged: DamagedBytes | None) -> Iterator[tuple[int, int, int]]:
         """(offset, bytes, readings) of the columns in each frame."""
-        there = self._file.seek(0, os.SEEK_END)
+        size = min(size, self._file.seek(0, os.SEEK_END)) if damaged is not None else size
         at = 0
         while at < size:
-            self._file.seek(at)
-            header = self._file.read(_HEADER.size)
-            if len(header) < _HEADER.size:
+            frame, end = self._frame_at(at, size, is_checked=damaged is not None)
+            if frame is not None:
+                yield frame
+            elif damaged is None:
                 raise self._damaged(at)
-            magic, _, n_samples, n_bytes = _HEADER.unpack(header)
-            begin, at = at, at + _HEADER.size + n_bytes
-            if magic != _MAGIC or at > min(size, there):
-                raise self._damaged(begin)
-            yield begin + _HEADER.size, n_bytes, n_samples
+            else:
+                end = next_frame(self._file, _MAGIC, at + 1, size)
+                damaged.add(at, end)
+            at = end
+
+    def _frame_at(self, at: int, size: int, *, is_checked: bool) -> tuple[tuple[int, int, int] | None, int]:
+        """Where the columns of the frame there are, and its end; None where there is no whole frame."""
+        self._file.seek(at)
+        header = self._file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return None, size
+        magic, flags, n_samples, n_bytes = _HEADER.unpack(header)
+        end = at + _HEADER.size + n_bytes + bool(flags & CHECKED) * CHECKSUM.size
+        if magic != _MAGIC or end > min(size, self._file.seek(0, os.SEEK_END)):
+            return None, size
+        if is_checked:
+            self._file.seek(at)
+            if not fits(memoryview(self._file.read(end - at)), flags):
+                return None, size
+        return (at + _HEADER.size, n_bytes, n_samples), end
 
     def _damaged(self, at: int) -> SinkError:
         return SinkError(self._path, f"is damaged at byte {at}", REMEDY)

@@ -1,8 +1,9 @@
 """Committed samples that are not in a row group yet: codes, times and status, appended to a file of frames.
 
-Frame, little-endian: header (`_HEADER`), per block (block_index, n_samples) as int64, codes channel-major, and with
-`_WITH_STATUS` the sensor status as int8, channel-major. A frame holds neighbouring blocks of one anchor, without a
-gap between them. What the file holds beyond the size of the last commit is nobody's and is cut away.
+Frame, little-endian: header (`_HEADER`), per block (block_index, n_samples) as int64, codes channel-major, with
+`_WITH_STATUS` the sensor status as int8, channel-major, and with `CHECKED` the CRC-32 of all that as uint32. A frame
+holds neighbouring blocks of one anchor, without a gap between them. What the file holds beyond the size of the last
+commit is nobody's and is cut away.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import os
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.neighbours import Joined, joined
 from dtopipe.sinks.presence import opened_again
+from dtopipe.sinks.whole_part import DamagedBytes
+from dtopipe.wire.checksum import crc32
 
 if TYPE_CHECKING:
     from dtopipe.sinks.parquet_readings import TailReadings
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 TAIL_SUFFIX = ".tail"
 _MAGIC = b"DTTL"
 _WITH_STATUS = 1
+# All that is written has it; a tail that an earlier version has left may not.
+CHECKED = 2
+CHECKSUM = struct.Struct("<I")
+_SEARCHED_BYTES = 2**20
 # magic, flags, blocks, samples per channel, index of the first; the anchor's index, t_mono_ns and t_utc_ns.
 _HEADER = struct.Struct("<4sIQQqqqq")
 _SIZE = struct.Struct("<Q")
@@ -124,14 +132,17 @@ class TailSamples:
     The file is read, not mapped: a mapped file that its writer cuts is the end of the process that looks at it.
     """
 
-    def __init__(self, path: Path, stream: Stream, size: int) -> None:
-        """Find the frames in the first `size` bytes. Raises SinkError where they are damaged, or OSError."""
+    def __init__(self, path: Path, stream: Stream, size: int, damaged: DamagedBytes | None = None) -> None:
+        """Find the frames in the first `size` bytes. Raises SinkError where they are damaged, or OSError.
+
+        With `damaged` that is told, checksums are looked at, and what is whole before and behind such a place is found.
+        """
         self._path = path
         self._dtype = np.dtype(stream.dtype).newbyteorder("<")
         self._n_channels = len(stream.channels)
         self._file = path.open("rb", buffering=0)
         try:
-            self._frames = self._found(size)
+            self._frames = self._found(size, damaged)
         except BaseException:
             self._file.close()
             raise
@@ -140,6 +151,10 @@ class TailSamples:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the file."""
         self._file.close()
 
     @property
@@ -165,23 +180,54 @@ class TailSamples:
                 raise SinkError(self._path, f"ends at byte {offset}, in the middle of a frame", REMEDY)
             view = view[n_bytes:]
 
-    def _found(self, size: int) -> NDArray[Any]:
+    @property
+    def stop(self) -> int | None:
+        """The sample index behind the last one; None where there is none."""
+        return int(self._frames["first"][-1] + self._frames["n_samples"][-1]) if len(self._frames) else None
+
+    def behind(self, sample_index: int) -> None:
+        """Forget the frames that begin before this sample: row groups have them."""
+        self._frames = self._frames[self._frames["first"] >= sample_index]
+
+    def _found(self, size: int, damaged: DamagedBytes | None) -> NDArray[Any]:
         found = []
         at = 0
-        header = np.empty(_HEADER.size, np.uint8)
+        if damaged is not None:
+            size = min(size, self._file.seek(0, os.SEEK_END))
         while at < size:
-            self._read(at, header)
-            magic, flags, n_blocks, n_samples, first, *anchor = _HEADER.unpack(header.data)
-            blocks = at + _HEADER.size
-            codes = blocks + n_blocks * _BLOCK_BYTES
-            status = codes + self._n_channels * n_samples * self._dtype.itemsize
-            has_status = bool(flags & _WITH_STATUS)
-            end = status + has_status * self._n_channels * n_samples
-            if magic != _MAGIC or end > size:
+            frame, end = self._frame_at(at, size)
+            if frame is not None and damaged is not None and not self._fits(at, end):
+                frame = None
+            if frame is not None:
+                found.append(frame)
+            elif damaged is None:
                 raise SinkError(self._path, f"is damaged at byte {at}", REMEDY)
-            found.append((n_samples, n_blocks, first, *anchor, blocks, codes, status if has_status else -1))
+            else:
+                end = next_frame(self._file, _MAGIC, at + 1, size)
+                damaged.add(at, end)
             at = end
         return np.array(found, _FRAME)
+
+    def _frame_at(self, at: int, size: int) -> tuple[tuple[int, ...] | None, int]:
+        """What stands in the header of the frame there, and its end; None where there is no frame."""
+        if at + _HEADER.size > size:
+            return None, size
+        header = np.empty(_HEADER.size, np.uint8)
+        self._read(at, header)
+        magic, flags, n_blocks, n_samples, first, *anchor = _HEADER.unpack(header.data)
+        blocks = at + _HEADER.size
+        codes = blocks + n_blocks * _BLOCK_BYTES
+        status = codes + self._n_channels * n_samples * self._dtype.itemsize
+        has_status = bool(flags & _WITH_STATUS)
+        end = status + has_status * self._n_channels * n_samples + bool(flags & CHECKED) * CHECKSUM.size
+        if magic != _MAGIC or end > size:
+            return None, size
+        return (n_samples, n_blocks, first, *anchor, blocks, codes, status if has_status else -1), end
+
+    def _fits(self, at: int, end: int) -> bool:
+        frame = np.empty(end - at, np.uint8)
+        self._read(at, frame)
+        return fits(frame.data, _HEADER.unpack_from(frame.data)[1])
 
 
 class TailPart:
@@ -285,6 +331,28 @@ _FRAME = np.dtype(
 )  # fmt: skip
 
 
+def fits(frame: memoryview, flags: int) -> bool:
+    """False for a frame with a checksum that is not its own."""
+    if not flags & CHECKED:
+        return True
+    body, checksum = frame[: -CHECKSUM.size], frame[-CHECKSUM.size :]
+    return bool(CHECKSUM.unpack(checksum)[0] == crc32(body))
+
+
+def next_frame(file: BinaryIO | FileIO, magic: bytes, at: int, size: int) -> int:
+    """Where from byte `at` on a frame may begin; `size` where there is none."""
+    while at < size:
+        file.seek(at)
+        piece = file.read(min(_SEARCHED_BYTES, size - at))
+        found = piece.find(magic)
+        if found >= 0:
+            return at + found
+        if len(piece) < len(magic):
+            break
+        at += len(piece) - len(magic) + 1
+    return size
+
+
 def tail_path(path: Path) -> Path:
     """Where the tail of the Parquet file at `path` is."""
     return path.with_name(path.name + TAIL_SUFFIX)
@@ -303,11 +371,19 @@ def size_from(extra: bytes) -> int:
 def _frame_pieces(batch: Joined) -> Iterator[bytes | memoryview]:
     samples = batch.samples
     anchor = samples.anchor
-    with_status = samples.sensor_status is not None
-    yield _HEADER.pack(
-        _MAGIC, _WITH_STATUS if with_status else 0, len(batch.block_indices), samples.n_samples,
+    status = samples.sensor_status
+    head = _HEADER.pack(
+        _MAGIC, CHECKED | (0 if status is None else _WITH_STATUS), len(batch.block_indices), samples.n_samples,
         samples.first_sample_index, anchor.sample_index, anchor.t_mono_ns, anchor.t_utc_ns,
     ) + np.stack((batch.block_indices, batch.block_lengths), axis=1).astype("<i8").tobytes()  # fmt: skip
-    yield np.ascontiguousarray(samples.codes, samples.codes.dtype.newbyteorder("<")).data
-    if samples.sensor_status is not None:
-        yield np.ascontiguousarray(samples.sensor_status).data
+    pieces: list[bytes | memoryview] = [
+        head,
+        np.ascontiguousarray(samples.codes, samples.codes.dtype.newbyteorder("<")).data,
+    ]
+    if status is not None:
+        pieces.append(np.ascontiguousarray(status).data)
+    checksum = 0
+    for piece in pieces:
+        yield piece
+        checksum = crc32(memoryview(piece).cast("B"), checksum)
+    yield CHECKSUM.pack(checksum)

@@ -12,7 +12,9 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +25,20 @@ from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.model.stream import Channel
+from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.commit_record import record_path
+from dtopipe.sinks.file_reader import REFILL, record_of
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import reading_pieces
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite_readings import stored_name
+from dtopipe.sinks.sqlite_salvage import Wanted
 from dtopipe.sinks.sqlite_schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
-from dtopipe.sinks.sqlite_tables import quoted
+from dtopipe.sinks.whole_part import OnDamage
 
+# What a number gives that is none, as where a disk has zeros.
+_SPOILT = (TypeError, ValueError, OverflowError)
 # Values in a batch: as Python objects some 20 MB.
 _BATCH_VALUES = 2**18
 
@@ -40,7 +46,7 @@ _BATCH_VALUES = 2**18
 class SqliteReader:
     """One run of a SQLite output: the one with `run_id`, or the newest. Raises SinkError."""
 
-    def __init__(self, path: Path, run_id: str | None = None) -> None:
+    def __init__(self, path: Path, run_id: str | None = None, stream: Stream | None = None) -> None:
         self._path = path
         self._run_id = run_id
         if not path.is_file():
@@ -58,33 +64,52 @@ class SqliteReader:
             rows = connection.execute(
                 "SELECT start, stop, cause, t_utc_ns FROM gaps WHERE run = ? ORDER BY start", (run,)
             )
-            return [Gap(Span(start, stop), Cause(cause), t_utc_ns) for start, stop, cause, t_utc_ns in rows]
+            try:
+                return [Gap(Span(start, stop), Cause(cause), t_utc_ns) for start, stop, cause, t_utc_ns in rows]
+            except ValueError as error:
+                raise SinkError(self._path, f"its table of gaps is damaged: {error}", REFILL) from error
 
     def batches(self) -> Iterator[OutputRows]:
-        """The rows of the run, in the order of the file."""
-        with self._opened() as connection:
-            run, _ = self._run(connection)
-            (layout,) = connection.execute("SELECT layout FROM runs WHERE run = ?", (run,)).fetchone()
-            if layout == READINGS_LAYOUT:
-                yield from _readings(connection, run)
-            elif layout == Layout.WIDE:
-                yield from _rows(connection, run, "samples", _channels(connection, run, "samples"))
-            else:
-                yield from _long(connection, run, _channels(connection, run, "samples_long"))
+        """The rows of the run, in the order of the file, up to the first damaged place: there SinkError is raised."""
+        return self._batches(self._refuse)
 
-    def readings(self) -> Iterator[Readings]:
-        """The readings of a polled run, every column of them."""
+    def sound_batches(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        """The rows that can be read; `on_damage` is told of what is passed over, and of a damaged companion."""
+        yield from self._batches(on_damage)
+        for damage in record_of(self._path)[1]:
+            on_damage(damage)
+
+    def readings(self, on_damage: OnDamage | None = None) -> Iterator[Readings]:
+        """The readings of a polled run, every column of them; where nobody asks, none may be damaged."""
         with self._opened() as connection:
             run, _ = self._run(connection)
             table = _readings_table(connection, run)
             columns = reading_columns([Channel(name) for name in _channels(connection, run, table)])
-            names = ", ".join(quoted(stored_name(column)) for column in columns)
-            cursor = connection.execute(
-                f"SELECT {names} FROM {quoted(table)} WHERE run = ? ORDER BY rowid",  # noqa: S608  (names are quoted)
-                (run,),
-            )
-            while rows := cursor.fetchmany(max(1, _BATCH_VALUES // len(columns))):
-                yield from reading_pieces(list(zip(*rows, strict=True)))
+            wanted = Wanted(table, [stored_name(column) for column in columns], run)
+            n_rows = max(1, _BATCH_VALUES // len(columns))
+            for rows in wanted.rows(connection, n_rows, on_damage or self._refuse):
+                yield from reading_pieces(list(zip(*(row[:-1] for row in rows), strict=True)))
+
+    def front(self) -> None:
+        """As FileReader.front: None, for a database that is damaged is written anew."""
+
+    def _batches(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            (layout,) = connection.execute("SELECT layout FROM runs WHERE run = ?", (run,)).fetchone()
+            if layout == READINGS_LAYOUT:
+                table = _readings_table(connection, run)
+                channels = [Channel(name) for name in _channels(connection, run, table)]
+                names = [stored_name(column) for column in reading_columns(channels) if column.channel is not None]
+                yield from _rows(connection, Wanted(table, [*SAMPLE_COLUMNS[1:], *names], run), on_damage)
+            elif layout == Layout.WIDE:
+                names = _channels(connection, run, "samples")
+                yield from _rows(connection, Wanted("samples", [*SAMPLE_COLUMNS[1:], *names], run), on_damage)
+            else:
+                yield from _long(connection, run, _channels(connection, run, "samples_long"), on_damage)
+
+    def _refuse(self, damage: str) -> None:
+        raise SinkError(self._path, damage, REFILL)
 
     def _run(self, connection: sqlite3.Connection) -> tuple[int, Position]:
         if not has_runs(connection):
@@ -140,38 +165,50 @@ def _readings_table(connection: sqlite3.Connection, run: int) -> str:
     return str(table)
 
 
-def _readings(connection: sqlite3.Connection, run: int) -> Iterator[OutputRows]:
-    table = _readings_table(connection, run)
-    channels = [Channel(name) for name in _channels(connection, run, table)]
-    values = [stored_name(column) for column in reading_columns(channels) if column.channel is not None]
-    yield from _rows(connection, run, table, values)
+def _rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -> Iterator[OutputRows]:
+    for rows in wanted.rows(connection, max(1, _BATCH_VALUES // len(wanted.columns)), on_damage):
+        try:
+            yield _columns(rows)
+        except _SPOILT:
+            sound = [row for row in rows if _is_sound(row)]
+            if len(sound) < len(rows):
+                first, last = (
+                    next(rows_[-1] for rows_ in order if not _is_sound(rows_)) for order in (rows, rows[::-1])
+                )
+                on_damage(f"rows {first:,} to {last:,} of table {wanted.table} are damaged: {len(rows) - len(sound):,}")
+            if sound:
+                yield _columns(sound)
 
 
-def _rows(connection: sqlite3.Connection, run: int, table: str, names: Sequence[str]) -> Iterator[OutputRows]:
-    columns = ", ".join(quoted(name) for name in (*SAMPLE_COLUMNS[1:], *names))
-    cursor = connection.execute(
-        f"SELECT {columns} FROM {quoted(table)} WHERE run = ? ORDER BY rowid",  # noqa: S608  (names are quoted)
-        (run,),
-    )
-    while rows := cursor.fetchmany(max(1, _BATCH_VALUES // (len(names) + 3))):
-        index, t_mono_ns, t_utc_ns, *values = zip(*rows, strict=True)
-        yield OutputRows(_whole(index), _whole(t_mono_ns), _whole(t_utc_ns), [_real(column) for column in values])
+def _columns(rows: Sequence[Any]) -> OutputRows:
+    """Of rows whose last column is their number."""
+    index, t_mono_ns, t_utc_ns, *values, _ = zip(*rows, strict=True)
+    return OutputRows(_whole(index), _whole(t_mono_ns), _whole(t_utc_ns), [_real(column) for column in values])
 
 
-def _long(connection: sqlite3.Connection, run: int, names: Sequence[str]) -> Iterator[OutputRows]:
-    numbers = {name: number for number, name in enumerate(names)}
-    cursor = connection.execute(
-        "SELECT channel, sample_index, t_mono_ns, t_utc_ns, value FROM samples_long WHERE run = ? ORDER BY rowid",
-        (run,),
-    )
-    while rows := cursor.fetchmany(_BATCH_VALUES // 5):
-        channel, *rest = zip(*rows, strict=True)
-        index, t_mono_ns, t_utc_ns = (_whole(column) for column in rest[:3])
-        value = _real(rest[3])
-        channels = np.array([numbers[name] for name in channel])
-        for number in np.unique(channels).tolist():
-            of = channels == number
-            yield OutputRows(index[of], t_mono_ns[of], t_utc_ns[of], [value[of]], channel=number)
+def _is_sound(row: Sequence[Any]) -> bool:
+    try:
+        _columns([row])
+    except _SPOILT:
+        return False
+    return True
+
+
+def _long(connection: sqlite3.Connection, run: int, names: Sequence[str], on_damage: OnDamage) -> Iterator[OutputRows]:
+    columns = ["channel", *SAMPLE_COLUMNS[1:], "value"]
+    for rows in Wanted("samples_long", columns, run).rows(connection, _BATCH_VALUES // 5, on_damage):
+        for number, name in enumerate(names):
+            of = [row[1:] for row in rows if row[0] == name]
+            sound = of
+            try:
+                found = _columns(of) if of else None
+            except _SPOILT:
+                sound = [row for row in of if _is_sound(row)]
+                found = _columns(sound) if sound else None
+            if len(sound) < len(of):
+                on_damage(f"{len(of) - len(sound):,} rows from {of[0][-1]:,} of table samples_long are damaged")
+            if found is not None:
+                yield replace(found, channel=number)
 
 
 def _whole(column: Sequence[int]) -> NDArray[np.int64]:
