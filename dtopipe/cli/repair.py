@@ -71,6 +71,7 @@ def repair(
     is_served = other is not None and is_endpoint(other)
     if not is_served and (server_key is not None or insecure):
         raise UsageError("--server-key and --insecure are for --from ENDPOINT, such as tcp://daq-pc:5700")
+    before = folder.read_record()["verdict"]["state"]
     console = LastingConsole(stderr=True)
     columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -86,7 +87,7 @@ def repair(
         else:
             source = None if other is None else find_run(other, run_dir)
             report = repair_run(folder, sinks, source, None, show)
-    _note(folder, report)
+    _note(folder, report, before)
     if as_json:
         print_json(_document(report))
     else:
@@ -119,10 +120,10 @@ def _ensure_ended(folder: RunFolder, run: str) -> None:
         raise SinkError(folder.path, message, "copy it to where there is room, and repair the copy") from error
 
 
-def _note(folder: RunFolder, report: RepairReport) -> None:
-    """What was changed, in `events.jsonl`."""
+def _note(folder: RunFolder, report: RepairReport, before: str) -> None:
+    """What was changed, in `events.jsonl`; `before`: the verdict's state until then."""
     done = {o.name: o.how for o in report.outputs if o.how != "whole"}
-    if done or report.verdict.state.value != report.first_verdict["state"]:
+    if done or report.verdict.state.value != before:
         events = EventsFile(folder.path / "events.jsonl")
         events.append("repaired", outputs=done, verdict=report.verdict.state.value)
         events.close()

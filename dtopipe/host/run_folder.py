@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.host.runtime import RuntimeEntry, entries
 from dtopipe.model.errors import UsageError
 
@@ -37,17 +38,18 @@ class RunFolder:
         while True:
             path = root / name / (stamp if number == 1 else f"{stamp}-{number}")
             try:
-                path.mkdir(parents=True)
-            except FileExistsError:
-                number += 1
+                make_folders(path.parent)
+                with contextlib.suppress(FileExistsError):
+                    path.mkdir()
+                    sync_names(path.parent)
+                    make_folders(path / "logs")
+                    return cls(path)
             except OSError as error:
                 raise UsageError(
                     f"the run folder {path} cannot be made: {error.strerror}\n"
                     "    choose another place with --run-dir or run_dir: in the topology"
                 ) from error
-            else:
-                (path / "logs").mkdir()
-                return cls(path)
+            number += 1
 
     @property
     def record_path(self) -> Path:
@@ -164,7 +166,10 @@ def _in_progress_of(name: str) -> str:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace a file by one with this text: readers see the old or the new one, never a part."""
+    """Replace a file by one with this text: readers, and whoever looks after a power cut, see the old or the new one.
+
+    Once this returns, it is the new one. Raises OSError.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     with draft.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
@@ -178,4 +183,5 @@ def replace_text(path: Path, text: str) -> None:
                 raise
             time.sleep(0.01)
         else:
+            sync_names(path.parent)
             return

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from dtopipe.host.disk_names import make_folders
 from dtopipe.model.errors import OutputExists, SinkError
 from dtopipe.model.policy import OnExists
 from dtopipe.model.readings import Readings
@@ -27,7 +28,7 @@ def prepare_segments(path: Path, on_exists: OnExists) -> None:
     Raises OutputExists, SinkError.
     """
     with sink_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         segments = [number for number in segments_of(path) if number]
         if not segments:
             return

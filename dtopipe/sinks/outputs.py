@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.model.errors import OutputAway, OutputExists, SinkError, SinkUnavailable
 from dtopipe.model.policy import OnExists
 
@@ -42,9 +43,6 @@ _LASTING = {
     errno.EFBIG: "this file system holds no larger file; choose another place",
 }
 
-# What network shares and FAT say.
-_NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
-
 
 @contextlib.contextmanager
 def sink_errors(path: Path) -> Iterator[None]:
@@ -72,7 +70,7 @@ def prepare(path: Path, on_exists: OnExists, companions: Sequence[str] = ()) -> 
     Raises OutputExists, SinkError.
     """
     with sink_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         if path.is_dir():
             raise SinkError(path, "there is a folder of this name", "choose another name")
         if not path.exists() or on_exists is OnExists.APPEND:
@@ -108,18 +106,6 @@ def sync_file(fd: int, path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """The names in the output's folder survive a power cut, where the system can say so."""
-    if os.name == "nt":
-        return
+    """The names in the output's folder survive a power cut, where the system can say so. Raises SinkError."""
     with sink_errors(path):
-        try:
-            fd = os.open(path.parent, os.O_RDONLY)
-        except PermissionError:
-            return
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            if error.errno not in _NO_SYNC_OF_FOLDERS:
-                raise
-        finally:
-            os.close(fd)
+        sync_names(path.parent)

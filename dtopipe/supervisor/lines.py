@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +23,10 @@ _ROOM_PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.1
 
 
 class LineFile:
-    """Appends one JSON document a line, at once on disk's way; what a full disk refuses waits until it has room."""
+    """Appends one JSON document a line, at once on disk's way, and on the disk when it is closed.
+
+    What a full disk refuses waits until it has room.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -35,12 +39,16 @@ class LineFile:
         self._write()
 
     def close(self) -> None:
-        """Done; for what has no room yet it is waited a moment."""
+        """Done, and synced; for what has no room yet it is waited a moment."""
         deadline = time.monotonic() + _ROOM_PATIENCE_S
         while not self._write() and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN_S)
         if self._waiting:
             _log.error("%s: %d bytes had no room on the disk", self._path, len(self._waiting))
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            _log.warning("%s: %s", self._path, error)
         self._file.close()
 
     def _write(self) -> bool:

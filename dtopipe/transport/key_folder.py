@@ -20,6 +20,7 @@ from pathlib import Path
 
 import platformdirs
 
+from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.host.run_folder import replace_text
 from dtopipe.model.errors import DtopipeError, UsageError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
@@ -189,7 +190,7 @@ class KeyFolder:
     def _make_folder(self, state: KeyState) -> Path:
         folder = self._folder(state)
         for path in (self.path, folder):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(path, 0o700)
         return folder
 
     def _of(self, state: KeyState) -> Iterator[KnownKey]:
@@ -242,6 +243,7 @@ def _write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    sync_names(path.parent)
 
 
 def _free(folder: Path, name: str) -> Path:

@@ -113,6 +113,7 @@ def test_after_kill_9_of_everything_every_output_is_refilled_to_the_last_sample(
     rows = np.array(own_server.sql(f'SELECT sample_index, ch0, ch1 FROM "{schema}".samples ORDER BY sample_index'))
     assert np.array_equal(rows[:, 0], np.arange(end))
     assert np.array_equal(rows[:, 1:].T, counter_codes(2, 0, end))
+    assert lab.dtopipe("repair", "lab").code == 0
     assert [event["verdict"] for event in running.events() if event["event"] == "repaired"] == ["GOOD (repaired)"]
     assert set(_repaired(lab.run_folder).values()) == {"whole"}
 
