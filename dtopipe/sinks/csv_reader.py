@@ -15,10 +15,11 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.readings import Readings
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.delimited import LONG_COLUMNS, TIME_COLUMNS
-from dtopipe.sinks.file_reader import REFILL, FileReader
+from dtopipe.sinks.file_reader import REFILL
 from dtopipe.sinks.outputs import sink_errors
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import from_texts, reading_pieces
+from dtopipe.sinks.text_reader import TextReader
 from dtopipe.sinks.whole_part import DamagedBytes, Front, OnDamage
 
 _LONGEST_HEADER_BYTES = 2**24
@@ -29,12 +30,8 @@ _Found = TypeVar("_Found")
 SPOILT = (ValueError, IndexError, OverflowError, csv.Error)
 
 
-class CsvReader(FileReader):
+class CsvReader(TextReader):
     """Rows in the order of the file."""
-
-    def rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
-        """Readings and wide rows together; long ones a channel at a time, as they stand."""
-        return self._read(DamagedBytes(on_damage))
 
     def front(self) -> Front | None:
         """As FileReader.front; rows of the long layout are not in the order of their samples."""
@@ -42,9 +39,9 @@ class CsvReader(FileReader):
         if columns == list(LONG_COLUMNS):
             return None
         damaged = DamagedBytes(lambda damage: None)
-        for _ in self._read(damaged):
+        for _ in self.rows(self.start, self.end, damaged):
             pass
-        stop = self.stop if damaged.first is None else damaged.first
+        stop = self.end if damaged.first is None else damaged.first
         return Front(self._end_before(stop), stop) if stop > self.start else None
 
     def readings(self, on_damage: OnDamage | None = None) -> Iterator[Readings]:
@@ -53,23 +50,23 @@ class CsvReader(FileReader):
         names, behind_header = self._header()
         if names != [column.name for column in columns]:
             raise SinkError(self.path, "its columns are not those of its readings", "name another file")
-        damaged = DamagedBytes(on_damage or self.refuse)
-        for found in self._texts(
-            max(self.start, behind_header), len(columns), damaged, lambda rows: [from_texts(columns, rows)]
-        ):
+        damaged = DamagedBytes(self.refuse) if on_damage is None else self.promised(on_damage)
+        start, stop = max(self.start, behind_header), self.stop if on_damage is None else self.end
+        for found in self._texts(start, stop, len(columns), damaged, lambda rows: [from_texts(columns, rows)]):
             yield from reading_pieces(found)
 
-    def _read(self, damaged: DamagedBytes) -> Iterator[OutputRows]:
+    def rows(self, start: int, stop: int, damaged: DamagedBytes) -> Iterator[OutputRows]:
+        """Readings and wide rows together; long ones a channel at a time, as they stand."""
         columns, behind_header = self._header()
-        start = max(self.start, behind_header)
+        start = max(start, behind_header)
         places = self.reading_places(columns)
         if places is not None:
-            yield from self._texts(start, len(columns), damaged, lambda rows: [_readings(rows, places)])
+            yield from self._texts(start, stop, len(columns), damaged, lambda rows: [_readings(rows, places)])
         elif columns == list(LONG_COLUMNS):
             names = [channel.name for channel in self.channels()]
-            yield from self._texts(start, len(columns), damaged, lambda rows: list(_by_channel(rows, names)))
+            yield from self._texts(start, stop, len(columns), damaged, lambda rows: list(_by_channel(rows, names)))
         else:
-            for at, piece in self.pieces(start, damaged):
+            for at, piece in self.pieces(start, stop, damaged):
                 yield from _wide_rows(at, piece, len(columns), damaged)
         damaged.end()
 
@@ -104,7 +101,7 @@ class CsvReader(FileReader):
         return [*LONG_COLUMNS] if is_long else [*TIME_COLUMNS, *names], 0
 
     def _fields_of_a_row(self) -> int:
-        pieces = self.pieces(self.start, DamagedBytes(lambda damage: None))
+        pieces = self.pieces(self.start, self.end, DamagedBytes(lambda damage: None))
         _, piece = next(pieces, (0, b""))
         return piece[:-1].rpartition(b"\n")[2].count(b",") + 1
 
@@ -120,11 +117,16 @@ class CsvReader(FileReader):
             return self.snapshot.position.start if self.snapshot else 0
 
     def _texts(
-        self, start: int, n_columns: int, damaged: DamagedBytes, understood: Callable[[list[list[str]]], list[_Found]]
+        self,
+        start: int,
+        stop: int,
+        n_columns: int,
+        damaged: DamagedBytes,
+        understood: Callable[[list[list[str]]], list[_Found]],
     ) -> Iterator[_Found]:
         """What is `understood` of rows with texts in them, which may hold line breaks; the other rows are damaged."""
         rest, rest_at = b"", 0
-        for at, piece in self.pieces(start, damaged):
+        for at, piece in self.pieces(start, stop, damaged):
             if rest and rest_at + len(rest) != at:
                 damaged.add(rest_at, rest_at + len(rest))
                 rest = b""

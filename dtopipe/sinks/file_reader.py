@@ -17,12 +17,9 @@ from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.outputs import sink_errors
 from dtopipe.sinks.reading_columns import value_places
-from dtopipe.sinks.whole_part import DamagedBytes, Front, OnDamage, whole_position
+from dtopipe.sinks.whole_part import Front, OnDamage, further, whole_position
 from dtopipe.wire.commit_snapshot import CommitSnapshot, read_whole_part, record_path
 
-_PIECE_BYTES = 2**22
-# Zeros have no line's end: a hole in a file is not kept in memory.
-_LONGEST_LINE_BYTES = 2**24
 REFILL = "refill it from another output: dtopipe repair"
 
 
@@ -37,33 +34,45 @@ class FileReader(ABC):
         self.snapshot, self._damage_of_record = record_of(path)
         self._stream = self.snapshot.stream if self.snapshot else stream
         with sink_errors(path):
-            size = self.size()
+            self.end = self.size()
         if self.snapshot and run_id not in (None, self.snapshot.stream.run_id):
             raise SinkError(
                 path, f"it belongs to another run ({self.snapshot.stream.run_id})", "look for this run's own output"
             )
         self.start = self.snapshot.data_origin if self.snapshot else 0
-        # Behind the last commit of a writer that was killed there may be anything; a complete file is read whole.
-        self.stop = size if self.snapshot is None or self.snapshot.closed else min(size, self.snapshot.data_bytes)
-        self.is_cut = self.snapshot is not None and size < self.snapshot.data_bytes
+        # A complete file is read whole, whatever its record says.
+        self.is_open = self.snapshot is not None and not self.snapshot.closed
+        self.stop = min(self.end, self.snapshot.data_bytes) if self.snapshot and self.is_open else self.end
+        self.is_cut = self.snapshot is not None and self.end < self.snapshot.data_bytes
 
     @abstractmethod
-    def rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
-        """The rows that are whole, in the order of the file; `on_damage` is told of each place that is passed over."""
+    def committed_rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        """The whole rows up to the last commit, in the order of the file; `on_damage` is told of the other places."""
+
+    @abstractmethod
+    def sound_rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        """The same, and the whole rows behind the last commit: half a row there is no damage."""
+
+    @abstractmethod
+    def rows_behind(self) -> Iterator[OutputRows]:
+        """The whole rows behind the last commit of a writer that was killed."""
 
     @abstractmethod
     def front(self) -> Front | None:
         """The part before the first damaged place; None where it could not be gone on with behind that."""
 
     def sound_batches(self, on_damage: OnDamage) -> Iterator[OutputRows]:
-        """The same; `on_damage` is told of what is wrong with the commit record too."""
-        yield from self.rows(on_damage)
+        """Every row that is whole, also behind the last commit of a writer that was killed.
+
+        `on_damage` is told of each place that is passed over, and of what is wrong with the commit record.
+        """
+        yield from self.sound_rows(on_damage)
         for damage in self.damage_of_record():
             on_damage(damage)
 
     def batches(self) -> Iterator[OutputRows]:
-        """The rows in the order of the file, up to the first damaged place: there SinkError is raised."""
-        yield from self.rows(self.refuse)
+        """The committed rows in the order of the file, up to the first damaged place: there SinkError is raised."""
+        yield from self.committed_rows(self.refuse)
         if self.is_cut:
             self.refuse(self.damage_of_record()[-1])
 
@@ -76,7 +85,12 @@ class FileReader(ABC):
         if self.snapshot is not None and not self.is_cut:
             return self.snapshot.position
         recorded, gaps = (self.snapshot.position, self.snapshot.gaps) if self.snapshot else (None, ())
-        return whole_position(recorded, self.rows(lambda damage: None), gaps)
+        return whole_position(recorded, self.sound_rows(lambda damage: None), gaps)
+
+    def reach(self) -> Position:
+        """The position, and what of whole rows follows on it behind the last commit."""
+        position = self.position()
+        return further(position, self.rows_behind()) if self.is_open and not self.is_cut else position
 
     def gaps(self) -> Sequence[Gap]:
         """The gaps of the commit record up to the position; none without one."""
@@ -91,37 +105,14 @@ class FileReader(ABC):
         found = list(self._damage_of_record)
         snapshot = self.snapshot
         if snapshot is not None and self.is_cut:
-            after_a_cut = self.stop >= snapshot.durable_bytes
-            lacks = "what was behind its last sync, as after a power cut" if after_a_cut else "what had been synced"
-            found.append(
-                f"it has {self.stop:,} bytes of the {snapshot.data_bytes:,} that were committed: it lacks {lacks}"
-            )
+            after_a_cut = self.end >= snapshot.durable_bytes
+            lacks = "what came after its last sync, as after a power cut" if after_a_cut else "what had been synced"
+            found.append(f"it has {self.end:,} of {snapshot.data_bytes:,} committed bytes: it lacks {lacks}")
         return found
 
     def refuse(self, damage: str) -> None:
         """Raise SinkError because of this damage."""
         raise SinkError(self.path, damage, REFILL)
-
-    def pieces(self, start: int, damaged: DamagedBytes) -> Iterator[tuple[int, bytes]]:
-        """(byte at which it begins, whole lines) of the committed bytes from `start` on, without what is no text."""
-        with sink_errors(self.path), self.path.open("rb") as file:
-            at = file.seek(start)
-            rest = b""
-            while piece := file.read(min(_PIECE_BYTES, self.stop - file.tell())):
-                piece = rest + piece
-                end = piece.rfind(b"\n") + 1
-                rest = piece[end:]
-                if end and b"\0" not in piece[:end]:
-                    yield at, piece[:end]
-                elif end:
-                    yield from _without_zeros(at, piece[:end], damaged)
-                at += end
-                if len(rest) > _LONGEST_LINE_BYTES:
-                    damaged.add(at, at + len(rest))
-                    at, rest = at + len(rest), b""
-            if rest:
-                damaged.add(at, at + len(rest))
-            damaged.end()
 
     def reading_places(self, columns: Sequence[str]) -> range | None:
         """Where the values stand among these columns if they are those of readings, else None."""
@@ -149,22 +140,3 @@ def record_of(path: Path) -> tuple[CommitSnapshot | None, list[str]]:
     if len(found.gaps) < found.n_gaps:
         return found, [f"{name} has {len(found.gaps)} whole gaps of the {found.n_gaps} that were committed"]
     return found, []
-
-
-def _without_zeros(at: int, piece: bytes, damaged: DamagedBytes) -> Iterator[tuple[int, bytes]]:
-    """The lines of a piece in which no zero is, neighbours as one: a disk gives zeros where nothing was written."""
-    begin = end = 0
-    for line in _lines(piece):
-        start, end = end, end + len(line)
-        if b"\0" in line:
-            if start > begin:
-                yield at + begin, piece[begin:start]
-            damaged.add(at + start, at + end)
-            begin = end
-    if end > begin:
-        yield at + begin, piece[begin:end]
-
-
-def _lines(piece: bytes) -> Iterator[bytes]:
-    for line in piece[:-1].split(b"\n"):
-        yield line + b"\n"

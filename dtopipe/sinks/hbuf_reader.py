@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.commit_record import read_commit_record
 from dtopipe.sinks.file_reader import REFILL, FileReader
 from dtopipe.sinks.values import engineering_values
-from dtopipe.sinks.whole_part import Front, OnDamage, whole_position
+from dtopipe.sinks.whole_part import Front, OnDamage, further, whole_position
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_sound_chunks, read_file_header
 from dtopipe.wire.raw_files import RawState, absent_segments, kept_segments, segment_in, segment_path, segments_of
 
+# A chunk's header, its codes, and the byte behind it.
+_Chunk: TypeAlias = tuple[ChunkHeader, NDArray[Any], int]
 # Small chunks are handed on together.
 _BATCH_SAMPLES = 2**16
 _MOST_NS = 2**63
@@ -46,13 +49,25 @@ class HbufReader(FileReader):
             return 0
         return written.stat().st_size
 
-    def rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
-        """Rows in the order of the file; times count on from each chunk's first sample."""
+    def committed_rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        """As FileReader.committed_rows; times count on from each chunk's first sample."""
+        return self._rows(chunk for chunk in self._chunks(self._segments(), on_damage))
+
+    def sound_rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+        """As FileReader.sound_rows."""
+        yield from self.committed_rows(on_damage)
+        yield from self.rows_behind()
+
+    def rows_behind(self) -> Iterator[OutputRows]:
+        """As FileReader.rows_behind; those of segments that no commit names yet are among them."""
+        return self._rows(self._chunks_behind())
+
+    def _rows(self, chunks: Iterable[_Chunk]) -> Iterator[OutputRows]:
         header = self._file_header()
         clock = SampleClock(header.sample_rate_hz or 1.0)
         held: list[OutputRows] = []
         n_held = 0
-        for chunk, codes in self._sound_chunks(on_damage):
+        for chunk, codes, _ in chunks:
             if not chunk.valid_samples:
                 continue
             status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
@@ -82,18 +97,20 @@ class HbufReader(FileReader):
         """
         retained_from = self.snapshot.position.retained_from if self.snapshot else 0
         before = [gap for gap in self.snapshot.gaps if gap.span.stop <= retained_from] if self.snapshot else []
-        return [*before, *(chunk.gap for chunk, _ in self._sound_chunks(lambda damage: None) if chunk.gap)]
+        chunks = chain(self._chunks(self._segments(), lambda damage: None), self._chunks_behind())
+        return [*before, *(chunk.gap for chunk, _, _ in chunks if chunk.gap)]
 
     def front(self) -> Front | None:
         """As FileReader.front: up to the end of the last whole chunk before the first damaged place."""
         damage: list[str] = []
-        stop, found = self.snapshot.position.start if self.snapshot else 0, None
+        found = None
         state = RawState.unpacked(self._extra) or RawState()
         absent = absent_segments(self.path, self._extra)
-        for number in self._segments():
-            if absent and number > absent[0]:
+        segments = self._all_segments()
+        for number in segments:
+            if (absent and number > absent[0]) or (number > segments[0] and number - 1 not in segments):
                 return found
-            for chunk, _, end in self._chunks_of(number, damage.append):
+            for chunk, _, end in self._chunks([number], damage.append, to_the_end=True):
                 if damage:
                     return found
                 if chunk.valid_samples or chunk.gap:
@@ -108,14 +125,26 @@ class HbufReader(FileReader):
         if self.snapshot is not None and not self.is_cut:
             return self.snapshot.position
         gaps = self.gaps()
+        rows = self.sound_rows(lambda damage: None)
         if self.snapshot is not None:
-            return whole_position(self.snapshot.position, self.rows(lambda damage: None), gaps)
-        found = whole_position(None, self.rows(lambda damage: None), ())
-        ends = [gap.span.stop for gap in gaps]
+            return whole_position(self.snapshot.position, rows, gaps)
+        found = whole_position(None, rows, ())
         start = min([found.start, *(gap.span.start for gap in gaps)], default=0)
-        stop = max([found.committed, *ends])
-        absent = stop - start - found.samples
-        return replace(found, start=start, committed=stop, durable=start, gap_samples=absent)
+        stop = max([found.committed, *(gap.span.stop for gap in gaps)])
+        return replace(found, start=start, committed=stop, durable=start, gap_samples=stop - start - found.samples)
+
+    def reach(self) -> Position:
+        """As FileReader.reach; gaps stand in the file as well."""
+        if not self.is_open or self.is_cut:
+            return self.position()
+        position = self.position()
+        behind = [chunk.gap for chunk, _, _ in self._chunks_behind() if chunk.gap]
+        known = self.snapshot.gaps if self.snapshot else ()
+        return (
+            whole_position(position, self.sound_rows(lambda damage: None), [*known, *behind])
+            if behind
+            else further(position, self.rows_behind())
+        )
 
     def batches(self) -> Iterator[OutputRows]:
         """As FileReader.batches; raised is also what is to be said of a segment that is not there."""
@@ -164,21 +193,35 @@ class HbufReader(FileReader):
             for number in absent
         ]
 
-    def _sound_chunks(self, on_damage: OnDamage) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
-        for error in self._absent():
-            on_damage(f"{error.path}: {error.message}")
-        for number in self._segments():
-            for chunk, codes, _ in self._chunks_of(number, on_damage):
-                yield chunk, codes
+    def _chunks(self, segments: Iterable[int], on_damage: OnDamage, *, to_the_end: bool = False) -> Iterator[_Chunk]:
+        """The whole chunks of these segments, of the one that is written those that are committed, or all."""
+        if not to_the_end:
+            for error in self._absent():
+                on_damage(f"{error.path}: {error.message}")
+        for number in segments:
+            file = segment_path(self.path, number)
+            is_written = self.snapshot is not None and number == segment_in(self._extra)
+            stop = self.stop if is_written and not to_the_end else None
+            with self._explained(file):
+                for chunk, codes, _, end in iter_sound_chunks(file, lambda e: on_damage(str(e)), self._known, stop):
+                    yield chunk, codes, end
 
-    def _chunks_of(self, number: int, on_damage: OnDamage) -> Iterator[tuple[ChunkHeader, NDArray[Any], int]]:
-        """The whole chunks of a segment, each with the byte at which it ends; what no commit names is passed over."""
-        file = segment_path(self.path, number)
-        is_written = self.snapshot is not None and number == segment_in(self.snapshot.extra)
-        stop = self.stop if is_written else None
-        with self._explained(file):
-            for chunk, codes, _, end in iter_sound_chunks(file, lambda e: on_damage(str(e)), self._known, stop):
-                yield chunk, codes, end
+    def _chunks_behind(self) -> Iterator[_Chunk]:
+        """The whole chunks behind the last commit."""
+        if not self.is_open or self.is_cut:
+            return
+        written = segment_in(self._extra)
+        for number in self._all_segments():
+            if number >= written:
+                for chunk, codes, end in self._chunks([number], lambda damage: None, to_the_end=True):
+                    if number > written or end > self.stop:
+                        yield chunk, codes, end
+
+    def _all_segments(self) -> list[int]:
+        """Those that count, and those that were begun behind them."""
+        first = (RawState.unpacked(self._extra) or RawState()).first_segment
+        written = segment_in(self._extra)
+        return [n for n in segments_of(self.path) if n >= first] if written or self.snapshot is None else [0]
 
     @contextlib.contextmanager
     def _explained(self, file: Path) -> Iterator[None]:

@@ -14,45 +14,51 @@ from dtopipe.model.readings import Readings
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.csv_reader import times
 from dtopipe.sinks.delimited import LONG_COLUMNS
-from dtopipe.sinks.file_reader import FileReader
 from dtopipe.sinks.outputs import sink_errors
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import from_json, reading_pieces
+from dtopipe.sinks.text_reader import TextReader
 from dtopipe.sinks.whole_part import DamagedBytes, Front, OnDamage
 
 _Found = TypeVar("_Found")
 _SPOILT = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
-class JsonlReader(FileReader):
+class JsonlReader(TextReader):
     """Rows in the order of the file."""
 
-    def rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
+    def rows(self, start: int, stop: int, damaged: DamagedBytes) -> Iterator[OutputRows]:
         """Readings and wide rows together; long ones a channel at a time, as they stand."""
-        return self._lines(DamagedBytes(on_damage), self._rows_of)
+        return self._lines(start, stop, damaged, self._rows_of)
 
     def front(self) -> Front | None:
         """As FileReader.front; rows of the long layout are not in the order of their samples."""
         damaged = DamagedBytes(lambda damage: None)
-        if any(rows.channel is not None for rows in self._lines(damaged, self._rows_of)):
+        if any(rows.channel is not None for rows in self.rows(self.start, self.end, damaged)):
             return None
-        stop = self.stop if damaged.first is None else damaged.first
-        return Front(self._end_before(stop), stop)
+        stop = self.end if damaged.first is None else damaged.first
+        return Front(self._end_before(stop), stop) if stop > self.start else None
 
     def readings(self, on_damage: OnDamage | None = None) -> Iterator[Readings]:
         """The readings of a polled run, every column of them; where nobody asks, no line may be damaged."""
         columns = reading_columns(self.channels())
-        damaged = DamagedBytes(on_damage or self.refuse)
+        damaged = DamagedBytes(self.refuse) if on_damage is None else self.promised(on_damage)
         yield from self._lines(
+            self.start,
+            self.stop if on_damage is None else self.end,
             damaged,
             lambda documents: list(reading_pieces(from_json(columns, [list(row.values()) for row in documents]))),
         )
 
     def _lines(
-        self, damaged: DamagedBytes, understood: Callable[[list[dict[str, Any]]], list[_Found]]
+        self,
+        start: int,
+        stop: int,
+        damaged: DamagedBytes,
+        understood: Callable[[list[dict[str, Any]]], list[_Found]],
     ) -> Iterator[_Found]:
         """What is `understood` of the lines: of many together, or of each by itself where not all of them can be."""
-        for at, piece in self.pieces(self.start, damaged):
+        for at, piece in self.pieces(start, stop, damaged):
             try:
                 found = understood(json.loads(b"[" + piece[:-1].replace(b"\n", b",") + b"]"))
             except _SPOILT:

@@ -44,7 +44,8 @@ _READ_BYTES = 2**18
 class _Opened:
     """A file up to a footer, what that says, and the commit record where it is that file's own.
 
-    `stop`: byte behind the footer. `tail_bytes`: how much of the tail counts. `damage`: why it is not all that should
+    `file` is None where no footer is left. `stop`: byte behind the footer. `tail_bytes`: how much of the tail counts;
+    `has_doubles`: what begins before the end of the row groups stands in both. `damage`: why it is not all that should
     be there.
     """
 
@@ -53,6 +54,7 @@ class _Opened:
     record: CommitSnapshot | None
     stop: int
     tail_bytes: int
+    has_doubles: bool
     damage: list[str]
 
 
@@ -66,6 +68,7 @@ class ParquetReader:
     def __init__(self, path: Path, run_id: str | None = None, stream: Stream | None = None) -> None:
         self._path = path
         self._run_id = run_id
+        self._stream = stream
 
     def position(self) -> Position:
         """How far the output is."""
@@ -74,7 +77,14 @@ class ParquetReader:
                 return found.record.position
             if found.record is None and found.metadata.complete:
                 return found.metadata.position
+        return self.reach()
+
+    def reach(self) -> Position:
+        """The position, and what of whole rows follows on it behind the last commit."""
+        with self._opened(whole=True) as found:
             recorded, gaps = _known(found)
+            if found.record is not None and found.record.closed and not found.damage:
+                return recorded
             return whole_position(recorded, self._rows_of(found, lambda damage: None), gaps)
 
     def gaps(self) -> Sequence[Gap]:
@@ -96,7 +106,7 @@ class ParquetReader:
 
     def sound_batches(self, on_damage: OnDamage) -> Iterator[OutputRows]:
         """The rows that can be read; `on_damage` is told of what is passed over, and of a damaged commit record."""
-        with self._opened() as found:
+        with self._opened(whole=True) as found:
             yield from self._rows_of(found, on_damage)
             for damage in found.damage:
                 on_damage(damage)
@@ -105,8 +115,8 @@ class ParquetReader:
 
     def readings(self, on_damage: OnDamage | None = None) -> Iterator[Readings]:
         """The readings of a polled run, every column of them; where nobody asks, none may be damaged."""
-        on_damage = on_damage or self._refuse
-        with self._opened() as found:
+        is_whole, on_damage = on_damage is not None, on_damage or self._refuse
+        with self._opened(whole=is_whole) as found:
             columns = reading_columns(found.metadata.stream.channels)
             n_rows = max(1, _BATCH_VALUES // len(columns))
             for batch in _batches(found.file, n_rows, on_damage):
@@ -116,7 +126,7 @@ class ParquetReader:
 
     def front(self) -> Front | None:
         """As FileReader.front: all row groups, and the tail up to its first damaged frame."""
-        with self._opened() as found:
+        with self._opened(whole=True) as found:
             if found.metadata.complete and found.record is None and found.stop == self._path.stat().st_size:
                 return Front(found.metadata.position.committed, found.stop, packed_size(0))
             record = found.record
@@ -135,6 +145,13 @@ class ParquetReader:
                 kind(path, stream, found.tail_bytes, damaged).close()
                 end = found.tail_bytes if damaged.first is None else damaged.first
                 with kind(path, stream, end) as samples:
+                    n_samples = samples.n_samples
+                    samples.behind(stop)
+                    if not samples.n_samples:
+                        # A writer was killed before it could empty the tail, which row groups have.
+                        end = 0
+                    elif samples.n_samples < n_samples:
+                        return None
                     stop = max(stop, samples.stop or 0)
             return Front(stop, found.stop, packed_size(end))
 
@@ -157,11 +174,13 @@ class ParquetReader:
         if not found.tail_bytes:
             return
         damage: list[str] = []
-        missed = DamagedBytes(damage.append, tail_path(self._path).name)
+        is_open = found.record is not None and not found.record.closed and not found.damage
+        committed = size_from(found.record.extra) if found.record is not None and is_open else None
+        missed = DamagedBytes(damage.append, tail_path(self._path).name, committed)
         with self._kind(found)(tail_path(self._path), found.metadata.stream, found.tail_bytes, missed) as samples:
             missed.end()
             self._ensure_as_it_was(found)
-            if found.damage or found.record is None:
+            if found.has_doubles:
                 samples.behind(_groups_end(found))
             for start in range(0, samples.n_samples, n_rows):
                 part = samples.part(start, start + n_rows)
@@ -181,7 +200,8 @@ class ParquetReader:
         return TailReadings if found.metadata.stream.polled else TailSamples
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[_Opened]:
+    def _opened(self, *, whole: bool = False) -> Iterator[_Opened]:
+        """The file up to the last commit, or with `whole` all that is whole of it."""
         with sink_errors(self._path), self._path.open("rb", buffering=0) as raw:
             size = os.fstat(raw.fileno()).st_size
             record, _ = record_of(self._path)
@@ -189,35 +209,52 @@ class ParquetReader:
                 record = None
             wanted = size if record is None else record.data_bytes
             stop, file = _last_footer(raw, min(size, wanted))
-            if file is None:
-                raise SinkError(self._path, "is not a whole Parquet file: no footer of it can be read", REFILL)
-            metadata = metadata_from(self._path, file.metadata.metadata)
+            if whole and record is not None and size > stop:
+                further, longer = _last_footer(raw, size, stop)
+                stop, file = (further, longer) if longer is not None else (stop, file)
+            metadata = self._metadata(file, record)
             if record is not None and record.stream.run_id != metadata.stream.run_id:
                 record, wanted = None, size
             if self._run_id is not None and metadata.stream.run_id != self._run_id:
                 raise SinkError(self._path, f"holds run {metadata.stream.run_id}, not {self._run_id}", "see its name")
             damage = []
-            if stop != wanted:
-                behind = f"it is read up to byte {stop:,}, where one is"
-                damage.append(f"there is no whole footer at byte {wanted:,}, its end: {behind}")
-            tail_bytes = self._tail_size(record, metadata, damage)
+            if stop < wanted:
+                there = f"it is read up to byte {stop:,}, where one is" if stop else "none is left"
+                damage.append(f"there is no whole footer at byte {wanted:,}, its end: {there}")
+            tail_bytes, is_all = self._tail_size(record, metadata, damage, whole=whole or stop != wanted)
             try:
-                yield _Opened(file, metadata, record, stop, tail_bytes, damage)
+                yield _Opened(file, metadata, record, stop, tail_bytes, is_all, damage)
             except pa.ArrowException as error:
                 raise SinkError(self._path, f"cannot be read: {error}", REFILL) from error
 
-    def _tail_size(self, record: CommitSnapshot | None, metadata: FileMetadata, damage: list[str]) -> int:
-        """How much of the tail counts; where the file is cut, all that no row group has."""
+    def _metadata(self, file: Any, record: CommitSnapshot | None) -> FileMetadata:
+        """What the footer says; without one, what is known of the stream, if samples wait in a tail."""
+        if file is not None:
+            return metadata_from(self._path, file.metadata.metadata)
+        stream = record.stream if record is not None else self._stream
+        if stream is None or not tail_path(self._path).exists():
+            raise SinkError(self._path, "is not a whole Parquet file: no footer of it can be read", REFILL)
+        position = record.position if record is not None else Position()
+        return FileMetadata(stream, Layout.WIDE, position, record.gaps if record is not None else (), complete=False)
+
+    def _tail_size(
+        self, record: CommitSnapshot | None, metadata: FileMetadata, damage: list[str], *, whole: bool
+    ) -> tuple[int, bool]:
+        """How much of the tail counts, and whether it may have what row groups have too."""
         there = 0
         with contextlib.suppress(FileNotFoundError):
             there = tail_path(self._path).stat().st_size
-        if damage or record is None:
-            return 0 if metadata.complete and not damage else there
+        if record is None:
+            return (0 if metadata.complete and not damage else there), True
         wanted = size_from(record.extra)
+        if damage and whole:
+            return there, True
         if there < wanted:
             name = tail_path(self._path).name
             damage.append(f"{name} has {there:,} bytes of the {wanted:,} that were committed")
-        return min(there, wanted)
+        if not whole or record.closed or there <= wanted:
+            return min(there, wanted), False
+        return there, True
 
     def _refuse(self, damage: str) -> None:
         raise SinkError(self._path, damage, REFILL)
@@ -230,13 +267,13 @@ def _known(found: _Opened) -> tuple[Position, Sequence[Gap]]:
     return found.metadata.position, found.metadata.gaps
 
 
-def _last_footer(raw: io.FileIO, size: int) -> tuple[int, Any]:
+def _last_footer(raw: io.FileIO, size: int, behind: int = 0) -> tuple[int, Any]:
     """The byte behind the last whole footer in the first `size` bytes, and the file up to there; None without one.
 
-    A file that grew has one behind each of its commits of row groups.
+    A file that grew has one behind each of its commits of row groups; those up to byte `behind` are not looked at.
     """
     stop = size
-    while stop > len(MAGIC):
+    while stop > max(behind, len(MAGIC)):
         try:
             front = _Front(raw, stop)
             return stop, pq.ParquetFile(
@@ -264,7 +301,7 @@ def _magic_before(raw: io.FileIO, stop: int) -> int:
 def _batches(file: Any, n_rows: int, on_damage: OnDamage) -> Iterator[Any]:
     """The record batches of every row group that can be read; of a damaged one those before the damage."""
     first = 0
-    for group in range(file.num_row_groups):
+    for group in range(0 if file is None else file.num_row_groups):
         n = file.metadata.row_group(group).num_rows
         read = 0
         try:
@@ -282,9 +319,13 @@ def _last_index(batch: Any) -> int:
 
 
 def _groups_end(found: _Opened) -> int:
-    """The sample index behind the last row of the row groups; 0 where there are none."""
-    ends = (_last_index(batch) + 1 for batch in _batches(found.file, _BATCH_VALUES, lambda damage: None))
-    return max(ends, default=0)
+    """The sample index behind the last row of the row groups; 0 where none can be read."""
+    for group in reversed(range(0 if found.file is None else found.file.num_row_groups)):
+        with contextlib.suppress(pa.ArrowException, OSError):
+            index = found.file.read_row_group(group, columns=["sample_index"], use_threads=False).column(0)
+            if len(index):
+                return int(_whole(index).max()) + 1
+    return 0
 
 
 class _Front(io.RawIOBase):

@@ -30,10 +30,14 @@ class Front:
 class DamagedBytes:
     """Tells of damaged places of a file by their ranges of bytes, neighbours as one."""
 
-    def __init__(self, on_damage: OnDamage, what: str = "") -> None:
-        """`what` stands before each range: the file's name, where the output has several."""
+    def __init__(self, on_damage: OnDamage, what: str = "", committed: int | None = None) -> None:
+        """`what` stands before each range: the file's name, where the output has several.
+
+        What begins at byte `committed` or behind it was never promised: half a row there is no damage.
+        """
         self._on_damage = on_damage
         self._what = f"{what}: " if what else ""
+        self._committed = committed
         self._start = self._stop = 0
         # Where the first damaged place begins; None while there is none.
         self.first: int | None = None
@@ -41,6 +45,8 @@ class DamagedBytes:
     def add(self, start: int, stop: int) -> None:
         """These bytes are damaged."""
         self.first = start if self.first is None else min(self.first, start)
+        if self._committed is not None and start >= self._committed:
+            return
         if start != self._stop:
             self.end()
             self._start = start
@@ -80,6 +86,14 @@ def whole_position(recorded: Position | None, rows: Iterable[OutputRows], gaps: 
         gap_samples=absent,
         dropped=sum(len(gap) for gap in before if gap.cause is Cause.POLICY_DROP),
     )
+
+
+def further(position: Position, rows: Iterable[OutputRows]) -> Position:
+    """The position once the rows behind the last commit count as well, as far as they follow on it."""
+    at = position.committed
+    for begin, end in _covered(rows):
+        at = end if begin <= at < end else at
+    return replace(position, committed=at, samples=position.samples + at - position.committed)
 
 
 def _covered(rows: Iterable[OutputRows]) -> list[tuple[int, int]]:
