@@ -27,6 +27,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.block_stats import BlockSummaries, summaries_from
 from dtopipe.sinks.commit_record import record_path
 from dtopipe.sinks.file_reader import REFILL, record_of
 from dtopipe.sinks.reading_columns import reading_columns
@@ -41,6 +42,7 @@ from dtopipe.sinks.whole_part import OnDamage
 _SPOILT = (TypeError, ValueError, OverflowError)
 # Values in a batch: as Python objects some 20 MB.
 _BATCH_VALUES = 2**18
+_BATCH_BLOCK_STATS = 2**14
 
 
 class SqliteReader:
@@ -110,6 +112,13 @@ class SqliteReader:
 
     def _refuse(self, damage: str) -> None:
         raise SinkError(self._path, damage, REFILL)
+
+    def block_rows(self, table: str = "blocks") -> Iterator[BlockSummaries]:
+        """The summaries of the run's blocks, in order of their first samples. `table`: where the blocks are."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            channels = [name for of in ("samples", "samples_long") for name in _channels(connection, run, of)]
+            yield from _summaries(connection, run, table, len(channels))
 
     def _run(self, connection: sqlite3.Connection) -> tuple[int, Position]:
         if not has_runs(connection):
@@ -209,6 +218,28 @@ def _long(connection: sqlite3.Connection, run: int, names: Sequence[str], on_dam
                 on_damage(f"{len(of) - len(sound):,} rows from {of[0][-1]:,} of table samples_long are damaged")
             if found is not None:
                 yield replace(found, channel=number)
+
+
+def _summaries(connection: sqlite3.Connection, run: int, table: str, n_channels: int) -> Iterator[BlockSummaries]:
+    cursor = connection.execute(
+        "SELECT block_index, first_sample_index, samples_per_channel, t_mono_ns, t_utc_ns"
+        f" FROM {quoted(table)} WHERE run = ? ORDER BY first_sample_index",
+        (run,),
+    )
+    behind = -(2**63)
+    more = True
+    while more:
+        blocks = cursor.fetchmany(max(1, _BATCH_BLOCK_STATS // max(1, n_channels)))
+        more = bool(blocks)
+        # Also those that belong to no block.
+        last = blocks[-1][1] if blocks else 2**63 - 1
+        stats = connection.execute(
+            "SELECT first_sample_index, channel, n_values, min, max, mean FROM block_stats"
+            " WHERE run = ? AND first_sample_index > ? AND first_sample_index <= ?",
+            (run, behind, last),
+        ).fetchall()
+        behind = last
+        yield from summaries_from(blocks, stats, n_channels)
 
 
 def _whole(column: Sequence[int]) -> NDArray[np.int64]:
