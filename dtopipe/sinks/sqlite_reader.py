@@ -16,9 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dtopipe.host.lock import is_held
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
@@ -32,10 +29,12 @@ from dtopipe.sinks.commit_record import record_path
 from dtopipe.sinks.file_reader import REFILL, record_of
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import reading_pieces
+from dtopipe.sinks.sqlite_columns import FETCHED_ROWS, gathered, real_numbers, whole_numbers
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite_readings import stored_name
 from dtopipe.sinks.sqlite_salvage import Wanted
 from dtopipe.sinks.sqlite_schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
+from dtopipe.sinks.sqlite_tables import quoted
 from dtopipe.sinks.whole_part import OnDamage
 
 # What a number gives that is none, as where a disk has zeros.
@@ -175,7 +174,11 @@ def _readings_table(connection: sqlite3.Connection, run: int) -> str:
 
 
 def _rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -> Iterator[OutputRows]:
-    for rows in wanted.rows(connection, max(1, _BATCH_VALUES // len(wanted.columns)), on_damage):
+    yield from gathered(_few_rows(connection, wanted, on_damage), max(1, _BATCH_VALUES // len(wanted.columns)))
+
+
+def _few_rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -> Iterator[OutputRows]:
+    for rows in wanted.rows(connection, FETCHED_ROWS, on_damage):
         try:
             yield _columns(rows)
         except _SPOILT:
@@ -192,7 +195,8 @@ def _rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -
 def _columns(rows: Sequence[Any]) -> OutputRows:
     """Of rows whose last column is their number."""
     index, t_mono_ns, t_utc_ns, *values, _ = zip(*rows, strict=True)
-    return OutputRows(_whole(index), _whole(t_mono_ns), _whole(t_utc_ns), [_real(column) for column in values])
+    times = whole_numbers(index), whole_numbers(t_mono_ns), whole_numbers(t_utc_ns)
+    return OutputRows(*times, [real_numbers(column) for column in values])
 
 
 def _is_sound(row: Sequence[Any]) -> bool:
@@ -222,7 +226,7 @@ def _long(connection: sqlite3.Connection, run: int, names: Sequence[str], on_dam
 
 def _summaries(connection: sqlite3.Connection, run: int, table: str, n_channels: int) -> Iterator[BlockSummaries]:
     cursor = connection.execute(
-        "SELECT block_index, first_sample_index, samples_per_channel, t_mono_ns, t_utc_ns"
+        "SELECT block_index, first_sample_index, samples_per_channel, t_mono_ns, t_utc_ns"  # noqa: S608  (quoted)
         f" FROM {quoted(table)} WHERE run = ? ORDER BY first_sample_index",
         (run,),
     )
@@ -240,12 +244,3 @@ def _summaries(connection: sqlite3.Connection, run: int, table: str, n_channels:
         ).fetchall()
         behind = last
         yield from summaries_from(blocks, stats, n_channels)
-
-
-def _whole(column: Sequence[int]) -> NDArray[np.int64]:
-    return np.array(column, np.int64)
-
-
-def _real(column: Sequence[float | None]) -> NDArray[np.float64]:
-    """NaN for null."""
-    return np.array(column, np.float64)

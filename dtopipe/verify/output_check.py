@@ -1,5 +1,6 @@
-"""Recounts one output, and holds what is in it against the record and against other outputs. It is judged by itself:
-what another one cannot give is not compared, and no fault of this one.
+"""Recounts one output, and holds what is in it against the record and against other outputs.
+
+It is judged by itself: what another one cannot give is not compared, and no fault of this one.
 """
 
 from __future__ import annotations
@@ -96,7 +97,10 @@ def _checked(output: Output, comparison: Comparison, on_rows: Callable[[int], No
     gaps = tuple(reader.gaps())
     found = _Found()
     counted = _matched(output, reader, comparison, whole, gaps, on_rows)
-    if counted is None:
+    if counted is not None:
+        damage_of_record = getattr(reader, "damage_of_record", None)
+        found.damage += damage_of_record() if damage_of_record is not None else ()
+    else:
         counted = _recounted(output, reader, comparison, whole, found, on_rows)
     return _report(output, comparison, whole, counted, gaps, found)
 

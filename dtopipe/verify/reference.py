@@ -43,8 +43,8 @@ class _Piece:
 class Reference:
     """Rows of another output, read along with an output's.
 
-    `channels[c]` is the number there of the output's channel `c`, or None where there is no such channel. `utc_unit_ns`:
-    what the coarser of the two can tell of UTC. `failure`: why it could not be read on, in words, or empty.
+    `channels[c]` is the number there of the output's channel `c`, or None where there is no such channel.
+    `utc_unit_ns`: what the coarser of the two can tell of UTC. `failure`: why it could not be read on, or empty.
     """
 
     def __init__(

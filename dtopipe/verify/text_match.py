@@ -1,7 +1,7 @@
-"""Is a text output, byte for byte, what its writer makes of the raw file's samples?
+"""Holds a text output, byte for byte, against what its writer makes of the raw file's samples.
 
-Then every value, time, unit and error word in it is as in the raw file, without one of them being parsed: numbers are
-made into text several times as fast as text into numbers. Where a byte differs, the rows are read one by one instead.
+Where they are the same, every value, time, unit and error word in it is as in the raw file, without one of them being
+parsed: numbers are made into text several times as fast as text into numbers. Else the rows are read one by one.
 """
 
 from __future__ import annotations
