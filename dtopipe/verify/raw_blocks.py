@@ -34,8 +34,9 @@ from dtopipe.wire.dtraw import (
 from dtopipe.wire.dtraw_plain import PlainChunks
 from dtopipe.wire.raw_files import kept_segments, segment_path
 
-# Small blocks go on together: so many bytes of codes.
-_BATCH_BYTES = 2**20
+# Small blocks go on together: so many bytes of codes. Of 2**19 the columns would be fresh memory from the system each
+# time, which takes three times as long.
+_BATCH_BYTES = 2**18
 
 
 class RawBlocks:
