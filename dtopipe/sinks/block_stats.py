@@ -52,17 +52,19 @@ def summaries_from(
     n_values, minimum, maximum, mean.
     """
     places = {row[1]: place for place, row in enumerate(blocks)}
+    if blocks:
+        table = np.full((4, n_channels, len(blocks)), np.nan)
+        for first, channel, *numbers in stats:
+            if first in places and 0 <= channel < n_channels:
+                table[:, channel, places[first]] = [np.nan if number is None else number for number in numbers]
+        index, first, n_samples, t_mono_ns, t_utc_ns = (
+            np.array(column, np.int64) for column in zip(*blocks, strict=True)
+        )
+        yield BlockSummaries(index, first, n_samples, t_mono_ns, t_utc_ns, table)
+    # Behind the blocks, whose order is that of the samples.
     strays = sorted({row[0] for row in stats if row[0] not in places or not 0 <= row[1] < n_channels})
     if strays:
         n = len(strays)
         zeros = np.zeros(n, np.int64)
         nothing = np.full((4, n_channels, n), np.nan)
         yield BlockSummaries(zeros, np.array(strays, np.int64), zeros, zeros, zeros, nothing)
-    if not blocks:
-        return
-    table = np.full((4, n_channels, len(blocks)), np.nan)
-    for first, channel, *numbers in stats:
-        if first in places and 0 <= channel < n_channels:
-            table[:, channel, places[first]] = [np.nan if number is None else number for number in numbers]
-    index, first, n_samples, t_mono_ns, t_utc_ns = (np.array(column, np.int64) for column in zip(*blocks, strict=True))
-    yield BlockSummaries(index, first, n_samples, t_mono_ns, t_utc_ns, table)

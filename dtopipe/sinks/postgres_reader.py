@@ -121,6 +121,16 @@ class PostgresReader:
                 yield from summaries_from(blocks, self._block_stats(server, run, behind, last), len(channels))
                 behind = last
 
+    def channels(self) -> Sequence[Channel]:
+        """What its table of channels says of those of the run's samples."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            query = (
+                f"SELECT name, unit, kind, scale, \"offset\" FROM {self._tables.path('channels')}"
+                " WHERE run = $1 AND in_table IN ('samples', 'samples_long') ORDER BY channel"
+            )
+            return [Channel(*row) for row in server.call(lambda c: c.fetch(query, run))]
+
     def _block_stats(self, server: PostgresConnection, run: int, behind: int, last: int) -> list[tuple[Any, ...]]:
         query = (
             "SELECT first_sample_index, channel, n_values, min, max, mean"

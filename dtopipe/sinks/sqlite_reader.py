@@ -119,6 +119,17 @@ class SqliteReader:
             channels = [name for of in ("samples", "samples_long") for name in _channels(connection, run, of)]
             yield from _summaries(connection, run, table, len(channels))
 
+    def channels(self) -> Sequence[Channel]:
+        """What its table of channels says of those of the run's samples."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            rows = connection.execute(
+                "SELECT name, unit, kind, scale, offset FROM channels"
+                " WHERE run = ? AND in_table IN ('samples', 'samples_long') ORDER BY channel",
+                (run,),
+            )
+            return [Channel(*row) for row in rows]
+
     def _run(self, connection: sqlite3.Connection) -> tuple[int, Position]:
         if not has_runs(connection):
             raise SinkError(self._path, "has no table of runs", "give the path of a SQLite output")

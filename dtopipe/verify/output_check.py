@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.errors import DtopipeError, SinkError
 from dtopipe.model.span import Gap, Span
+from dtopipe.model.stream import Channel
 from dtopipe.sinks.base import OutputReader, OutputRows
 from dtopipe.sinks.block_stats import BlockSummaries
 from dtopipe.sinks.file_reader import FileReader
@@ -27,7 +28,8 @@ from dtopipe.verify.reference import Reference, sound_batches
 from dtopipe.verify.report import OutputReport, length, listed
 from dtopipe.verify.summaries import Summaries
 from dtopipe.verify.text_match import matched_text
-from dtopipe.verify.text_writers import text_writer
+from dtopipe.verify.text_words import misworded
+from dtopipe.verify.text_writers import TEXT_TYPES, text_writer
 from dtopipe.verify.time_check import TimeCheck
 
 # What a database of ours keeps a timestamp of a reading in.
@@ -70,6 +72,7 @@ class _Found:
     failures: list[str] = field(default_factory=list)
     has_summaries: bool = False
     unread_summaries: str = ""
+    others: list[str] = field(default_factory=list)
 
 
 def checked(output: Output, comparison: Comparison, on_rows: Callable[[int], None]) -> OutputReport:
@@ -102,6 +105,8 @@ def _checked(output: Output, comparison: Comparison, on_rows: Callable[[int], No
         found.damage += damage_of_record() if damage_of_record is not None else ()
     else:
         counted = _recounted(output, reader, comparison, whole, found, on_rows)
+        found.others += _words_problems(output, reader)
+    found.others += _description_problems(output, reader)
     return _report(output, comparison, whole, counted, gaps, found)
 
 
@@ -169,7 +174,7 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
     raw = []
     if comparison.raw is not None:
         raw_output, blocks = comparison.raw
-        raw.append(Reference(raw_output.name, blocks.rows, numbers_in(output, raw_output)))
+        raw.append(Reference(raw_output.name, blocks.rows, numbers_in(output, raw_output), slack_ns=_slack_ns(output)))
     others = []
     for other in comparison.others:
         coarse = output.stream.polled and "postgres" in (output.type, other.type)
@@ -179,12 +184,20 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
                 partial(_rows_of, other),
                 numbers_in(output, other),
                 _POSTGRES_UTC_UNIT_NS if coarse else 1,
+                _slack_ns(output),
             )
         )
     return raw, others
 
 
+def _slack_ns(output: Output) -> int:
+    """A raw file has the time of each chunk's first sample, rounded; its reader counts on from that, and rounds."""
+    return 2 if output.type == "hbuf" else 0
+
+
 def _rows_of(output: Output) -> Iterator[OutputRows]:
+    if output.type == "hbuf" and output.path is not None:
+        return RawBlocks(output.path).rows()
     return sound_batches(output.reader(), lambda damage: None)
 
 
@@ -244,6 +257,38 @@ def _check_times(output: Output, tally: _Tally, rows: OutputRows, which: NDArray
         tally.times.add(rows.sample_index[part], rows.t_mono_ns[part], rows.t_utc_ns[part])
 
 
+def _words_problems(output: Output, reader: OutputReader) -> list[str]:
+    """What is wrong with the words of a text output, whose numbers were looked at."""
+    if output.type not in TEXT_TYPES or output.stream.polled or not isinstance(reader, FileReader):
+        return []
+    n_lines, first = misworded(
+        reader.path, output.type, output.stream, reader.start, reader.stop, is_long=not output.is_wide
+    )
+    if not n_lines:
+        return []
+    return [f"words in {n_lines} of its lines are not those of the run's channels, first in line {first}"]
+
+
+def _description_problems(output: Output, reader: OutputReader) -> list[str]:
+    """What an output says of its channels that the run record says otherwise."""
+    if output.type == "hbuf" and output.path is not None:
+        told: Sequence[Channel] = RawBlocks(output.path).stream.channels
+    else:
+        describe = getattr(reader, "channels", None)
+        told = () if describe is None else describe()
+    if not told or not all(isinstance(channel, Channel) for channel in told):
+        return []
+    if [channel.name for channel in told] != [channel.name for channel in output.stream.channels]:
+        return ["it names other channels than the run record"]
+    wrong = [
+        own.name
+        for own, channel in zip(told, output.stream.channels, strict=True)
+        if (own.unit, own.is_raw) != (channel.unit, channel.is_raw)
+        or (not own.is_raw and (own.scale, own.offset) != (channel.scale, channel.offset))
+    ]
+    return [f"unit or scale are not those of the run record: {', '.join(wrong)}"] if wrong else []
+
+
 def _report(
     output: Output,
     comparison: Comparison,
@@ -282,6 +327,7 @@ def _report(
         problems.append(f"its table of blocks cannot be read: {found.unread_summaries}")
     elif found.misstated:
         problems.append(f"summaries in its table of blocks are not those of its samples: {listed(found.misstated)}")
+    problems += found.others
     if samples + retired != record["samples"]:
         problems.append(f"it holds {samples} samples, the run record says {record['samples'] - retired}")
     return OutputReport(

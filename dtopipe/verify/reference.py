@@ -44,7 +44,8 @@ class Reference:
     """Rows of another output, read along with an output's.
 
     `channels[c]` is the number there of the output's channel `c`, or None where there is no such channel.
-    `utc_unit_ns`: what the coarser of the two can tell of UTC. `failure`: why it could not be read on, or empty.
+    `utc_unit_ns`: what the coarser of the two can tell of UTC; `slack_ns`: how far times may be apart. `failure`: why
+    it could not be read on, or empty.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Reference:
         open_rows: Callable[[], Iterator[OutputRows]],
         channels: Sequence[int | None],
         utc_unit_ns: int = 1,
+        slack_ns: int = 0,
     ) -> None:
         self.name = name
         self.failure = ""
         self._open_rows = open_rows
         self._channels = channels
         self._utc_unit_ns = utc_unit_ns
+        self._slack_ns = slack_ns
         self._rewinds_left = len(channels) + _MORE_REWINDS
         self._begin()
 
@@ -85,21 +88,22 @@ class Reference:
 
     def _compare(self, rows: OutputRows, here: Any, of_reference: OutputRows, other: Any, found: Compared) -> None:
         found.there[here] = True
-        if not np.array_equal(rows.t_mono_ns[here], of_reference.t_mono_ns[other]):
-            found.times[here] |= rows.t_mono_ns[here] != of_reference.t_mono_ns[other]
-        utc, wanted_utc = rows.t_utc_ns[here], of_reference.t_utc_ns[other]
+        mono, wanted = rows.t_mono_ns[here], of_reference.t_mono_ns[other]
+        if not np.array_equal(mono, wanted):
+            found.times[here] |= np.abs(mono - wanted) > self._slack_ns
+        utc, wanted = rows.t_utc_ns[here], of_reference.t_utc_ns[other]
         if self._utc_unit_ns > 1:
-            utc, wanted_utc = utc // self._utc_unit_ns, wanted_utc // self._utc_unit_ns
-        if not np.array_equal(utc, wanted_utc):
-            found.times[here] |= utc != wanted_utc
+            utc, wanted = utc // self._utc_unit_ns, wanted // self._utc_unit_ns
+        if not np.array_equal(utc, wanted):
+            found.times[here] |= np.abs(utc - wanted) > self._slack_ns
         channels = range(len(rows.values)) if rows.channel is None else [rows.channel]
         for channel, column in zip(channels, rows.values, strict=True):
             number = self._channels[channel]
             if number is None:
                 continue
-            values, wanted = column[here], of_reference.values[number][other]
-            if not np.array_equal(values.view(np.int64), wanted.view(np.int64)):
-                found.values[here] |= ~((values == wanted) | (np.isnan(values) & np.isnan(wanted)))
+            values, right = column[here], of_reference.values[number][other]
+            if not np.array_equal(values.view(np.int64), right.view(np.int64)):
+                found.values[here] |= ~((values == right) | (np.isnan(values) & np.isnan(right)))
 
     def _begin(self) -> None:
         self._batches: Iterator[OutputRows] | None = None
