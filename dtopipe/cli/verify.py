@@ -52,7 +52,9 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
     columns = (TextColumn("recounting {task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("")
-        report = verify_run(folder, record, lambda name, rows: progress.update(task, description=name, completed=rows))
+        report = verify_run(
+            folder, record, lambda name, rows, _: progress.update(task, description=name, completed=rows)
+        )
     if as_json:
         print_json(_document(report))
     else:

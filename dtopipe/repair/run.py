@@ -127,7 +127,7 @@ class _Repair:
         for output in chosen:
             complete_replacement(output)
         checked = verify_run(
-            self._folder, self._record, lambda name, rows: self._on_progress(f"recounting {name}", rows)
+            self._folder, self._record, lambda name, rows, _: self._on_progress(f"recounting {name}", rows)
         )
         reports = dict(zip((output.name for output in self._outputs), checked.outputs, strict=True))
         mended = [self._mended(output, reports[output.name]) for output in chosen]

@@ -79,6 +79,12 @@ class DelimitedWriter(FileWriter):
         if prefix:
             self._literals = [*self._literals[: len(TIME_COLUMNS)], b"", self._literals[-1]]
 
+    def begin_text(self, stream: Stream) -> bytes:
+        """Be ready to encode this stream without an output, for who compares; returns what stands before its rows."""
+        self._stream = stream
+        self.begun(stream, b"")
+        return self.header(stream)
+
     def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[bytes]:
         """Rows of the blocks or readings; gaps stand in the commit record."""
         if self._stream.polled:
@@ -88,7 +94,12 @@ class DelimitedWriter(FileWriter):
             if self.output.layout is Layout.WIDE:
                 yield self._wide(batch.samples)
             else:
-                yield from self._long(batch)
+                yield from self.long_rows(batch)
+
+    def channel_prefix(self, number: int) -> bytes:
+        """What each row of that channel begins with in the long layout."""
+        texts = (self._stream.device, self._stream.task, self._stream.channels[number].name)
+        return b"".join(b"".join(pair) for pair in zip(self._literals, map(self.quoted, texts), strict=False))
 
     def _columns(self, stream: Stream) -> list[str]:
         """Names of the readings' or the layout's columns. Raises SinkError where two would be alike."""
@@ -117,7 +128,7 @@ class DelimitedWriter(FileWriter):
             )
         return rows(self._literals, [*self._times(samples), *texts.T])
 
-    def _long(self, batch: Joined) -> Iterator[bytes]:
+    def long_rows(self, batch: Joined) -> Iterator[bytes]:
         """One channel's rows behind the other's."""
         samples = batch.samples
         n = samples.n_samples

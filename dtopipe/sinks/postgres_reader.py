@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.block_stats import BlockSummaries, summaries_from
 from dtopipe.sinks.postgres_connection import PostgresConnection
 from dtopipe.sinks.postgres_schema import READINGS_LAYOUT, Tables, find_run, quoted
 from dtopipe.sinks.reading_columns import reading_columns
@@ -25,6 +27,7 @@ from dtopipe.sinks.reading_pieces import reading_pieces
 
 # Values in a batch: as Python objects some 20 MB.
 _BATCH_VALUES = 2**18
+_BATCH_BLOCK_STATS = 2**14
 # A sort of a large table takes its time.
 _QUERY_TIMEOUT_S = 3600.0
 
@@ -98,6 +101,44 @@ class PostgresReader:
             query = f"SELECT {names} FROM {self._tables.path(table)} WHERE run = $1 ORDER BY sample_index"
             for rows in _fetched(server, query, (run,), max(1, _BATCH_VALUES // len(columns))):
                 yield from reading_pieces(list(zip(*rows, strict=True)))
+
+    def block_rows(self, _table: str = "blocks") -> Iterator[BlockSummaries]:
+        """The summaries of the run's blocks, in order of their first samples; where, the configuration says."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            channels = [name for of in ("samples", "samples_long") for name in self._channels(server, run, of)]
+            # Where the two columns of UTC are at odds, what the shorter one says.
+            t_utc_ns = f"CASE WHEN {_UTC_NS} = t_utc_ns / 1000 * 1000 THEN t_utc_ns ELSE {_UTC_NS} END"
+            query = (
+                f"SELECT block_index, first_sample_index, samples_per_channel, t_mono_ns, {t_utc_ns}"
+                f" FROM {self._tables.path(self._config.table_blocks)} WHERE run = $1 ORDER BY first_sample_index"
+            )
+            behind = -(2**63)
+            for rows in chain(_fetched(server, query, (run,), max(1, _BATCH_BLOCK_STATS // len(channels))), [[]]):
+                blocks = [tuple(row) for row in rows]
+                # Also those that belong to no block.
+                last = blocks[-1][1] if blocks else 2**63 - 1
+                yield from summaries_from(blocks, self._block_stats(server, run, behind, last), len(channels))
+                behind = last
+
+    def channels(self) -> Sequence[Channel]:
+        """What its table of channels says of those of the run's samples."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            query = (
+                f"SELECT name, unit, kind, scale, \"offset\" FROM {self._tables.path('channels')}"
+                " WHERE run = $1 AND in_table IN ('samples', 'samples_long') ORDER BY channel"
+            )
+            return [Channel(*row) for row in server.call(lambda c: c.fetch(query, run))]
+
+    def _block_stats(self, server: PostgresConnection, run: int, behind: int, last: int) -> list[tuple[Any, ...]]:
+        query = (
+            "SELECT first_sample_index, channel, n_values, min, max, mean"
+            f" FROM {self._tables.path('block_stats')} WHERE run = $1"
+            " AND first_sample_index > $2 AND first_sample_index <= $3"
+        )
+        rows = server.call(lambda c: c.fetch(query, run, behind, last, timeout=_QUERY_TIMEOUT_S))
+        return [tuple(row) for row in rows]
 
     def _wide(
         self, server: PostgresConnection, run: int, table: str, names: Sequence[str], offsets: _Offsets | None
@@ -177,7 +218,10 @@ def _times(
     index_, mono = _whole(index), _whole(t_mono_ns)
     if offsets is None or not len(offsets[0]):
         return index_, mono, _whole(t_utc_ns)
-    return index_, mono, mono + offsets[1][np.searchsorted(offsets[0], index_, side="right") - 1]
+    exact = mono + offsets[1][np.searchsorted(offsets[0], index_, side="right") - 1]
+    # A row whose own time is another one says so.
+    told = _whole(t_utc_ns)
+    return index_, mono, np.where(exact // 1000 * 1000 == told, exact, told)
 
 
 def _whole(column: Sequence[int]) -> NDArray[np.int64]:

@@ -52,7 +52,9 @@ def load_reader(sink_type: str) -> Callable[..., OutputReader]:
         return reader
     writer = load_writer(sink_type)
     if not hasattr(writer, "Reader"):
-        raise SinkError(None, f"outputs of type {sink_type} cannot be read back", "its plug-in has no Reader")
+        raise SinkError(
+            None, "its plug-in has no Reader", f"outputs of type {sink_type} are for its own programs to read"
+        )
     plugged: Callable[..., OutputReader] = writer.Reader
     return plugged
 

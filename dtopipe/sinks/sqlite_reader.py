@@ -16,9 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dtopipe.host.lock import is_held
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
@@ -27,20 +24,24 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.block_stats import BlockSummaries, summaries_from
 from dtopipe.sinks.commit_record import record_path
 from dtopipe.sinks.file_reader import REFILL, record_of
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import reading_pieces
+from dtopipe.sinks.sqlite_columns import FETCHED_ROWS, gathered, real_numbers, whole_numbers
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite_readings import stored_name
 from dtopipe.sinks.sqlite_salvage import Wanted
 from dtopipe.sinks.sqlite_schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
+from dtopipe.sinks.sqlite_tables import quoted
 from dtopipe.sinks.whole_part import OnDamage
 
 # What a number gives that is none, as where a disk has zeros.
 _SPOILT = (TypeError, ValueError, OverflowError)
 # Values in a batch: as Python objects some 20 MB.
 _BATCH_VALUES = 2**18
+_BATCH_BLOCK_STATS = 2**14
 
 
 class SqliteReader:
@@ -111,6 +112,24 @@ class SqliteReader:
     def _refuse(self, damage: str) -> None:
         raise SinkError(self._path, damage, REFILL)
 
+    def block_rows(self, table: str = "blocks") -> Iterator[BlockSummaries]:
+        """The summaries of the run's blocks, in order of their first samples. `table`: where the blocks are."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            channels = [name for of in ("samples", "samples_long") for name in _channels(connection, run, of)]
+            yield from _summaries(connection, run, table, len(channels))
+
+    def channels(self) -> Sequence[Channel]:
+        """What its table of channels says of those of the run's samples."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            rows = connection.execute(
+                "SELECT name, unit, kind, scale, offset FROM channels"
+                " WHERE run = ? AND in_table IN ('samples', 'samples_long') ORDER BY channel",
+                (run,),
+            )
+            return [Channel(*row) for row in rows]
+
     def _run(self, connection: sqlite3.Connection) -> tuple[int, Position]:
         if not has_runs(connection):
             raise SinkError(self._path, "has no table of runs", "give the path of a SQLite output")
@@ -166,7 +185,11 @@ def _readings_table(connection: sqlite3.Connection, run: int) -> str:
 
 
 def _rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -> Iterator[OutputRows]:
-    for rows in wanted.rows(connection, max(1, _BATCH_VALUES // len(wanted.columns)), on_damage):
+    yield from gathered(_few_rows(connection, wanted, on_damage), max(1, _BATCH_VALUES // len(wanted.columns)))
+
+
+def _few_rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -> Iterator[OutputRows]:
+    for rows in wanted.rows(connection, FETCHED_ROWS, on_damage):
         try:
             yield _columns(rows)
         except _SPOILT:
@@ -183,7 +206,8 @@ def _rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -
 def _columns(rows: Sequence[Any]) -> OutputRows:
     """Of rows whose last column is their number."""
     index, t_mono_ns, t_utc_ns, *values, _ = zip(*rows, strict=True)
-    return OutputRows(_whole(index), _whole(t_mono_ns), _whole(t_utc_ns), [_real(column) for column in values])
+    times = whole_numbers(index), whole_numbers(t_mono_ns), whole_numbers(t_utc_ns)
+    return OutputRows(*times, [real_numbers(column) for column in values])
 
 
 def _is_sound(row: Sequence[Any]) -> bool:
@@ -211,10 +235,23 @@ def _long(connection: sqlite3.Connection, run: int, names: Sequence[str], on_dam
                 yield replace(found, channel=number)
 
 
-def _whole(column: Sequence[int]) -> NDArray[np.int64]:
-    return np.array(column, np.int64)
-
-
-def _real(column: Sequence[float | None]) -> NDArray[np.float64]:
-    """NaN for null."""
-    return np.array(column, np.float64)
+def _summaries(connection: sqlite3.Connection, run: int, table: str, n_channels: int) -> Iterator[BlockSummaries]:
+    cursor = connection.execute(
+        "SELECT block_index, first_sample_index, samples_per_channel, t_mono_ns, t_utc_ns"  # noqa: S608  (quoted)
+        f" FROM {quoted(table)} WHERE run = ? ORDER BY first_sample_index",
+        (run,),
+    )
+    behind = -(2**63)
+    more = True
+    while more:
+        blocks = cursor.fetchmany(max(1, _BATCH_BLOCK_STATS // max(1, n_channels)))
+        more = bool(blocks)
+        # Also those that belong to no block.
+        last = blocks[-1][1] if blocks else 2**63 - 1
+        stats = connection.execute(
+            "SELECT first_sample_index, channel, n_values, min, max, mean FROM block_stats"
+            " WHERE run = ? AND first_sample_index > ? AND first_sample_index <= ?",
+            (run, behind, last),
+        ).fetchall()
+        behind = last
+        yield from summaries_from(blocks, stats, n_channels)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,19 +40,21 @@ class Recount:
 
     def add(self, sample_index: NDArray[np.int64]) -> None:
         """(n,) int64, the next rows."""
-        if len(sample_index) == 0:
+        for at, stop in runs_of(sample_index):
+            first = int(sample_index[at])
+            self.add_span(Span(first, first + stop - at))
+
+    def add_span(self, span: Span) -> None:
+        """The next rows, which follow on each other."""
+        if not span:
             return
-        self._rows += len(sample_index)
-        breaks = np.flatnonzero(np.diff(sample_index) != 1) + 1
-        starts = sample_index[np.concatenate(([0], breaks))].tolist()
-        stops = (sample_index[np.concatenate((breaks - 1, [len(sample_index) - 1]))] + 1).tolist()
-        for start, stop in zip(starts, stops, strict=True):
-            last = self._spans[-1].stop if self._spans else start
-            self._disordered += start < last
-            if self._spans and start == last:
-                self._spans[-1] = Span(self._spans[-1].start, stop)
-            else:
-                self._spans.append(Span(start, stop))
+        self._rows += len(span)
+        last = self._spans[-1].stop if self._spans else span.start
+        self._disordered += span.start < last
+        if self._spans and span.start == last:
+            self._spans[-1] = Span(self._spans[-1].start, span.stop)
+        else:
+            self._spans.append(span)
 
     def result(self) -> Counted:
         """All of it."""
@@ -65,6 +68,19 @@ class Recount:
             else:
                 covered.append(span)
         return Counted(self._rows, tuple(covered), tuple(joined(doubled)), self._disordered)
+
+
+def runs_of(sample_index: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Where in it indices follow on each other: from each place to each other, exclusive."""
+    if len(sample_index) == 0:
+        return
+    breaks = (np.flatnonzero(np.diff(sample_index) != 1) + 1).tolist()
+    yield from zip([0, *breaks], [*breaks, len(sample_index)], strict=True)
+
+
+def spans_of(sample_index: NDArray[np.int64]) -> list[Span]:
+    """The samples with these indices, in any order."""
+    return joined(Span(int(sample_index[at]), int(sample_index[at]) + stop - at) for at, stop in runs_of(sample_index))
 
 
 def joined(spans: Iterable[Span]) -> list[Span]:
@@ -82,14 +98,26 @@ def without(spans: Iterable[Span], removed: Iterable[Span]) -> list[Span]:
     """What of `spans` is not in `removed`."""
     found = []
     cuts = joined(removed)
+    next_cut = 0
     for span in joined(spans):
         at = span.start
-        for cut in cuts:
-            part = cut.intersection(Span(at, span.stop))
-            if part:
-                if part.start > at:
-                    found.append(Span(at, part.start))
-                at = part.stop
+        while next_cut < len(cuts) and cuts[next_cut].stop <= at:
+            next_cut += 1
+        # The last cut may reach into the next span too.
+        for cut in islice(cuts, next_cut, None):
+            if cut.start >= span.stop:
+                break
+            if cut.start > at:
+                found.append(Span(at, cut.start))
+            at = max(at, cut.stop)
         if at < span.stop:
             found.append(Span(at, span.stop))
+    return found
+
+
+def common(spans: Sequence[Sequence[Span]]) -> list[Span]:
+    """What is in all of them."""
+    found = joined(spans[0]) if spans else []
+    for other in spans[1:]:
+        found = without(found, without(found, other))
     return found

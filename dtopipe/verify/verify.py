@@ -1,224 +1,159 @@
-"""`verify`: every output recounted from its own bytes, against the run record and the raw samples. Writes nothing."""
+"""`verify`: recounts every output of a run from the files themselves, and compares values and times where it can.
+
+Nothing is trusted but rows: what is in an output is counted from its own sample indices, block by block against the
+run record and the gaps that the output itself names. Values and times are those of the run's raw file, or, where that
+has nothing, of two other outputs; the summaries of blocks are those of the values. Nothing is written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any
-
-import numpy as np
 
 from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.verify.gaps import board_gaps
+from dtopipe.verify.gap_check import gaps_checked, run_inconsistencies
+from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps
+from dtopipe.verify.output_check import Comparison, checked
 from dtopipe.verify.outputs import Output, outputs_of, raw_output
-from dtopipe.verify.recount import Counted, Recount, joined, without
-from dtopipe.verify.reference import Reference, before, differing, sound_batches
+from dtopipe.verify.raw_blocks import RawBlocks
+from dtopipe.verify.recount import common, without
+from dtopipe.verify.report import OutputReport, RunReport, length
+from dtopipe.verify.run_files import damaged_files
 
+__all__ = ["OutputReport", "RunReport", "verify_run"]
 
-@dataclass(frozen=True, slots=True)
-class OutputReport:
-    """What one output really holds; spans of sample indices. `problems` is empty if it is what the record says.
-
-    `retained_from`: a journal's first sample, where it has retired what is before; `retired`: how many samples.
-    """
-
-    name: str
-    path: str
-    rows: int = 0
-    samples: int = 0
-    gaps: tuple[Gap, ...] = ()
-    missing: tuple[Span, ...] = ()
-    doubled: tuple[Span, ...] = ()
-    unexpected: tuple[Span, ...] = ()
-    differing: tuple[Span, ...] = ()
-    disordered: bool = False
-    unreadable: bool = False
-    compared_with: str | None = None
-    retained_from: int = 0
-    retired: int = 0
-    problems: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """What `verify` found; `verdict` is that of the outputs as they are now.
-
-    `gaps`: of the board (None) and of each sink, as `gaps.jsonl` should have them.
-    """
-
-    folder: str
-    recorded: Mapping[str, Any] | None
-    verdict: Verdict
-    outputs: tuple[OutputReport, ...] = field(default=())
-    gaps: Mapping[str | None, Sequence[Gap]] = field(default_factory=dict)
-    has_gaps_file: bool = True
+OnProgress = Callable[[str, int, int], None]
 
 
 def verify_run(
     folder: RunFolder,
     record: Mapping[str, Any],
-    on_rows: Callable[[str, int], None] = lambda name, rows: None,
+    on_progress: OnProgress = lambda name, rows, expected: None,
 ) -> RunReport:
-    """Recount a run against its record. `on_rows(output, rows so far)` shows progress. Raises WireError."""
+    """Recount a run against its record. Raises WireError on a damaged one.
+
+    `on_progress(output, rows so far, rows that the record lets expect)` shows progress.
+    """
     outputs = outputs_of(folder, record)
-    reports = [_verified(output, _comparisons_of(output, outputs), on_rows) for output in outputs]
+    reports = _Reports(outputs, on_progress).all()
     gaps_path = folder.path / "gaps.jsonl"
+    reports = [gaps_checked(report, output, record, gaps_path) for report, output in zip(reports, outputs, strict=True)]
     gaps: dict[str | None, Sequence[Gap]] = {None: board_gaps(gaps_path, outputs)}
     gaps |= {report.name: report.gaps for report in reports}
+    inconsistent = run_inconsistencies(record, reports, gaps_path)
+    not_looked_at = _not_looked_at(record, outputs)
     return RunReport(
         folder=str(folder.path),
         recorded=record.get("verdict"),
-        verdict=_verdict(record, outputs, reports),
+        verdict=_verdict(record, outputs, reports, [*not_looked_at, *inconsistent]),
         outputs=tuple(reports),
         gaps=gaps,
         has_gaps_file=gaps_path.is_file(),
+        not_looked_at=tuple(not_looked_at),
+        damaged_files=tuple(damaged_files(folder.path)),
+        inconsistent=tuple(inconsistent),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """Outputs that another one's values are held against, all of which must disagree with it; up to sample `stop`."""
+class _Reports:
+    """The report of each output; the raw file's comes first, for what it has not got others are asked for."""
 
-    others: Sequence[Output]
-    stop: int | None = None
+    def __init__(self, outputs: Sequence[Output], on_progress: OnProgress) -> None:
+        self._outputs = outputs
+        self._on_progress = on_progress
+        self._raw = raw_output(outputs)
 
-    def text(self, between: str) -> str:
-        """Their names, as in a sentence."""
-        before = "" if self.stop is None else f"before sample {self.stop:,} "
-        return before + between.join(other.name for other in self.others)
+    def all(self) -> list[OutputReport]:
+        """In the order of the outputs."""
+        found: dict[str, OutputReport] = {}
+        raw = self._raw
+        if raw is not None:
+            found[raw.name] = self._checked(raw, Comparison())
+        blocks, failure = self._raw_blocks(raw)
+        raw_report = None if raw is None else found[raw.name]
+        rest = [output for output in self._outputs if output is not raw]
+        for output in rest:
+            found[output.name] = self._checked(output, self._comparison(output, blocks, failure, raw_report))
+        suspect = self._suspect([found[output.name] for output in rest])
+        if raw is not None and suspect:
+            # All others together have what it has not: it is the raw file that is judged by them.
+            found[raw.name] = self._checked(raw, Comparison(others=self._others(raw)))
+            if found[raw.name].differing:
+                failure = f"{raw.name} is not as the others are"
+                for output in rest:
+                    found[output.name] = self._checked(output, self._comparison(output, None, failure, None))
+        return [found[output.name] for output in self._outputs]
 
+    def _checked(self, output: Output, comparison: Comparison) -> OutputReport:
+        n_channels = 1 if output.is_wide else len(output.stream.channels)
+        expected = int(output.record["samples"]) * n_channels
+        self._on_progress(output.name, 0, expected)
+        return checked(output, comparison, lambda rows: self._on_progress(output.name, rows, expected))
 
-def _comparisons_of(output: Output, outputs: Sequence[Output]) -> list[_Comparison]:
-    """What an output's values are held against: the run's raw file.
+    def _raw_blocks(self, raw: Output | None) -> tuple[tuple[Output, RawBlocks] | None, str]:
+        if raw is None or raw.path is None:
+            return None, ""
+        try:
+            return (raw, RawBlocks(raw.path)), ""
+        except (DtopipeError, OSError) as error:
+            return None, f"{raw.name} cannot be read: {error}"
 
-    Where there is none, or not any more, two of the other outputs: where those agree, it is this one that is wrong.
-    """
-    raw = raw_output(outputs)
-    if raw is output:
-        return []
-    found = [] if raw is None else [_Comparison([raw])]
-    retained_from = None if raw is None else raw.retained_from()
-    if retained_from != 0:
-        rest = [other for other in outputs if other is not output and other is not raw]
-        others = [other for other in rest if other.is_wide and _is_readable(other)]
-        others.sort(key=lambda other: other.policy is not Policy.BLOCK)
-        found += [_Comparison(others[:2], retained_from)] if others else []
-    return found
+    def _comparison(
+        self,
+        output: Output,
+        blocks: tuple[Output, RawBlocks] | None,
+        failure: str,
+        raw_report: OutputReport | None,
+    ) -> Comparison:
+        """What an output's samples are held against: the run's raw file; what that has not got, two of the others."""
+        if blocks is None:
+            return Comparison(None, self._others(output), failure=failure)
+        whole = Span(int(output.record["start"]), int(output.record["stop"]))
+        of_raw = raw_report.covered if raw_report is not None else ()
+        absent = [gap.span for gap in raw_report.gaps if gap.cause in BOARD_CAUSES] if raw_report is not None else []
+        lacking = without(without([whole], of_raw), absent)
+        return Comparison(blocks, self._others(output) if lacking else ())
+
+    def _others(self, output: Output) -> list[Output]:
+        """Two that can be read, BLOCK outputs first."""
+        rest = [other for other in self._outputs if other is not output and other is not self._raw]
+        found = [other for other in rest if other.is_wide and _is_readable(other)]
+        found.sort(key=lambda other: other.policy is not Policy.BLOCK)
+        return found[:2]
+
+    def _suspect(self, reports: Sequence[OutputReport]) -> bool:
+        """True if there are samples at which all others, and two at least, are unlike the raw file."""
+        told = [report.differing for report in reports if not report.unreadable and report.compared_with]
+        return len(told) > 1 and bool(common(told))
 
 
 def _is_readable(output: Output) -> bool:
     try:
         output.reader().position()
-    except (DtopipeError, OSError, ValueError):
+    except Exception:  # a plug-in's reader may raise anything
         return False
     return True
 
 
-def _verified(output: Output, comparisons: Sequence[_Comparison], on_rows: Callable[[str, int], None]) -> OutputReport:
-    try:
-        return _recounted(output, comparisons, on_rows)
-    except (DtopipeError, OSError, ValueError) as error:
-        return OutputReport(output.name, output.place, unreadable=True, problems=(f"cannot be read: {error}",))
+def _not_looked_at(record: Mapping[str, Any], outputs: Sequence[Output]) -> list[str]:
+    """Sinks whose output nobody can read back: they went to no file, and to no database that is known."""
+    if not record.get("stream"):
+        return []
+    known = {output.name for output in outputs}
+    return [f"{name} was not looked at: nothing says where it went" for name in record["sinks"] if name not in known]
 
 
-def _recounted(output: Output, comparisons: Sequence[_Comparison], on_rows: Callable[[str, int], None]) -> OutputReport:
-    reader = output.reader()
-    references = [
-        ([Reference(other.reader(), _numbers(output, other)) for other in each.others], each.stop)
-        for each in comparisons
-    ]
-    # By channel in the long layout; a row of the wide one is a row of every channel.
-    counts: dict[int | None, Recount] = {}
-    wrong: list[Span] = []
-    rows_seen = 0
-    damage: list[str] = []
-    for rows in sound_batches(reader, damage.append):
-        counts.setdefault(rows.channel, Recount()).add(rows.sample_index)
-        for group, stop in references:
-            part = rows if stop is None else before(rows, stop)
-            differ = reduce(np.intersect1d, (differing(part, reference) for reference in group))
-            wrong = joined([*wrong, *_spans(differ)])
-        rows_seen += len(rows.sample_index)
-        on_rows(output.name, rows_seen)
-    keys = [None] if None in counts or not counts else range(len(output.stream.channels))
-    counted = [counts.get(key, Recount()).result() for key in keys]
-    gaps = tuple(reader.gaps())
-    return _judged(output, counted, gaps, wrong, damage, comparisons)
-
-
-def _numbers(output: Output, other: Output) -> list[int | None]:
-    """For each channel of an output, its number in the other one, or None where that has not got it."""
-    names = [channel.name for channel in other.stream.channels]
-    return [names.index(channel.name) if channel.name in names else None for channel in output.stream.channels]
-
-
-def _spans(indices: np.ndarray[Any, np.dtype[np.int64]]) -> list[Span]:
-    recount = Recount()
-    recount.add(indices)
-    return list(recount.result().covered)
-
-
-def _judged(
-    output: Output,
-    counted: Sequence[Counted],
-    gaps: tuple[Gap, ...],
-    wrong: list[Span],
-    damage: Sequence[str],
-    comparisons: Sequence[_Comparison],
-) -> OutputReport:
-    """Hold what was counted against the record, and against the output's own gaps."""
-    record = output.record
-    retained_from = output.retained_from()
-    whole = Span(max(record["start"], retained_from), record["stop"])
-    absent = [gap.span for gap in gaps]
-    expected = without([whole], absent)
-    missing = joined(span for one in counted for span in without(expected, one.covered))
-    unexpected = joined(span for one in counted for span in without(one.covered, expected))
-    doubled = joined(span for one in counted for span in one.doubled)
-    samples = min((one.samples for one in counted), default=0)
-    problems = list(damage)
-    if missing:
-        problems.append(f"{_length(missing)} samples are neither in it nor in a gap: {_listed(missing)}")
-    if unexpected:
-        problems.append(f"{_length(unexpected)} samples are in it that should not be: {_listed(unexpected)}")
-    if doubled:
-        problems.append(f"{_length(doubled)} samples stand in it twice: {_listed(doubled)}")
-    if any(one.disordered for one in counted):
-        problems.append("its rows are not in order")
-    if wrong:
-        others = ", ".join(each.text(" and ") for each in comparisons)
-        problems.append(f"{_length(wrong)} samples differ from {others}: {_listed(wrong)}")
-    retired = sum(map(len, without([Span(record["start"], whole.start)], absent)))
-    if samples + retired != record["samples"]:
-        problems.append(f"it holds {samples} samples, the run record says {record['samples'] - retired}")
-    return OutputReport(
-        name=output.name,
-        path=output.place,
-        rows=sum(one.rows for one in counted),
-        samples=samples,
-        gaps=gaps,
-        missing=tuple(missing),
-        doubled=tuple(doubled),
-        unexpected=tuple(unexpected),
-        differing=tuple(wrong),
-        disordered=any(one.disordered for one in counted),
-        compared_with=", ".join(each.text(" or ") for each in comparisons) or None,
-        retained_from=retained_from,
-        retired=retired,
-        problems=tuple(problems),
-    )
-
-
-def _verdict(record: Mapping[str, Any], outputs: Sequence[Output], reports: Sequence[OutputReport]) -> Verdict:
+def _verdict(
+    record: Mapping[str, Any], outputs: Sequence[Output], reports: Sequence[OutputReport], faults: Sequence[str]
+) -> Verdict:
     """The verdict of the outputs as they are, never better than what the record knows besides."""
     outcomes = []
     for output, report in zip(outputs, reports, strict=True):
-        known = sum(len(gap) for gap in report.gaps)
+        known = length([gap.span for gap in report.gaps])
         outcomes.append(
             SinkOutcome(
                 name=output.name,
@@ -233,7 +168,7 @@ def _verdict(record: Mapping[str, Any], outputs: Sequence[Output], reports: Sequ
         )
     recorded = record.get("verdict") or {"state": VerdictState.INTERRUPTED.value, "text": ""}
     state = str(recorded["state"])
-    return judge(
+    verdict = judge(
         outcomes,
         end_sample_index=record["acquired"]["end_sample_index"],
         first_sample_index=record["acquired"].get("first_sample_index", 0),
@@ -242,12 +177,7 @@ def _verdict(record: Mapping[str, Any], outputs: Sequence[Output], reports: Sequ
         simulated=bool(record.get("simulated")),
         repaired="first_verdict" in record,
     )
-
-
-def _length(spans: Sequence[Span]) -> int:
-    return sum(len(span) for span in spans)
-
-
-def _listed(spans: Sequence[Span], most: int = 5) -> str:
-    shown = ", ".join(f"[{span.start}, {span.stop})" for span in spans[:most])
-    return shown + (f" and {len(spans) - most} more ranges" if len(spans) > most else "")
+    if not faults or verdict.state.exit_code > VerdictState.DEGRADED.exit_code:
+        return verdict
+    also = [verdict.text] if verdict.state is VerdictState.DEGRADED else []
+    return Verdict(VerdictState.DEGRADED, "; ".join([*also, *faults]))

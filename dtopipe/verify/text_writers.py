@@ -1,0 +1,31 @@
+"""The writer of a text output, as it was in the run, for its encoding alone."""
+
+from __future__ import annotations
+
+import os
+
+from dtopipe.model.errors import SinkError
+from dtopipe.model.policy import Layout
+from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.delimited import DelimitedWriter
+from dtopipe.sinks.registry import load_writer
+from dtopipe.topology.recorded import recorded_options
+from dtopipe.verify.outputs import Output
+
+TEXT_TYPES = ("csv", "jsonl")
+
+
+def text_writer(output: Output) -> DelimitedWriter | None:
+    """One that is never opened; None for an output of another kind, or if its options are not known."""
+    if output.path is None or output.stream.polled or output.type not in TEXT_TYPES:
+        return None
+    kind = load_writer(output.type)
+    if not (isinstance(kind, type) and issubclass(kind, DelimitedWriter)):
+        return None
+    sink = output.topology.get("sinks", {}).get(output.name, {})
+    try:
+        options = recorded_options(output.topology, output.name, os.environ)
+        layout = Layout(sink.get("layout", Layout.WIDE))
+        return kind(OutputOptions(output.path, layout), **options)
+    except (SinkError, ValueError, TypeError):
+        return None
