@@ -196,8 +196,8 @@ class Laboratory:
                     process.kill()
                     process.wait(PATIENCE_S)
         if self._runs:
-            # A command that looks at runs clears away what killed ones have left.
-            clearing = [sys.executable, "-m", "dtopipe", "runs"]
+            # What the next `up` of this user would do first: clear away what killed ones have left.
+            clearing = [sys.executable, "-c", "from dtopipe.cli.recovery import recover_killed; recover_killed()"]
             subprocess.run(clearing, cwd=self.folder, env=self.env, capture_output=True, check=False)
 
 

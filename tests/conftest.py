@@ -225,5 +225,5 @@ def _in_use(segment: Path) -> bool:
 
 
 def _entries(runtime: Path) -> list[str]:
-    """What runs have left; the empty lock files of devices stay, as lock files do."""
-    return [path.name for path in runtime.iterdir() if not path.match("board-*.lock")]
+    """What runs have left; the lock files of devices and of the folder stay, as lock files do."""
+    return [path.name for path in runtime.iterdir() if not path.match("*.lock")]

@@ -10,11 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from dtopipe.host.lock import FileLock, LockHeld
-from dtopipe.host.runtime import runtime_dir
+from dtopipe.host.runtime import ensure_only_ours
+from dtopipe.host.runtime_folder import runtime_dir
 from dtopipe.model.errors import BoardError
-
-# A command that only looks whether the lock is held has it for an instant.
-_LOCK_PATIENCE_S = 0.25
 
 
 class ExclusiveDevice:
@@ -30,7 +28,7 @@ class ExclusiveDevice:
         path = _lock_path(self._board, self._device)
         lock = FileLock(path)
         try:
-            lock.acquire(_LOCK_PATIENCE_S)
+            lock.acquire()
         except LockHeld:
             raise BoardError(
                 self._board,
@@ -58,9 +56,14 @@ class ExclusiveDevice:
 
 
 def _lock_path(board: str, device: str) -> Path:
-    """The digest keeps names apart that are alike in plain letters."""
+    """The digest keeps names apart that are alike in plain letters. Raises UsageError."""
+    folder = runtime_dir()
     plain = re.sub(r"[^A-Za-z0-9]+", "-", device)[:24]
-    return runtime_dir() / f"board-{board}-{plain}-{sha256(device.encode()).hexdigest()[:8]}.lock"
+    path = folder / f"board-{board}-{plain}-{sha256(device.encode()).hexdigest()[:8]}.lock"
+    # A run that was begun here goes on, whatever else has come to lie here meanwhile.
+    if not path.exists():
+        ensure_only_ours(folder)
+    return path
 
 
 def _holder(path: Path) -> str:

@@ -14,7 +14,6 @@ from rich.console import Console
 from dtopipe.cli.endpoint import endpoint_options, host_of, link_of
 from dtopipe.cli.foreground import run_in_foreground
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.topology.attachment import load_attachment, load_follower, sink_of_options, sinks_of_file
@@ -76,7 +75,6 @@ def attach(
       dtopipe attach tcp://daq-pc:5700 --sink parquet --path run.parquet
     """
     run, file = _run_and_file(words, sink)
-    recover(run_dir)
     if run is not None and is_endpoint(run):
         placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, {})
         board = {"type": "remote", "start": _since(since or "earliest"), **link_of(run, server_key, insecure=insecure)}

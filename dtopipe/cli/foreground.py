@@ -16,6 +16,7 @@ from rich.live import Live
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.live_table import disk_lines, headline, status_table
 from dtopipe.cli.output import print_json
+from dtopipe.cli.recovery import recover_killed
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.model.errors import NothingFollowed
 from dtopipe.model.plan import RunPlan
@@ -29,8 +30,10 @@ _LINE_EVERY_S = 10.0
 def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
     """Run a plan to its end, or the runs that it follows until somebody stops that; the worst exit code.
 
-    Prints the record as JSON, of `runs: every` a list of them. Raises DtopipeError.
+    What this user's killed runs have left is completed and cleared away first. Prints the record as JSON, of
+    `runs: every` a list of them. Raises DtopipeError.
     """
+    recover_killed()
     console = LastingConsole(stderr=as_json)
     if plan.board.options.get("runs") != "every":
         record, _ = _one_run(plan, console)

@@ -1,26 +1,63 @@
-"""What every command that looks at runs does first: complete the records of runs that were killed."""
+"""What the commands that complete and clear away do about runs that were killed, and what the others show of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dtopipe.host.run_folder import RunFolder
-from dtopipe.supervisor.recover import complete_unfinished, recover_killed_runs
+from dtopipe.host.run_life import holder_of
+from dtopipe.model.errors import SinkError
+from dtopipe.supervisor.recover import completed_record, recover_killed_runs, recover_run
 
 
-def recover(run_dir: Path) -> None:
-    """Complete what killed runs left; runs below `run_dir` that a power cut ended are completed too."""
-    recover_killed()
-    _say(complete_unfinished(run_dir, _read_output))
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run as its record has it, or would have it if that were complete.
+
+    `held`: who still has it, in words, where there is no verdict; empty if it is over. `remedy`: what to type about it.
+    """
+
+    record: dict[str, Any]
+    held: str = ""
+    remedy: str = ""
 
 
 def recover_killed() -> None:
-    """Clear away what runs of this user left whose processes were all killed, and complete their records."""
-    _say(recover_killed_runs(_read_output))
+    """Complete the records of this user's killed runs and clear away what they left. Never raises for their sake."""
+    for recovery in recover_killed_runs(_read_output):
+        if recovery.trouble:
+            click.echo(f"a killed run waits: {recovery.folder.path}: {recovery.trouble}", err=True)
+        else:
+            _say(recovery.folder)
+
+
+def recover_one(folder: RunFolder) -> None:
+    """The same for this run, if it was killed. Raises UsageError if it is in progress or another user's, SinkError."""
+    try:
+        if recover_run(folder, _read_output):
+            _say(folder)
+    except OSError as error:
+        message = f"the run folder cannot be written to: {error.strerror}"
+        raise SinkError(folder.path, message, "copy it to where there is room, and repair the copy") from error
+
+
+def seen(folder: RunFolder) -> Seen:
+    """How a run is, for those who only look. Raises UsageError if it has no record that can be read."""
+    record = folder.read_record()
+    if record.get("verdict") is not None:
+        return Seen(record)
+    holder = holder_of(folder)
+    if holder is not None:
+        return Seen(record, holder.words, holder.remedy)
+    entry = folder.entry()
+    facts = entry.read() if entry is not None else None
+    completed, _ = completed_record(folder, _read_file, facts.segment if facts else "")
+    return Seen(completed, remedy=f"dtopipe repair {folder.path}")
 
 
 def _read_output(*arguments: Any) -> Any:
@@ -30,6 +67,10 @@ def _read_output(*arguments: Any) -> Any:
     return read_output(*arguments)
 
 
-def _say(folders: Sequence[RunFolder]) -> None:
-    for folder in folders:
-        click.echo(f"completed the record of a run that was killed: {folder.path}", err=True)
+def _read_file(record: Mapping[str, Any], name: str, folder: Path) -> Any:
+    """Of what is in a database the record tells enough: a list of runs must not wait for a server, or call one."""
+    return None if record["sinks"][name]["path"] is None else _read_output(record, name, folder)
+
+
+def _say(folder: RunFolder) -> None:
+    click.echo(f"completed the record of a run that was killed: {folder.path}", err=True)

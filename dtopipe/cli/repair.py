@@ -17,16 +17,14 @@ from rich.text import Text
 from dtopipe.cli.endpoint import endpoint_options, link_of
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover_killed
+from dtopipe.cli.recovery import recover_one
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.host.run_folder import RunFolder, find_run
-from dtopipe.model.errors import SinkError, UsageError
+from dtopipe.model.errors import UsageError
 from dtopipe.repair.fetch import fetched_from
 from dtopipe.repair.run import RepairReport, repair_run
 from dtopipe.supervisor.lines import EventsFile
-from dtopipe.supervisor.recover import complete_record
 from dtopipe.transport.source_link import is_endpoint
-from dtopipe.verify.outputs import read_output
 
 
 @click.command()
@@ -52,9 +50,10 @@ def repair(
 ) -> None:
     r"""Refill every BLOCK output that is not whole from the run's raw file, or from where else its samples are.
 
-    RUN is a run folder, NAME, NAME/START or NAME/latest, of a run that has ended, also one that was killed. What
-    nobody has any more stays a gap with its cause. It may be interrupted at any instant and called again. Ends with
-    the exit code of the verdict, or 1 if an output could not be repaired.
+    RUN is a run folder, NAME, NAME/START or NAME/latest, of a run that has ended, also one that was killed: then its
+    record is completed first, and what it left in memory is kept in its folder. What nobody has any more stays a gap
+    with its cause. It may be interrupted at any instant and called again. Ends with the exit code of the verdict, or 1
+    if an output could not be repaired.
 
     A run that was followed on another machine, and broke off, is completed to the end that it had there: let that
     machine serve it with `dtopipe serve RUN`, and name its endpoint here.
@@ -65,9 +64,8 @@ def repair(
       dtopipe repair heat-flux/latest --sink view --from /mnt/backup/20261122T234100Z
       dtopipe repair office/latest --from tcp://daq-pc:5700
     """
-    recover_killed()
     folder = find_run(run, run_dir)
-    _ensure_ended(folder, run)
+    recover_one(folder)
     is_served = other is not None and is_endpoint(other)
     if not is_served and (server_key is not None or insecure):
         raise UsageError("--server-key and --insecure are for --from ENDPOINT, such as tcp://daq-pc:5700")
@@ -105,19 +103,6 @@ def _link(folder: RunFolder, endpoint: str, server_key: Path | None, *, insecure
         if recorded is not None and Path(recorded).exists():
             server_key = Path(recorded)
     return link_of(endpoint, server_key, insecure=insecure)
-
-
-def _ensure_ended(folder: RunFolder, run: str) -> None:
-    """Complete the record of a run that a power cut ended. Raises UsageError if it is in progress."""
-    entry = folder.entry()
-    if entry is not None and entry.anybody_is_alive():
-        raise UsageError(f"{folder.path} is still in progress\n    repair it once it has ended: dtopipe stop {run}")
-    facts = entry.read() if entry is not None else None
-    try:
-        complete_record(folder, read_output, facts.segment if facts else "")
-    except OSError as error:
-        message = f"the run folder cannot be written to: {error.strerror}"
-        raise SinkError(folder.path, message, "copy it to where there is room, and repair the copy") from error
 
 
 def _note(folder: RunFolder, report: RepairReport, before: str) -> None:

@@ -11,7 +11,6 @@ import click
 from rich.console import Console
 
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import DtopipeError
 from dtopipe.transport.run_link import ask_run, ensure_not_refused
@@ -38,7 +37,6 @@ def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
       dtopipe restart table
       dtopipe restart table heat-flux --json
     """
-    recover(run_dir)
     folder = find_run(run, run_dir)
     answer = ask_run(folder, Message("restart", {"name": name}))
     if answer is None:

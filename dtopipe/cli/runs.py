@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +13,86 @@ from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover
+from dtopipe.cli.recovery import Seen, seen
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.host.run_folder import RunFolder, runs_in, runs_in_progress
-from dtopipe.model.errors import UsageError
+from dtopipe.host.runtime_folder import runtime_trouble
+from dtopipe.model.errors import DtopipeError, UsageError, words_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One run: as JSON has it, and as the table shows its end."""
+
+    document: dict[str, Any]
+    verdict: Text
 
 
 @click.command()
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def runs(run_dir: Path, as_json: bool) -> None:
-    r"""List runs, newest last: those below --run-dir, and those in progress anywhere.
+    r"""List runs, newest last: those below --run-dir, and those in progress anywhere. Writes nothing.
+
+    A run that was killed, or ended with the machine's power, is listed as INTERRUPTED, with what is known of it;
+    `dtopipe repair RUN` completes its record and its outputs.
 
     \b
     Example:
       dtopipe runs
       dtopipe runs --run-dir /data/runs --json
     """
-    recover(run_dir)
     present = {folder.path: folder for folder, _ in runs_in_progress()}
     folders = {folder.path: folder for folder in runs_in(run_dir)} | present
-    records = [_summary(folder, in_progress=folder.path in present) for folder in folders.values()]
-    records.sort(key=lambda record: str(record["started_at"]))
+    rows = sorted(map(_row, folders.values()), key=lambda row: str(row.document["started_at"]))
+    if trouble := runtime_trouble():
+        click.echo(f"dtopipe: runs in progress are not looked for: {trouble}", err=True)
     if as_json:
-        print_json(records)
+        print_json([row.document for row in rows])
         return
     table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("run", "started", "samples"):
         table.add_column(title, no_wrap=True, justify="right" if title == "samples" else "left")
     table.add_column("verdict", no_wrap=True, overflow="ellipsis")
-    for record in records:
-        table.add_row(
-            Text(record["run"]), str(record["started_at"])[:19], f"{record['samples']:,}", verdict_line(record)
-        )
-    Console().print(table if records else f"no runs below {run_dir}; start one with: dtopipe up FILE")
+    for row in rows:
+        run = row.document
+        table.add_row(Text(run["run"]), Text(str(run["started_at"] or "")[:19]), f"{run['samples']:,}", row.verdict)
+    console = Console()
+    console.print(table if rows else f"no runs below {run_dir}; start one with: dtopipe up FILE")
+    remedies = [row.document["remedy"] for row in rows if row.document.get("remedy")]
+    if remedies:
+        console.print("were killed, and their records are not complete:", soft_wrap=True, highlight=False)
+        for remedy in remedies:
+            console.print(f"  {remedy}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _summary(folder: RunFolder, *, in_progress: bool) -> dict[str, Any]:
+def _row(folder: RunFolder) -> _Row:
+    """What there is to say about a run, whatever its record is like."""
     run = f"{folder.path.parent.name}/{folder.path.name}"
     try:
-        record = folder.read_record()
-    except UsageError as error:
-        return {"run": run, "folder": str(folder.path), "started_at": None, "samples": 0, "verdict": None,
-                "in_progress": in_progress, "error": str(error)}  # fmt: skip
-    return {
-        "run": run,
-        "folder": str(folder.path),
-        "started_at": record["started_at"],
-        "samples": record["acquired"]["samples"],
-        "verdict": record["verdict"],
-        **({"insecure": True} if record.get("insecure") else {}),
-        "in_progress": in_progress,
-    }
+        return _row_of(run, folder, seen(folder))
+    except DtopipeError as error:
+        message, _ = words_of(error)
+        document = {"run": run, "folder": str(folder.path), "started_at": None, "samples": 0, "verdict": None,
+                    "in_progress": False, "error": message}  # fmt: skip
+        return _Row(document, Text(message, style="red"))
+
+
+def _row_of(run: str, folder: RunFolder, found: Seen) -> _Row:
+    """Raises UsageError if the record's values are of another kind than ours."""
+    record = found.record
+    try:
+        document = {
+            "run": run,
+            "folder": str(folder.path),
+            "started_at": record["started_at"],
+            "samples": int(record["acquired"]["samples"]),
+            "verdict": record["verdict"],
+            **({"insecure": True} if record.get("insecure") else {}),
+            "in_progress": found.held != "",
+            **({"held": found.held} if found.held else {}),
+            **({"remedy": found.remedy} if found.remedy and not found.held else {}),
+        }
+        return _Row(document, Text(found.held, style="bold") if found.held else verdict_line(record))
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise UsageError(f"{folder.record_path} is not a run record: {type(error).__name__}: {error}") from error

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover
+from dtopipe.cli.recovery import seen
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
@@ -56,8 +56,10 @@ def serve(run: str, endpoint: str | None, insecure: bool, once: bool, run_dir: P
       dtopipe serve heat-flux/latest
       dtopipe serve heat-flux/20261122T234100Z --endpoint tcp://0.0.0.0:5800 --once
     """
-    recover(run_dir)
     folder = find_run(run, run_dir)
+    found = seen(folder)
+    if found.remedy and not found.held:
+        raise UsageError(f"{folder.path} was killed, and its record is not complete\n    first: {found.remedy}")
     console = LastingConsole(stderr=as_json)
     with console.status(f"reading {folder.path}"):
         source = ArchivedRun(folder)

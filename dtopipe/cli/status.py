@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from dtopipe.cli.live_table import status_table
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover
+from dtopipe.cli.recovery import Seen, seen
 from dtopipe.cli.verdict_text import outputs_table, verdict_line
 from dtopipe.host.run_folder import find_run
 from dtopipe.transport.run_link import ask_run
@@ -23,24 +24,27 @@ from dtopipe.wire.control import Message
 def status(run: str | None, run_dir: Path, as_json: bool) -> None:
     r"""Show how a run is: one in progress as it is now, a past one as it ended.
 
-    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress.
+    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress. Writes nothing: of a run
+    that was killed it shows what is known, and `dtopipe repair RUN` completes its record.
 
     \b
     Example:
       dtopipe status
       dtopipe status heat-flux/latest --json
     """
-    recover(run_dir)
     folder = find_run(run, run_dir)
     answer = ask_run(folder, Message("status"))
-    record = dict(answer.body) if answer else folder.read_record()
+    found = Seen(dict(answer.body)) if answer else seen(folder)
+    record = found.record
     if as_json:
-        print_json(record)
+        print_json(record | ({"remedy": found.remedy} if found.remedy else {}))
         return
     console = Console()
     if answer:
         console.print(status_table(record))
         return
     console.print(outputs_table(record))
-    console.print(verdict_line(record), soft_wrap=True)
+    console.print(Text(found.held) if found.held else verdict_line(record), soft_wrap=True)
+    if found.remedy:
+        console.print(f"  {found.remedy}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"run folder: {folder.path}", soft_wrap=True, highlight=False)

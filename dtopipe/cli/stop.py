@@ -10,9 +10,10 @@ import click
 from rich.console import Console
 
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover
+from dtopipe.cli.recovery import recover_killed, recover_one, seen
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.host.run_folder import find_run
+from dtopipe.model.errors import UsageError
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
 
@@ -27,26 +28,33 @@ _LOOK_EVERY_S = 0.1
 def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
     r"""End a run in order: stop the board, let every sink write what was acquired, print the verdict.
 
-    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress.
+    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress. The records of your runs
+    that were killed are completed, and what they left is cleared away.
 
     \b
     Example:
       dtopipe stop
       dtopipe stop heat-flux --now
     """
-    recover(run_dir)
+    recover_killed()
     folder = find_run(run, run_dir)
     console = Console(stderr=as_json)
     if ask_run(folder, Message("stop", {"now": now})):
         with console.status("waiting for the sinks to write what was acquired"):
             while (entry := folder.entry()) and entry.supervisor_is_alive():
                 time.sleep(_LOOK_EVERY_S)
-    else:
+    elif folder.read_record().get("verdict") is not None:
         console.print("the run had ended already")
-    recover(run_dir)
-    record = folder.read_record()
+    found = seen(folder)
+    if found.record.get("verdict") is not None and found.remedy:
+        # It was killed, now or before.
+        recover_one(folder)
+        found = seen(folder)
+    record = found.record
     if as_json:
         print_json(record)
     console.print(outputs_table(record))
+    if found.held:
+        raise UsageError(f"{folder.path} is still {found.held}\n    {found.remedy}")
     console.print(verdict_line(record), soft_wrap=True)
     sys.exit(exit_code(record))

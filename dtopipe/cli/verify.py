@@ -15,10 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.output import print_json
-from dtopipe.cli.recovery import recover_killed
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import find_run
-from dtopipe.model.errors import UsageError
+from dtopipe.host.run_life import ensure_over
 from dtopipe.supervisor.recover import completed_record
 from dtopipe.verify.outputs import read_output
 from dtopipe.verify.verify import OutputReport, RunReport, verify_run
@@ -39,13 +38,11 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
     Example:
       dtopipe verify heat-flux/latest
     """
-    recover_killed()
     folder = find_run(run, run_dir)
     record = folder.read_record()
     if record.get("verdict") is None:
+        ensure_over(folder)
         entry = folder.entry()
-        if entry is not None and entry.anybody_is_alive():
-            raise UsageError(f"{folder.path} is still in progress\n    verify it once it has ended: dtopipe stop {run}")
         facts = entry.read() if entry is not None else None
         record, _ = completed_record(folder, read_output, facts.segment if facts else "")
     console = Console(stderr=True)

@@ -30,11 +30,11 @@ def sync_names(folder: Path) -> None:
 def make_folders(folder: Path, mode: int = 0o777) -> None:
     """Make `folder`, and what is missing above it, each name synced; harmless where it is there.
 
-    `mode` is its own, not that of those above it. Raises OSError.
+    `mode` is that of all that is made: who can write to a folder above it could replace it. Raises OSError.
     """
     if folder.is_dir():
         return
     if not folder.parent.is_dir():
-        make_folders(folder.parent)
+        make_folders(folder.parent, mode)
     folder.mkdir(mode=mode, exist_ok=True)
     sync_names(folder.parent)

@@ -7,6 +7,7 @@ themselves, and a lock on byte 0 keeps everybody else from reading the file on W
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,9 @@ from types import TracebackType
 
 # Windows locks are mandatory: this byte is far past the end of every file that is locked here.
 _LOCKED_BYTE = 2**62
+# Whoever only looks has a lock for an instant, which must not be taken for another owner.
+_LOOK_PATIENCE_S = 0.25
+_PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class LockHeld(OSError):
@@ -32,12 +36,10 @@ class FileLock:
         """True between `acquire()` and `release()`."""
         return self._fd is not None
 
-    def acquire(self, timeout_s: float = 0.0) -> None:
+    def acquire(self, timeout_s: float = _LOOK_PATIENCE_S) -> None:
         """Take the lock, trying for `timeout_s`. Raises LockHeld, or OSError if the path is bad."""
         deadline = time.monotonic() + timeout_s
-        fd = os.open(
-            self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0), 0o644
-        )
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o644)
         try:
             while not _try_lock(fd):
                 if time.monotonic() >= deadline:
@@ -65,16 +67,20 @@ class FileLock:
 
 
 def is_held(path: Path) -> bool:
-    """True if some process holds the lock on `path`; false where there is no such file."""
-    if not path.exists():
-        return False
+    """True if some process holds the lock on `path`; false where there is no such file.
+
+    Makes and changes nothing, and is not in the way of others who look. Raises OSError if the file cannot be opened.
+    """
     try:
-        with FileLock(path):
+        if not stat.S_ISREG(path.stat().st_mode):
             return False
-    except LockHeld:
-        return True
+        fd = os.open(path, os.O_RDONLY | _PLAIN | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         return False
+    try:
+        return not _try_shared_lock(fd)
+    finally:
+        os.close(fd)
 
 
 if sys.platform == "win32":
@@ -88,12 +94,21 @@ if sys.platform == "win32":
             return False
         return True
 
+    # There is none; whoever takes the lock waits for an instant.
+    _try_shared_lock = _try_lock
+
 else:
     import fcntl
 
     def _try_lock(fd: int) -> bool:
+        return _try_flock(fd, fcntl.LOCK_EX)
+
+    def _try_shared_lock(fd: int) -> bool:
+        return _try_flock(fd, fcntl.LOCK_SH)
+
+    def _try_flock(fd: int, kind: int) -> bool:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

@@ -16,6 +16,7 @@ import yaml
 
 from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.host.runtime import RuntimeEntry, entries
+from dtopipe.host.runtime_folder import runtime_trouble
 from dtopipe.model.errors import UsageError
 
 _LATEST = "latest"
@@ -75,7 +76,7 @@ class RunFolder:
         """The runtime entry of a run that is in progress, or was killed and not cleared yet."""
         for entry in entries():
             facts = entry.read()
-            if facts and Path(facts.run_folder) == self.path.absolute():
+            if facts and _is_same(Path(facts.run_folder), self.path.absolute()):
                 return entry
         return None
 
@@ -147,9 +148,23 @@ def _only_run_in_progress() -> RunFolder:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UsageError("no run is in progress\n    name one: a run folder, NAME, NAME/START or NAME/latest")
+        # With a folder that is not looked into, that is no more than what is seen.
+        trouble = runtime_trouble()
+        raise UsageError(
+            "no run is in progress\n    name one: a run folder, NAME, NAME/START or NAME/latest"
+            + (f"\n{trouble}" if trouble else "")
+        )
     names = ", ".join(f"{folder.path.parent.name}/{folder.path.name}" for folder in found)
     raise UsageError(f"{len(found)} runs are in progress\n    name one of {names}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """True for one folder, also if it was reached in two ways."""
+    if one == other:
+        return True
+    with contextlib.suppress(OSError):
+        return one.samefile(other)
+    return False
 
 
 def _latest_of(folder: Path) -> str:

@@ -1,8 +1,8 @@
-"""The user's runtime folder: one entry a run in progress, gone when the run is.
+"""What is in the user's runtime folder: one entry a run in progress, gone when the run is.
 
 An entry holds the locks by which a run's processes show that they live, its local sockets, and `entry.json`, which
-says where the run is. It is private to the user, and what a killed run leaves here tells the next command what to
-clear away.
+says where the run is. It carries a mark from its first instant, and what a killed run leaves here tells the user's next
+`up`, `stop` or `repair` what to clear away. What does not carry the mark is somebody else's, and never touched.
 """
 
 from __future__ import annotations
@@ -10,58 +10,30 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
-import shutil
-import tempfile
-import warnings
-import zlib
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
+from dtopipe.host.lock import FileLock, LockHeld, is_held
+from dtopipe.host.runtime_folder import runtime_dir, seen_runtime_dir
+from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.model.run_id import is_own_run_id
 
-from dtopipe.host.lock import FileLock, is_held
-from dtopipe.model.errors import DtopipeError
-
-_ENTRY_FILE = "entry.json"
+_ENTRY_FILE, _DRAFT_FILE = "entry.json", "entry.json.new"
+_MARK_FILE, _MARK = "dtopipe-run", b"a run of dtopipe, which clears it away itself\n"
 _SUPERVISOR = "supervisor"
-# A Unix socket's path may have 103 bytes on macOS, 107 on Linux; ours is /0123abcd/control below this folder.
-_LONGEST_FOLDER = 84
-
-
-def runtime_dir() -> Path:
-    """The folder, made if need be, mode 0700. `DTOPIPE_RUNTIME_DIR` overrides it. Raises DtopipeError."""
-    folder = Path(os.environ.get("DTOPIPE_RUNTIME_DIR") or _default_folder())
-    if len(os.fsencode(str(folder))) > _LONGEST_FOLDER:
-        raise DtopipeError(
-            f"the runtime folder's path is too long for a socket: {folder}\n"
-            "    set DTOPIPE_RUNTIME_DIR to a short folder of your own, such as /tmp/dtopipe-me"
-        )
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise DtopipeError(
-            f"the runtime folder {folder} cannot be made: {error.strerror}\n"
-            "    set DTOPIPE_RUNTIME_DIR to a folder of your own"
-        ) from error
-    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-        raise DtopipeError(
-            f"the runtime folder {folder} belongs to another user\n    set DTOPIPE_RUNTIME_DIR to a folder of your own"
-        )
-    return folder
-
-
-def _default_folder() -> str:
-    with warnings.catch_warnings():
-        # Without a login session a private folder in the system's temporary one is taken, which it warns of.
-        warnings.simplefilter("ignore", UserWarning)
-        folder = platformdirs.user_runtime_dir("dtopipe", appauthor=False)
-    if len(os.fsencode(folder)) <= _LONGEST_FOLDER:
-        return folder
-    # Too deep for a socket: a short one that every command of this user finds in the same way.
-    return str(Path(tempfile.gettempdir()) / f"dtopipe-{zlib.crc32(os.fsencode(folder)):08x}")
+_ENTRY_NAME = re.compile(r"[0-9a-f]{8}")
+# Of what is in an entry besides its sockets, and of what is beside the entries.
+_HELD_BY_AN_ENTRY = re.compile(r"entry\.json(\.new)?|[^/]+\.(lock|subscriber)")
+_BESIDE_ENTRIES = re.compile(r"dtopipe\.lock|board-[^/]+\.lock")
+_LONGEST_FACTS = 2**16
+_MAKING_LIMIT_S = 5.0
+# Whoever follows the run may leave a file between our look and the folder's removal.
+_REMOVE_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +50,23 @@ class EntryFacts:
     secret_key: str = ""
     segment: str = ""
 
+    @classmethod
+    def of(cls, document: Any) -> EntryFacts | None:
+        """From JSON; None unless everything is of its kind."""
+        if not isinstance(document, dict):
+            return None
+        told = {key: document[key] for key in cls.__dataclass_fields__ if key in document}
+        pid = told.get("pid")
+        texts = [value for key, value in told.items() if key != "pid"]
+        if type(pid) is not int or pid <= 0 or not all(isinstance(text, str) and "\0" not in text for text in texts):
+            return None
+        try:
+            facts = cls(**told)
+        except TypeError:
+            return None
+        is_sound = is_own_run_id(facts.run_id) and Path(facts.run_folder).is_absolute()
+        return facts if is_sound else None
+
 
 class RuntimeEntry:
     """One run's folder in the runtime folder."""
@@ -86,24 +75,30 @@ class RuntimeEntry:
         self.folder = folder
 
     @classmethod
-    def create(cls) -> RuntimeEntry:
-        """A new, empty entry."""
-        folder = runtime_dir() / secrets.token_hex(4)
-        folder.mkdir(mode=0o700)
-        return cls(folder)
+    def create(cls) -> tuple[RuntimeEntry, FileLock]:
+        """A new entry, and the supervisor's lock on it, which is held. Raises UsageError, with the way out."""
+        folder = runtime_dir()
+        # First of all: not even a lock file is made among the things of somebody else.
+        ensure_only_ours(folder)
+        with _making(folder):
+            entry = cls(folder / secrets.token_hex(4))
+            entry.folder.mkdir(mode=0o700)
+            (entry.folder / _MARK_FILE).write_bytes(_MARK)
+            lock = entry.supervisor_lock()
+            lock.acquire()
+        return entry, lock
 
     def write(self, facts: EntryFacts) -> None:
         """Replace `entry.json`."""
-        draft = self.folder / (_ENTRY_FILE + ".new")
+        draft = self.folder / _DRAFT_FILE
         draft.write_text(json.dumps(asdict(facts)), encoding="utf-8")
         draft.replace(self.folder / _ENTRY_FILE)
 
     def read(self) -> EntryFacts | None:
         """What `entry.json` says; None if the entry is not complete."""
         try:
-            document: dict[str, Any] = json.loads((self.folder / _ENTRY_FILE).read_text(encoding="utf-8"))
-            return EntryFacts(**document)
-        except (OSError, ValueError, TypeError):
+            return EntryFacts.of(json.loads(_bytes_of(self.folder / _ENTRY_FILE)))
+        except (ValueError, RecursionError):
             return None
 
     def lock(self, process: str) -> FileLock:
@@ -150,13 +145,111 @@ class RuntimeEntry:
         return any(is_held(path) for path in self.folder.glob("*.lock"))
 
     def remove(self) -> None:
-        """Take the entry away; harmless when it is gone."""
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Take the entry away, with what entries hold and nothing else; harmless when it is gone. Never raises."""
+        mark = self.folder / _MARK_FILE
+        with contextlib.suppress(OSError):
+            for _ in range(_REMOVE_TRIES):
+                for path in list(self.folder.iterdir()):
+                    if path != mark and _is_of_an_entry(path):
+                        path.unlink(missing_ok=True)
+                if any(path != mark for path in self.folder.iterdir()):
+                    continue
+                # Last: a folder that keeps something else must stay known as ours.
+                mark.unlink(missing_ok=True)
+                try:
+                    self.folder.rmdir()
+                except OSError:
+                    mark.write_bytes(_MARK)
+                else:
+                    return
+
+    def remove_if_abandoned(self) -> None:
+        """Take away what a supervisor left that was killed before it had written `entry.json`."""
+        with contextlib.suppress(DtopipeError), _making(self.folder.parent):
+            # Nobody is making an entry now: one that no process holds has lost its maker.
+            if self.read() is None and not self.anybody_is_alive():
+                self.remove()
 
 
 def entries() -> Iterator[RuntimeEntry]:
-    """Every entry of this user, of runs that live and of runs that were killed."""
-    for folder in sorted(runtime_dir().iterdir()):
-        if folder.is_dir():
-            yield RuntimeEntry(folder)
+    """Every entry of this user, of runs that live and of runs that were killed. Makes nothing."""
+    folder = seen_runtime_dir()
+    for path in _listed(folder) if folder is not None else ():
+        if _is_entry(path):
+            yield RuntimeEntry(path)
+
+
+def ensure_only_ours(folder: Path) -> None:
+    """Raises UsageError if there is anything in the runtime folder that is not dtopipe's."""
+    for path in _listed(folder):
+        if not (_is_entry(path) or _is_begun_entry(path) or _is_plain_file(path, _BESIDE_ENTRIES)):
+            raise UsageError(
+                f"the runtime folder {folder} has something in it that is not dtopipe's: {path.name}\n"
+                "    set DTOPIPE_RUNTIME_DIR to an empty folder of your own, or move that away"
+            )
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _is_entry(path: Path) -> bool:
+    """True if it carries our mark; entries of dtopipe 0.1 have none, but sound facts."""
+    if not _has_an_entry_name(path):
+        return False
+    return _bytes_of(path / _MARK_FILE) == _MARK or RuntimeEntry(path).read() is not None
+
+
+def _is_begun_entry(path: Path) -> bool:
+    """True if nothing is in it but the beginning of a mark: its maker is at it, or was killed. It is left alone."""
+    if not _has_an_entry_name(path):
+        return False
+    return _listed(path) in ([], [path / _MARK_FILE]) and _MARK.startswith(_bytes_of(path / _MARK_FILE))
+
+
+def _has_an_entry_name(path: Path) -> bool:
+    try:
+        seen = path.lstat()
+    except OSError:
+        return False
+    is_ours = not hasattr(os, "getuid") or seen.st_uid == os.getuid()
+    return _ENTRY_NAME.fullmatch(path.name) is not None and stat.S_ISDIR(seen.st_mode) and is_ours
+
+
+def _is_of_an_entry(path: Path) -> bool:
+    return stat.S_ISSOCK(path.lstat().st_mode) or _is_plain_file(path, _HELD_BY_AN_ENTRY)
+
+
+def _is_plain_file(path: Path, name: re.Pattern[str]) -> bool:
+    return name.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
+
+
+def _bytes_of(path: Path) -> bytes:
+    """A small file of ours; nothing where it cannot be read or is no such file."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISREG(path.lstat().st_mode):
+            with path.open("rb") as file:
+                return file.read(_LONGEST_FACTS)
+    return b""
+
+
+@contextlib.contextmanager
+def _making(folder: Path) -> Iterator[None]:
+    """One at a time makes or judges entries that are not complete. Raises UsageError."""
+    lock = FileLock(folder / "dtopipe.lock")
+    try:
+        lock.acquire(_MAKING_LIMIT_S)
+    except LockHeld as error:
+        raise UsageError(f"another command is starting a run in {folder}, and does not go on") from error
+    except OSError as error:
+        raise UsageError(
+            f"the runtime folder {folder} cannot be used: {error.strerror}\n"
+            "    set DTOPIPE_RUNTIME_DIR to a folder of your own"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import mmap
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -17,11 +18,17 @@ from pathlib import Path
 from dtopipe.model.errors import RingError
 
 PREFIX = "dtopipe-"
+_NAME = re.compile(re.escape(PREFIX) + r"[0-9a-f]{12}")
 
 
 def new_name() -> str:
     """A name that nobody has: 20 characters, as macOS allows 31."""
     return PREFIX + secrets.token_hex(6)
+
+
+def is_own_name(name: str) -> bool:
+    """True for what `new_name` can give."""
+    return _NAME.fullmatch(name) is not None
 
 
 class Segment:
@@ -73,6 +80,10 @@ if sys.platform == "win32":
         head.close()
         return mmap.mmap(-1, size, tagname=name)
 
+    def is_ours(name: str) -> bool:
+        """True if it has a name as ours have; Windows lets no other user have it."""
+        return is_own_name(name)
+
     def unlink(name: str) -> None:
         """Nothing to do: Windows frees a segment with its last handle."""
 
@@ -100,6 +111,19 @@ else:
         fd = _posixshmem.shm_open("/" + name, os.O_RDWR, mode=0o600)
         try:
             return mmap.mmap(fd, os.fstat(fd).st_size)
+        finally:
+            os.close(fd)
+
+    def is_ours(name: str) -> bool:
+        """True if there is such a segment, with a name as ours have, and this user made it."""
+        if not is_own_name(name):
+            return False
+        try:
+            fd = _posixshmem.shm_open("/" + name, os.O_RDONLY, mode=0o600)
+        except OSError:
+            return False
+        try:
+            return os.fstat(fd).st_uid == os.getuid()
         finally:
             os.close(fd)
 

@@ -163,7 +163,7 @@ class Follower:
         elif died:
             self._failure = RunDied(
                 f"the run {self.run.task} was killed: nothing follows sample {self._at}\n"
-                "    dtopipe runs completes its record"
+                "    dtopipe repair completes its record"
             )
         else:
             self._intake.sleep(LONGEST_SLEEP_S)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from pathlib import Path
+
+from dtopipe.model.run_id import is_own_run_id
 
 _PREFIX = ".dtopipe-room-"
 _PIECE = bytes(2**16)
@@ -37,11 +40,21 @@ class KeptRoom:
 
 
 def clear_kept_rooms(folder: Path, run_id: str) -> None:
-    """Of a run that was killed. Never raises."""
+    """Of a run that was killed; what is not named just so, or is no plain file of this user, stays. Never raises."""
+    if not is_own_run_id(run_id):
+        return
+    prefix = f"{_PREFIX}{run_id}-"
     with contextlib.suppress(OSError):
-        for path in folder.glob(f"{_PREFIX}{run_id}-*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        for path in list(folder.iterdir()):
+            if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdecimal():
+                with contextlib.suppress(OSError):
+                    if _is_own_file(path):
+                        path.unlink()
+
+
+def _is_own_file(path: Path) -> bool:
+    seen = path.lstat()
+    return stat.S_ISREG(seen.st_mode) and (not hasattr(os, "getuid") or seen.st_uid == os.getuid())
 
 
 def _reserve(fd: int, n_bytes: int) -> None:

@@ -1,25 +1,33 @@
-"""What the next command does about runs whose supervisor was killed: clear away, and complete the record."""
+"""What `up`, `stop` and `repair` do about runs whose supervisor was killed: complete the record, and clear away.
+
+Only of runs that this user made on this host, and that nobody holds any more. What commands that look show of such a
+run comes from `completed_record`, which writes nothing.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dtopipe.core.gaps import explained
 from dtopipe.core.verdict import SinkOutcome, judge
-from dtopipe.host.run_folder import RunFolder, runs_in
-from dtopipe.host.runtime import entries
+from dtopipe.host.identity import who_is_here
+from dtopipe.host.run_folder import RunFolder
+from dtopipe.host.run_life import ensure_ours_to_complete
+from dtopipe.host.run_lock import RunLock, read_mark, run_lock_is_held
+from dtopipe.host.runtime import EntryFacts, RuntimeEntry, entries
 from dtopipe.model.clock import Anchor, SampleClock, utc_ns
 from dtopipe.model.errors import DtopipeError, RingError, SinkUnavailable, UsageError
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.ring import Ring
-from dtopipe.shm.segment import unlink
+from dtopipe.shm.segment import is_ours, unlink
 from dtopipe.supervisor.kept_room import clear_kept_rooms
 from dtopipe.supervisor.lines import GapsFile
 from dtopipe.supervisor.record import acquired, channel_facts, verdict_facts
@@ -29,70 +37,127 @@ from dtopipe.wire.describe import stream_from
 _log = logging.getLogger("dtopipe.supervisor")
 # From a record, a sink's name and the run folder to what its output says: how far it is, and its gaps.
 ReadOutput = Callable[[Mapping[str, Any], str, Path], "tuple[Position, list[Gap]] | None"]
+# What comes of a record whose values are of another kind than ours.
+_SPOILT = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
 
 
-def recover_killed_runs(read_output: ReadOutput) -> list[RunFolder]:
-    """Complete the record of every run of this user that has no process any more; returns their folders.
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What became of one killed run of this user. `trouble`: why its record is not complete, or empty."""
 
-    A run whose supervisor is dead while others still drain is left alone until they are done.
+    folder: RunFolder
+    trouble: str = ""
+
+
+def recover_killed_runs(read_output: ReadOutput) -> Iterator[Recovery]:
+    """Complete the record of every run in the user's runtime folder that has no process any more, and clear it away.
+
+    A run whose supervisor is dead while others still drain is left alone until they are done, and one that was made on
+    another host is that host's. Never raises for a run's sake.
     """
-    recovered = []
     for entry in entries():
-        if entry.anybody_is_alive():
-            continue
-        facts = entry.read()
-        if facts is None:
-            if not any(entry.folder.glob("*.lock")):
-                entry.remove()
-            continue
+        facts = None
         try:
-            complete_record(RunFolder(Path(facts.run_folder)), read_output, facts.segment)
-            recovered.append(RunFolder(Path(facts.run_folder)))
-        except (OSError, SinkUnavailable) as error:
+            if entry.anybody_is_alive():
+                continue
+            facts = entry.read()
+            if facts is None:
+                entry.remove_if_abandoned()
+                continue
+            folder = RunFolder(Path(facts.run_folder))
+            mark = read_mark(folder.path)
+            if mark is not None and not mark.maker.is_same_host(who_is_here()):
+                continue
+            if not _is_gone(folder, facts):
+                _complete(folder, read_output, facts)
+            _clear(entry, facts)
+            yield Recovery(folder)
+        except (OSError, DtopipeError) as error:
             # A full disk, or one that is away: what is in the ring waits for the next command.
-            _log.warning("the record of %s cannot be completed now: %s", facts.run_folder, error)
-            continue
-        except DtopipeError:
-            pass
-        if facts.segment:
-            unlink(facts.segment)
-        entry.remove()
-    return recovered
+            if facts is not None:
+                yield Recovery(RunFolder(Path(facts.run_folder)), f"{error}\n{_way_out(entry, facts)}")
 
 
-def complete_unfinished(root: Path, read_output: ReadOutput) -> list[RunFolder]:
-    """The same for runs below `root` that ended with the machine's power: no entry is left of them."""
-    completed = []
-    for folder in runs_in(root):
-        with contextlib.suppress(UsageError, OSError):
-            if folder.read_record().get("verdict") is None and folder.entry() is None:
-                complete_record(folder, read_output, "")
-                completed.append(folder)
-    return completed
+def recover_run(folder: RunFolder, read_output: ReadOutput) -> bool:
+    """The same for one run, of which no entry need be left; False if its record was complete already.
+
+    Raises UsageError if it is in progress, or not this user's; SinkError, OSError if its record cannot be written.
+    """
+    record = folder.read_record()
+    entry = folder.entry()
+    facts = entry.read() if entry is not None else None
+    if record.get("verdict") is not None:
+        if run_lock_is_held(folder.path) or (entry is not None and entry.anybody_is_alive()):
+            raise UsageError(f"{folder.path} is still in progress\n    try again in a moment: it is ending")
+    else:
+        ensure_ours_to_complete(folder, str(record.get("run_id")))
+        _complete(folder, read_output, facts)
+    if entry is not None and facts is not None:
+        _clear(entry, facts)
+    return record.get("verdict") is None
 
 
-def complete_record(folder: RunFolder, read_output: ReadOutput, segment: str) -> None:
+def _complete(folder: RunFolder, read_output: ReadOutput, facts: EntryFacts | None) -> None:
+    lock = RunLock(folder.path)
+    lock.hold_to_complete()
+    try:
+        complete_record(folder, read_output, facts)
+    finally:
+        lock.release()
+
+
+def _is_gone(folder: RunFolder, facts: EntryFacts) -> bool:
+    """True if there is nothing to complete: its folder was deleted, or it was killed before anything was in it."""
+    if not os.path.lexists(folder.path):
+        # A disk that is away has not even the folder around it.
+        return folder.path.parent.is_dir()
+    return not os.path.lexists(folder.record_path) and not is_ours(facts.segment)
+
+
+def _clear(entry: RuntimeEntry, facts: EntryFacts) -> None:
+    """Shared memory and runtime entry of a run that nobody needs any more."""
+    if is_ours(facts.segment):
+        unlink(facts.segment)
+    entry.remove()
+
+
+def _way_out(entry: RuntimeEntry, facts: EntryFacts) -> str:
+    ring = f" and the shared memory {facts.segment}" if is_ours(facts.segment) else ""
+    return f"    once that is mended: dtopipe repair {facts.run_folder}; to give it up: delete {entry.folder}{ring}"
+
+
+def complete_record(folder: RunFolder, read_output: ReadOutput, facts: EntryFacts | None) -> None:
     """Write the verdict that the killed supervisor could not, and every output's gaps.
 
-    Raises UsageError if there is no record, OSError or SinkUnavailable if it cannot be written.
+    `facts`: of the run's entry, if that is still there. The caller holds the run folder's lock. Raises UsageError if
+    there is no record, OSError or SinkUnavailable if it cannot be written.
     """
-    if folder.read_record().get("verdict") is not None:
+    found = folder.read_record()
+    if found.get("verdict") is not None:
         return
-    _clear_kept_rooms(folder)
+    if facts is not None and facts.run_id != found.get("run_id"):
+        raise UsageError(f"{folder.record_path} is the record of another run than the one that was killed there")
+    segment = "" if facts is None else facts.segment
     record, gaps = completed_record(folder, read_output, segment)
+    record["finished_at"] = datetime.now(UTC).isoformat()
+    _clear_kept_rooms(folder, record, is_known=facts is not None or read_mark(folder.path) is not None)
     _rescue(folder, record, segment)
     gaps_file = GapsFile(folder.path / "gaps.jsonl")
-    for name, found in gaps.items():
-        gaps_file.append(name, found)
+    for name, found_gaps in gaps.items():
+        gaps_file.append(name, found_gaps)
     gaps_file.close()
     folder.write_record(record)
 
 
-def _clear_kept_rooms(folder: RunFolder) -> None:
-    """First of all: a disk that is full may have no other room for what follows."""
-    record = folder.read_record()
-    paths = [folder.path / sink["path"] for sink in record["sinks"].values() if sink["path"] is not None]
-    for place in {folder.path, *(path.parent for path in paths)}:
+def _clear_kept_rooms(folder: RunFolder, record: Mapping[str, Any], *, is_known: bool) -> None:
+    """Before anything is written: a disk that is full may have no other room for it.
+
+    Outside of the run folder only of a run that is known here: its record alone may be anybody's.
+    """
+    places = {folder.path}
+    if is_known:
+        places |= {(folder.path / sink["path"]).parent for sink in record["sinks"].values() if sink["path"] is not None}
+    for place in places:
         clear_kept_rooms(place, record["run_id"])
 
 
@@ -102,9 +167,18 @@ def completed_record(
     """The record as its supervisor would have completed it, and the gaps of the board (None) and of each sink.
 
     What was acquired comes from the shared memory, if it is still there, what is in an output from the output itself.
-    Writes nothing. Raises UsageError if there is no record.
+    Writes nothing. Raises UsageError if there is no record that can be completed.
     """
     record = folder.read_record()
+    try:
+        return _completed(record, folder, read_output, segment)
+    except _SPOILT as error:
+        raise UsageError(f"{folder.record_path} is not a run record: {type(error).__name__}: {error}") from error
+
+
+def _completed(
+    record: dict[str, Any], folder: RunFolder, read_output: ReadOutput, segment: str
+) -> tuple[dict[str, Any], dict[str | None, list[Gap]]]:
     ring = _attached(segment)
     outputs = {name: read_output(record, name, folder.path) for name in record["sinks"]}
     anchor, rate_hz = _sample_clock(ring, record)
@@ -145,7 +219,6 @@ def completed_record(
         first_sample_index=record["acquired"].get("first_sample_index", 0),
     )
     record["verdict"] = verdict_facts(verdict)
-    record["finished_at"] = datetime.now(UTC).isoformat()
     return record, gaps
 
 
@@ -178,7 +251,7 @@ def anchor_time(anchor: Anchor, rate_hz: float) -> Callable[[int], int]:
 
 
 def _attached(segment: str) -> Ring | None:
-    if not segment:
+    if not is_ours(segment):
         return None
     try:
         return Ring.attach(segment)

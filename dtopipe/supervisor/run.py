@@ -15,6 +15,7 @@ from typing import Any
 from dtopipe.core.verdict import Verdict
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.host.run_lock import RunLock
 from dtopipe.host.runtime import EntryFacts, RuntimeEntry
 from dtopipe.model.errors import Problem, TopologyError
 from dtopipe.model.plan import RunPlan
@@ -69,14 +70,13 @@ class Run:
         self.ring: Ring | None = None
         self.table: SubscriberTable | None = None
         self.segment = new_name()
-        self.entry = RuntimeEntry.create()
+        self.entry, self._lock = RuntimeEntry.create()
         try:
-            self.folder = RunFolder.create(plan.run_root, plan.name, self.started)
+            self.folder, self._run_lock = self._begun_folder()
         except BaseException:
+            self._lock.release()
             self.entry.remove()
             raise
-        self._lock = self.entry.supervisor_lock()
-        self._lock.acquire(timeout_s=5.0)
         self.keys = run_keys()
         self.server = ControlServer(self.entry.folder, self.keys)
         self._log = _open_log(self.folder.log_path("supervisor"))
@@ -215,10 +215,22 @@ class Run:
         # What a full disk still refuses of the log must not keep the rest from being cleared.
         with contextlib.suppress(OSError):
             self._log.close()
+        # Before the entry's, for whose end other commands wait.
+        self._run_lock.release()
         if not keep_folder:
             self.folder.remove()
         self._lock.release()
         self.entry.remove()
+
+    def _begun_folder(self) -> tuple[RunFolder, RunLock]:
+        folder = RunFolder.create(self.plan.run_root, self.plan.name, self.started)
+        lock = RunLock(folder.path)
+        try:
+            lock.hold(self.run_id, self.entry.folder)
+        except BaseException:
+            folder.remove()
+            raise
+        return folder, lock
 
     def _register(self) -> None:
         facts = EntryFacts(

@@ -278,7 +278,9 @@ class Supervisor:
         while not self._run.save():
             if time.monotonic() >= deadline:
                 path = self._run.folder.record_path
-                raise UsageError(f"{path} has no room on its disk\n    free some space, then: dtopipe runs")
+                raise UsageError(
+                    f"{path} has no room on its disk\n    free some space, then: dtopipe repair {path.parent}"
+                )
             time.sleep(_TURN_S)
 
     def _record_tail(self, agent: SinkAgent, end: int) -> None:

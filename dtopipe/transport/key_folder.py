@@ -189,8 +189,7 @@ class KeyFolder:
 
     def _make_folder(self, state: KeyState) -> Path:
         folder = self._folder(state)
-        for path in (self.path, folder):
-            make_folders(path, 0o700)
+        make_folders(folder, 0o700)
         return folder
 
     def _of(self, state: KeyState) -> Iterator[KnownKey]:

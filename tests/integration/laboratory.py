@@ -23,6 +23,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from dtopipe.cli.main import main
+from dtopipe.cli.recovery import recover_killed
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
 from dtopipe.model.errors import DtopipeError
@@ -264,9 +265,11 @@ class Lab:
             with contextlib.suppress(psutil.Error):
                 process.resume()
                 process.kill()
-        # Only if there is something to clear away.
-        if any(Path(os.environ["DTOPIPE_RUNTIME_DIR"]).iterdir()):
-            self.dtopipe("runs")
+        self.recover_killed()
+
+    def recover_killed(self) -> None:
+        """What the next `up` of this user does first."""
+        recover_killed()
 
 
 def _is_mapped(name: str) -> bool:

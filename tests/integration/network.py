@@ -133,7 +133,7 @@ class Host(Machine):
         self.kill_all()
         with self.at_home():
             super().close()
-        left = [path.name for path in self.runtime.iterdir() if not path.match("board-*.lock")]
+        left = [path.name for path in self.runtime.iterdir() if not path.match("*.lock")]
         shutil.rmtree(self.runtime, ignore_errors=True)
         assert not left, f"{self.name} has left runtime entries behind: {left}"
 

@@ -236,7 +236,7 @@ def test_a_run_that_is_killed_knows_what_was_attached_and_what_was_detached(lab:
     for process in processes:
         os.kill(process.pid, signal.SIGKILL)
     lab.wait_for_the_end_of_all()
-    lab.dtopipe("runs")
+    lab.recover_killed()
     record = json.loads((lab.run_folder / "run.json").read_text())
     assert record["verdict"]["state"] == "INTERRUPTED"
     assert record["sinks"]["jsonl"]["state"] == "detached"

@@ -34,7 +34,7 @@ def _assert_the_record_is_true(lab: Any, record: dict[str, Any], sinks: dict[str
 
 def _assert_nothing_is_left(lab: Any) -> None:
     lab.wait_for_the_end_of_all()
-    lab.dtopipe("runs")
+    lab.recover_killed()
     lab.wait_for(lambda: not lab.segments(), "end of the shared memory")
 
 
@@ -88,7 +88,7 @@ def test_a_killed_acquirer_of_a_board_that_waits_loses_nothing(lab: Any) -> None
     _assert_nothing_is_left(lab)
 
 
-def test_a_killed_supervisor_leaves_an_orderly_end_and_the_next_command_completes_the_record(lab: Any) -> None:
+def test_a_killed_supervisor_leaves_an_orderly_end_and_the_next_stop_completes_the_record(lab: Any) -> None:
     running = lab.start(_realtime())
     running.wait_until("running")
     running.wait_for_samples("table", 1000)
@@ -96,6 +96,12 @@ def test_a_killed_supervisor_leaves_an_orderly_end_and_the_next_command_complete
     lab.wait_for_the_end_of_all()
     listed = lab.dtopipe("runs", "--json")
     assert listed.json[-1]["verdict"]["state"] == "INTERRUPTED"
+    assert listed.json[-1]["remedy"] == f"dtopipe repair {lab.run_folder}"
+    assert "INTERRUPTED" in lab.dtopipe("status", "lab").stdout
+    assert lab.dtopipe("verify", "lab").code == 5
+    assert json.loads((lab.run_folder / "run.json").read_text())["verdict"] is None
+    stopped = lab.dtopipe("stop", "lab")
+    assert (stopped.code, "INTERRUPTED" in stopped.stdout) == (5, True), stopped.stderr
     record = json.loads((lab.run_folder / "run.json").read_text())
     for name in EVERY_SINK:
         assert record["sinks"][name]["gaps"] == 0, name
@@ -115,7 +121,7 @@ def test_when_every_process_is_killed_at_once_the_record_tells_what_is_in_each_o
         victim.kill()
     running.process.communicate()
     lab.wait_for_the_end_of_all()
-    assert lab.dtopipe("runs").code == 0
+    lab.recover_killed()
     record = json.loads((lab.run_folder / "run.json").read_text())
     assert record["verdict"]["state"] == "INTERRUPTED"
     assert record["acquired"]["end_sample_index"] >= 1000
