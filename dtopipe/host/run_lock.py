@@ -1,7 +1,8 @@
 """The lock and mark in a run folder: whose run it is, and that it goes on.
 
 A run's supervisor holds the lock on `run.lock` for the life of the run, and whoever completes the record of a killed
-run holds it meanwhile. What is in the file tells who made it, on which host. Runs of dtopipe 0.1 have none.
+run holds it meanwhile. What is in the file tells who made it, on which host. With the verdict it goes: a run that has one
+has no `run.lock`, and killed runs of older versions have none either.
 """
 
 from __future__ import annotations
@@ -64,8 +65,14 @@ class RunLock:
             raise SinkError(self._folder, message, "copy it to where there is room, and repair the copy") from error
 
     def release(self) -> None:
-        """Give it back; the file stays. Harmless when it is not held."""
+        """Give it back; the mark stays: the record is not complete. Harmless when it is not held."""
         self._lock.release()
+
+    def take_away(self) -> None:
+        """Give it back, with its mark: the record is complete, which is what others look at from now on."""
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            self._lock.path.unlink(missing_ok=True)
 
 
 def run_lock_is_held(folder: Path) -> bool:

@@ -102,6 +102,7 @@ def _complete(folder: RunFolder, read_output: ReadOutput, facts: EntryFacts | No
     lock.hold_to_complete()
     try:
         complete_record(folder, read_output, facts)
+        lock.take_away()
     finally:
         lock.release()
 

@@ -66,6 +66,8 @@ class Run:
         self.ended_early = ""
         self.disks: list[dict[str, Any]] = []
         self.verdict: Verdict | None = None
+        # The verdict is in the run folder.
+        self._is_concluded = False
         self.stream: Stream | None = None
         self.ring: Ring | None = None
         self.table: SubscriberTable | None = None
@@ -164,6 +166,7 @@ class Run:
         except OSError as error:
             logging.getLogger("dtopipe.supervisor").warning("run.json: %s", error)
             return False
+        self._is_concluded = self.verdict is not None
         return True
 
     def record(self) -> dict[str, Any]:
@@ -216,7 +219,10 @@ class Run:
         with contextlib.suppress(OSError):
             self._log.close()
         # Before the entry's, for whose end other commands wait.
-        self._run_lock.release()
+        if self._is_concluded:
+            self._run_lock.take_away()
+        else:
+            self._run_lock.release()
         if not keep_folder:
             self.folder.remove()
         self._lock.release()

@@ -317,7 +317,7 @@ def test_a_run_in_progress_and_one_that_is_being_repaired_are_refused_with_the_w
     running = lab.start(_topology())
     running.wait_until("running")
     refused = lab.dtopipe("repair", "lab")
-    assert (refused.code, "dtopipe stop lab" in refused.stderr) == (2, True)
+    assert (refused.code, f"dtopipe stop {running.folder}" in refused.stderr) == (2, True)
     running.interrupt()
     assert running.finish().code == 0
     with FileLock(lab.run_folder / "logs" / "repair.lock"):
