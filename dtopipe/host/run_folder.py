@@ -66,7 +66,7 @@ class RunFolder:
         """What `run.json` says. Raises UsageError if it cannot be read."""
         try:
             record = json.loads(self.record_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"{self.record_path} is not a run record: {error}") from error
         if not isinstance(record, dict):
             raise UsageError(f"{self.record_path} is not a run record")

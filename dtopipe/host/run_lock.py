@@ -1,8 +1,8 @@
 """The lock and mark in a run folder: whose run it is, and that it goes on.
 
 A run's supervisor holds the lock on `run.lock` for the life of the run, and whoever completes the record of a killed
-run holds it meanwhile. What is in the file tells who made it, on which host. With the verdict it goes: a run that has one
-has no `run.lock`, and killed runs of older versions have none either.
+run holds it meanwhile. What is in the file tells who made it, on which host. It goes with the verdict; killed runs of
+older versions have none either.
 """
 
 from __future__ import annotations
