@@ -10,11 +10,11 @@ from typing import Any
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.output import print_json
+from dtopipe.cli.recount_progress import RecountProgress
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import find_run
 from dtopipe.host.run_life import ensure_over
@@ -45,13 +45,8 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
         entry = folder.entry()
         facts = entry.read() if entry is not None else None
         record, _ = completed_record(folder, read_output, facts.segment if facts else "")
-    console = Console(stderr=True)
-    columns = (TextColumn("recounting {task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("")
-        report = verify_run(
-            folder, record, lambda name, rows, _: progress.update(task, description=name, completed=rows)
-        )
+    with RecountProgress() as progress:
+        report = verify_run(folder, record, progress)
     if as_json:
         print_json(_document(report))
     else:
@@ -74,6 +69,9 @@ def _document(report: RunReport) -> dict[str, Any]:
         "outputs": outputs,
         "gaps": [gap_line(sink, gap) for sink, gaps in report.gaps.items() for gap in gaps],
         "has_gaps_file": report.has_gaps_file,
+        "not_looked_at": report.not_looked_at,
+        "damaged_files": report.damaged_files,
+        "inconsistent": report.inconsistent,
     }
 
 
@@ -88,6 +86,8 @@ def _show(report: RunReport) -> None:
     console.print(table)
     if not report.has_gaps_file:
         console.print("gaps.jsonl is not there; --json prints its lines, as the outputs have them", soft_wrap=True)
+    for warning in (*report.damaged_files, *report.not_looked_at, *report.inconsistent):
+        console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
     good = report.verdict.state in (VerdictState.GOOD, VerdictState.REPAIRED)
     line = Text.assemble((report.verdict.state.value, "bold green" if good else "bold red"), "  ", report.verdict.text)
     console.print(line, soft_wrap=True)
@@ -102,7 +102,11 @@ def _finding(output: OutputReport) -> Text:
 
 def _findings(output: OutputReport) -> Text:
     if output.problems:
-        return Text("\n".join(output.problems), style="red")
-    if output.compared_with:
-        return Text(f"as recorded, every value as in {output.compared_with}", style="green")
-    return Text("as recorded", style="green")
+        found = Text("\n".join(output.problems), style="red")
+    else:
+        compared = f", every value and time as in {output.compared_with}" if output.compared_with else ""
+        summaries = ", summaries of blocks as the values" if output.has_summaries else ""
+        found = Text(f"as recorded{compared}{summaries}", style="green")
+    if output.not_compared:
+        found.append(f"\nnot compared: {output.not_compared}", style="yellow")
+    return found

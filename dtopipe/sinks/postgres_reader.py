@@ -126,7 +126,7 @@ class PostgresReader:
         with self._opened() as server:
             run, _ = self._run(server)
             query = (
-                f"SELECT name, unit, kind, scale, \"offset\" FROM {self._tables.path('channels')}"
+                f'SELECT name, unit, kind, scale, "offset" FROM {self._tables.path("channels")}'
                 " WHERE run = $1 AND in_table IN ('samples', 'samples_long') ORDER BY channel"
             )
             return [Channel(*row) for row in server.call(lambda c: c.fetch(query, run))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -403,11 +404,11 @@ def test_an_archive_that_all_others_contradict_is_the_one_that_is_wrong(tmp_path
     stream = stream_of()
     items = items_of(stream)
     folder = record_run(tmp_path / "run")
+    late = Anchor(0, ANCHOR.t_mono_ns, ANCHOR.t_utc_ns + HOUR_NS)
     moved = [
-        Block(item.block_index, item.first_sample_index, item.codes, Anchor(0, ANCHOR.t_mono_ns, ANCHOR.t_utc_ns + HOUR_NS), item.sensor_status)
-        if isinstance(item, Block) and item.first_sample_index == BLOCK_AT else item
+        replace(item, anchor=late) if isinstance(item, Block) and item.first_sample_index == BLOCK_AT else item
         for item in items
-    ]  # fmt: skip
+    ]
     other = record_run(tmp_path / "other", {"archive": SINKS["archive"]}, moved)
     (folder / "archive.dt-raw").write_bytes((other / "archive.dt-raw").read_bytes())
     found = reports(folder)

@@ -1,0 +1,44 @@
+"""How far a recount is, on stderr: which output, how much of it, and how long it will take."""
+
+from __future__ import annotations
+
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from dtopipe.cli.lasting_console import LastingConsole
+
+# Who is done sooner needs no bar.
+_SHOWN_AFTER_S = 0.5
+
+
+class RecountProgress:
+    """A bar an output, shown once it takes longer than a moment. Called with each output's rows so far, and in all."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("recounting {task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.completed:,} rows"),
+            TimeRemainingColumn(),
+            console=LastingConsole(stderr=True),
+            transient=True,
+            auto_refresh=True,
+            refresh_per_second=1 / _SHOWN_AFTER_S,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> RecountProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, name: str, rows: int, expected: int) -> None:
+        """Output `name` has been counted up to so many of its rows."""
+        if name not in self._tasks:
+            for task in self._tasks.values():
+                self._progress.update(task, visible=False)
+            self._tasks[name] = self._progress.add_task(Text(name).plain, total=expected or None)
+        self._progress.update(self._tasks[name], completed=rows, total=max(rows, expected) or None)
