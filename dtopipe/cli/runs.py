@@ -13,9 +13,23 @@ from rich.text import Text
 
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
+from dtopipe.cli.remedy import remedy_facts
 from dtopipe.cli.verdict_text import verdict_line
+from dtopipe.core.ending import EndedBy, ending_from
 from dtopipe.host.run_folder import RunFolder, runs_in, runs_in_progress
 from dtopipe.model.errors import UsageError
+
+# A list of many runs that lack something is no list of runs any more: the newest ones.
+_MOST_REMEDIES = 5
+# Of others the verdict itself tells.
+_ENDED_BY = {
+    EndedBy.CTRL_C: "Ctrl-C",
+    EndedBy.TERMINAL_CLOSED: "terminal closed",
+    EndedBy.SIGTERM: "SIGTERM",
+    EndedBy.STOP: "stop",
+    EndedBy.DURATION: "duration",
+    EndedBy.DISK: "disk",
+}
 
 
 @click.command()
@@ -42,10 +56,19 @@ def runs(run_dir: Path, as_json: bool) -> None:
         table.add_column(title, no_wrap=True, justify="right" if title == "samples" else "left")
     table.add_column("verdict", no_wrap=True, overflow="ellipsis")
     for record in records:
+        ending = ending_from(record.get("ended_by"))
         table.add_row(
-            Text(record["run"]), str(record["started_at"])[:19], f"{record['samples']:,}", verdict_line(record)
+            Text(record["run"]),
+            str(record["started_at"])[:19],
+            f"{record['samples']:,}",
+            # First of all: a narrow terminal shows no more of it.
+            verdict_line(record, "" if ending is None else _ENDED_BY.get(ending.by, "")),
         )
-    Console().print(table if records else f"no runs below {run_dir}; start one with: dtopipe up FILE")
+    console = Console()
+    console.print(table if records else f"no runs below {run_dir}; start one with: dtopipe up FILE")
+    for record in [record for record in records if record.get("remedy")][-_MOST_REMEDIES:]:
+        line = Text.assemble(record["run"], f" can be completed: {record['remedy']}")
+        console.print(line, soft_wrap=True)
 
 
 def _summary(folder: RunFolder, *, in_progress: bool) -> dict[str, Any]:
@@ -61,6 +84,8 @@ def _summary(folder: RunFolder, *, in_progress: bool) -> dict[str, Any]:
         "started_at": record["started_at"],
         "samples": record["acquired"]["samples"],
         "verdict": record["verdict"],
+        **({"ended_by": ending.facts()} if (ending := ending_from(record.get("ended_by"))) else {}),
+        **remedy_facts(record, folder.path),
         **({"insecure": True} if record.get("insecure") else {}),
         "in_progress": in_progress,
     }

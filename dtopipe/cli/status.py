@@ -10,6 +10,7 @@ from rich.console import Console
 from dtopipe.cli.live_table import status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
+from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import outputs_table, verdict_line
 from dtopipe.host.run_folder import find_run
 from dtopipe.transport.run_link import ask_run
@@ -43,4 +44,5 @@ def status(run: str | None, run_dir: Path, as_json: bool) -> None:
         return
     console.print(outputs_table(record))
     console.print(verdict_line(record), soft_wrap=True)
+    print_remedy(console, record, folder.path)
     console.print(f"run folder: {folder.path}", soft_wrap=True, highlight=False)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed
+from dtopipe.cli.remedy import print_remedy, remedy_facts
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
@@ -53,14 +54,16 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("")
         report = verify_run(folder, record, lambda name, rows: progress.update(task, description=name, completed=rows))
+    # The record, had it the verdict of what is there now.
+    judged = {**record, "verdict": report.verdict.facts()}
     if as_json:
-        print_json(_document(report))
+        print_json(_document(report, judged))
     else:
-        _show(report)
+        _show(report, judged)
     sys.exit(report.verdict.state.exit_code)
 
 
-def _document(report: RunReport) -> dict[str, Any]:
+def _document(report: RunReport, judged: dict[str, Any]) -> dict[str, Any]:
     outputs = []
     for output in report.outputs:
         document = asdict(output)
@@ -71,14 +74,15 @@ def _document(report: RunReport) -> dict[str, Any]:
     return {
         "folder": report.folder,
         "recorded_verdict": report.recorded,
-        "verdict": {"state": report.verdict.state.value, "text": report.verdict.text},
+        "verdict": report.verdict.facts(),
+        **remedy_facts(judged, Path(report.folder)),
         "outputs": outputs,
         "gaps": [gap_line(sink, gap) for sink, gaps in report.gaps.items() for gap in gaps],
         "has_gaps_file": report.has_gaps_file,
     }
 
 
-def _show(report: RunReport) -> None:
+def _show(report: RunReport, judged: dict[str, Any]) -> None:
     console = Console()
     table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("output", "rows", "samples", "in gaps", "found"):
@@ -92,6 +96,7 @@ def _show(report: RunReport) -> None:
     good = report.verdict.state in (VerdictState.GOOD, VerdictState.REPAIRED)
     line = Text.assemble((report.verdict.state.value, "bold green" if good else "bold red"), "  ", report.verdict.text)
     console.print(line, soft_wrap=True)
+    print_remedy(console, judged, Path(report.folder))
 
 
 def _finding(output: OutputReport) -> Text:
