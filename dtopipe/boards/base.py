@@ -91,9 +91,13 @@ class Overrun:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """There is nothing more to come. `end_sample_index`: exclusive, losses included."""
+    """There is nothing more to come. `end_sample_index`: exclusive, losses included.
+
+    `is_of_source`: the run on another machine has ended there, as that machine said. Who was stopped does not know.
+    """
 
     end_sample_index: int
+    is_of_source: bool = field(default=False, compare=False)
 
 
 class Board(Protocol):

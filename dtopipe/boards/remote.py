@@ -298,7 +298,7 @@ class RemoteBoard:
                 self._in_order(message)
                 self._goes_on()
                 if message.kind == "end":
-                    self._items.append(Ended(message.get("end_sample_index", int)))
+                    self._items.append(Ended(message.get("end_sample_index", int), is_of_source=True))
                 else:
                     self._take_in(payload)
         except WireError as error:

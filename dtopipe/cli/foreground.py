@@ -17,7 +17,9 @@ from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.live_table import disk_lines, headline, status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed
+from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
+from dtopipe.core.ending import BY_CLOSED_TERMINAL, BY_CTRL_C, BY_SIGTERM
 from dtopipe.model.errors import NothingFollowed
 from dtopipe.model.plan import RunPlan
 from dtopipe.supervisor.supervisor import Supervisor
@@ -25,6 +27,7 @@ from dtopipe.supervisor.supervisor import Supervisor
 _DRAW_EVERY_S = 0.25
 # Without a terminal a line now and then shows that the run goes on.
 _LINE_EVERY_S = 10.0
+_SIGNALS = {"SIGINT": BY_CTRL_C, "SIGTERM": BY_SIGTERM, "SIGHUP": BY_CLOSED_TERMINAL, "SIGBREAK": BY_CTRL_C}
 
 
 def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
@@ -69,6 +72,7 @@ def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
     console.print(outputs_table(record))
     console.print(verdict_line(record), soft_wrap=True)
     console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
+    print_remedy(console, record, folder)
     if exit_code(record):
         console.print(f"see what is missing with: dtopipe verify {folder}", soft_wrap=True, highlight=False)
     return record, supervisor.was_stopped
@@ -76,13 +80,13 @@ def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
 
 def _stop_on_signals(supervisor: Supervisor) -> None:
     """Ctrl-C, a closed terminal and a polite kill all end the run in order, from now to the end of the process."""
+    known = {getattr(signal, name): by for name, by in _SIGNALS.items() if hasattr(signal, name)}
 
     def stop(number: int, frame: FrameType | None) -> None:
-        supervisor.request_stop()
+        supervisor.request_stop(known[number])
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
+    for number in known:
+        signal.signal(number, stop)
 
 
 def _while_the_terminal_lasts(show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:

@@ -18,6 +18,7 @@ from dtopipe.cli.endpoint import endpoint_options, link_of
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_one
+from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import UsageError
@@ -118,7 +119,7 @@ def _document(report: RepairReport) -> dict[str, Any]:
     return {
         "folder": report.folder,
         "first_verdict": dict(report.first_verdict),
-        "verdict": {"state": report.verdict.state.value, "text": report.verdict.text},
+        "verdict": report.verdict.facts(),
         "outputs": [asdict(output) for output in report.outputs],
     }
 
@@ -134,3 +135,5 @@ def _show(report: RepairReport) -> None:
     console.print(table)
     verdict = {"state": report.verdict.state.value, "text": report.verdict.text}
     console.print(verdict_line({"verdict": verdict}), soft_wrap=True)
+    folder = RunFolder(Path(report.folder))
+    print_remedy(console, {**folder.read_record(), "verdict": report.verdict.facts()}, folder.path)

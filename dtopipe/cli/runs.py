@@ -14,7 +14,9 @@ from rich.text import Text
 
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
+from dtopipe.cli.remedy import remedy_facts
 from dtopipe.cli.verdict_text import verdict_line
+from dtopipe.core.ending import EndedBy, ending_from
 from dtopipe.host.run_folder import RunFolder, runs_in, runs_in_progress
 from dtopipe.host.runtime_folder import runtime_trouble
 from dtopipe.model.errors import DtopipeError, UsageError, words_of
@@ -26,6 +28,19 @@ class _Row:
 
     document: dict[str, Any]
     verdict: Text
+
+
+# A list of many runs that lack something is no list of runs any more: the newest ones.
+_MOST_REMEDIES = 5
+# Of others the verdict itself tells.
+_ENDED_BY = {
+    EndedBy.CTRL_C: "Ctrl-C",
+    EndedBy.TERMINAL_CLOSED: "terminal closed",
+    EndedBy.SIGTERM: "SIGTERM",
+    EndedBy.STOP: "stop",
+    EndedBy.DURATION: "duration",
+    EndedBy.DISK: "disk",
+}
 
 
 @click.command()
@@ -59,11 +74,9 @@ def runs(run_dir: Path, as_json: bool) -> None:
         table.add_row(Text(run["run"]), Text(str(run["started_at"] or "")[:19]), f"{run['samples']:,}", row.verdict)
     console = Console()
     console.print(table if rows else f"no runs below {run_dir}; start one with: dtopipe up FILE")
-    remedies = [row.document["remedy"] for row in rows if row.document.get("remedy")]
-    if remedies:
-        console.print("were killed, and their records are not complete:", soft_wrap=True, highlight=False)
-        for remedy in remedies:
-            console.print(f"  {remedy}", soft_wrap=True, highlight=False, markup=False)
+    for row in [row for row in rows if row.document.get("remedy")][-_MOST_REMEDIES:]:
+        line = Text(f"{row.document['run']} can be completed: {row.document['remedy']}")
+        console.print(line, soft_wrap=True)
 
 
 def _row(folder: RunFolder) -> _Row:
@@ -78,9 +91,17 @@ def _row(folder: RunFolder) -> _Row:
         return _Row(document, Text(message, style="red"))
 
 
+def _remedy(found: Seen, folder: RunFolder) -> dict[str, Any]:
+    """Of a run that was killed the record has to be completed first."""
+    if found.remedy:
+        return {"remedy": found.remedy, "remedy_text": f"complete it with: {found.remedy}"}
+    return remedy_facts(found.record, folder.path)
+
+
 def _row_of(run: str, folder: RunFolder, found: Seen) -> _Row:
     """Raises UsageError if the record's values are of another kind than ours."""
     record = found.record
+    ending = ending_from(record.get("ended_by"))
     try:
         document = {
             "run": run,
@@ -91,8 +112,12 @@ def _row_of(run: str, folder: RunFolder, found: Seen) -> _Row:
             **({"insecure": True} if record.get("insecure") else {}),
             "in_progress": found.held != "",
             **({"held": found.held} if found.held else {}),
-            **({"remedy": found.remedy} if found.remedy and not found.held else {}),
+            **({} if found.held else _remedy(found, folder)),
+            **({"ended_by": ending.facts()} if ending is not None else {}),
         }
-        return _Row(document, Text(found.held, style="bold") if found.held else verdict_line(record))
+        if found.held:
+            return _Row(document, Text(found.held, style="bold"))
+        # First of all by what it ended: a narrow terminal shows no more of it.
+        return _Row(document, verdict_line(record, "" if ending is None else _ENDED_BY.get(ending.by, "")))
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise UsageError(f"{folder.record_path} is not a run record: {type(error).__name__}: {error}") from error

@@ -11,6 +11,7 @@ from rich.text import Text
 from dtopipe.cli.live_table import status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
+from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import outputs_table, verdict_line
 from dtopipe.host.run_folder import find_run
 from dtopipe.transport.run_link import ask_run
@@ -47,4 +48,6 @@ def status(run: str | None, run_dir: Path, as_json: bool) -> None:
     console.print(Text(found.held) if found.held else verdict_line(record), soft_wrap=True)
     if found.remedy:
         console.print(f"  {found.remedy}", soft_wrap=True, highlight=False, markup=False)
+    else:
+        print_remedy(console, record, folder.path)
     console.print(f"run folder: {folder.path}", soft_wrap=True, highlight=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import platform
 import sys
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed, recover_one, seen
+from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
@@ -39,7 +42,7 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
     recover_killed()
     folder = find_run(run, run_dir)
     console = Console(stderr=as_json)
-    if ask_run(folder, Message("stop", {"now": now})):
+    if ask_run(folder, Message("stop", {"now": now, "user": _user(), "host": platform.node()})):
         with console.status("waiting for the sinks to write what was acquired"):
             while (entry := folder.entry()) and entry.supervisor_is_alive():
                 time.sleep(_LOOK_EVERY_S)
@@ -57,4 +60,13 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
     if found.held:
         raise UsageError(f"{folder.path} is still {found.held}\n    {found.remedy}")
     console.print(verdict_line(record), soft_wrap=True)
+    print_remedy(console, record, folder.path)
     sys.exit(exit_code(record))
+
+
+def _user() -> str:
+    """Who types this; empty where the system does not know."""
+    try:
+        return getpass.getuser()
+    except (KeyError, ImportError, OSError):
+        return ""

@@ -20,14 +20,15 @@ _COLOURS = {
 }
 
 
-def verdict_line(record: dict[str, Any]) -> Text:
-    """`GOOD  60000 samples per channel, whole in 4 outputs`."""
+def verdict_line(record: dict[str, Any], ended_by: str = "") -> Text:
+    """`GOOD  60000 samples per channel, whole in 4 outputs`; with a word of what ended it `GOOD  Ctrl-C  60000 ...`."""
     verdict = record["verdict"]
     if verdict is None:
         return Text("in progress", style="bold")
     state = VerdictState(verdict["state"])
+    told = f"{ended_by}  " if ended_by else ""
     insecure = "INSECURE LINK  " if record.get("insecure") else ""
-    return Text.assemble((verdict["state"], _COLOURS[state]), "  ", (insecure, "bold red"), verdict["text"])
+    return Text.assemble((verdict["state"], _COLOURS[state]), "  ", (insecure, "bold red"), told, verdict["text"])
 
 
 def outputs_table(record: dict[str, Any]) -> Table:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recount_progress import RecountProgress
+from dtopipe.cli.remedy import print_remedy, remedy_facts
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import find_run
 from dtopipe.host.run_life import ensure_over
@@ -47,14 +48,16 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
         record, _ = completed_record(folder, read_output, facts.segment if facts else "")
     with RecountProgress() as progress:
         report = verify_run(folder, record, progress)
+    # The record, had it the verdict of what is there now.
+    judged = {**record, "verdict": report.verdict.facts()}
     if as_json:
-        print_json(_document(report))
+        print_json(_document(report, judged))
     else:
-        _show(report)
+        _show(report, judged)
     sys.exit(report.verdict.state.exit_code)
 
 
-def _document(report: RunReport) -> dict[str, Any]:
+def _document(report: RunReport, judged: dict[str, Any]) -> dict[str, Any]:
     outputs = []
     for output in report.outputs:
         document = asdict(output)
@@ -65,7 +68,8 @@ def _document(report: RunReport) -> dict[str, Any]:
     return {
         "folder": report.folder,
         "recorded_verdict": report.recorded,
-        "verdict": {"state": report.verdict.state.value, "text": report.verdict.text},
+        "verdict": report.verdict.facts(),
+        **remedy_facts(judged, Path(report.folder)),
         "outputs": outputs,
         "gaps": [gap_line(sink, gap) for sink, gaps in report.gaps.items() for gap in gaps],
         "has_gaps_file": report.has_gaps_file,
@@ -75,7 +79,7 @@ def _document(report: RunReport) -> dict[str, Any]:
     }
 
 
-def _show(report: RunReport) -> None:
+def _show(report: RunReport, judged: dict[str, Any]) -> None:
     console = Console()
     table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("output", "rows", "samples", "in gaps", "found"):
@@ -91,6 +95,7 @@ def _show(report: RunReport) -> None:
     good = report.verdict.state in (VerdictState.GOOD, VerdictState.REPAIRED)
     line = Text.assemble((report.verdict.state.value, "bold green" if good else "bold red"), "  ", report.verdict.text)
     console.print(line, soft_wrap=True)
+    print_remedy(console, judged, Path(report.folder))
 
 
 def _finding(output: OutputReport) -> Text:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from dtopipe.core.ending import Ending, ending_from
+from dtopipe.core.followed import Followed, followed_from
+from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.remedy import Repair, help_of_repair
 from dtopipe.model.policy import Policy
+
+__all__ = ["SinkOutcome", "Verdict", "VerdictState", "judge", "judge_recorded"]
 
 
 class VerdictState(StrEnum):
@@ -35,34 +42,20 @@ _EXIT_CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SinkOutcome:
-    """How one sink ended; `failure` says why it gave up or was cut off, else it is empty.
-
-    Counts are samples per channel. `overruns`: what of `gaps` the board lost itself.
-    """
-
-    name: str
-    policy: Policy
-    start: int
-    stop: int
-    samples: int
-    gaps: int
-    failure: str = ""
-    overruns: int = 0
-
-    @property
-    def adds_up(self) -> bool:
-        """The accounting identity."""
-        return self.start + self.samples + self.gaps == self.stop
+_SIMULATED = " (simulated board)"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The worst that is true, and why."""
+    """The worst that is true, why, and what a repair can do about it."""
 
     state: VerdictState
     text: str
+    repair: Repair = Repair.NEEDLESS
+
+    def facts(self) -> dict[str, str]:
+        """As in the run record: `{state, text}`, and what a repair can do if it is not good."""
+        return {"state": self.state.value, "text": self.text, **({"repair": self.repair.value} if self.repair else {})}
 
 
 def judge(
@@ -75,10 +68,13 @@ def judge(
     repaired: bool = False,
     ended_early: str = "",
     first_sample_index: int = 0,
+    followed: Followed | None = None,
+    ended_by: Ending | None = None,
 ) -> Verdict:
     """The verdict of a run from `first_sample_index` to `end_sample_index`; the worst of all that holds wins.
 
     `repaired`: it was not good at first. `ended_early`: why it ended in order before it should; no fault by itself.
+    `followed`: what is known of the other machine's run that it is a copy of: without that one's end it is not whole.
     """
     reasons: dict[VerdictState, list[str]] = {state: [] for state in VerdictState}
     if interrupted:
@@ -93,12 +89,48 @@ def judge(
             reasons[VerdictState.DEGRADED].append(f"{sink.name}: {off:+d} samples are not accounted for")
     lacking = [sink for sink in sinks if sink.gaps and sink.policy is Policy.BLOCK]
     reasons[VerdictState.INCOMPLETE] += _gap_texts(lacking)
-    best = VerdictState.REPAIRED if repaired else VerdictState.GOOD
+    lack = "" if followed is None else followed.lack(end_sample_index)
+    best = VerdictState.INCOMPLETE if lack else VerdictState.REPAIRED if repaired else VerdictState.GOOD
     worst = next((state for state in reversed(VerdictState) if reasons[state]), best)
-    text = "; ".join(reasons[worst]) if reasons[worst] else _good_text(sinks, end_sample_index - first_sample_index)
+    words = list(reasons[worst])
+    if worst in (VerdictState.GOOD, VerdictState.REPAIRED):
+        words.append(_good_text(sinks, end_sample_index - first_sample_index))
+    # Whatever else is wrong: nobody could see it in the outputs.
+    told = "" if ended_by is None else ended_by.told_in_verdict
+    # A reason may be the text of a former verdict.
+    words += [more for more in (lack, told) if more and not any(more in word for word in words)]
+    text = "; ".join(words)
     if ended_early:
         text = f"ended early: {ended_early}; {text}"
-    return Verdict(worst, f"{text} (simulated board)" if simulated else text)
+    repair = help_of_repair(sinks, follows=followed is not None, lacks_end=bool(lack))
+    if worst is VerdictState.INTERRUPTED and repair is not Repair.HELPS_FROM_SOURCE:
+        # It recounts what is there, and closes what was left open.
+        repair = Repair.HELPS
+    return Verdict(worst, f"{text}{_SIMULATED}" if simulated and _SIMULATED not in text else text, repair)
+
+
+def judge_recorded(
+    record: Mapping[str, Any],
+    sinks: Sequence[SinkOutcome],
+    *,
+    aborted: str = "",
+    interrupted: bool = False,
+    repaired: bool = False,
+) -> Verdict:
+    """The verdict of a run that has ended, by its record and what its outputs are now."""
+    acquired = record["acquired"]
+    return judge(
+        sinks,
+        end_sample_index=acquired["end_sample_index"],
+        first_sample_index=acquired.get("first_sample_index", 0),
+        aborted=aborted,
+        interrupted=interrupted,
+        simulated=bool(record.get("simulated")),
+        repaired=repaired,
+        ended_early=str(record.get("ended_early", "")),
+        followed=followed_from(record.get("source")),
+        ended_by=ending_from(record.get("ended_by")),
+    )
 
 
 def _gap_texts(lacking: Sequence[SinkOutcome]) -> list[str]:

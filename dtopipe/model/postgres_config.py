@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -12,6 +13,7 @@ from dtopipe.model.identifiers import identifier
 
 # NAMEDATALEN - 1 of every ordinary server.
 MOST_NAME_BYTES = 63
+_TLS_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _DSN_HELP = "write postgresql://user:password@host:5432/database, special characters of the password as %40"
 
 
@@ -85,6 +87,12 @@ class PostgresConfig:
         found: dict[str, Any] = {"user": self.user, "password": self.password, "database": self.database}
         found |= {"dsn": self.dsn} if self.dsn is not None else {"host": self.host, "port": self.port}
         return {key: value for key, value in found.items() if value is not None}
+
+    def tls_files(self) -> dict[str, str]:
+        """The files that an encrypted connection takes, by libpq's names: of the dsn, else of the environment."""
+        asked = {} if self.dsn is None else dict(parse_qsl(self._parts().query))
+        found = {name: asked.get(name) or os.environ.get(f"PG{name.upper()}", "") for name in _TLS_FILES}
+        return {name: file for name, file in found.items() if file}
 
     def secrets(self) -> list[str]:
         """Every text that must not be shown."""

@@ -6,7 +6,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dtopipe.core.verdict import SinkOutcome, VerdictState, judge
+from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.verdict import VerdictState, judge_recorded
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -25,14 +26,21 @@ def with_the_rest(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     return new
 
 
-def up_to(record: Mapping[str, Any], end: int | None, names: Sequence[str]) -> dict[str, Any]:
-    """The record of a run that was followed on another machine, whose end there is known now.
+def up_to(
+    record: Mapping[str, Any], end: int | None, names: Sequence[str], source_end: int | None = None
+) -> dict[str, Any]:
+    """The record of a run that was followed on another machine, of which there is more now, up to `end`.
 
-    What is to be whole, or is named, is to go on to there. Any other run's record stays as it is.
+    What is to be whole, or is named, is to go on to there. Any other run's record stays as it is. `source_end`: where
+    the run has ended on its own machine, if that is known now.
     """
     new = copy.deepcopy(dict(record))
     before = new["acquired"]["end_sample_index"]
-    if end is None or end <= before or new["topology"].get("board", {}).get("type") != "remote":
+    if end is None or new["topology"].get("board", {}).get("type") != "remote":
+        return new
+    if source_end is not None:
+        new["source"] = {**(new.get("source") or {}), "end_sample_index": source_end}
+    if end <= before:
         return new
     new["acquired"]["end_sample_index"] = end
     new["acquired"]["samples"] += end - before
@@ -82,20 +90,16 @@ def repaired_record(
     blocking = [output.name for output in outputs if output.policy is Policy.BLOCK]
     left = [name for name in blocking if not _is_settled(new, name, mended)]
     state = record["verdict"]["state"] if left else ""
-    verdict = judge(
+    verdict = judge_recorded(
+        new,
         outcomes,
-        end_sample_index=new["acquired"]["end_sample_index"],
-        first_sample_index=new["acquired"].get("first_sample_index", 0),
         aborted=record["verdict"]["text"] if state == VerdictState.ABORTED else "",
         interrupted=state == VerdictState.INTERRUPTED,
-        simulated=bool(new.get("simulated")),
-        ended_early=str(new.get("ended_early", "")),
         repaired="first_verdict" in record or first["state"] != VerdictState.GOOD or new["sinks"] != record["sinks"],
     )
-    facts = {"state": verdict.state.value, "text": verdict.text}
-    if new["sinks"] != record["sinks"] or facts["state"] != record["verdict"]["state"]:
+    if new["sinks"] != record["sinks"] or verdict.state.value != record["verdict"]["state"]:
         new["first_verdict"] = first
-        new["verdict"] = facts
+        new["verdict"] = verdict.facts()
     return new, gaps
 
 
@@ -139,4 +143,6 @@ def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[
         gaps=sink["gaps"],
         failure="" if sink["state"] in ("done", "detached") else str(sink.get("failure", "")),
         overruns=sum(len(gap) for gap in gaps if gap.cause is Cause.BOARD_OVERRUN),
+        absent=tuple(gaps),
+        retained_from=sink.get("retained_from", 0),
     )

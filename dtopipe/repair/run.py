@@ -9,6 +9,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.followed import known_end
+from dtopipe.core.remedy import repair_from
 from dtopipe.core.verdict import Verdict, VerdictState
 from dtopipe.host.lock import FileLock, LockHeld
 from dtopipe.host.run_folder import RunFolder
@@ -102,14 +104,15 @@ class _Repair:
         self._record = with_the_rest(self._found, names)
         self._on_progress = on_progress
         self._others: list[Output] = []
-        end = None if fetched is None else fetched.end
+        end = source_end = None if fetched is None else fetched.end
         if other is not None:
             record = other.read_record()
             if record["run_id"] != self._record["run_id"]:
                 raise UsageError(f"{other.path} is of another run ({record['run_id']})\n    name a copy of this run")
             self._others = outputs_of(other, record)
             end = record["acquired"]["end_sample_index"] if record.get("verdict") else None
-        self._record = up_to(self._record, end, names)
+            source_end = known_end(record)
+        self._record = up_to(self._record, end, names, source_end)
         self._outputs = outputs_of(folder, self._record)
         self._raw: list[Source] = []
         if self._record.get("stream"):
@@ -264,10 +267,11 @@ class _Repair:
 
 def _judged(record: Mapping[str, Any], mended: Sequence[Mended]) -> Verdict:
     """The verdict on record, unless an output that could not be repaired makes it worse."""
-    verdict = Verdict(VerdictState(record["verdict"]["state"]), record["verdict"]["text"])
+    facts = record["verdict"]
+    verdict = Verdict(VerdictState(facts["state"]), facts["text"], repair_from(facts.get("repair")))
     failed = "; ".join(f"{output.name}: {output.failure}" for output in mended if output.failure)
     if failed and verdict.state.exit_code < VerdictState.DEGRADED.exit_code:
-        return Verdict(VerdictState.DEGRADED, failed)
+        return Verdict(VerdictState.DEGRADED, failed, verdict.repair)
     return verdict
 
 

@@ -60,6 +60,8 @@ class Head:
     PAIR_UTC_NS = 31
     CALL = 32
     CALL_SINCE_NS = 33
+    # of a run that is followed: where it has ended on the other machine, plus one; 0 while that did not say so
+    SOURCE_END = 34
 
 
 class Stage(IntEnum):

@@ -165,6 +165,10 @@ class Ring:
         at = self.gap_at(count - 1)
         return max(end, words[at + GapWord.STOP]), words[at + GapWord.TOTAL]
 
+    def source_end(self) -> int | None:
+        """Where the run that is followed has ended on its own machine; None while that did not say so."""
+        return self.words[Head.SOURCE_END] - 1 if self.words[Head.SOURCE_END] else None
+
     def first_sample_index(self, number: int) -> int | None:
         """Of the block of this number; None if the ring has it no more."""
         at = self.layout.slot_offset(number) // WORD

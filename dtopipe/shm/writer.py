@@ -110,6 +110,10 @@ class RingWriter:
         words[Head.EPOCH] += 1
         words[Head.STAGE] = Stage.RUNNING
 
+    def know_source_end(self, end_sample_index: int) -> None:
+        """The run that is followed has ended there, on its own machine."""
+        self._words[Head.SOURCE_END] = end_sample_index + 1
+
     def end(self) -> None:
         """Nothing follows: no policy can drop this mark."""
         self._words[Head.STAGE] = Stage.ENDED

@@ -6,6 +6,18 @@ until the next `commit` returns.
 The author promises: after `commit` returns, everything appended survives the death of every process; a writer that
 is opened again with `resume` goes on exactly behind its last commit, whatever was half written being cut away;
 `open` holds an OS lock on the output until `close` or `abandon`, so that two writers never meet on it.
+
+**An output that is full or away.** A writer says so with SinkUnavailable, from any call; an OSError that it lets
+through counts as that where it is of a full disk or the like. Half of what was to be written may be in the output then,
+and the writer must not be asked to write on behind it: after such an error the framework calls `abandon` and nothing
+else, makes a new writer, opens that with `resume` as often as it takes, and appends again what was appended since the
+last commit that had returned. So what an author owes is that `open` with `resume` cuts back to the last commit, as
+after a death. If the commit that failed is in the output after all, `open` returns that position, and nothing is
+appended twice.
+A writer whose class says `retries = True` promises more, and is left open: a call that raised SinkUnavailable has
+changed nothing that counts, and the same call is made again. For `append` that means that none of its items is in the
+output, not even half of one; for `commit` that everything appended is still to be committed. OutputAway is the
+exception: it says that the writer has to be opened again, whatever its class says.
 """
 
 from __future__ import annotations
@@ -24,7 +36,16 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 
-__all__ = ["FileOutput", "OutputOptions", "OutputReader", "OutputRows", "Position", "RetiringWriter", "SinkWriter"]
+__all__ = [
+    "FileOutput",
+    "OutputOptions",
+    "OutputReader",
+    "OutputRows",
+    "Position",
+    "RetiringWriter",
+    "SinkWriter",
+    "may_retry",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +71,14 @@ class SinkWriter(Protocol):
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """Take blocks and gaps, or the readings of a polled stream, in order. Raises SinkError.
 
-        They need not be in the file before `commit`.
+        They need not be in the file before `commit`. After an error none of them counts.
         """
 
     def commit(self) -> Position:
-        """Everything appended, gaps included, is in the output and survives every process. Raises SinkError."""
+        """Everything appended, gaps included, is in the output and survives every process. Raises SinkError.
+
+        All of it or nothing: after an error the output is as after the last commit, or as after this one.
+        """
 
     def sync(self) -> Position:
         """Make what is committed durable: it survives a power cut. Raises SinkError."""
@@ -86,6 +110,11 @@ class FileOutput(Protocol):
 
     def files(self) -> Sequence[Path]:
         """What must be there once samples are committed, the commit record among them; asked before `open` too."""
+
+
+def may_retry(writer: SinkWriter) -> bool:
+    """True if a call of this writer that raised SinkUnavailable may be made again, as its class has said."""
+    return getattr(writer, "retries", False) is True
 
 
 class OutputReader(Protocol):

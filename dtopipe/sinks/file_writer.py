@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from dtopipe.model.errors import SinkError
+from dtopipe.model.errors import OutputAway, SinkError
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
@@ -35,6 +35,7 @@ class FileWriter(ABC):
     """A SinkWriter whose output is one growing file; the subclass says what its bytes are."""
 
     sink_type: str
+    retries = True
 
     def __init__(self, output: OutputOptions) -> None:
         if output.path is None:
@@ -232,7 +233,9 @@ class FileWriter(ABC):
             self.begun(self._stream, state)
         except OSError as error:
             self.abandon()
-            raise sink_error(self.path, error) from error
+            found = sink_error(self.path, error)
+            # Half of it may be there still: whatever is wrong, the file is to be opened again, which cuts it back.
+            raise OutputAway(found.path, found.message, found.remedy) from error
 
     def _cut_back(self, size: int) -> None:
         os.ftruncate(self._fd, size)

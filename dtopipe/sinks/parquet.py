@@ -49,6 +49,8 @@ class ParquetWriter:
     values, in place of BYTE_STREAM_SPLIT. `row_group_size`: rows, default 2**20.
     """
 
+    retries = True
+
     def __init__(
         self,
         output: OutputOptions,

@@ -41,6 +41,8 @@ class PostgresWriter:
     Where the server is away, SinkUnavailable is raised, nothing is forgotten, and the next `commit` tries again.
     """
 
+    retries = True
+
     def __init__(
         self,
         output: OutputOptions,

@@ -20,6 +20,14 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from dtopipe.model.errors import OutputLocked, SinkDependencyError, SinkError, SinkUnavailable
 from dtopipe.model.postgres_config import PostgresConfig
+from dtopipe.sinks.postgres_tls import (
+    Refusal,
+    refusal_of_files,
+    refusal_of_handshake,
+    refusal_of_settings,
+    refusal_of_silence,
+    remedy_of_refused_user,
+)
 
 _T = TypeVar("_T")
 _LOOK_EVERY_S = 0.5
@@ -76,6 +84,8 @@ class PostgresConnection:
         self._home = home
         self._connection: Any = None
         self._server_pid = 0
+        # Nothing was heard of the server by the present connection yet.
+        self._is_new = False
 
     def companion(self) -> PostgresConnection:
         """Another connection, not made yet, in the thread of this one, whose `close` ends both."""
@@ -94,9 +104,14 @@ class PostgresConnection:
     def connect(self) -> None:
         """A fresh connection, with settings of our own; a former one is dropped."""
         self.drop()
+        refusal = refusal_of_files(self.config.tls_files())
+        if refusal is not None:
+            raise self._refused(refusal)
         self._portal = self.thread()
+        self._is_new = True
         with self.explained():
             self._portal.call(self._connect)
+        self._is_new = False
 
     def thread(self) -> BlockingPortal:
         """Where the connection lives, begun when it is needed."""
@@ -212,6 +227,9 @@ class PostgresConnection:
         return (*own, OSError, TimeoutError, ValueError)
 
     def _explained(self, error: Exception) -> SinkError:
+        refusal = refusal_of_handshake(error)
+        if refusal is not None:
+            return self._refused(refusal)
         if isinstance(error, TimeoutError):
             return SinkUnavailable(self.target, "the server does not answer", "see whether it runs and can be reached")
         if isinstance(error, OSError):
@@ -222,17 +240,29 @@ class PostgresConnection:
         state = getattr(error, "sqlstate", None)
         if state is None:
             if isinstance(error, self._asyncpg.ClientConfigurationError):
+                refusal = refusal_of_settings(self._clean(str(error)))
+                if refusal is not None:
+                    return self._refused(refusal)
                 return SinkError(self.target, "the connection's settings cannot be", "see dsn, host, user and database")
             return SinkUnavailable(
                 self.target, f"the connection is lost ({self._clean(str(error))})", "see whether the server runs"
             )
+        silence = refusal_of_silence(self.config.tls_files()) if state[:2] == "08" and self._is_new else None
+        if silence is not None:
+            return self._refused(silence)
         said = f"(Postgres: {self._clean(str(error))})"
         for known, kind in ((_TEMPORARY, SinkUnavailable), (_FINAL, SinkError)):
             for begin in (state, state[:3], state[:2]):
                 if begin in known:
                     message, remedy = known[begin]
+                    if begin == "28":
+                        remedy = remedy_of_refused_user(said) or remedy
                     return kind(self.target, f"{message} {said}", remedy)
         return SinkError(self.target, f"Postgres refuses {said}", "see what it says")
+
+    def _refused(self, refusal: Refusal) -> SinkError:
+        kind = SinkError if refusal.is_final else SinkUnavailable
+        return kind(self.target, self._clean(refusal.message), refusal.remedy)
 
     def _clean(self, text: str) -> str:
         for secret in self.config.secrets():

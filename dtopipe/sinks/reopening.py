@@ -1,26 +1,29 @@
-"""A writer of a file that goes on when the file comes back: opened again, never written on in a dead descriptor."""
+"""A writer that goes on when its output comes back: opened again, never written on behind what is half written."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from dtopipe.model.errors import OutputAway, SinkError
+from dtopipe.model.errors import OutputAway, SinkError, SinkUnavailable
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.base import FileOutput, RetiringWriter, SinkWriter
+from dtopipe.sinks.base import FileOutput, RetiringWriter, SinkWriter, may_retry
+from dtopipe.sinks.outputs import sink_error
 from dtopipe.sinks.presence import Presence, absent, ensure_resumable
 
 
 class ReopeningWriter:
-    """A SinkWriter over another one; after OutputAway the same call may be made again, as after SinkUnavailable.
+    """A SinkWriter over another one; after SinkUnavailable the same call may be made again.
 
     `make()`: a new writer of the output at `path`. What was appended since the last commit is kept until the next, and
-    appended again to an output that was opened again.
+    appended again to an output that was opened again: after OutputAway, and after any SinkUnavailable of a writer that
+    does not promise that nothing is left of a call that failed (`retries`).
     """
 
     def __init__(self, make: Callable[[], SinkWriter], path: Path | None) -> None:
@@ -28,7 +31,7 @@ class ReopeningWriter:
         self._path = path
         # Made at once: what cannot be loaded or has a wrong option is told before anything is waited for.
         self._writer = make()
-        self._is_used = self._is_away = False
+        self._is_used = self._is_to_be_opened = False
         self._presence = Presence()
         self._position = Position()
         self._items: list[Block | Gap | Readings] = []
@@ -56,10 +59,11 @@ class ReopeningWriter:
     def sync(self) -> Position:
         """As SinkWriter.sync."""
         with self._open_writer() as writer:
-            position = writer.sync()
+            durable = writer.sync().durable
             self._look()
-        self._position = position
-        return position
+        # A writer that counts in what was appended since the last commit errs: nothing else may be made durable.
+        self._position = replace(self._position, durable=min(durable, self._position.committed))
+        return self._position
 
     @property
     def retires(self) -> bool:
@@ -69,7 +73,7 @@ class ReopeningWriter:
     def retire_before(self, settled: int) -> Position:
         """As RetiringWriter.retire_before; nothing goes while the output is not the one that is open."""
         writer = self._writer
-        if self._is_away or not isinstance(writer, RetiringWriter):
+        if self._is_to_be_opened or not isinstance(writer, RetiringWriter):
             return self._position
         try:
             self._look()
@@ -87,31 +91,52 @@ class ReopeningWriter:
 
     def abandon(self) -> None:
         """As SinkWriter.abandon."""
-        self._writer.abandon()
+        try:
+            self._writer.abandon()
+        except Exception as error:
+            # It must not, and may all the same: a plug-in's file writes what it still holds when it is closed.
+            logging.warning("letting go of the output: %s", error)
 
     @contextlib.contextmanager
     def _open_writer(self) -> Iterator[SinkWriter]:
-        if self._is_away:
+        if self._is_to_be_opened:
             self._reopen()
         try:
-            yield self._writer
+            with self._told():
+                yield self._writer
         except OutputAway:
-            self._is_away = True
+            self._is_to_be_opened = True
+            raise
+        except SinkUnavailable:
+            # Half of what failed may be in the output: only `open` knows how to cut that off.
+            self._is_to_be_opened = self._is_to_be_opened or not may_retry(self._writer)
             raise
         except SinkError as error:
             # What a writer opens by name while it is open: the next segment, its folder.
             if error.path is None or not isinstance(error.__cause__, FileNotFoundError):
                 raise
-            self._is_away = True
+            self._is_to_be_opened = True
             raise absent(Path(error.path)) from error
 
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the system says to a writer that lets it through, in our words, where the output is a file."""
+        try:
+            yield
+        except OSError as error:
+            if self._path is None:
+                raise
+            raise sink_error(self._path, error) from error
+
     def _reopen(self) -> None:
-        self._writer.abandon()
+        self.abandon()
         before = self._position
         position = self._open(resume=True, committed=before.committed)
         # A commit whose end could not be seen may be in the output.
         if position.committed == before.committed:
-            self._writer.append(self._items)
+            if self._items:
+                with self._told():
+                    self._writer.append(self._items)
         elif position.committed == before.after(self._items).committed:
             self._position, self._items = position, []
         else:
@@ -120,7 +145,7 @@ class ReopeningWriter:
                 f"holds samples up to {position.committed}, and {before.committed} were committed",
                 "somebody else has written it: call dtopipe repair after the run",
             )
-        self._is_away = False
+        self._is_to_be_opened = False
         logging.info("opened again behind sample %d", position.committed)
 
     def _open(self, *, resume: bool, committed: int) -> Position:
@@ -131,7 +156,8 @@ class ReopeningWriter:
         had_samples = resume and committed > self._start and isinstance(writer, FileOutput)
         if had_samples and self._path is not None and isinstance(writer, FileOutput):
             ensure_resumable(self._path, self._stream.run_id, writer.files())
-        position = writer.open(self._stream, self._start, resume=resume)
+        with self._told():
+            position = writer.open(self._stream, self._start, resume=resume)
         try:
             if had_samples and position.committed < committed:
                 raise SinkError(
@@ -142,7 +168,7 @@ class ReopeningWriter:
             self._presence = Presence()
             self._look()
         except BaseException:
-            writer.abandon()
+            self.abandon()
             raise
         return position
 

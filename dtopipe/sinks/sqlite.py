@@ -45,6 +45,8 @@ class SqliteWriter:
     longer, SinkUnavailable is raised, nothing is forgotten, and the next `commit` tries again.
     """
 
+    retries = True
+
     def __init__(
         self,
         output: OutputOptions,

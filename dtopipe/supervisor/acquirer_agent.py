@@ -40,6 +40,7 @@ class AcquirerAgent:
         self.stands = ""
         # Why the machine that the samples come from is away, while it is.
         self.away = ""
+        self.away_since = ""
         self._remote_id = str(uuid.uuid4())
         # The best of each round of questions that the machine was asked from which the samples come.
         self.link_pairs: list[LinkPair] = []
@@ -82,6 +83,15 @@ class AcquirerAgent:
             simulated=facts.get("simulated", bool),
             polled=facts.get("polled", bool, False),
         )
+
+    def went_away(self, why: str, t_utc: str) -> None:
+        """The machine that the samples come from is not there, since then (ISO 8601) or longer."""
+        self.away = why
+        self.away_since = self.away_since or t_utc
+
+    def came_back(self) -> None:
+        """It is there again."""
+        self.away = self.away_since = ""
 
     def died(self, now_ns: int) -> None:
         """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good."""

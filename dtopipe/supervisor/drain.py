@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dtopipe.core.ending import BY_BOARD, BY_FAILURE, BY_FULL_DISK, Ending, bounded_by
 from dtopipe.core.lifecycle import Happened
 from dtopipe.shm.layout import Head, Stage
 from dtopipe.supervisor.run import Phase, Run
@@ -22,11 +23,12 @@ class Drain:
         self._run = run
         self._ending_s = self._hurried_s = 0.0
 
-    def begin(self) -> None:
+    def begin(self, by: Ending) -> None:
         """Stop the board; the sinks go on until they have everything that was published."""
+        self._run.ended_by = self._run.ended_by or by
         started = self._run.phase is Phase.RUNNING
         self._run.phase = Phase.DRAINING
-        self._run.events.append("draining")
+        self._run.events.append("draining", by=self._run.ended_by.text)
         self._run.tell_acquirer(Message("stop"))
         if self._run.acquirer.process is None or not started:
             self.end_stream()
@@ -41,18 +43,19 @@ class Drain:
         """End in order, because the run cannot go on."""
         self._run.aborted = self._run.aborted or why
         self._run.events.append("aborting", why=why)
-        self.begin()
+        self.begin(BY_FAILURE)
 
     def end_early(self, why: str) -> None:
         """End in order, because soon that would not be possible any more."""
         self._run.ended_early = why
         self._run.events.append("ending_early", why=why)
-        self.begin()
+        self.begin(BY_FULL_DISK)
 
     def end_stream(self) -> None:
         """No more blocks come, also where the acquirer could not say so itself."""
         run = self._run
         run.phase = Phase.DRAINING
+        run.ended_by = run.ended_by or self._own_end()
         if run.ring:
             run.ring.words[Head.STAGE] = Stage.ENDED
             return
@@ -62,6 +65,13 @@ class Drain:
                 agent.process.kill()
             if not agent.state.is_final:
                 agent.happened(Happened.WAS_CANCELLED)
+
+    def _own_end(self) -> Ending:
+        """By what a run ends that nobody has asked to."""
+        run, asked_end = self._run, self._run.asked_end
+        if asked_end is not None and run.plan.duration_s is not None and run.end_sample_index >= asked_end:
+            return bounded_by(run.plan.duration_s)
+        return BY_BOARD
 
     def go_on(self, now_ns: int, elapsed_s: float) -> None:
         """One turn of the end, `elapsed_s` after the last."""

@@ -113,7 +113,7 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
         "committed": position.committed,
         "durable": position.durable,
         "samples": position.samples,
-        "gaps": agent.outcome(stop, 0).gaps,
+        "gaps": agent.gap_samples(stop),
         "dropped": position.dropped,
         "restarts": agent.restarts,
         **({"retained_from": position.retained_from} if agent.plan.retires else {}),
@@ -122,5 +122,5 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
 
 
 def verdict_facts(verdict: Verdict | None) -> Mapping[str, str] | None:
-    """`{state, text}`, or null while the run goes on."""
-    return None if verdict is None else {"state": verdict.state.value, "text": verdict.text}
+    """`{state, text}`, and what a repair can do if it is not good; null while the run goes on."""
+    return None if verdict is None else verdict.facts()

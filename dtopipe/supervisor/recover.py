@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.ending import BY_KILL
 from dtopipe.core.gaps import explained
-from dtopipe.core.verdict import SinkOutcome, judge
+from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.verdict import judge_recorded
 from dtopipe.host.identity import who_is_here
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import ensure_ours_to_complete
@@ -188,6 +190,8 @@ def _completed(
         record["acquired"] = acquired(ring)
         record["channels"] = channel_facts(ring, stream_from(record["stream"]).channels if record["stream"] else ())
         gaps[None] = ring.board_gaps()
+        if isinstance(record.get("source"), dict):
+            record["source"]["end_sample_index"] = ring.source_end()
         ring.close()
     _raise_end(record["acquired"], outputs)
     end = record["acquired"]["end_sample_index"]
@@ -211,15 +215,21 @@ def _completed(
             "dropped": position.dropped,
             **({"retained_from": position.retained_from} if "retained_from" in sink else {}),
         }
-        outcomes.append(SinkOutcome(name, Policy(sink["policy"]), position.start, stop, position.samples, absent))
-    verdict = judge(
-        outcomes,
-        end_sample_index=end,
-        interrupted=True,
-        simulated=bool(record.get("simulated")),
-        first_sample_index=record["acquired"].get("first_sample_index", 0),
-    )
-    record["verdict"] = verdict_facts(verdict)
+        outcomes.append(
+            SinkOutcome(
+                name=name,
+                policy=Policy(sink["policy"]),
+                start=position.start,
+                stop=stop,
+                samples=position.samples,
+                gaps=absent,
+                absent=tuple(gaps[name]),
+                retained_from=position.retained_from,
+            )
+        )
+    # Somebody may have asked for the end before that.
+    record.setdefault("ended_by", BY_KILL.facts())
+    record["verdict"] = verdict_facts(judge_recorded(record, outcomes, interrupted=True))
     return record, gaps
 
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.ending import Ending, end_of_duration
+from dtopipe.core.followed import Followed
 from dtopipe.core.verdict import Verdict
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.run_folder import RunFolder
@@ -64,6 +66,8 @@ class Run:
         self.aborted = ""
         # Why the run ended before somebody wanted it to, though nothing was wrong with it.
         self.ended_early = ""
+        # By whom or what it was ended; None while it goes on.
+        self.ended_by: Ending | None = None
         self.disks: list[dict[str, Any]] = []
         self.verdict: Verdict | None = None
         # The verdict is in the run folder.
@@ -109,6 +113,25 @@ class Run:
     def end_sample_index(self) -> int:
         """Where the run has got to; 0 before there is a ring."""
         return self.ring.end()[0] if self.ring else 0
+
+    @property
+    def followed(self) -> Followed | None:
+        """What is known of the run that this one follows; None if the samples are of a board of our own."""
+        if not self.acquirer.waits_for_others:
+            return None
+        return Followed(
+            endpoint=str(self.plan.board.options.get("endpoint", "")),
+            source_end=self.ring.source_end() if self.ring else None,
+            asked_end=self.asked_end,
+            away_since=self.acquirer.away_since,
+        )
+
+    @property
+    def asked_end(self) -> int | None:
+        """Where it is to end by its duration; None without one, or while the board's rate is not known."""
+        if self.stream is None:
+            return None
+        return end_of_duration(self.stream.rate_hz, self.plan.duration_s, self.acquirer.first_sample_index)
 
     def covers(self, policy: Policy) -> bool:
         """True if who reads under this policy finds in a journal what the ring has no more."""
@@ -193,7 +216,9 @@ class Run:
             "sinks": {name: sink_facts(agent, final_end) for name, agent in self.sinks.items() if agent.is_placed},
             "disks": self.disks,
             **({"insecure": True} if self.plan.insecure else {}),
+            **({"source": followed.facts()} if (followed := self.followed) else {}),
             **({"ended_early": self.ended_early} if self.ended_early else {}),
+            **({"ended_by": self.ended_by.facts()} if self.ended_by else {}),
             "verdict": verdict_facts(self.verdict),
         }
 

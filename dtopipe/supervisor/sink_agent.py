@@ -8,7 +8,7 @@ from typing import Any
 from dtopipe.core.budget import GiveUp, RestartBudget
 from dtopipe.core.hanging import CallClock
 from dtopipe.core.lifecycle import Happened, WorkerState, after
-from dtopipe.core.verdict import SinkOutcome
+from dtopipe.core.outcome import SinkOutcome
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -136,12 +136,16 @@ class SinkAgent:
         at = self.position.committed
         return Span(at, at) if self.state is WorkerState.DONE else Span(at, max(at, stop))
 
+    def gap_samples(self, stop: int) -> int:
+        """How many samples it lacks, of a run up to `stop`."""
+        return self.position.gap_samples + len(self.tail(stop))
+
     @property
     def tail_cause(self) -> Cause:
         """Why it lacks it."""
         return Cause.STALLED if self.state is WorkerState.CUT_OFF else Cause.WORKER_FAILED
 
-    def outcome(self, stop: int, overruns: int) -> SinkOutcome:
+    def outcome(self, stop: int) -> SinkOutcome:
         """How it ended, for the verdict."""
         return SinkOutcome(
             name=self.plan.name,
@@ -149,9 +153,11 @@ class SinkAgent:
             start=self.position.start,
             stop=stop,
             samples=self.position.samples,
-            gaps=self.position.gap_samples + len(self.tail(stop)),
+            gaps=self.gap_samples(stop),
             failure=self.failure if self.state is not WorkerState.DONE else "",
-            overruns=overruns,
+            overruns=sum(len(gap) for gap in self.gaps if gap.cause is Cause.BOARD_OVERRUN),
+            absent=tuple(self.gaps),
+            retained_from=self.position.retained_from,
         )
 
     def orders(self, common: dict[str, Any]) -> Message:

@@ -76,6 +76,7 @@ class StatusBoard:
             "insecure": run.plan.insecure,
             "malformed": run.server.malformed.count,
             **({"ended_early": run.ended_early} if run.ended_early else {}),
+            **({"ended_by": run.ended_by.facts()} if run.ended_by else {}),
             "subscribers": [self._subscriber(subscriber) for subscriber in run.subscribers.values()],
             "verdict": verdict_facts(run.verdict),
         }

@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.ending import Ending, stopped_by
 from dtopipe.core.gaps import explained
 from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
+from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import DtopipeError, NothingFollowed, UsageError, WireError
 from dtopipe.model.plan import RunPlan
-from dtopipe.model.span import Cause
 from dtopipe.supervisor.attachments import Attachments
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.drain import Drain
@@ -38,7 +39,7 @@ from dtopipe.wire.shape import ensure_fields
 
 _TURN_S = 0.05
 _MOST_HEARD, _LONGEST_HEARING_NS = 500, 200_000_000
-_LONGEST_DETAILS = 500
+_LONGEST_DETAILS, _LONGEST_WORD = 500, 80
 # What comes of values that are of another kind than they should be.
 _SPOILT = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
 _SAVE_EVERY_NS = 5_000_000_000
@@ -54,6 +55,7 @@ class Supervisor:
         self._plan = plan
         self._on_turn = on_turn
         self._stops_wanted = 0
+        self._stopped_by: Ending | None = None
 
     @property
     def folder(self) -> Path:
@@ -65,8 +67,12 @@ class Supervisor:
         """True once somebody asked for the end."""
         return self._stops_wanted > 0
 
-    def request_stop(self, *, hurry: bool = False) -> None:
-        """End the run in order; the second time, or with `hurry`, without waiting for slow sinks."""
+    def request_stop(self, by: Ending, *, hurry: bool = False) -> None:
+        """End the run in order; the second time, or with `hurry`, without waiting for slow sinks.
+
+        `by`: who asks; of several the first one counts.
+        """
+        self._stopped_by = self._stopped_by or by
         self._stops_wanted += 2 if hurry else 1
 
     def run(self) -> dict[str, Any]:
@@ -147,8 +153,8 @@ class Supervisor:
             self._on_turn(self._status.snapshot())
 
     def _follow_stops(self) -> None:
-        if self._stops_wanted and self._run.phase in (Phase.OPENING, Phase.RUNNING):
-            self._drain.begin()
+        if self._stopped_by is not None and self._run.phase in (Phase.OPENING, Phase.RUNNING):
+            self._drain.begin(self._stopped_by)
         if self._stops_wanted > 1 and not self._run.hurried:
             self._drain.hurry()
 
@@ -158,7 +164,8 @@ class Supervisor:
             if message.kind == "status":
                 run.server.send(address, Message("status", self._status.snapshot()))
             elif message.kind == "stop":
-                self.request_stop(hurry=message.get("now", bool, False))
+                by = stopped_by(*(_word(message, key) for key in ("user", "host")))
+                self.request_stop(by, hurry=message.get("now", bool, False))
                 run.server.send(address, Message("stopping", {"folder": str(run.folder.path)}))
             elif message.kind == "restart":
                 run.server.send(address, self._revival.ask(message.get("name", str), mono_ns()))
@@ -198,10 +205,10 @@ class Supervisor:
         elif message.kind == "ended":
             agent.ended = True
         elif message.kind == "away":
-            agent.away = message.get("message", str)
+            agent.went_away(message.get("message", str), f"{iso_utc(time.time_ns())[:19]}Z")
             self._run.events.append("away", "acquirer", why=agent.away)
         elif message.kind == "back":
-            agent.away = ""
+            agent.came_back()
             self._run.events.append("back", "acquirer")
         elif message.kind == "compared":
             pair = LinkPair(*message.get("pair", list))
@@ -253,8 +260,7 @@ class Supervisor:
         for agent in run.sinks.values():
             stop = agent.stop(end)
             self._record_tail(agent, stop)
-            overruns = sum(len(gap) for gap in agent.gaps if gap.cause is Cause.BOARD_OVERRUN)
-            outcomes.append(agent.outcome(stop, overruns))
+            outcomes.append(agent.outcome(stop))
         simulated = run.stream is not None and run.stream.simulated
         run.verdict = judge(
             outcomes,
@@ -263,9 +269,12 @@ class Supervisor:
             simulated=simulated,
             ended_early=run.ended_early,
             first_sample_index=run.acquirer.first_sample_index,
+            followed=run.followed,
+            ended_by=run.ended_by,
         )
         run.finished_at = datetime.now(UTC).isoformat()
-        run.events.append("finished", verdict=run.verdict.state.value, text=run.verdict.text)
+        ended_by = run.ended_by.by.value if run.ended_by else ""
+        run.events.append("finished", verdict=run.verdict.state.value, text=run.verdict.text, ended_by=ended_by)
         self._save_at_last()
         if run.journal is not None and run.journal.path is not None:
             # A cache for those who read along: nobody does any more.
@@ -292,6 +301,12 @@ class Supervisor:
         gaps = explained(agent.tail(end), run.ring.board_gaps(), agent.tail_cause, time_at)
         agent.gaps.update(gaps)
         run.gaps.append(agent.plan.name, gaps)
+
+
+def _word(message: Message, key: str) -> str:
+    """A word that somebody said of himself, fit for a terminal; empty if he did not."""
+    said = message.get(key, str, "")
+    return "".join(letter for letter in said if letter.isprintable())[:_LONGEST_WORD]
 
 
 def _ensure_opened(message: Message) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge
+from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge_recorded
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
@@ -164,17 +164,17 @@ def _verdict(
                 gaps=known,
                 failure="; ".join(report.problems) or str(output.record.get("failure", "")),
                 overruns=sum(len(gap) for gap in report.gaps if gap.cause is Cause.BOARD_OVERRUN),
+                absent=report.gaps,
+                retained_from=report.retained_from,
             )
         )
     recorded = record.get("verdict") or {"state": VerdictState.INTERRUPTED.value, "text": ""}
     state = str(recorded["state"])
-    verdict = judge(
+    verdict = judge_recorded(
+        record,
         outcomes,
-        end_sample_index=record["acquired"]["end_sample_index"],
-        first_sample_index=record["acquired"].get("first_sample_index", 0),
         aborted=recorded["text"] if state == VerdictState.ABORTED else "",
         interrupted=state == VerdictState.INTERRUPTED,
-        simulated=bool(record.get("simulated")),
         repaired="first_verdict" in record,
     )
     if not faults or verdict.state.exit_code > VerdictState.DEGRADED.exit_code:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from fractions import Fraction
 from typing import Any
 
 from dtopipe.boards.base import Board, Ended, LinkedBoard, Opened, Overrun, Taken
 from dtopipe.boards.registry import load_board
+from dtopipe.core.ending import end_of_duration
 from dtopipe.core.ledger import Stall
 from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import anchor_at, mono_ns
@@ -54,7 +53,9 @@ class Acquirer:
         self._acknowledging = Acknowledging(board, ring)
         self._at = ring.end()[0]
         first = ring.status().first_sample_index
-        self._end = _end_index(opened, worker.orders.body.get("duration_s"), first)
+        self._end = end_of_duration(opened.rate_hz, _seconds(worker.orders.body.get("duration_s")), first)
+        if opened.end_sample_index is not None and isinstance(board, LinkedBoard):
+            self._writer.know_source_end(opened.end_sample_index)
         self._unannounced = 0
         self._announced_at_once = burst_slots(ring.layout.n_slots)
         self._stopping = False
@@ -79,6 +80,8 @@ class Acquirer:
             elif isinstance(event, Overrun):
                 self._lose(event.span, event.cause, event.t_utc_ns)
             elif isinstance(event, Ended):
+                if event.is_of_source:
+                    self._writer.know_source_end(event.end_sample_index)
                 self._lose(Span(self._at, event.end_sample_index), Cause.BOARD_OVERRUN)
                 break
         self._calls.enter(Call.STOP)
@@ -237,14 +240,8 @@ def _checked(opened: Opened, task: TaskPlan | None) -> Opened:
     return opened
 
 
-def _end_index(opened: Opened, duration_s: Any, first: int) -> int | None:
-    """Where a run that begins at `first` ends by itself: `ceil(rate * duration)` later, exactly.
-
-    The board's own end comes as an event.
-    """
-    if not isinstance(duration_s, (int, float)):
-        return None
-    return first + math.ceil(Fraction(repr(float(opened.rate_hz))) * Fraction(repr(float(duration_s))))
+def _seconds(duration_s: Any) -> float | None:
+    return float(duration_s) if isinstance(duration_s, (int, float)) else None
 
 
 def _describe(opened: Opened, wake: AcquirerWake) -> Mapping[str, Any]:

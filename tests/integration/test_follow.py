@@ -62,8 +62,12 @@ def test_an_attached_remote_starts_and_ends_where_it_is_told(port: int, daq: Mac
     attached.wait_for_samples("csv", 4000)
     attached.interrupt()
     here = attached.finish()
-    assert here.code == 0, here.stderr
+    # It has all up to there; the run goes on.
+    assert here.code == 3, here.stderr
+    assert here.json["ended_by"]["by"] == "ctrl_c"
     sink = here.json["sinks"]["csv"]
+    assert f"followed up to sample {sink['stop']}, and the source went on" in here.json["verdict"]["text"]
+    assert sink["gaps"] == 0
     assert sink["start"] == 1234
     index, values = read_wide(office.run_folder / "csv.csv")
     assert np.array_equal(index, np.arange(1234, sink["stop"]))

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import naive_writer
 import pytest
+from laboratory import counter_codes, counter_topology
 
 PLUG_IN = '''
 from pathlib import Path
@@ -115,3 +117,49 @@ def test_boards_and_sinks_of_another_package_run_like_ours(lab: Any) -> None:
     refused = lab.up(slip)
     assert refused.code == 2
     assert "did you mean length?" in refused.stderr
+
+
+@pytest.fixture
+def naive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution with a sink `naive`, which takes nothing back of what a full disk refused."""
+    site = tmp_path / "site"
+    info = site / "naive-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: naive\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dtopipe.sinks]\nnaive = naive_writer:NaiveWriter\n")
+    here = Path(naive_writer.__file__).parent
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(filter(None, [str(site), str(here), os.environ.get("PYTHONPATH")]))
+    )
+
+
+@pytest.mark.usefixtures("naive")
+def test_a_sink_of_another_package_on_a_full_disk_goes_on_behind_its_last_whole_line(lab: Any, small_disk: Any) -> None:
+    disk = small_disk("8m")
+    topology = counter_topology(2, 100, rate_hz=5000.0)
+    topology["sinks"] = {
+        "raw": {"type": "hbuf", "path": "raw.dt-raw"},
+        "lines": {"type": "naive", "path": str(disk.path / "lines.txt"), "flush_interval": "50ms"},
+    }
+    running = lab.start(topology)
+    running.wait_for_samples("lines", 500)
+    for times, leaving_bytes in enumerate((0, 250), 1):
+        ballast = disk.fill(leaving_bytes)
+        running.wait_until("away", "lines", times=times)
+        ballast.unlink()
+        running.wait_until("back", "lines", times=times)
+    running.wait_for_samples("lines", running.committed("raw"))
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    assert ended.json["sinks"]["lines"]["restarts"] == 0
+    text = (disk.path / "lines.txt").read_text()
+    assert text.endswith("\n")
+    at = 0
+    for line in text.splitlines():
+        first, _, codes = line.partition(";")
+        assert int(first) == at
+        stop = at + len(codes.split(","))
+        assert codes == ",".join(map(str, counter_codes(1, at, stop)[0].tolist()))
+        at = stop
+    assert at == ended.json["acquired"]["end_sample_index"]
