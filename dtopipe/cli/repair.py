@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.text import Text
 from dtopipe.cli.endpoint import endpoint_options, link_of
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
+from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import recover_killed
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.host.run_folder import RunFolder, find_run
@@ -39,6 +41,7 @@ from dtopipe.verify.outputs import read_output
     help="Where else the samples are: another folder of the same run, such as a copy, or a machine that serves it.",
 )  # fmt: skip
 @endpoint_options
+@outside_option
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def repair(
@@ -47,6 +50,7 @@ def repair(
     other: str | None,
     server_key: Path | None,
     insecure: bool,
+    outside: bool,
     run_dir: Path,
     as_json: bool,
 ) -> None:
@@ -66,7 +70,7 @@ def repair(
       dtopipe repair office/latest --from tcp://daq-pc:5700
     """
     recover_killed()
-    folder = find_run(run, run_dir)
+    folder = find_run(run, run_dir, outside=outside)
     _ensure_ended(folder, run)
     is_served = other is not None and is_endpoint(other)
     if not is_served and (server_key is not None or insecure):
@@ -85,7 +89,7 @@ def repair(
             with fetched_from(folder, link, show) as fetched:
                 report = repair_run(folder, sinks, None, fetched, show)
         else:
-            source = None if other is None else find_run(other, run_dir)
+            source = None if other is None else find_run(other, run_dir, outside=outside)
             report = repair_run(folder, sinks, source, None, show)
     _note(folder, report, before)
     if as_json:
@@ -114,7 +118,7 @@ def _ensure_ended(folder: RunFolder, run: str) -> None:
         raise UsageError(f"{folder.path} is still in progress\n    repair it once it has ended: dtopipe stop {run}")
     facts = entry.read() if entry is not None else None
     try:
-        complete_record(folder, read_output, facts.segment if facts else "")
+        complete_record(folder, partial(read_output, outside=folder.outside), facts.segment if facts else "")
     except OSError as error:
         message = f"the run folder cannot be written to: {error.strerror}"
         raise SinkError(folder.path, message, "copy it to where there is room, and repair the copy") from error

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
+from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import recover
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.host.run_folder import find_run
@@ -42,9 +43,12 @@ _WORDS = {
 )
 @click.option("--insecure", is_flag=True, help="To everybody who can reach it, without keys.")
 @click.option("--once", is_flag=True, help="End once somebody has fetched what they lacked, and nobody else is here.")
+@outside_option
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print at the end who was here, as JSON.")
-def serve(run: str, endpoint: str | None, insecure: bool, once: bool, run_dir: Path, as_json: bool) -> None:
+def serve(
+    run: str, endpoint: str | None, insecure: bool, once: bool, outside: bool, run_dir: Path, as_json: bool
+) -> None:
     r"""Serve a run that has ended to other machines, until Ctrl-C.
 
     For those that followed it and broke off: there, `dtopipe repair RUN --from tcp://THIS-MACHINE:5700` completes what
@@ -57,7 +61,7 @@ def serve(run: str, endpoint: str | None, insecure: bool, once: bool, run_dir: P
       dtopipe serve heat-flux/20261122T234100Z --endpoint tcp://0.0.0.0:5800 --once
     """
     recover(run_dir)
-    folder = find_run(run, run_dir)
+    folder = find_run(run, run_dir, outside=outside)
     console = LastingConsole(stderr=as_json)
     with console.status(f"reading {folder.path}"):
         source = ArchivedRun(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.output import print_json
+from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import recover_killed
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import find_run
@@ -27,9 +29,10 @@ from dtopipe.wire.gap_lines import gap_line
 
 @click.command()
 @click.argument("run")
+@outside_option
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify(run: str, run_dir: Path, as_json: bool) -> None:
+def verify(run: str, outside: bool, run_dir: Path, as_json: bool) -> None:
     r"""Recount every output of a run from the files themselves, and compare values with the raw file if there is one.
 
     RUN is a run folder, NAME, NAME/START or NAME/latest. Writes nothing into it. Ends with the exit code of the
@@ -40,14 +43,14 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
       dtopipe verify heat-flux/latest
     """
     recover_killed()
-    folder = find_run(run, run_dir)
+    folder = find_run(run, run_dir, outside=outside)
     record = folder.read_record()
     if record.get("verdict") is None:
         entry = folder.entry()
         if entry is not None and entry.anybody_is_alive():
             raise UsageError(f"{folder.path} is still in progress\n    verify it once it has ended: dtopipe stop {run}")
         facts = entry.read() if entry is not None else None
-        record, _ = completed_record(folder, read_output, facts.segment if facts else "")
+        record, _ = completed_record(folder, partial(read_output, outside=outside), facts.segment if facts else "")
     console = Console(stderr=True)
     columns = (TextColumn("recounting {task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:

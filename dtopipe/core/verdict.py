@@ -4,35 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from dtopipe.model.policy import Policy
+from dtopipe.model.verdict_state import VerdictState
 
-
-class VerdictState(StrEnum):
-    """From best to worst."""
-
-    GOOD = "GOOD"
-    REPAIRED = "GOOD (repaired)"
-    INCOMPLETE = "INCOMPLETE"
-    DEGRADED = "DEGRADED"
-    ABORTED = "ABORTED"
-    INTERRUPTED = "INTERRUPTED"
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code of `up` and `verify`."""
-        return _EXIT_CODES[self]
-
-
-_EXIT_CODES = {
-    VerdictState.GOOD: 0,
-    VerdictState.REPAIRED: 0,
-    VerdictState.INCOMPLETE: 3,
-    VerdictState.DEGRADED: 4,
-    VerdictState.ABORTED: 5,
-    VerdictState.INTERRUPTED: 5,
-}
+__all__ = ["SinkOutcome", "Verdict", "VerdictState", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
