@@ -15,6 +15,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
+from dtopipe.model.shown import shown
 from dtopipe.verify.convert import convert as convert_file
 from dtopipe.verify.convert import output_at, raw_file_of
 
@@ -54,8 +55,11 @@ def convert(
     if not file.is_file():
         file = raw_file_of(find_run(source, run_dir, outside=outside))
     console = LastingConsole(stderr=True)
-    columns = (TextColumn("converting {task.description}"), TextColumn("{task.completed:,} samples per channel"),
-               TimeElapsedColumn())  # fmt: skip
+    columns = (
+        TextColumn("converting {task.description}", markup=False),
+        TextColumn("{task.completed:,} samples per channel", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(file.name)
         position = convert_file(
@@ -70,7 +74,7 @@ def convert(
         return
     gaps = f", {position.gap_samples:,} in gaps" if position.gap_samples else ""
     start = f" from sample {position.start:,} on, where the journal is retained from" if position.start else ""
-    click.echo(f"{path or sink}: {position.samples:,} samples per channel{start}{gaps}")
+    click.echo(f"{shown(str(path or sink))}: {position.samples:,} samples per channel{start}{gaps}")
 
 
 def _parsed(options: tuple[str, ...]) -> dict[str, Any]:

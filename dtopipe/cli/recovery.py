@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.shown import shown
 from dtopipe.supervisor.recover import complete_unfinished, recover_killed_runs
 
 
@@ -32,4 +33,4 @@ def _read_output(*arguments: Any) -> Any:
 
 def _say(folders: Sequence[RunFolder]) -> None:
     for folder in folders:
-        click.echo(f"completed the record of a run that was killed: {folder.path}", err=True)
+        click.echo(f"completed the record of a run that was killed: {shown(str(folder.path))}", err=True)

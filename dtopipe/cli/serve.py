@@ -10,8 +10,8 @@ from types import FrameType
 from typing import Any
 
 import click
-from rich.console import Console
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
@@ -19,6 +19,7 @@ from dtopipe.cli.recovery import recover
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
+from dtopipe.model.shown import shown
 from dtopipe.repair.archived_run import ArchivedRun
 from dtopipe.topology.quantities import endpoint_text
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
@@ -120,7 +121,9 @@ class _Hall:
             self.remotes[remote_id] = {"id": remote_id, **message.body}
             who = message.get("name", str, "") or message.get("label", str, "") or remote_id[:8]
             text = f"{who} {_WORDS.get(event, event)}"
-        self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", soft_wrap=True, highlight=False, markup=False)
+        self._console.print(
+            shown(f"{time.strftime('%H:%M:%S')}  {text}"), soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def _checked(endpoint: str) -> str:

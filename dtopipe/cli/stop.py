@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dtopipe.core.verdict import VerdictState
+from dtopipe.model.shown import shown, shown_lines
 
 _COLOURS = {
     VerdictState.GOOD: "bold green",
@@ -27,7 +28,9 @@ def verdict_line(record: dict[str, Any]) -> Text:
         return Text("in progress", style="bold")
     state = VerdictState(verdict["state"])
     insecure = "INSECURE LINK  " if record.get("insecure") else ""
-    return Text.assemble((verdict["state"], _COLOURS[state]), "  ", (insecure, "bold red"), verdict["text"])
+    return Text.assemble(
+        (verdict["state"], _COLOURS[state]), "  ", (insecure, "bold red"), shown_lines(verdict["text"])
+    )
 
 
 def outputs_table(record: dict[str, Any]) -> Table:
@@ -39,7 +42,8 @@ def outputs_table(record: dict[str, Any]) -> Table:
         table.add_column(title, justify="right")
     for name, sink in record["sinks"].items():
         counts = (f"{sink[key]:,}" for key in ("samples", "gaps", "dropped", "restarts"))
-        table.add_row(Text(name), Text(sink["path"] or sink.get("target") or "-"), Text(sink["state"]), *counts)
+        place = sink["path"] or sink.get("target") or "-"
+        table.add_row(*(Text(shown(text)) for text in (name, place, sink["state"])), *counts)
     return table
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import recover_killed
@@ -52,7 +52,11 @@ def verify(run: str, outside: bool, run_dir: Path, as_json: bool) -> None:
         facts = entry.read() if entry is not None else None
         record, _ = completed_record(folder, partial(read_output, outside=outside), facts.segment if facts else "")
     console = Console(stderr=True)
-    columns = (TextColumn("recounting {task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
+    columns = (
+        TextColumn("recounting {task.description}", markup=False),
+        TextColumn("{task.completed:,} rows", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("")
         report = verify_run(

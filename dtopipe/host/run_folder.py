@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -19,7 +18,9 @@ from dtopipe.host.recorded_path import ensure_own_files
 from dtopipe.host.run_record import read_run_record
 from dtopipe.host.runtime import RuntimeEntry, entries
 from dtopipe.model.errors import UsageError
+from dtopipe.model.facts import finite
 from dtopipe.model.identifiers import is_file_name
+from dtopipe.model.shown import json_text
 
 _LATEST = "latest"
 _LOG_END_BYTES = 16_384
@@ -99,8 +100,8 @@ class RunFolder:
         replace_text(self.path.parent / _LATEST, self.path.name + "\n")
 
     def write_record(self, record: Mapping[str, Any]) -> None:
-        """Replace `run.json` atomically."""
-        replace_text(self.record_path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        """Replace `run.json` atomically; a number that is none, as a channel's greatest value may be, is null."""
+        replace_text(self.record_path, json_text(finite(record), indent=2) + "\n")
 
     def remove(self) -> None:
         """Take back a folder of a run that never started, and its parent if that is empty then."""

@@ -33,37 +33,46 @@ class Misfit(ValueError):
 
 
 def parsed(text: str | bytes) -> Any:
-    """The value of this JSON text: numbers are finite, texts can be written. Raises ValueError."""
+    """The value of this JSON text; NaN and infinities, which JSON does not have, are null. Raises ValueError."""
     try:
-        document = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        document = json.loads(text, parse_constant=lambda word: None, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    _ensure_plain(document)
+    ensure_plain(document)
     return document
 
 
-def _finite(text: str) -> float:
+def finite(document: Any) -> Any:
+    """The same document as JSON can hold it: null for a number that is none."""
+    if isinstance(document, dict):
+        return {key: finite(value) for key, value in document.items()}
+    if isinstance(document, (list, tuple)):
+        return [finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
+
+
+def _finite(text: str) -> float | None:
     number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
+    return number if math.isfinite(number) else None
 
 
-def _refuse(text: str) -> Any:
-    raise ValueError(f"{text[:20]} is no number")
-
-
-def _ensure_plain(document: Any) -> None:
-    """No deeper than what is walked through by recursion elsewhere, and no half of a character."""
+def ensure_plain(document: Any) -> None:
+    """Raises ValueError unless it can be written as JSON, and is no deeper than what may be walked by recursion."""
     level = [document]
     for _ in range(_MOST_DEPTH):
         below: list[Any] = []
         for value in level:
             if isinstance(value, str):
                 _ensure_text(value)
-            elif isinstance(value, list):
+            elif isinstance(value, (list, tuple)):
                 below += value
             elif isinstance(value, dict):
+                if not all(isinstance(key, str) for key in value):
+                    raise ValueError("a key is not a text")
                 below += value.keys()
                 below += value.values()
+            elif not isinstance(value, (int, float, type(None))):
+                raise ValueError(f"it has {type(value).__name__}")
         if not below:
             return
         level = below
@@ -95,7 +104,7 @@ class Facts:
         return self._document.get(name) is not None
 
     def names(self) -> list[str]:
-        """Every key. All are words in JSON; in a message they may be anything."""
+        """Every key; in a message they may be anything."""
         for name in self._document:
             if not isinstance(name, str):
                 raise Misfit(self._key, f"a key is {_kind(name)}, not a text")
@@ -110,14 +119,12 @@ class Facts:
         return default
 
     def text(self, name: str, default: Any = _REQUIRED, *, most: int = _MOST_TEXT) -> str:
-        """A text of at most so many characters, without NUL."""
+        """A text of at most so many characters."""
         value = self.any(name, default)
         if not isinstance(value, str):
             raise self.misfit(name, f"must be a text, not {_kind(value)}")
         if len(value) > most:
             raise self.misfit(name, f"is {len(value)} characters long, at most {most} are read")
-        if "\0" in value:
-            raise self.misfit(name, "must not hold a NUL character")
         return value
 
     def count(self, name: str, default: Any = _REQUIRED, *, least: int = 0, most: int = MOST_COUNT) -> int:
@@ -175,6 +182,16 @@ class Facts:
         """Every value of it, all of which are mappings."""
         for name in self.names():
             yield name, self.part(name)
+
+    def plain(self, name: str) -> None:
+        """A mapping that is only kept, whatever is in it, or none."""
+        try:
+            ensure_plain(Facts(self.any(name, {}), self.path(name)).names())
+            ensure_plain(self.any(name, {}))
+        except Misfit:
+            raise
+        except ValueError as error:
+            raise self.misfit(name, f"cannot be kept: {error}") from error
 
     def list(self, name: str, default: Any = _REQUIRED, *, most: int = 2**20) -> list[Any]:
         """A list of at most so many values."""

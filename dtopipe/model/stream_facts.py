@@ -29,7 +29,7 @@ def check_stream(stream: Facts) -> None:
     stream.count("samples_per_block", most=_MOST_SAMPLES_A_BLOCK)
     stream.truth("simulated", default=False)
     stream.truth("polled", default=False)
-    Facts(stream.any("metadata", default={}), stream.path("metadata")).names()
+    stream.plain("metadata")
     for number, channel in enumerate(stream.list("channels", most=_MOST_CHANNELS)):
         check_channel(Facts(channel, f"{stream.path('channels')}[{number}]"))
 
@@ -45,7 +45,7 @@ def check_channel(channel: Facts) -> None:
         check_range(channel.list("range", most=2), channel.path("range"))
     if channel.has("physical_channel"):
         channel.count("physical_channel", most=2**31)
-    Facts(channel.any("details", default={}), channel.path("details")).names()
+    channel.plain("details")
 
 
 def check_range(limits: list[Any], key: str) -> None:

@@ -16,6 +16,7 @@ from dtopipe.core.link_clock import LinkPair
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import DtopipeError, NothingFollowed, UsageError, WireError
+from dtopipe.model.identifiers import is_run_id
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.span import Cause
 from dtopipe.supervisor.attachments import Attachments
@@ -304,3 +305,5 @@ def _ensure_opened(message: Message) -> None:
         message.get(key, str)
     message.get("metadata", dict)
     message.get("first_sample_index", int, 0)
+    if (run_id := message.get("run_id", str, "")) and not is_run_id(run_id):
+        raise WireError("the run that is followed has an id that is none")

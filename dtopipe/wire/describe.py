@@ -80,6 +80,8 @@ def position_from(description: Mapping[str, Any]) -> Position:
     except TypeError as error:
         raise WireError(f"not the description of a position: {error}") from error
     ensure_fields(position)
+    if not position.adds_up:
+        raise WireError("not the description of a position: its numbers do not add up")
     return position
 
 
@@ -95,9 +97,13 @@ def gaps_from(description: Sequence[Sequence[Any]]) -> list[Gap]:
     except (TypeError, ValueError) as error:
         raise WireError(f"not a list of gaps: {error}") from error
     numbers = (number for gap in gaps for number in (gap.span.start, gap.span.stop, gap.t_utc_ns))
-    if not all(isinstance(number, int) and abs(number) < 2**63 for number in numbers):
+    if not all(_is_whole(number) for number in numbers) or any(gap.span.stop < gap.span.start for gap in gaps):
         raise WireError("a list of gaps with numbers that are none")
     return gaps
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and abs(number) < 2**63
 
 
 def describe_anchor(anchor: Anchor) -> list[int]:
@@ -107,6 +113,6 @@ def describe_anchor(anchor: Anchor) -> list[int]:
 
 def anchor_from(description: Sequence[Any]) -> Anchor:
     """The anchor of such a list. Raises WireError."""
-    if len(description) != 3 or not all(isinstance(number, int) for number in description):
+    if len(description) != 3 or not all(_is_whole(number) for number in description):
         raise WireError("not an anchor")
     return Anchor(*description)
