@@ -68,7 +68,7 @@ def _first_fault(folder: Path, files: Iterable[Path]) -> Fault | None:
         if special := special_fault(file):
             return special
         if real != root and root not in real.parents:
-            return Fault(f"lies outside of the run folder: {file} is a link to {real}", is_outside=True)
+            return Fault(f"lies outside of the run folder: {file} is a link to {real}, and is not followed")
     return None
 
 

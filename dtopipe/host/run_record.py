@@ -63,7 +63,7 @@ def check_run_record(record: Facts) -> None:
     record.truth("insecure", default=False)
     record.text("ended_early", default="")
     clock = record.part("clock")
-    if clock.has("rate_nominal_hz"):
+    if clock.any("rate_nominal_hz") is not None:
         clock.number("rate_nominal_hz", above=0, most=_MOST_RATE_HZ)
     _check_acquired(record.part("acquired"))
     for name in ("verdict", "first_verdict"):
