@@ -15,6 +15,8 @@ from dtopipe.core.link_clock import LinkClock
 from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import BoardError, WireError
+from dtopipe.model.facts import Facts, Misfit
+from dtopipe.model.identifiers import RUN_ID_HELP, is_run_id
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
@@ -383,7 +385,11 @@ class RemoteBoard:
         try:
             stream = stream_from(message.get("stream", dict))
             anchor: Anchor = anchor_from(message.get("anchor", list))
-        except WireError as error:
+            told = Facts(message.body).part("stream")
+            told.time("started_at")
+            if not is_run_id(stream.run_id):
+                raise told.misfit("run_id", f"is no id of a run: {RUN_ID_HELP}")
+        except (WireError, Misfit) as error:
             raise BoardError(BOARD, f"{self._endpoint} does not speak as it should: {error}") from error
         if self._run_id and stream.run_id != self._run_id:
             raise BoardError(

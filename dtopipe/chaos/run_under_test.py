@@ -115,7 +115,7 @@ def _begun(process: subprocess.Popen[str], runs: Path, before: set[Path]) -> Run
     while time.monotonic() < deadline:
         for path in runs.glob("*/events.jsonl"):
             if path.parent not in before and '"running"' in path.read_text(encoding="utf-8"):
-                return RunFolder(path.parent)
+                return RunFolder(path.parent, outside=True)
         if process.poll() is not None:
             raise UsageError(f"the run ended before it had begun:\n{process.communicate()[1].strip()}")
         time.sleep(_LOOK_EVERY_S)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import endpoint_options, host_of, link_of
 from dtopipe.cli.foreground import run_in_foreground
 from dtopipe.cli.output import print_json

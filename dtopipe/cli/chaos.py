@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from dtopipe.chaos.campaign import Outcome, campaign
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.moments import Moment
+from dtopipe.cli.console import Console
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line

@@ -12,8 +12,10 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
+from dtopipe.cli.outside import outside_option
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
+from dtopipe.model.shown import shown
 from dtopipe.verify.convert import convert as convert_file
 from dtopipe.verify.convert import output_at, raw_file_of
 
@@ -27,6 +29,7 @@ from dtopipe.verify.convert import output_at, raw_file_of
     "--on-exists", type=click.Choice(["error", "rename", "overwrite", "append"]), default="error", show_default=True
 )
 @click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the sink; may be repeated.")
+@outside_option
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def convert(
@@ -36,6 +39,7 @@ def convert(
     layout: str,
     on_exists: str,
     options: tuple[str, ...],
+    outside: bool,
     run_dir: Path,
     as_json: bool,
 ) -> None:
@@ -49,10 +53,13 @@ def convert(
     """
     file = Path(source)
     if not file.is_file():
-        file = raw_file_of(find_run(source, run_dir))
+        file = raw_file_of(find_run(source, run_dir, outside=outside))
     console = LastingConsole(stderr=True)
-    columns = (TextColumn("converting {task.description}"), TextColumn("{task.completed:,} samples per channel"),
-               TimeElapsedColumn())  # fmt: skip
+    columns = (
+        TextColumn("converting {task.description}", markup=False),
+        TextColumn("{task.completed:,} samples per channel", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(file.name)
         position = convert_file(
@@ -67,7 +74,7 @@ def convert(
         return
     gaps = f", {position.gap_samples:,} in gaps" if position.gap_samples else ""
     start = f" from sample {position.start:,} on, where the journal is retained from" if position.start else ""
-    click.echo(f"{path or sink}: {position.samples:,} samples per channel{start}{gaps}")
+    click.echo(f"{shown(str(path or sink))}: {position.samples:,} samples per channel{start}{gaps}")
 
 
 def _parsed(options: tuple[str, ...]) -> dict[str, Any]:

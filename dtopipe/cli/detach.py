@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import DtopipeError
+from dtopipe.model.shown import shown
 from dtopipe.transport.run_link import ask_run, ensure_not_refused
 from dtopipe.wire.control import Message
 
@@ -47,7 +48,7 @@ def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
         sink = _detached(folder, name)
     if as_json:
         print_json({"name": name, **sink})
-    failure = f": {sink['failure']}" if sink.get("failure") else ""
+    failure = shown(f": {sink['failure']}") if sink.get("failure") else ""
     console.print(
         f"{name} is {sink['state']} at sample {sink['committed']:,}{failure}",
         soft_wrap=True, highlight=False, markup=False,

@@ -10,9 +10,9 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.live_table import disk_lines, headline, status_table
 from dtopipe.cli.output import print_json

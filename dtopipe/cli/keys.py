@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.model.keys import PublicKey

@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import Any
 
-from rich.console import Console
+from dtopipe.cli.console import Console
 
 
 class LastingConsole(Console):

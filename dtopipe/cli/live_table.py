@@ -9,6 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.model.shown import shown
+
 _GOOD, _BUSY, _BAD = "green", "yellow", "red"
 _COLOURS = {
     "running": _GOOD, "done": _GOOD, "ready": _GOOD, "restarting": _BUSY, "gave_up": _BAD, "cut_off": _BAD,
@@ -25,7 +27,7 @@ def status_table(status: dict[str, Any]) -> Group:
         table.add_column(title, justify="right", no_wrap=True)
     board = status["board"]
     table.add_row(
-        Text(f"board {board['device'] or board['type']}"),
+        Text(shown(f"board {board['device'] or board['type']}")),
         _state(board["state"]),
         _rate(board["rate_hz"]),
         "",
@@ -35,7 +37,7 @@ def status_table(status: dict[str, Any]) -> Group:
     for name, sink in status["sinks"].items():
         kind = sink["type"] if sink["policy"] == "block" else f"{sink['type']}, {sink['policy']}"
         table.add_row(
-            Text(f"{name} ({kind})"),
+            Text(shown(f"{name} ({kind})")),
             _state(sink["state"], sink.get("failure", "")),
             _rate(sink["rate_hz"]),
             f"{sink['lag_s']:.1f} s",
@@ -51,7 +53,7 @@ def headline(status: dict[str, Any]) -> Text:
     board = status["board"]
     board_s = board["end_sample_index"] / board["rate_nominal_hz"] if board["rate_nominal_hz"] else 0.0
     of = f" of {status['duration_s']:g} s" if status.get("duration_s") else ""
-    text = Text.assemble((status["name"], "bold"), f"  {status['phase']}  {board_s:.1f} s{of}")
+    text = Text.assemble((shown(status["name"]), "bold"), f"  {status['phase']}  {board_s:.1f} s{of}")
     if status["simulated"]:
         text.append("  SIMULATED BOARD", style="bold magenta")
     if status.get("insecure"):
@@ -62,12 +64,12 @@ def headline(status: dict[str, Any]) -> Text:
 def disk_lines(status: dict[str, Any]) -> list[Text]:
     """A line for each disk that will be full soon, and for the end that one has brought."""
     lines = [
-        Text(f"disk {disk['folder']} {disk['warning']}", style=_BAD)
+        Text(shown(f"disk {disk['folder']} {disk['warning']}"), style=_BAD)
         for disk in status.get("disks", ())
         if disk["warning"]
     ]
     if why := status.get("ended_early"):
-        lines.append(Text(f"ending early: {why}", style=_BAD))
+        lines.append(Text(shown(f"ending early: {why}"), style=_BAD))
     return lines
 
 
@@ -75,7 +77,9 @@ def _followed(status: dict[str, Any]) -> list[Text]:
     """Programs that read along."""
     return [
         Text(
-            f"followed by {each['program']} (pid {each['pid']}, {each['policy']}), {each['lag_s']:.1f} s behind", "dim"
+            shown(f"followed by {each['program']} (pid {each['pid']}, {each['policy']})")
+            + f", {each['lag_s']:.1f} s behind",
+            "dim",
         )
         for each in status.get("subscribers", ())
     ]
@@ -96,11 +100,11 @@ def _served(status: dict[str, Any]) -> list[Text]:
     if not listen:
         return []
     remotes = [_remote(remote) for remote in listen["remotes"]]
-    text = Text(f"serving {listen['endpoint']}: {'; '.join(remotes) or 'nobody yet'}", "dim")
+    text = Text(shown(f"serving {listen['endpoint']}: {'; '.join(remotes) or 'nobody yet'}"), "dim")
     if listen.get("malformed"):
         text.append(f"  {listen['malformed']:,} malformed requests dropped", style=_BUSY)
     if listen.get("failure"):
-        text.append(f"  {listen['failure']}", style=_BAD)
+        text.append(shown(f"  {listen['failure']}"), style=_BAD)
     return [text]
 
 
@@ -123,9 +127,9 @@ def _foot(status: dict[str, Any]) -> Text:
 
 def _state(state: str, failure: str = "") -> Text:
     style = _BUSY if state.startswith("waiting") else _BAD if state.startswith(("hung", "stopped")) else ""
-    text = Text(state, style=_COLOURS.get(state, style))
+    text = Text(shown(state), style=_COLOURS.get(state, style))
     if failure:
-        text.append(f": {failure.splitlines()[0][:60]}", style=_BAD)
+        text.append(shown(f": {failure.splitlines()[0][:60]}"), style=_BAD)
     return text
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from dtopipe.model.errors import DtopipeError, TopologyError, UsageError
+from dtopipe.model.shown import shown_lines
 
 # Nothing here multiplies matrices: a pool of threads would be half of what numpy costs to start, in every process.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -66,13 +67,14 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except TopologyError as error:
             count = len(error.problems)
-            click.echo(f"{error}\ndtopipe: {count} problem{'s' if count > 1 else ''}; nothing was started", err=True)
+            problems = "\n".join(shown_lines(str(problem)) for problem in error.problems)
+            click.echo(f"{problems}\ndtopipe: {count} problem{'s' if count > 1 else ''}; nothing was started", err=True)
             sys.exit(2)
         except UsageError as error:
-            click.echo(f"dtopipe: {error}", err=True)
+            click.echo(shown_lines(f"dtopipe: {error}"), err=True)
             sys.exit(2)
         except DtopipeError as error:
-            click.echo(f"dtopipe: {error}", err=True)
+            click.echo(shown_lines(f"dtopipe: {error}"), err=True)
             sys.exit(1)
 
 

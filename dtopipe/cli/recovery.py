@@ -12,6 +12,7 @@ import click
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import holder_of
 from dtopipe.model.errors import SinkError
+from dtopipe.model.shown import shown
 from dtopipe.supervisor.recover import completed_record, recover_killed_runs, recover_run
 
 
@@ -73,4 +74,4 @@ def _read_file(record: Mapping[str, Any], name: str, folder: Path) -> Any:
 
 
 def _say(folder: RunFolder) -> None:
-    click.echo(f"completed the record of a run that was killed: {folder.path}", err=True)
+    click.echo(f"completed the record of a run that was killed: {shown(str(folder.path))}", err=True)

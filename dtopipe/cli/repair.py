@@ -9,14 +9,15 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import endpoint_options, link_of
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
+from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import recover_one
 from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import verdict_line
@@ -38,6 +39,7 @@ from dtopipe.transport.source_link import is_endpoint
     help="Where else the samples are: another folder of the same run, such as a copy, or a machine that serves it.",
 )  # fmt: skip
 @endpoint_options
+@outside_option
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def repair(
@@ -46,6 +48,7 @@ def repair(
     other: str | None,
     server_key: Path | None,
     insecure: bool,
+    outside: bool,
     run_dir: Path,
     as_json: bool,
 ) -> None:
@@ -65,14 +68,18 @@ def repair(
       dtopipe repair heat-flux/latest --sink view --from /mnt/backup/20261122T234100Z
       dtopipe repair office/latest --from tcp://daq-pc:5700
     """
-    folder = find_run(run, run_dir)
+    folder = find_run(run, run_dir, outside=outside)
     recover_one(folder)
     is_served = other is not None and is_endpoint(other)
     if not is_served and (server_key is not None or insecure):
         raise UsageError("--server-key and --insecure are for --from ENDPOINT, such as tcp://daq-pc:5700")
     before = folder.read_record()["verdict"]["state"]
     console = LastingConsole(stderr=True)
-    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.completed:,}", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("looking")
 
@@ -84,7 +91,7 @@ def repair(
             with fetched_from(folder, link, show) as fetched:
                 report = repair_run(folder, sinks, None, fetched, show)
         else:
-            source = None if other is None else find_run(other, run_dir)
+            source = None if other is None else find_run(other, run_dir, outside=outside)
             report = repair_run(folder, sinks, source, None, show)
     _note(folder, report, before)
     if as_json:

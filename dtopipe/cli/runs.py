@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
 from dtopipe.cli.remedy import remedy_facts

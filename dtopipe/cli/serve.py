@@ -10,14 +10,16 @@ from types import FrameType
 from typing import Any
 
 import click
-from rich.console import Console
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
+from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import seen
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
+from dtopipe.model.shown import shown
 from dtopipe.repair.archived_run import ArchivedRun
 from dtopipe.topology.quantities import endpoint_text
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
@@ -42,9 +44,12 @@ _WORDS = {
 )
 @click.option("--insecure", is_flag=True, help="To everybody who can reach it, without keys.")
 @click.option("--once", is_flag=True, help="End once somebody has fetched what they lacked, and nobody else is here.")
+@outside_option
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print at the end who was here, as JSON.")
-def serve(run: str, endpoint: str | None, insecure: bool, once: bool, run_dir: Path, as_json: bool) -> None:
+def serve(
+    run: str, endpoint: str | None, insecure: bool, once: bool, outside: bool, run_dir: Path, as_json: bool
+) -> None:
     r"""Serve a run that has ended to other machines, until Ctrl-C.
 
     For those that followed it and broke off: there, `dtopipe repair RUN --from tcp://THIS-MACHINE:5700` completes what
@@ -56,7 +61,7 @@ def serve(run: str, endpoint: str | None, insecure: bool, once: bool, run_dir: P
       dtopipe serve heat-flux/latest
       dtopipe serve heat-flux/20261122T234100Z --endpoint tcp://0.0.0.0:5800 --once
     """
-    folder = find_run(run, run_dir)
+    folder = find_run(run, run_dir, outside=outside)
     found = seen(folder)
     if found.remedy and not found.held:
         raise UsageError(f"{folder.path} was killed, and its record is not complete\n    first: {found.remedy}")
@@ -118,7 +123,9 @@ class _Hall:
             self.remotes[remote_id] = {"id": remote_id, **message.body}
             who = message.get("name", str, "") or message.get("label", str, "") or remote_id[:8]
             text = f"{who} {_WORDS.get(event, event)}"
-        self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", soft_wrap=True, highlight=False, markup=False)
+        self._console.print(
+            shown(f"{time.strftime('%H:%M:%S')}  {text}"), soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def _checked(endpoint: str) -> str:

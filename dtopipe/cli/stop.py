@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed, recover_one, seen
 from dtopipe.cli.remedy import print_remedy

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.model.errors import UsageError
 from dtopipe.topology.catalog import Option, TypeEntry

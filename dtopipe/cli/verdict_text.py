@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dtopipe.core.verdict import VerdictState
+from dtopipe.model.shown import shown, shown_lines
 
 _COLOURS = {
     VerdictState.GOOD: "bold green",
@@ -28,7 +29,8 @@ def verdict_line(record: dict[str, Any], ended_by: str = "") -> Text:
     state = VerdictState(verdict["state"])
     told = f"{ended_by}  " if ended_by else ""
     insecure = "INSECURE LINK  " if record.get("insecure") else ""
-    return Text.assemble((verdict["state"], _COLOURS[state]), "  ", (insecure, "bold red"), told, verdict["text"])
+    text = shown_lines(verdict["text"])
+    return Text.assemble((verdict["state"], _COLOURS[state]), "  ", (insecure, "bold red"), told, text)
 
 
 def outputs_table(record: dict[str, Any]) -> Table:
@@ -40,7 +42,8 @@ def outputs_table(record: dict[str, Any]) -> Table:
         table.add_column(title, justify="right")
     for name, sink in record["sinks"].items():
         counts = (f"{sink[key]:,}" for key in ("samples", "gaps", "dropped", "restarts"))
-        table.add_row(Text(name), Text(sink["path"] or sink.get("target") or "-"), Text(sink["state"]), *counts)
+        place = sink["path"] or sink.get("target") or "-"
+        table.add_row(*(Text(shown(text)) for text in (name, place, sink["state"])), *counts)
     return table
 
 

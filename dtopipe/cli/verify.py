@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
+from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recount_progress import RecountProgress
 from dtopipe.cli.remedy import print_remedy, remedy_facts
 from dtopipe.core.verdict import VerdictState
@@ -27,9 +29,10 @@ from dtopipe.wire.gap_lines import gap_line
 
 @click.command()
 @click.argument("run")
+@outside_option
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify(run: str, run_dir: Path, as_json: bool) -> None:
+def verify(run: str, outside: bool, run_dir: Path, as_json: bool) -> None:
     r"""Recount every output of a run from the files themselves, and compare values with the raw file if there is one.
 
     RUN is a run folder, NAME, NAME/START or NAME/latest. Writes nothing into it. Ends with the exit code of the
@@ -39,13 +42,13 @@ def verify(run: str, run_dir: Path, as_json: bool) -> None:
     Example:
       dtopipe verify heat-flux/latest
     """
-    folder = find_run(run, run_dir)
+    folder = find_run(run, run_dir, outside=outside)
     record = folder.read_record()
     if record.get("verdict") is None:
         ensure_over(folder)
         entry = folder.entry()
         facts = entry.read() if entry is not None else None
-        record, _ = completed_record(folder, read_output, facts.segment if facts else "")
+        record, _ = completed_record(folder, partial(read_output, outside=outside), facts.segment if facts else "")
     with RecountProgress() as progress:
         report = verify_run(folder, record, progress)
     # The record, had it the verdict of what is there now.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from dtopipe.core.ending import Ending, ending_from
@@ -12,34 +11,9 @@ from dtopipe.core.followed import Followed, followed_from
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.core.remedy import Repair, help_of_repair
 from dtopipe.model.policy import Policy
+from dtopipe.model.verdict_state import VerdictState
 
 __all__ = ["SinkOutcome", "Verdict", "VerdictState", "judge", "judge_recorded"]
-
-
-class VerdictState(StrEnum):
-    """From best to worst."""
-
-    GOOD = "GOOD"
-    REPAIRED = "GOOD (repaired)"
-    INCOMPLETE = "INCOMPLETE"
-    DEGRADED = "DEGRADED"
-    ABORTED = "ABORTED"
-    INTERRUPTED = "INTERRUPTED"
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code of `up` and `verify`."""
-        return _EXIT_CODES[self]
-
-
-_EXIT_CODES = {
-    VerdictState.GOOD: 0,
-    VerdictState.REPAIRED: 0,
-    VerdictState.INCOMPLETE: 3,
-    VerdictState.DEGRADED: 4,
-    VerdictState.ABORTED: 5,
-    VerdictState.INTERRUPTED: 5,
-}
 
 
 _SIMULATED = " (simulated board)"

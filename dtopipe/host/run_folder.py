@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -15,9 +14,14 @@ from typing import Any
 import yaml
 
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.recorded_path import ensure_own_files
+from dtopipe.host.run_record import read_run_record
 from dtopipe.host.runtime import RuntimeEntry, entries
 from dtopipe.host.runtime_folder import runtime_trouble
 from dtopipe.model.errors import UsageError
+from dtopipe.model.facts import finite
+from dtopipe.model.identifiers import is_file_name
+from dtopipe.model.shown import json_text
 
 _LATEST = "latest"
 _LOG_END_BYTES = 16_384
@@ -26,10 +30,14 @@ _REPLACE_TRIES = 50
 
 
 class RunFolder:
-    """`<run_dir>/<name>/<UTC start>/`."""
+    """`<run_dir>/<name>/<UTC start>/`.
 
-    def __init__(self, path: Path) -> None:
+    `outside`: the user has said that it is a run of their own, whose outputs may lie outside of it.
+    """
+
+    def __init__(self, path: Path, *, outside: bool = False) -> None:
         self.path = path
+        self.outside = outside
 
     @classmethod
     def create(cls, root: Path, name: str, started: datetime) -> RunFolder:
@@ -63,14 +71,9 @@ class RunFolder:
         replace_text(self.path / "topology.yaml", text)
 
     def read_record(self) -> dict[str, Any]:
-        """What `run.json` says. Raises UsageError if it cannot be read."""
-        try:
-            record = json.loads(self.record_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(f"{self.record_path} is not a run record: {error}") from error
-        if not isinstance(record, dict):
-            raise UsageError(f"{self.record_path} is not a run record")
-        return record
+        """What `run.json` says, every value of the type and in the range that a run's has. Raises UsageError."""
+        ensure_own_files(self.path)
+        return read_run_record(self.record_path)
 
     def entry(self) -> RuntimeEntry | None:
         """The runtime entry of a run that is in progress, or was killed and not cleared yet."""
@@ -98,8 +101,8 @@ class RunFolder:
         replace_text(self.path.parent / _LATEST, self.path.name + "\n")
 
     def write_record(self, record: Mapping[str, Any]) -> None:
-        """Replace `run.json` atomically."""
-        replace_text(self.record_path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        """Replace `run.json` atomically; a number that is none, as a channel's greatest value may be, is null."""
+        replace_text(self.record_path, json_text(finite(record), indent=2) + "\n")
 
     def remove(self) -> None:
         """Take back a folder of a run that never started, and its parent if that is empty then."""
@@ -108,10 +111,10 @@ class RunFolder:
             self.path.parent.rmdir()
 
 
-def find_run(wanted: str | None, root: Path) -> RunFolder:
+def find_run(wanted: str | None, root: Path, *, outside: bool = False) -> RunFolder:
     """The run that RUN names: a folder, `name`, `name/<start>`, `name/latest`; without it, the only one in progress.
 
-    `root` is where runs are kept. Raises UsageError, with what there is.
+    `root` is where runs are kept; `outside` as of the folder. Raises UsageError, with what there is.
     """
     if wanted is None:
         return _only_run_in_progress()
@@ -119,12 +122,12 @@ def find_run(wanted: str | None, root: Path) -> RunFolder:
     if folder.is_file() and folder.name == "run.json":
         folder = folder.parent
     if (folder / "run.json").is_file():
-        return RunFolder(folder.absolute())
+        return RunFolder(folder.absolute(), outside=outside)
     name, _, start = wanted.replace("\\", "/").rstrip("/").partition("/")
     if start in ("", _LATEST):
         start = _latest_of(root / name) or _in_progress_of(name)
     if start and (root / name / start / "run.json").is_file():
-        return RunFolder((root / name / start).absolute())
+        return RunFolder((root / name / start).absolute(), outside=outside)
     known = ", ".join(sorted({folder.path.parent.name for folder in runs_in(root)})) or "none"
     raise UsageError(f"there is no run {wanted!r}\n    runs in {root}: {known}; --run-dir names another place")
 
@@ -171,7 +174,7 @@ def _latest_of(folder: Path) -> str:
     """The newest run of a name; by its folder's name where `latest` is not there or not right."""
     with contextlib.suppress(OSError):
         named = (folder / _LATEST).read_text(encoding="utf-8").strip()
-        if (folder / named / "run.json").is_file():
+        if is_file_name(named) and (folder / named / "run.json").is_file():
             return named
     return max((record.parent.name for record in folder.glob("*/run.json")), default="")
 
@@ -186,7 +189,9 @@ def replace_text(path: Path, text: str) -> None:
     Once this returns, it is the new one. Raises OSError.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with draft.open("w", encoding="utf-8", newline="\n") as file:
+    # What is there under this name is not ours, and may lead anywhere.
+    draft.unlink(missing_ok=True)
+    with draft.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dtopipe.model.facts import MOST_COUNT
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block
@@ -26,6 +27,18 @@ class Position:
     gap_samples: int = 0
     dropped: int = 0
     retained_from: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        """True of every position that was ever committed."""
+        return (
+            0 <= self.start <= self.committed <= MOST_COUNT
+            and 0 <= self.durable <= self.committed
+            and 0 <= self.dropped <= self.gap_samples
+            and self.samples >= 0
+            and 0 <= self.retained_from <= self.committed
+            and self.start + self.samples + self.gap_samples == self.committed
+        )
 
     def after(self, items: Sequence[Block | Gap | Readings]) -> Position:
         """The position once `items`, which follow on this one, are committed."""

@@ -277,4 +277,5 @@ def _write_at(fd: int, data: bytes, offset: int) -> None:
 
 def _read_at(fd: int, n_bytes: int, offset: int) -> bytes:
     os.lseek(fd, offset, os.SEEK_SET)
-    return os.read(fd, n_bytes)
+    # A count that lies must not ask for more memory than there are bytes.
+    return os.read(fd, max(0, min(n_bytes, os.fstat(fd).st_size - offset)))

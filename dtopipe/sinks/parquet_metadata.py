@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.facts import parsed
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
@@ -60,7 +61,7 @@ def metadata_from(path: Path, key_values: Mapping[bytes, bytes] | None) -> FileM
     if text is None:
         raise SinkError(path, "is not a Parquet file of dtopipe: its metadata has no such key", "give another path")
     try:
-        document: Mapping[str, Any] = json.loads(text)
+        document: Mapping[str, Any] = parsed(text)
         return FileMetadata(
             stream=stream_from(document["stream"]),
             layout=Layout(document["layout"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import time
@@ -13,8 +12,9 @@ from typing import Any
 
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor, iso_utc
+from dtopipe.model.errors import WireError
 from dtopipe.model.span import Gap
-from dtopipe.wire.gap_lines import gap_line, json_line
+from dtopipe.wire.gap_lines import gap_from_line, gap_line, json_line
 
 _log = logging.getLogger("dtopipe.supervisor")
 # What happens again and again is written this often, then only counted.
@@ -94,11 +94,11 @@ class GapsFile:
 def _keys(path: Path) -> set[tuple[str | None, int, int]]:
     """What a gaps file holds already; a torn last line is written again."""
     found = set()
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
         for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError, KeyError):
-                document = json.loads(line)
-                found.add((document["sink"], document["start"], document["stop"]))
+            with contextlib.suppress(WireError):
+                sink, gap = gap_from_line(line)
+                found.add((sink, gap.span.start, gap.span.stop))
     return found
 
 

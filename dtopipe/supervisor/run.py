@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,6 +15,7 @@ from dtopipe.core.ending import Ending, end_of_duration
 from dtopipe.core.followed import Followed
 from dtopipe.core.verdict import Verdict
 from dtopipe.host.clock import mono_ns
+from dtopipe.host.log_lines import LogLines
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_lock import RunLock
 from dtopipe.host.runtime import EntryFacts, RuntimeEntry
@@ -283,9 +283,7 @@ class Run:
 def _open_log(path: Path) -> logging.Handler:
     """The supervisor's own log, times in UTC."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(LogLines())
     log = logging.getLogger("dtopipe.supervisor")
     log.setLevel(logging.INFO)
     log.propagate = False

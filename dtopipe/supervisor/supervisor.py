@@ -18,6 +18,7 @@ from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import DtopipeError, NothingFollowed, UsageError, WireError
+from dtopipe.model.identifiers import is_run_id
 from dtopipe.model.plan import RunPlan
 from dtopipe.supervisor.attachments import Attachments
 from dtopipe.supervisor.disks import Disks
@@ -321,3 +322,5 @@ def _ensure_opened(message: Message) -> None:
         message.get(key, str)
     message.get("metadata", dict)
     message.get("first_sample_index", int, 0)
+    if (run_id := message.get("run_id", str, "")) and not is_run_id(run_id):
+        raise WireError("the run that is followed has an id that is none")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import psutil
 
 from dtopipe.core.disk import bytes_text
 from dtopipe.model.errors import SinkOptionError
+from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
 from dtopipe.model.postgres_config import MOST_NAME_BYTES
@@ -24,9 +24,6 @@ from dtopipe.topology.problems import nearest
 Found = Iterator[tuple[str, str, str]]
 
 FIXED_COLUMNS = ("sample_index", "t_mono_ns", "t_utc", "t_utc_ns", "run")
-# Logs are named after sinks, folders after runs: on every system.
-_FILE_NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|.]([^\x00-\x1f/\\:*?\"<>|]*[^\x00-\x1f/\\:*?\"<>|. ])?")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 # File systems take 255; a log's name has an ending, a run's folder may get a number.
 _LONGEST_NAME_BYTES = 200
 _PROCESSES = ("acquirer", "supervisor")
@@ -38,7 +35,7 @@ def check_names(name: str, sinks: Sequence[SinkPlan]) -> Found:
     """Problems (key, what, remedy) with the names of the run and of its sinks."""
     seen: dict[str, str] = {}
     for key, given in (("name", name), *((f"sinks.{sink.name}", sink.name) for sink in sinks)):
-        if not _FILE_NAME.fullmatch(given) or _RESERVED.fullmatch(given):
+        if not is_file_name(given):
             yield key, f"{given!r} cannot be a file's name on every system", "use letters, digits, - and _"
         elif len(os.fsencode(given)) > _LONGEST_NAME_BYTES:
             yield key, f"a name has at most {_LONGEST_NAME_BYTES} bytes", "choose a shorter one"

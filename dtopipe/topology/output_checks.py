@@ -8,15 +8,13 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path, PurePath
 
+from dtopipe.host.recorded_path import COMMIT_RECORD, OWN_FILES
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import OnExists
 
 Found = Iterator[tuple[str, str, str]]
 
-# What the supervisor writes into a run folder.
-OWN_FILES = ("run.json", "topology.yaml", "gaps.jsonl", "events.jsonl", "clock.jsonl", "logs")
-# Beside an output, while it is written or for ever; a sink type of its own adds to the first.
-COMMIT_RECORD = ".dtopipe"
+# Beside an output, while it is written or for ever, as its commit record is.
 COMPANIONS = {"hbuf": (".index",), "parquet": (".tail",), "sqlite": ("-wal", "-shm", "-journal")}
 _ONE_RUN_A_FILE = ("hbuf", "parquet")
 _OWN_PATH = "give each sink a path of its own"

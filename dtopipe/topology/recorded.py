@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,12 @@ from dtopipe.model.errors import Problem, SinkError
 from dtopipe.topology.options import own_options, sink_models
 from dtopipe.topology.schema import SinkPart
 from dtopipe.topology.variables import resolved
+
+
+def resolved_part(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a recorded topology with the variables of this command; one that is not set any more is empty."""
+    found: dict[str, Any] = resolved(dict(part), os.environ, {}, [])
+    return found
 
 
 def recorded_options(topology: Mapping[str, Any], name: str, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -27,6 +27,9 @@ def raw_file_of(folder: RunFolder, to: str = "to convert from") -> Path:
     raw = raw_output(outputs)
     if raw is not None and raw.path:
         return raw.path
+    for output in outputs:
+        if output.type == "hbuf" and output.not_opened:
+            raise UsageError(f"the raw file of {folder.path} is not opened: it {output.not_opened}")
     if any(output.stream.polled for output in outputs):
         raise UsageError(
             f"the run {folder.path} has polled readings, which have no raw file {to}\n"

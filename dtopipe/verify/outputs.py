@@ -17,7 +17,8 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputReader
 from dtopipe.sinks.registry import load_reader
-from dtopipe.topology.recorded import recorded_options
+from dtopipe.topology.recorded import recorded_options, resolved_part
+from dtopipe.verify.outside import OutputOutside, why_not_opened
 from dtopipe.wire.describe import stream_from
 
 
@@ -26,6 +27,7 @@ class Output:
     """One sink's output: where it is, which channels are in it, and what the run record says of it.
 
     `place`: the path, or where in a database, for people. `topology`: as recorded, where a database's own options are.
+    `not_opened`: why it may not be opened, or empty; it has no `path` then.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Output:
     run_id: str
     stream: Stream
     record: Mapping[str, Any]
+    not_opened: str = ""
 
     @property
     def is_wide(self) -> bool:
@@ -53,27 +56,66 @@ class Output:
         return int(self.record["retained_from"])
 
     def reader(self) -> OutputReader:
-        """Opens it. Raises SinkError if it is not there or cannot be read."""
+        """Opens it. Raises SinkError if it is not there or cannot be read, OutputOutside if it may not be opened."""
+        if self.not_opened:
+            raise OutputOutside(None, self.not_opened)
         return _reader(self.type, self.path, self.run_id, self.topology, self.name)
 
 
 def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
-    """Every output of a run that can be read back, in the topology's order. Raises WireError on a damaged record."""
+    """Every output of a run that can be read back, in the topology's order. `record` is one that `read_record` gave.
+
+    Raises WireError where it names what it does not have.
+    """
     if not record.get("stream"):
         return []
     stream = stream_from(record["stream"])
+    topology = _with_variables(record["topology"])
     found = []
     for name, sink in record["sinks"].items():
         if not _is_readable(sink):
             continue
-        chosen = record["topology"].get("sinks", {}).get(name, {}).get("channels")
-        names = [channel.name for channel in stream.channels]
-        own = stream.selected([names.index(channel) for channel in chosen]) if chosen else stream
-        path = None if sink["path"] is None else folder.path / sink["path"]
-        place = str(path) if path else sink["target"]
-        topology, policy = record["topology"], Policy(sink["policy"])
-        found.append(Output(name, sink["type"], place, path, topology, policy, record["run_id"], own, sink))
+        not_opened = why_not_opened(folder, record, name)
+        path = None if sink["path"] is None or not_opened else folder.path / sink["path"]
+        place = sink["target"] if sink["path"] is None else str(folder.path / sink["path"])
+        found.append(
+            Output(
+                name=name,
+                type=sink["type"],
+                place=place,
+                path=path,
+                topology=topology,
+                policy=Policy(sink["policy"]),
+                run_id=record["run_id"],
+                stream=_selected(stream, topology, name),
+                record=sink,
+                not_opened=not_opened,
+            )
+        )
     return found
+
+
+def _with_variables(topology: Mapping[str, Any]) -> dict[str, Any]:
+    """The topology whose sinks have the layout and the channels that the variables of this command give."""
+    sinks = {}
+    for name, sink in (topology.get("sinks") or {}).items():
+        own = resolved_part({key: sink[key] for key in ("layout", "channels") if sink.get(key) is not None})
+        if own.get("layout", Layout.WIDE) not in list(Layout):
+            raise WireError(f"topology.sinks.{name}.layout: no such layout\n    set its variable as it was in the run")
+        sinks[name] = {**sink, **own}
+    return {**topology, "sinks": sinks}
+
+
+def _selected(stream: Stream, topology: Mapping[str, Any], name: str) -> Stream:
+    """What of the stream is in this sink's output."""
+    chosen = topology["sinks"].get(name, {}).get("channels")
+    if not chosen:
+        return stream
+    numbers = {channel.name: number for number, channel in enumerate(stream.channels)}
+    unknown = [channel for channel in chosen if channel not in numbers]
+    if unknown:
+        raise WireError(f"topology.sinks.{name}.channels: the run has no channel {unknown[0]!r}")
+    return stream.selected([numbers[channel] for channel in chosen])
 
 
 def raw_output(outputs: Sequence[Output]) -> Output | None:
@@ -82,10 +124,12 @@ def raw_output(outputs: Sequence[Output]) -> Output | None:
     return min(raw, key=lambda output: output.retained_from(), default=None)
 
 
-def read_output(record: Mapping[str, Any], name: str, folder: Path) -> tuple[Position, list[Gap]] | None:
-    """What an output says of itself, for the record of a killed run; None if it says nothing."""
+def read_output(
+    record: Mapping[str, Any], name: str, folder: Path, *, outside: bool = False
+) -> tuple[Position, list[Gap]] | None:
+    """What an output says of itself, for the record of a killed run; None if it says nothing, or may not be opened."""
     sink = record["sinks"][name]
-    if not _is_readable(sink):
+    if not _is_readable(sink) or why_not_opened(RunFolder(folder, outside=outside), record, name):
         return None
     with contextlib.suppress(SinkError, WireError, DtopipeError, OSError):
         path = None if sink["path"] is None else folder / sink["path"]

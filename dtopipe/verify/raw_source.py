@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import UsageError, WireError
+from dtopipe.model.identifiers import is_run_id
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.wire.commit_snapshot import CommitSnapshot, read_snapshot
@@ -79,8 +80,9 @@ def _snapshot(path: Path) -> CommitSnapshot | None:
 
 def stream_of(header: FileHeader, path: Path) -> Stream:
     """The stream that a file's header describes; without a rate its times are those of 1 Hz."""
+    run_id = str(header.metadata.get("run_id") or "")
     return Stream(
-        run_id=str(header.metadata.get("run_id") or path.absolute()),
+        run_id=run_id if is_run_id(run_id) else str(path.absolute()),
         task=header.task,
         device=header.device,
         channels=header.channels,

@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass, replace
 
 from dtopipe.model.errors import WireError
+from dtopipe.model.facts import MOST_COUNT, Facts, parsed
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Stream
@@ -15,6 +16,7 @@ from dtopipe.wire.describe import describe_stream, stream_from
 
 MAGIC = b"DTOPIPEC"
 MOST_EXTRA_BYTES = 32
+_MOST_TYPE = 200
 _VERSION = 2
 # magic, version, bytes of the JSON header
 _HEAD = struct.Struct("<8sII")
@@ -103,15 +105,17 @@ def header_in(data: bytes) -> Header | None:
         magic, version, length = _HEAD.unpack_from(data)
         if magic != MAGIC or version not in _FORMS:
             raise WireError("it is not a commit record of this version")
-        document = json.loads(data[_HEAD.size : _HEAD.size + length])
+        if _HEAD.size + length > len(data):
+            raise WireError("its header is cut")
+        document = Facts(parsed(data[_HEAD.size : _HEAD.size + length]))
         return Header(
-            sink_type=str(document["sink_type"]),
-            stream=stream_from(document["stream"]),
-            data_origin=int(document["data_origin"]),
+            sink_type=document.text("sink_type", most=_MOST_TYPE),
+            stream=stream_from(document.any("stream")),
+            data_origin=document.count("data_origin"),
             records_at=_aligned(_HEAD.size + length, version),
             version=version,
         )
-    except (struct.error, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (struct.error, ValueError) as error:
         raise WireError(f"its header cannot be read ({error})") from error
 
 
@@ -135,6 +139,9 @@ def _unpacked(data: bytes, n_bytes: int) -> State | None:
     fields = _RECORD.unpack_from(body.ljust(_RECORD.size, b"\0"))
     generation, *numbers, data_bytes, n_gaps, closed, n_extra, extra, retained_from, durable_bytes = fields
     position = replace(Position(*numbers), retained_from=retained_from)
+    # A checksum only tells that a record is as it was written.
+    if not position.adds_up or not 0 <= durable_bytes <= data_bytes <= MOST_COUNT or n_extra > MOST_EXTRA_BYTES:
+        return None
     return State(generation, position, data_bytes, n_gaps, bool(closed), extra[:n_extra], durable_bytes)
 
 
@@ -161,6 +168,8 @@ def whole_gaps_in(data: bytes, count: int) -> list[Gap]:
         if _CHECKSUM.pack(zlib.crc32(body)) != entry[_GAP.size :]:
             break
         start, stop, t_utc_ns, code = _GAP.unpack(body)
+        if not (0 <= start <= stop <= MOST_COUNT and abs(t_utc_ns) <= MOST_COUNT):
+            break
         try:
             found.append(Gap(Span(start, stop), Cause.from_code(code), t_utc_ns))
         except (KeyError, ValueError):

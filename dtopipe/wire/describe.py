@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
+from dtopipe.model.facts import Facts, Misfit
 from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
+from dtopipe.model.stream_facts import check_channel, check_stream
 from dtopipe.wire.shape import ensure_fields
+
+# What a later version says besides is passed over.
+_STREAM_FIELDS = tuple(field.name for field in fields(Stream))
+_CHANNEL_FIELDS = tuple(field.name for field in fields(Channel))
 
 
 def describe_stream(stream: Stream) -> dict[str, Any]:
@@ -20,22 +26,29 @@ def describe_stream(stream: Stream) -> dict[str, Any]:
     return asdict(stream)
 
 
-def stream_from(description: Mapping[str, Any]) -> Stream:
-    """The stream of such a map. Raises WireError."""
+def stream_from(description: Any) -> Stream:
+    """The stream of such a map, whose values have their types and ranges. Raises WireError."""
     try:
-        channels = tuple(channel_from(channel) for channel in description["channels"])
-        return Stream(**{**description, "channels": channels})
-    except (KeyError, TypeError) as error:
+        check_stream(Facts(description))
+    except Misfit as error:
         raise WireError(f"not the description of a stream: {error}") from error
+    known = {name: description[name] for name in _STREAM_FIELDS if name in description}
+    return Stream(**{**known, "channels": tuple(map(_channel, description["channels"]))})
 
 
-def channel_from(description: Mapping[str, Any]) -> Channel:
-    """The channel of such a map. Raises WireError."""
+def channel_from(description: Any) -> Channel:
+    """The channel of such a map, whose values have their types and ranges. Raises WireError."""
     try:
-        limits = description.get("range")
-        return Channel(**{**description, "range": None if limits is None else (limits[0], limits[1])})
-    except (KeyError, TypeError, IndexError) as error:
+        check_channel(Facts(description))
+    except Misfit as error:
         raise WireError(f"not the description of a channel: {error}") from error
+    return _channel(description)
+
+
+def _channel(description: Mapping[str, Any]) -> Channel:
+    limits = description.get("range")
+    known = {name: description[name] for name in _CHANNEL_FIELDS if name in description}
+    return Channel(**{**known, "range": None if limits is None else (limits[0], limits[1])})
 
 
 def describe_task(task: TaskPlan) -> dict[str, Any]:
@@ -67,6 +80,8 @@ def position_from(description: Mapping[str, Any]) -> Position:
     except TypeError as error:
         raise WireError(f"not the description of a position: {error}") from error
     ensure_fields(position)
+    if not position.adds_up:
+        raise WireError("not the description of a position: its numbers do not add up")
     return position
 
 
@@ -82,9 +97,13 @@ def gaps_from(description: Sequence[Sequence[Any]]) -> list[Gap]:
     except (TypeError, ValueError) as error:
         raise WireError(f"not a list of gaps: {error}") from error
     numbers = (number for gap in gaps for number in (gap.span.start, gap.span.stop, gap.t_utc_ns))
-    if not all(isinstance(number, int) and abs(number) < 2**63 for number in numbers):
+    if not all(_is_whole(number) for number in numbers) or any(gap.span.stop < gap.span.start for gap in gaps):
         raise WireError("a list of gaps with numbers that are none")
     return gaps
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and abs(number) < 2**63
 
 
 def describe_anchor(anchor: Anchor) -> list[int]:
@@ -94,6 +113,6 @@ def describe_anchor(anchor: Anchor) -> list[int]:
 
 def anchor_from(description: Sequence[Any]) -> Anchor:
     """The anchor of such a list. Raises WireError."""
-    if len(description) != 3 or not all(isinstance(number, int) for number in description):
+    if len(description) != 3 or not all(_is_whole(number) for number in description):
         raise WireError("not an anchor")
     return Anchor(*description)

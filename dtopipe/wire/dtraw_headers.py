@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor, SampleClock, iso_utc, utc_ns
 from dtopipe.model.errors import WireError
+from dtopipe.model.facts import ensure_plain
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, SensorStatus, Stream
 
@@ -215,17 +216,19 @@ def file_header_from(document: Mapping[str, Any]) -> FileHeader:
     try:
         channels = [_channel(channel) for channel in document["channels"]]
         header = FileHeader(
-            task=str(document.get("task") or ""),
-            device=str(document.get("device") or ""),
+            task=_text(document.get("task") or ""),
+            device=_text(document.get("device") or ""),
             channels=tuple(channels),
             sample_rate_hz=_rate_hz(document.get("sample_rate_hz") or 0.0),
             dtype=_dtype_name(document.get("dtype") or "int16"),
             samples_per_buffer=_count(document.get("samples_per_buffer") or 0),
-            task_started_at=str(document.get("task_started_at") or "1970-01-01T00:00:00+00:00"),
-            metadata=dict(document.get("metadata") or {}),
+            task_started_at=_text(document.get("task_started_at") or "1970-01-01T00:00:00+00:00"),
+            metadata=_metadata(document.get("metadata") or {}),
             has_scales=all("scale" in channel for channel in document["channels"]),
         )
         n_channels = document.get("n_channels") or len(channels)
+        _count(document.get("format_version") or 0)
+        _count(document.get("block_period_ns") or 0)
     except _SPOILT as error:
         raise WireError(f"its file header lacks or spoils {error}") from error
     if not 0 < len(channels) <= _MAX_CHANNELS or n_channels != len(channels):
@@ -236,8 +239,8 @@ def file_header_from(document: Mapping[str, Any]) -> FileHeader:
 def _channel(document: Mapping[str, Any]) -> Channel:
     limits = document.get("range")
     return Channel(
-        name=str(document["name"]),
-        unit=str(document.get("unit") or ""),
+        name=_text(document["name"]),
+        unit=_text(document.get("unit") or ""),
         kind="voltage" if "scale" in document else "raw",
         scale=_finite(document.get("scale", 1.0)),
         offset=_finite(document.get("offset", 0.0)),
@@ -260,7 +263,22 @@ def _rate_hz(number: Any) -> float:
     return value
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text that is {type(value).__name__}")
+    return value
+
+
+def _metadata(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"metadata, which are {type(value).__name__}")
+    ensure_plain(value)
+    return value
+
+
 def _finite(number: Any) -> float:
+    if not isinstance(number, (int, float)) or isinstance(number, bool):
+        raise TypeError(f"a number that is {type(number).__name__}")
     value = float(number)
     if not math.isfinite(value):
         raise ValueError(f"a number that is {value}")
@@ -268,6 +286,9 @@ def _finite(number: Any) -> float:
 
 
 def _integer(number: Any) -> int:
+    # Other programs may write 4096.0.
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or number != int(number):
+        raise TypeError(f"an integer that is {type(number).__name__}")
     value = int(number)
     if abs(value) >= _MOST:
         raise ValueError(f"an integer that is {value}")
@@ -290,17 +311,17 @@ def chunk_header_from(document: Mapping[str, Any], n_channels: int) -> ChunkHead
         status = document.get("sensor_status")
         return ChunkHeader(
             seq=_integer(document["seq"]),
-            first_sample_index=_integer(document.get("first_sample_index", 0)),
+            first_sample_index=_count(document.get("first_sample_index", 0)),
             valid_samples=valid_samples,
             buffer_capacity=_count(document.get("buffer_capacity", valid_samples)),
             t_mono_ns=_integer(document["t_mono_ns"]),
             t_utc_ns=t_utc_ns,
             block_index=None if block_index is None else _integer(block_index),
-            event_kind=str(document.get("event_kind", BUFFER_DONE)),
-            flags=tuple(str(flag) for flag in document.get("flags") or ()),
+            event_kind=_text(document.get("event_kind") or BUFFER_DONE),
+            flags=tuple(_text(flag) for flag in document.get("flags") or ()),
             gap=_gap(document, t_utc_ns) if document.get("gap") else None,
             sensor_status=None if status is None else _status(status, n_channels, valid_samples),
-            error=None if error is None else str(error),
+            error=None if error is None else _text(error),
             checksum=document.get("checksum"),
             anchor=_anchor(document["anchor"]) if document.get("anchor") else None,
         )
@@ -314,7 +335,7 @@ def _anchor(document: Any) -> Anchor:
 
 
 def _gap(document: Mapping[str, Any], t_utc_ns: int) -> Gap:
-    start, stop = (_integer(index) for index in document["gap"])
+    start, stop = (_count(index) for index in document["gap"])
     if stop < start:
         raise ValueError(f"gap [{start}, {stop}]")
     return Gap(Span(start, stop), Cause(document.get("cause", Cause.BOARD_OVERRUN)), t_utc_ns)

@@ -7,12 +7,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dtopipe.host.log_lines import LogLines
 from dtopipe.host.runtime import RuntimeEntry
 from dtopipe.model.errors import BoardError, DtopipeError, SinkError
 from dtopipe.transport.control import ControlClient
@@ -54,13 +54,9 @@ class Worker:
 def run_worker(main: Callable[[Worker], None]) -> int:
     """Set a worker process up, run `main`, and say how it went. Returns the exit code."""
     _ignore_the_terminal()
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)sZ %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-    logging.Formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     orders = read_frame(sys.stdin.buffer)
     name = orders.get("name", str)
     entry = RuntimeEntry(Path(orders.get("entry", str)))

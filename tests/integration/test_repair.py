@@ -72,11 +72,12 @@ def _whole_run(lab: Any, topology: dict[str, Any]) -> Path:
     return folder
 
 
-def _repaired(folder: Path, *names: str, other: Path | None = None) -> dict[str, str]:
+def _repaired(folder: Path, *names: str, other: Path | None = None, outside: bool = False) -> dict[str, str]:
     """What was done about each output; `verify` is content with it."""
-    report = repair_run(RunFolder(folder), names, None if other is None else RunFolder(other))
+    run = RunFolder(folder, outside=outside)
+    report = repair_run(run, names, None if other is None else RunFolder(other))
     assert not [output.failure for output in report.outputs if output.failure]
-    verified = verify_run(RunFolder(folder), _record(folder))
+    verified = verify_run(run, _record(folder))
     assert verified.verdict == report.verdict, [output.problems for output in verified.outputs]
     assert verified.verdict.state.exit_code == 0, verified.verdict
     return {output.name: output.how for output in report.outputs}
@@ -261,7 +262,7 @@ def test_samples_come_from_another_folder_of_the_same_run(lab: Any) -> None:
     assert _repaired(folder, other=copy) == dict.fromkeys(EVERY_SINK, "written anew")
     _assert_whole(folder)
     record = _record(copy)
-    (copy / "run.json").write_text(json.dumps(record | {"run_id": "a stranger's"}))
+    (copy / "run.json").write_text(json.dumps(record | {"run_id": "a-stranger"}))
     refused = lab.dtopipe("repair", str(folder), "--from", str(copy))
     assert (refused.code, "another run" in refused.stderr) == (2, True)
 
@@ -280,11 +281,11 @@ def test_other_runs_in_the_same_files_stay_as_they_are(lab: Any) -> None:
     with contextlib.closing(sqlite3.connect(paths["base"])) as base:
         base.execute("DELETE FROM samples WHERE run = 2 AND sample_index = 1000")
         base.commit()
-    assert set(_repaired(second).values()) == {"whole", "written anew"}
+    assert set(_repaired(second, outside=True).values()) == {"whole", "written anew"}
     assert paths["table"].read_bytes() == lines
     with contextlib.closing(sqlite3.connect(paths["base"])) as base:
         assert base.execute("SELECT count(*) FROM samples GROUP BY run").fetchall() == [(4000,), (4000,)]
-    refused = lab.dtopipe("repair", str(first), "--sink", "table")
+    refused = lab.dtopipe("repair", str(first), "--sink", "table", "--outside")
     assert (refused.code, "belongs to another run" in refused.stdout) == (1, True)
 
 
