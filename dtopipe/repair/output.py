@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.replacement import complete, discard, new_path, put_in_place
 from dtopipe.repair.sources import Refill
 from dtopipe.sinks.base import OutputOptions, RetiringWriter, SinkWriter
-from dtopipe.sinks.commit_record import read_commit_record
+from dtopipe.sinks.file_reader import record_of
 from dtopipe.sinks.registry import load_writer
 from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.outputs import Output
-from dtopipe.verify.recount import without
+from dtopipe.verify.recount import Recount, common, without
 
 # As much as a worker writes between two commits of a fast board: bounded memory, cheap commits.
 _COMMIT_VALUES = 1_000_000
@@ -37,21 +37,58 @@ def continue_output(output: Output, refill: Refill, on_samples: OnSamples) -> Po
     return _written(output, writer, output.stream, refill, on_samples, resume=True)
 
 
-def rewrite_output(output: Output, refill: Refill, on_samples: OnSamples) -> Position:
-    """Write it anew, and put that in the place of the old one, which stays as it is until then. Raises SinkError."""
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """How far the new output is; `aside`: where the one is that was there, if it was kept."""
+
+    position: Position
+    aside: Path | None = None
+
+
+def rewrite_output(
+    output: Output, refill: Refill, on_samples: OnSamples, covered: Sequence[Span], *, keep: bool
+) -> Rewritten:
+    """Write it anew, and put that in the place of the old one, which stays as it is until then. Raises SinkError.
+
+    `covered`: what is soundly in the old one: the new one is read back, and has all of that, or does not take its
+    place. With `keep` the old one is moved aside then.
+    """
     path = output.path
     if path is None:
-        return _rewritten_in_database(output, refill, on_samples)
+        return Rewritten(_rewritten_in_database(output, refill, on_samples, covered))
     try:
-        on_exists = _others_copied(output, path)
+        on_exists = _others_copied(output, path, keep=keep)
         writer = _writer(output, new_path(path), on_exists)
         position = _written(output, writer, output.stream, refill, on_samples, resume=False)
+        _ensure_no_fewer(output, covered)
     except BaseException:
         with contextlib.suppress(OSError):
             discard(path)
         raise
-    put_in_place(path)
-    return position
+    return Rewritten(position, put_in_place(path, keep=keep))
+
+
+def _ensure_no_fewer(output: Output, covered: Sequence[Span]) -> None:
+    """Read back what was written anew. Raises SinkError if it has not all that the old one has."""
+    if output.path is None:
+        return
+    reader = replace(output, path=new_path(output.path)).reader()
+    counts: dict[int | None, Recount] = {}
+    for rows in reader.batches():
+        counts.setdefault(rows.channel, Recount()).add(rows.sample_index)
+    position = reader.position()
+    there = common([count.result().covered for count in counts.values()])
+    absent = [gap.span for gap in reader.gaps()]
+    whole = Span(int(output.record["start"]), int(output.record["stop"]))
+    lost = without(without([span.intersection(whole) for span in covered], there), [Span(0, position.retained_from)])
+    unnamed = without([Span(max(whole.start, position.retained_from), whole.stop)], [*there, *absent])
+    if lost or unnamed:
+        n_samples = sum(map(len, [*lost, *unnamed]))
+        raise SinkError(
+            output.path,
+            f"what was written anew would lack {n_samples} samples",
+            "it stays as it is; name a copy of the run with --from",
+        )
 
 
 def complete_replacement(output: Output) -> None:
@@ -60,7 +97,7 @@ def complete_replacement(output: Output) -> None:
         complete(output.path)
 
 
-def _rewritten_in_database(output: Output, refill: Refill, on_samples: OnSamples) -> Position:
+def _rewritten_in_database(output: Output, refill: Refill, on_samples: OnSamples, covered: Sequence[Span]) -> Position:
     """Under another id first; then one transaction takes the old rows out, and gives the new ones the run's id."""
     draft = replace(output.stream, run_id=f"{output.run_id} (repair)")
     writer = _writer(output, None, OnExists.OVERWRITE)
@@ -70,6 +107,10 @@ def _rewritten_in_database(output: Output, refill: Refill, on_samples: OnSamples
             output.place, f"a {output.type} output cannot be written anew", "convert the run into a new one"
         )
     position = _written(output, writer, draft, refill, on_samples, resume=False)
+    whole = Span(int(output.record["start"]), int(output.record["stop"]))
+    if position.samples < sum(len(span.intersection(whole)) for span in covered):
+        message = f"what was written anew would have {position.samples} samples, fewer than there are"
+        raise SinkError(output.place, message, "it stays as it is; name a copy of the run with --from")
     take_over(draft.run_id, output.run_id)
     return position
 
@@ -135,12 +176,13 @@ def _carried(output: Output, writer: RetiringWriter, refill: Refill, retained_fr
     return writer.carry(position, sorted(gaps))
 
 
-def _others_copied(output: Output, path: Path) -> OnExists:
-    """Where other runs are in the same file, they go into the new one first."""
+def _others_copied(output: Output, path: Path, *, keep: bool) -> OnExists:
+    """Where other runs are in the same file, they go into the new one first. Raises SinkError where that cannot be.
+
+    With `keep`, the old file stays anyway.
+    """
     new = new_path(path)
-    record = None
-    with contextlib.suppress(SinkError):
-        record = read_commit_record(path)
+    record, damage = record_of(path)
     if record is not None and record.stream.run_id != output.run_id:
         raise SinkError(
             path, f"it belongs to another run now ({record.stream.run_id})", "convert this run into a new one"
@@ -153,9 +195,17 @@ def _others_copied(output: Output, path: Path) -> OnExists:
             with path.open("rb") as old, new.open("wb") as file:
                 _copy_front(old, file, record.data_origin)
             return OnExists.APPEND
+        if record is None and damage and not keep and _may_have_others(output):
+            message = "its commit record is lost, and other runs may be in the same file"
+            raise SinkError(path, message, "move it away, and call repair again: it is written anew then")
     except (OSError, sqlite3.Error) as error:
         raise SinkError(new, f"cannot be written: {error}", "free some space there, and call repair again") from error
     return OnExists.OVERWRITE
+
+
+def _may_have_others(output: Output) -> bool:
+    sink = output.topology.get("sinks", {}).get(output.name, {})
+    return bool(sink.get("on_exists") == OnExists.APPEND)
 
 
 def _copy_front(old: Any, new: Any, n_bytes: int) -> None:

@@ -15,13 +15,13 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.commit_record import read_commit_record
+from dtopipe.sinks.file_reader import record_of
 from dtopipe.supervisor.rescue import RESCUED
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import joined
-from dtopipe.wire.dtraw import decode_status, iter_sound_chunks, read_chunk, read_file_header
+from dtopipe.wire.dtraw import FileHeader, decode_status, iter_sound_chunks, read_chunk, read_file_header
 from dtopipe.wire.dtraw_plain import PlainChunks
-from dtopipe.wire.raw_files import kept_segments, segment_in, segment_path
+from dtopipe.wire.raw_files import RawState, segment_path, segments_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def raw_samples_of(
 
 
 class RawSamples:
-    """A raw output, a file or segments, up to its last commit. Damaged chunks are not in it."""
+    """A raw output, a file or segments, with all that is whole in it. Damaged chunks are not in it."""
 
     def __init__(self, name: str, path: Path, stream: Stream, *, views: bool = False) -> None:
         """Reads all of it once. Raises SinkError if it is not there, or another run's.
@@ -60,16 +60,19 @@ class RawSamples:
         self._gaps: list[Gap] = []
         self._places: list[_Place] = []
         try:
-            self._record = read_commit_record(path)
-            extra = self._record.extra if self._record else b""
-            self._files: list[Path] = [segment_path(path, number) for number in kept_segments(path, extra)]
-            if not self._files:
+            record, _ = record_of(path)
+            state = RawState.unpacked(record.extra if record else b"") or RawState()
+            segments = segments_of(path) if record is None or state.segment else [0]
+            # Also what no commit names: whole chunks behind the last one are samples as well.
+            self._files = [segment_path(path, number) for number in segments if number >= state.first_segment]
+            if not any(file.exists() for file in self._files):
                 raise SinkError(path, "none of its segments is there", "refill it from another output")
-            self._header = read_file_header(self._files[0])
-            if str(self._header.metadata.get("run_id")) != stream.run_id:
+            self._header = _header(self._files, FileHeader.of(stream))
+            told = record.stream.run_id if record else self._header.metadata.get("run_id")
+            if str(told) != stream.run_id:
                 raise SinkError(path, "it belongs to another run", "look for this run's own file")
             for number in range(len(self._files)):
-                self._index(number, path)
+                self._index(number)
         except (OSError, WireError) as error:
             raise SinkError(path, f"cannot be read: {error}", "refill it from another output") from error
         self._places.sort(key=lambda place: place.span)
@@ -108,24 +111,14 @@ class RawSamples:
                 at = block.span.stop
                 yield block if takes_all else block.selected(channels)
 
-    def _index(self, number: int, path: Path) -> None:
-        stop = self._committed_bytes(path, self._files[number])
-        for chunk, _, begin, end in iter_sound_chunks(self._files[number], lambda error: None):
-            if stop is not None and end > stop:
-                return
+    def _index(self, number: int) -> None:
+        for chunk, _, begin, _ in iter_sound_chunks(self._files[number], lambda error: None, self._header):
             if chunk.gap:
                 self._gaps.append(chunk.gap)
             elif chunk.valid_samples:
                 first = chunk.first_sample_index
                 anchor = chunk.anchor or Anchor(first, chunk.t_mono_ns, chunk.t_utc_ns)
                 self._places.append(_Place(Span(first, first + chunk.valid_samples), number, begin, anchor))
-
-    def _committed_bytes(self, path: Path, file: Path) -> int | None:
-        """How much of the file counts; None: all of it."""
-        record = self._record
-        if record is None or record.closed:
-            return None
-        return record.data_bytes if file == segment_path(path, segment_in(record.extra)) else None
 
     def _block(self, place: _Place, file: IO[bytes], plain: PlainChunks) -> Block:
         path = self._files[place.file]
@@ -139,3 +132,11 @@ class RawSamples:
         status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
         number = chunk.block_index if chunk.block_index is not None else chunk.seq
         return Block(number, place.span.start, codes, place.anchor, status)
+
+
+def _header(files: Sequence[Path], known: FileHeader) -> FileHeader:
+    """Of the first file whose header is whole; what the run recorded, where none is."""
+    for file in files:
+        with contextlib.suppress(WireError, FileNotFoundError):
+            return read_file_header(file)
+    return known

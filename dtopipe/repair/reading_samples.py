@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, cast
 
 from dtopipe.model.clock import Anchor
@@ -13,6 +13,7 @@ from dtopipe.sinks.base import OutputReader
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, joined
+from dtopipe.verify.reference import sound_batches
 
 
 class _ReadingsReader(Protocol):
@@ -20,6 +21,12 @@ class _ReadingsReader(Protocol):
 
     def readings(self) -> Iterator[Readings]:
         """Rows in the order of the file, neighbours in sample index."""
+
+
+def _readings(reader: OutputReader) -> Iterator[Readings]:
+    """Whole rows; those behind a damaged place too, where the reader can."""
+    readings: Callable[..., Iterator[Readings]] = cast(_ReadingsReader, reader).readings
+    return readings(lambda damage: None) if hasattr(reader, "sound_batches") else readings()
 
 
 class ReadingSamples:
@@ -34,7 +41,7 @@ class ReadingSamples:
         if not hasattr(reader, "readings"):
             raise SinkError(output.place, "its reader gives no whole readings", "name another output")
         recount = Recount()
-        for rows in reader.batches():
+        for rows in sound_batches(reader, lambda damage: None):
             recount.add(rows.sample_index)
         self._spans = joined(recount.result().covered)
         self._gaps = list(reader.gaps())
@@ -56,7 +63,7 @@ class ReadingSamples:
         places = self._places(channels)
         at = span.start
         reader: OutputReader = self._output.reader()
-        for rows in cast(_ReadingsReader, reader).readings():
+        for rows in _readings(reader):
             low, high = max(at, rows.span.start), min(span.stop, rows.span.stop)
             if low != at or low >= high:
                 continue

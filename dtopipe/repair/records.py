@@ -50,6 +50,19 @@ def up_to(
     return new
 
 
+def with_end(record: Mapping[str, Any], end: int) -> dict[str, Any]:
+    """The record of a run of which outputs have more than it says, up to `end`; any other stays as it is."""
+    new = copy.deepcopy(dict(record))
+    before = new["acquired"]["end_sample_index"]
+    if end > before:
+        new["acquired"]["end_sample_index"] = end
+        new["acquired"]["samples"] += end - before
+        for sink in new["sinks"].values():
+            if sink["stop"] == before and sink["state"] != "detached":
+                _go_on(sink, end)
+    return new
+
+
 def with_overruns(record: Mapping[str, Any], of_board: Sequence[Gap]) -> dict[str, Any]:
     """The record with what the board lost by these gaps."""
     new = copy.deepcopy(dict(record))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ from dtopipe.repair.fetch import Fetched
 from dtopipe.repair.output import complete_replacement, continue_output, rewrite_output
 from dtopipe.repair.raw_samples import raw_samples_of
 from dtopipe.repair.reading_samples import ReadingSamples
-from dtopipe.repair.records import repaired_record, up_to, with_overruns, with_the_rest
+from dtopipe.repair.records import repaired_record, up_to, with_end, with_overruns, with_the_rest
+from dtopipe.repair.restoring import restored_record
 from dtopipe.repair.sources import Refill, Source
 from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.sinks.commit_record import read_commit_record
+from dtopipe.sinks.file_reader import record_of
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, read_gaps, replace_gaps
-from dtopipe.verify.outputs import Output, outputs_of, raw_output
+from dtopipe.verify.outputs import Output, outputs_of, raw_output, reach_of
 from dtopipe.verify.recount import joined, without
 from dtopipe.verify.verify import OutputReport, verify_run
 from dtopipe.wire.describe import stream_from
@@ -40,13 +42,17 @@ class Mend(Enum):
     """What is to be done about an output."""
 
     NOTHING = "whole"
+    RECORD = "commit record made again"
     CONTINUE = "continued"
     REWRITE = "written anew"
 
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """What became of one output. `failure`: why it is not repaired, or empty. `added`: samples per channel."""
+    """What became of one output. `failure`: why it is not repaired, or empty. `added`: samples per channel.
+
+    `damage`: what was found damaged in it, in words. `aside`: where what was there is kept, if it was replaced.
+    """
 
     name: str
     how: str
@@ -54,6 +60,8 @@ class Mended:
     samples: int
     gaps: int
     failure: str = ""
+    damage: tuple[str, ...] = ()
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,9 @@ class _Repair:
             end = record["acquired"]["end_sample_index"] if record.get("verdict") else None
             source_end = known_end(record)
         self._record = up_to(self._record, end, names, source_end)
+        if VerdictState(self._record["verdict"]["state"]) is VerdictState.INTERRUPTED:
+            # What a power cut left may be more than could be read when the record was completed.
+            self._record = with_end(self._record, max(map(_reach, outputs_of(folder, self._record)), default=0))
         self._outputs = outputs_of(folder, self._record)
         self._raw: list[Source] = []
         if self._record.get("stream"):
@@ -163,37 +174,73 @@ class _Repair:
 
     def _mended(self, output: Output, report: OutputReport) -> Mended:
         before = report.samples + report.retired
-        try:
-            refill = self._refill(output)
-            how = self._need(output, report, refill)
-            if how is Mend.NOTHING:
-                return Mended(output.name, how.value, 0, before, sum(map(len, report.gaps)))
-            work = continue_output if how is Mend.CONTINUE else rewrite_output
-            position = work(output, refill, lambda n: self._on_progress(f"refilling {output.name}", n))
-        except (DtopipeError, OSError) as error:
-            return Mended(output.name, "not repaired", 0, before, sum(map(len, report.gaps)), str(error))
-        return Mended(output.name, how.value, position.samples - before, position.samples, position.gap_samples)
+        as_before = Mended(output.name, "", 0, before, sum(map(len, report.gaps)), damage=report.damage)
 
-    def _need(self, output: Output, report: OutputReport, refill: Refill) -> Mend:
-        """What this output needs. Raises SinkUnavailable if it is away."""
+        def tell(n_samples: int) -> None:
+            self._on_progress(f"refilling {output.name}", n_samples)
+
+        try:
+            refill = self._refill(output, report)
+            restored = restored_record(output, report, self._gaps_of(output))
+            how = self._need(output, report, refill, is_restored=restored)
+            if how in (Mend.NOTHING, Mend.RECORD):
+                return replace(as_before, how=how.value)
+            if how is Mend.CONTINUE:
+                position, aside = continue_output(output, refill, tell), None
+            else:
+                keep = bool(report.unreadable or report.damage or _is_spoilt(report))
+                rewritten = rewrite_output(output, refill, tell, report.covered, keep=keep)
+                position, aside = rewritten.position, rewritten.aside
+        except (DtopipeError, OSError) as error:
+            return replace(as_before, how="not repaired", failure=str(error))
+        return replace(
+            as_before,
+            how=how.value,
+            added=position.samples - before,
+            samples=position.samples,
+            gaps=position.gap_samples,
+            aside="" if aside is None else str(aside),
+        )
+
+    def _need(self, output: Output, report: OutputReport, refill: Refill, *, is_restored: bool) -> Mend:
+        """What this output needs. Raises SinkUnavailable if it is away, SinkError if nobody can say what is right."""
         whole = _kept(output)
         try:
-            position = output.reader().position()
+            reader = output.reader()
+            position, gaps = reader.position(), [gap.span for gap in reader.gaps()]
         except SinkUnavailable:
             raise
         except (DtopipeError, OSError, ValueError) as error:
             return self._need_of_unreadable(output, refill, error)
         if report.unreadable:
             return self._need_of_unreadable(output, refill, report.problems[0])
+        self._ensure_somebody_is_right(output, report)
         tail = Span(min(position.committed, whole.stop), whole.stop)
-        absent = joined([*(gap.span for gap in report.gaps), *report.missing])
-        lost = without(absent, [tail, Span(output.record["start"], whole.start)])
+        missing = without(report.missing, gaps)
+        lost = without(joined([*gaps, *missing]), [tail, Span(output.record["start"], whole.start)])
         obtainable = without(lost, without(lost, refill.available()))
-        unnamed = without(report.missing, [tail])
-        spoilt = report.disordered or report.doubled or report.unexpected or report.differing
-        if spoilt or unnamed or obtainable:
+        unnamed = without(missing, [tail])
+        if _is_spoilt(report) or unnamed or obtainable or (_is_damaged(output, report) and not is_restored):
             return Mend.REWRITE
-        return Mend.CONTINUE if tail or not _is_complete(output, self._record) else Mend.NOTHING
+        if tail or not _is_complete(output, self._record):
+            return Mend.CONTINUE
+        return Mend.RECORD if is_restored else Mend.NOTHING
+
+    def _ensure_somebody_is_right(self, output: Output, report: OutputReport) -> None:
+        """Raise SinkError where an output is unlike one other, and no third one says which of them is right."""
+        by_raw = joined(span for source in self._raw if source.name != output.name for span in source.spans())
+        rest = [other for other in self._outputs if other is not output and other.type != "hbuf"]
+        if without(report.differing, by_raw) and len(rest) < 2:
+            raise SinkError(
+                output.place,
+                f"it differs from {report.compared_with}, and no third output says which of them is right",
+                "keep both; name a copy of the run with --from",
+            )
+
+    def _gaps_of(self, output: Output) -> list[Gap]:
+        """What is on record as absent from it, the surest first."""
+        written = read_gaps(self._folder.path / "gaps.jsonl")
+        return [*self._known_board_gaps(), *written.get(output.name, [])]
 
     def _need_of_unreadable(self, output: Output, refill: Refill, why: object) -> Mend:
         """It is written anew. Raises SinkError where that would destroy what it may hold and nobody else has."""
@@ -210,12 +257,16 @@ class _Repair:
             raise SinkError(output.path, message, "keep it; name a copy of the run with --from, or move it away")
         return Mend.REWRITE
 
-    def _refill(self, output: Output) -> Refill:
+    def _refill(self, output: Output, report: OutputReport) -> Refill:
         sources: list[Source] = list(self._raw)
+        if report.differing:
+            # What the others say is right, then.
+            sources.sort(key=lambda source: source.name == output.name)
         refill = self._of(output, sources)
         # Other outputs are read for it only where the raw files leave something open.
         if without([_kept(output)], refill.available()):
-            refill = self._of(output, [*sources, *self._value_sources()])
+            values = sorted(self._value_sources(), key=lambda source: source.name == output.name)
+            refill = self._of(output, [*sources, *values])
         return refill
 
     def _of(self, output: Output, sources: Sequence[Source]) -> Refill:
@@ -283,8 +334,25 @@ def _kept(output: Output) -> Span:
 def _position_of(output: Output) -> tuple[Position, list[Gap]] | None:
     with contextlib.suppress(DtopipeError, OSError, ValueError):
         reader = output.reader()
-        return reader.position(), list(reader.gaps())
+        return reach_of(reader), list(reader.gaps())
     return None
+
+
+def _reach(output: Output) -> int:
+    """How far a BLOCK output is that was to go on to the end; 0 for any other, and where nothing says so."""
+    found = None if output.policy is not Policy.BLOCK or output.record["state"] == "detached" else _position_of(output)
+    return 0 if found is None else found[0].committed
+
+
+def _is_spoilt(report: OutputReport) -> bool:
+    """True if what is in it is not what should be."""
+    return bool(report.disordered or report.doubled or report.unexpected or report.differing or report.misstated)
+
+
+def _is_damaged(output: Output, report: OutputReport) -> bool:
+    """True if there are places in it that cannot be read; its commit record is another matter."""
+    of_record = record_of(output.path)[1] if output.path is not None else []
+    return bool(set(report.damage) - set(of_record))
 
 
 def _is_complete(output: Output, record: Mapping[str, Any]) -> bool:

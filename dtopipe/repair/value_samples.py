@@ -17,6 +17,7 @@ from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.values import engineering_values
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, joined
+from dtopipe.verify.reference import sound_batches
 
 # A sample's time is rounded the same way again after so many samples as the period's denominator; beyond this many
 # the anchor is looked for no longer, and blocks become shorter.
@@ -33,7 +34,7 @@ class ValueSamples:
         self._output = output
         recount = Recount()
         reader = output.reader()
-        for rows in reader.batches():
+        for rows in sound_batches(reader, lambda damage: None):
             if rows.channel is not None:
                 raise SinkError(output.place, "a long layout is not read as a source", "name another output")
             recount.add(rows.sample_index)
@@ -55,7 +56,7 @@ class ValueSamples:
     def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block]:
         """Its samples within `span` as blocks, with these of its channels. Raises SinkError."""
         at, anchor = span.start, None
-        for rows in self._output.reader().batches():
+        for rows in sound_batches(self._output.reader(), lambda damage: None):
             while at < span.stop and len(rows.sample_index):
                 first = int(np.searchsorted(rows.sample_index, at))
                 if first == len(rows.sample_index) or rows.sample_index[first] != at:

@@ -103,13 +103,15 @@ class CommitRecord:
         data_bytes: int,
         gaps: Sequence[Gap],
         extra: bytes,
+        *,
+        closed: bool = False,
     ) -> None:
-        """Replace the record of an output that nobody writes by one that says what was found to be in it.
+        """Replace the record of an output that nobody writes by one that says what was found to be in it, and synced.
 
         Whoever is killed meanwhile leaves the old one. Raises OutputLocked, SinkError.
         """
         ensure_not_written(path)
-        state = State(1, position, data_bytes, len(gaps), False, extra)
+        state = State(1, position, data_bytes, len(gaps), closed, extra, data_bytes)
         data, _ = new_record(stream, sink_type, data_origin, state)
         place = record_path(path)
         draft = place.with_name(f"{place.name}.new")

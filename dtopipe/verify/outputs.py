@@ -16,7 +16,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputReader
-from dtopipe.sinks.registry import load_reader
+from dtopipe.sinks.registry import READERS, load_reader
 from dtopipe.topology.recorded import recorded_options, resolved_part
 from dtopipe.verify.outside import OutputOutside, why_not_opened
 from dtopipe.wire.describe import stream_from
@@ -59,7 +59,7 @@ class Output:
         """Opens it. Raises SinkError if it is not there or cannot be read, OutputOutside if it may not be opened."""
         if self.not_opened:
             raise OutputOutside(None, self.not_opened)
-        return _reader(self.type, self.path, self.run_id, self.topology, self.name)
+        return _reader(self.type, self.path, self.run_id, self.topology, self.name, self.stream)
 
 
 def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
@@ -133,16 +133,32 @@ def read_output(
         return None
     with contextlib.suppress(SinkError, WireError, DtopipeError, OSError):
         path = None if sink["path"] is None else folder / sink["path"]
-        reader = _reader(sink["type"], path, record["run_id"], record["topology"], name)
-        return reader.position(), list(reader.gaps())
+        stream = stream_from(record["stream"]) if record.get("stream") else None
+        selected = None if stream is None else _selected(stream, _with_variables(record["topology"]), name)
+        reader = _reader(sink["type"], path, record["run_id"], record["topology"], name, selected)
+        return reach_of(reader), list(reader.gaps())
     return None
+
+
+def reach_of(reader: OutputReader) -> Position:
+    """How far an output is that nobody writes any more: whole rows behind its last commit are in it as well."""
+    reach = getattr(reader, "reach", None)
+    found: Position = reader.position() if reach is None else reach()
+    return found
 
 
 def _is_readable(sink: Mapping[str, Any]) -> bool:
     return sink["path"] is not None or sink.get("target") is not None
 
 
-def _reader(sink_type: str, path: Path | None, run_id: str, topology: Mapping[str, Any], name: str) -> OutputReader:
-    """A reader of a file, or of a database that its topology and the environment describe. Raises SinkError."""
-    options = {} if path else recorded_options(topology, name, os.environ)
-    return load_reader(sink_type)(path, run_id=run_id, **options)
+def _reader(
+    sink_type: str, path: Path | None, run_id: str, topology: Mapping[str, Any], name: str, stream: Stream | None
+) -> OutputReader:
+    """A reader of a file, or of a database that its topology and the environment describe. Raises SinkError.
+
+    `stream`: what was recorded of it, for a file whose own description is damaged; plug-ins' readers are not told.
+    """
+    if path is None:
+        return load_reader(sink_type)(None, run_id=run_id, **recorded_options(topology, name, os.environ))
+    told = {"stream": stream} if sink_type in READERS else {}
+    return load_reader(sink_type)(path, run_id=run_id, **told)

@@ -1,0 +1,93 @@
+"""A commit record made again from what is whole of an output, so that its writer can go on there.
+
+After a power cut the record may be younger than the data behind it, older, torn or not there at all. Then nothing is
+written anew that is whole: the record is made to say how far it is, and only what no record told of is cut away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dtopipe.model.errors import SinkError
+from dtopipe.model.position import Position
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.sinks.commit_record import CommitRecord
+from dtopipe.sinks.file_reader import record_of
+from dtopipe.sinks.outputs import sink_errors
+from dtopipe.sinks.whole_part import Front
+from dtopipe.verify.outputs import Output, reach_of
+from dtopipe.verify.recount import without
+from dtopipe.verify.report import OutputReport
+from dtopipe.wire.commit_snapshot import CommitSnapshot
+from dtopipe.wire.raw_files import segment_in, segment_path
+
+
+def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) -> bool:
+    """Make the commit record of an output say what is whole; True if it was made again.
+
+    `known`: the gaps that are on record for it elsewhere, the surest first. Where its rows are not whole from its
+    beginning up to a place behind which nothing is, nothing is done: it has to be written anew. Raises SinkError.
+    """
+    if output.path is None or report.unreadable or report.doubled or report.disordered or report.differing:
+        return False
+    snapshot, damage = record_of(output.path)
+    if output.type == "sqlite":
+        # Its tables say what is committed; the record beside it is lock and description.
+        if damage:
+            start = int(output.record["start"])
+            CommitRecord.restore(output.path, output.stream, output.type, 0, Position(start, start, start), 0, (), b"")
+        return bool(damage)
+    reader = output.reader()
+    if not damage and not report.damage and reach_of(reader) == reader.position():
+        return False
+    front = getattr(reader, "front", lambda: None)()
+    if not isinstance(front, Front) or (snapshot is not None and snapshot.stream.run_id != output.run_id):
+        return False
+    gaps = _gaps_before(front.stop, [*reader.gaps(), *known])
+    begin = max(int(output.record["start"]), output.retained_from())
+    whole = Span(begin, front.stop)
+    if without([whole], [*report.covered, *(gap.span for gap in gaps)]) or without(report.covered, [whole]):
+        return False
+    position = _position(output, snapshot, front, gaps)
+    data_path = _data_path(output.path, output.type, front)
+    with sink_errors(data_path), data_path.open("rb") as file:
+        os.fsync(file.fileno())
+        is_all = os.fstat(file.fileno()).st_size == front.data_bytes
+    origin = 0 if snapshot is None else snapshot.data_origin
+    is_complete = is_all and front.stop >= int(output.record["stop"]) and not _has_tail(front, output.type)
+    CommitRecord.restore(
+        output.path, output.stream, output.type, origin, position, front.data_bytes, gaps, front.extra,
+        closed=is_complete,
+    )  # fmt: skip
+    return True
+
+
+def _gaps_before(stop: int, gaps: Sequence[Gap]) -> list[Gap]:
+    """The gaps that end at or before this sample, each range as the first says that names it."""
+    found: list[Gap] = []
+    for gap in gaps:
+        for span in without([gap.span.intersection(Span(0, stop))], [other.span for other in found]):
+            found.append(Gap(span, gap.cause, gap.t_utc_ns))
+    return sorted(found)
+
+
+def _position(output: Output, snapshot: CommitSnapshot | None, front: Front, gaps: Sequence[Gap]) -> Position:
+    start = int(output.record["start"])
+    absent = sum(map(len, gaps))
+    dropped = sum(len(gap) for gap in gaps if gap.cause is Cause.POLICY_DROP)
+    retained_from = snapshot.position.retained_from if snapshot is not None else output.retained_from()
+    if front.stop < start + absent:
+        raise SinkError(output.path, "more is absent from it than it has", "name a copy of the run with --from")
+    samples = front.stop - start - absent
+    return Position(start, front.stop, front.stop, samples, absent, dropped, retained_from)
+
+
+def _data_path(path: Path, sink_type: str, front: Front) -> Path:
+    return segment_path(path, segment_in(front.extra)) if sink_type == "hbuf" else path
+
+
+def _has_tail(front: Front, sink_type: str) -> bool:
+    """True for a Parquet output some of whose samples wait for their row group."""
+    return sink_type == "parquet" and any(front.extra)
