@@ -29,7 +29,7 @@ from dtopipe.repair.sources import Refill, Source
 from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.sinks.commit_record import read_commit_record
 from dtopipe.sinks.file_reader import record_of
-from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, read_gaps, replace_gaps
+from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
 from dtopipe.verify.outputs import Output, outputs_of, raw_output, reach_of
 from dtopipe.verify.recount import joined, without
 from dtopipe.verify.verify import OutputReport, verify_run
@@ -154,7 +154,7 @@ class _Repair:
             {**read_gaps(self._folder.path / "gaps.jsonl"), None: of_board},
             mended=[each.name for each in mended if not each.failure],
         )
-        if record != self._found:
+        if record != self._found or not gaps_are_whole(self._folder.path / "gaps.jsonl"):
             replace_gaps(self._folder.path / "gaps.jsonl", gaps)
             self._folder.write_record(record)
         verdict = _judged(record, mended)

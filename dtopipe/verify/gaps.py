@@ -18,20 +18,39 @@ BOARD_CAUSES = (Cause.BOARD_OVERRUN, Cause.ACQUIRER_RESTART, Cause.TRANSPORT)
 
 def read_gaps(path: Path) -> dict[str | None, list[Gap]]:
     """The gaps of the board (None) and of each sink, in order; what is torn or not there is left out."""
+    return _read(path)[0]
+
+
+def gaps_are_whole(path: Path) -> bool:
+    """True if `gaps.jsonl` is there, and every line of it can be read."""
+    return path.is_file() and _read(path)[1]
+
+
+def _read(path: Path) -> tuple[dict[str | None, list[Gap]], bool]:
+    """The gaps, and whether no line was left out."""
     found: dict[str | None, list[Gap]] = {}
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(WireError):
-                sink, gap = gap_from_line(line)
+    is_whole = True
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return {}, False
+    # Behind the last line's end nothing is.
+    for number, line in enumerate(lines, 1):
+        try:
+            if line or number < len(lines):
+                sink, gap = gap_from_line(line.decode())
                 found.setdefault(sink, []).append(gap)
-    return {sink: sorted(set(gaps)) for sink, gaps in found.items()}
+        except (WireError, UnicodeDecodeError):
+            is_whole = False
+    return {sink: sorted(set(gaps)) for sink, gaps in found.items()}, is_whole
 
 
 def board_gaps(path: Path, outputs: Sequence[Output]) -> list[Gap]:
-    """What the board lost, by `gaps.jsonl`; where that is not there, by what the outputs say."""
-    if path.exists():
-        return read_gaps(path).get(None, [])
-    found: dict[Span, Gap] = {}
+    """What the board lost, by `gaps.jsonl`; where that is damaged or not there, by what the outputs say as well."""
+    told, is_whole = _read(path)
+    if is_whole:
+        return told.get(None, [])
+    found: dict[Span, Gap] = {gap.span: gap for gap in told.get(None, [])}
     for output in outputs:
         with contextlib.suppress(DtopipeError, OSError, ValueError):
             for gap in output.reader().gaps():

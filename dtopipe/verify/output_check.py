@@ -283,7 +283,8 @@ def _description_problems(output: Output, reader: OutputReader) -> list[str]:
     wrong = [
         own.name
         for own, channel in zip(told, output.stream.channels, strict=True)
-        if (own.unit, own.is_raw) != (channel.unit, channel.is_raw)
+        # A raw file has scales, and no kinds: that of a channel of codes is 1.
+        if (own.unit != channel.unit or (own.is_raw != channel.is_raw and output.type != "hbuf"))
         or (not own.is_raw and (own.scale, own.offset) != (channel.scale, channel.offset))
     ]
     return [f"unit or scale are not those of the run record: {', '.join(wrong)}"] if wrong else []

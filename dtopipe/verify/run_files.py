@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from dtopipe.model.clock import utc_ns
 from dtopipe.model.errors import WireError
@@ -32,7 +31,7 @@ def damaged_files(folder: Path) -> Iterator[str]:
             yield f"{name} is damaged in {lines} {', '.join(map(str, damaged[:_MOST_NAMED]))}{more}"
 
 
-def _damaged_lines(path: Path, check: Callable[[Any], object]) -> Iterator[int]:
+def _damaged_lines(path: Path, check: Callable[[str], object]) -> Iterator[int]:
     with path.open("rb") as file:
         number = 0
         while line := file.readline(_LONGEST_LINE_BYTES):
@@ -40,17 +39,19 @@ def _damaged_lines(path: Path, check: Callable[[Any], object]) -> Iterator[int]:
             try:
                 if not line.endswith(b"\n"):
                     raise ValueError("its end is cut away")
-                check(json.loads(line))
+                check(line.decode())
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, WireError):
                 yield number
 
 
-def _check_event(document: Any) -> None:
+def _check_event(line: str) -> None:
+    document = json.loads(line)
     utc_ns(document["t_utc"])
     str(document["event"])
 
 
-def _check_pair(document: Any) -> None:
+def _check_pair(line: str) -> None:
+    document = json.loads(line)
     int(document["sample_index"])
     int(document["t_mono_ns"])
     utc_ns(document["t_utc"])
