@@ -45,7 +45,7 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) 
     front = getattr(reader, "front", lambda: None)()
     if not isinstance(front, Front) or (snapshot is not None and snapshot.stream.run_id != output.run_id):
         return False
-    gaps = _gaps_before(front.stop, [*reader.gaps(), *known])
+    gaps = _gaps_before(front.stop, [*reader.gaps(), *known], report.covered)
     begin = max(int(output.record["start"]), output.retained_from())
     whole = Span(begin, front.stop)
     if without([whole], [*report.covered, *(gap.span for gap in gaps)]) or without(report.covered, [whole]):
@@ -64,11 +64,12 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) 
     return True
 
 
-def _gaps_before(stop: int, gaps: Sequence[Gap]) -> list[Gap]:
-    """The gaps that end at or before this sample, each range as the first says that names it."""
+def _gaps_before(stop: int, gaps: Sequence[Gap], covered: Sequence[Span]) -> list[Gap]:
+    """What of the gaps is before this sample and not there after all, each range as the first says that names it."""
     found: list[Gap] = []
     for gap in gaps:
-        for span in without([gap.span.intersection(Span(0, stop))], [other.span for other in found]):
+        there = [*covered, *(other.span for other in found)]
+        for span in without([gap.span.intersection(Span(0, stop))], there):
             found.append(Gap(span, gap.cause, gap.t_utc_ns))
     return sorted(found)
 

@@ -214,6 +214,9 @@ class _Repair:
             return self._need_of_unreadable(output, refill, error)
         if report.unreadable:
             return self._need_of_unreadable(output, refill, report.problems[0])
+        if _is_damaged(output, report) and not report.covered and not is_restored:
+            # Nothing of it can be read, which is not the same as nothing being in it.
+            return self._need_of_unreadable(output, refill, report.damage[0])
         self._ensure_somebody_is_right(output, report)
         tail = Span(min(position.committed, whole.stop), whole.stop)
         missing = without(report.missing, gaps)
