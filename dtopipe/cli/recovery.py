@@ -13,7 +13,7 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import holder_of
 from dtopipe.model.errors import SinkError
 from dtopipe.model.shown import shown
-from dtopipe.supervisor.recover import completed_record, recover_killed_runs, recover_run
+from dtopipe.supervisor.recover import completed_record, own_reader, recover_killed_runs, recover_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ def recover_killed() -> None:
     """Complete the records of this user's killed runs and clear away what they left. Never raises for their sake."""
     for recovery in recover_killed_runs(_read_output):
         if recovery.trouble:
-            click.echo(f"a killed run waits: {recovery.folder.path}: {recovery.trouble}", err=True)
+            lines = f"a killed run waits: {recovery.folder.path}: {recovery.trouble}".splitlines()
+            click.echo("\n".join(map(shown, lines)), err=True)
         else:
             _say(recovery.folder)
 
@@ -57,20 +58,20 @@ def seen(folder: RunFolder) -> Seen:
         return Seen(record, holder.words, holder.remedy)
     entry = folder.entry()
     facts = entry.read() if entry is not None else None
-    completed, _ = completed_record(folder, _read_file, facts.segment if facts else "")
+    completed, _ = completed_record(folder, own_reader(folder, _read_file, facts), facts.segment if facts else "")
     return Seen(completed, remedy=f"dtopipe repair {folder.path}")
 
 
-def _read_output(*arguments: Any) -> Any:
+def _read_output(record: Mapping[str, Any], name: str, folder: Path, *, outside: bool) -> Any:
     # Half of what these commands cost to start, and a run that was killed is rare.
     from dtopipe.verify.outputs import read_output
 
-    return read_output(*arguments)
+    return read_output(record, name, folder, outside=outside)
 
 
-def _read_file(record: Mapping[str, Any], name: str, folder: Path) -> Any:
+def _read_file(record: Mapping[str, Any], name: str, folder: Path, *, outside: bool) -> Any:
     """Of what is in a database the record tells enough: a list of runs must not wait for a server, or call one."""
-    return None if record["sinks"][name]["path"] is None else _read_output(record, name, folder)
+    return None if record["sinks"][name]["path"] is None else _read_output(record, name, folder, outside=outside)
 
 
 def _say(folder: RunFolder) -> None:

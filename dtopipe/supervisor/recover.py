@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ from dtopipe.supervisor.rescue import rescue
 from dtopipe.wire.describe import stream_from
 
 _log = logging.getLogger("dtopipe.supervisor")
-# From a record, a sink's name and the run folder to what its output says: how far it is, and its gaps.
-ReadOutput = Callable[[Mapping[str, Any], str, Path], "tuple[Position, list[Gap]] | None"]
+# From a record, a sink's name and the run folder to what its output says: how far it is, and its gaps. With `outside`,
+# also of an output that is not in the run folder.
+ReadOutput = Callable[..., "tuple[Position, list[Gap]] | None"]
 # What comes of a record whose values are of another kind than ours.
 _SPOILT = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
 
@@ -103,10 +105,18 @@ def _complete(folder: RunFolder, read_output: ReadOutput, facts: EntryFacts | No
     lock = RunLock(folder.path)
     lock.hold_to_complete()
     try:
-        complete_record(folder, read_output, facts)
+        complete_record(folder, own_reader(folder, read_output, facts), facts)
         lock.take_away()
     finally:
         lock.release()
+
+
+def own_reader(folder: RunFolder, read_output: ReadOutput, facts: EntryFacts | None) -> ReadOutput:
+    """`read_output`, also for outputs outside of the run folder where the run is known to be this user's own.
+
+    `facts`: of its entry, which nobody else can have made.
+    """
+    return partial(read_output, outside=folder.outside or facts is not None)
 
 
 def _is_gone(folder: RunFolder, facts: EntryFacts) -> bool:

@@ -29,7 +29,7 @@ def folder() -> Path:
 
 
 def _recovered() -> list[Any]:
-    return list(recover_killed_runs(lambda record, name, path: None))
+    return list(recover_killed_runs(lambda record, name, path, outside: None))
 
 
 def test_an_entry_goes_with_what_entries_hold() -> None:
