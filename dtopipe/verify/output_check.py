@@ -126,7 +126,7 @@ def _matched(
     numbers = [number for number in numbers_in(output, raw_output) if number is not None]
     if len(numbers) != len(output.stream.channels):
         return None
-    spans = matched_text(writer, reader, raw, numbers, whole, gaps, on_rows)
+    spans = matched_text(writer, reader, raw, output.stream, numbers, whole, gaps, on_rows)
     if spans is None:
         return None
     n_rows = length(spans)
@@ -197,7 +197,7 @@ def _slack_ns(output: Output) -> int:
 
 def _rows_of(output: Output) -> Iterator[OutputRows]:
     if output.type == "hbuf" and output.path is not None:
-        return RawBlocks(output.path).rows()
+        return RawBlocks(output.path, output.stream).rows()
     return sound_batches(output.reader(), lambda damage: None)
 
 
@@ -283,11 +283,14 @@ def _description_problems(output: Output, reader: OutputReader) -> list[str]:
     wrong = [
         own.name
         for own, channel in zip(told, output.stream.channels, strict=True)
-        # A raw file has scales, and no kinds: that of a channel of codes is 1.
-        if (own.unit != channel.unit or (own.is_raw != channel.is_raw and output.type != "hbuf"))
-        or (not own.is_raw and (own.scale, own.offset) != (channel.scale, channel.offset))
+        if (own.unit, _scaling(own)) != (channel.unit, _scaling(channel))
     ]
     return [f"unit or scale are not those of the run record: {', '.join(wrong)}"] if wrong else []
+
+
+def _scaling(channel: Channel) -> tuple[float, float]:
+    """From code to value; that of a raw channel is its code."""
+    return (1.0, 0.0) if channel.is_raw else (channel.scale, channel.offset)
 
 
 def _report(

@@ -82,10 +82,10 @@ class _Reports:
         if raw is not None and suspect:
             # All others together have what it has not: it is the raw file that is judged by them.
             found[raw.name] = self._checked(raw, Comparison(others=self._others(raw)))
-            if found[raw.name].differing:
-                failure = f"{raw.name} is not as the others are"
-                for output in rest:
-                    found[output.name] = self._checked(output, self._comparison(output, None, failure, None))
+            is_other = bool(found[raw.name].differing)
+            failure = f"{raw.name} is not as the others are" if is_other else "the run record is not as the outputs are"
+            for output in rest:
+                found[output.name] = self._checked(output, self._comparison(output, None, failure, None))
         return [found[output.name] for output in self._outputs]
 
     def _checked(self, output: Output, comparison: Comparison) -> OutputReport:
@@ -98,7 +98,7 @@ class _Reports:
         if raw is None or raw.path is None:
             return None, ""
         try:
-            return (raw, RawBlocks(raw.path)), ""
+            return (raw, RawBlocks(raw.path, raw.stream)), ""
         except (DtopipeError, OSError) as error:
             return None, f"{raw.name} cannot be read: {error}"
 
