@@ -23,6 +23,7 @@ from dtopipe.sinks.file_reader import FileReader
 from dtopipe.sinks.registry import load_reader
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.raw_blocks import RawBlocks
+from dtopipe.verify.readings_check import differing_readings
 from dtopipe.verify.recount import Counted, Recount, common, joined, spans_of, without
 from dtopipe.verify.reference import Reference, sound_batches
 from dtopipe.verify.report import OutputReport, length, listed
@@ -106,6 +107,8 @@ def _checked(output: Output, comparison: Comparison, on_rows: Callable[[int], No
     else:
         counted = _recounted(output, reader, comparison, whole, found, on_rows)
         found.others += _words_problems(output, reader)
+    if output.stream.polled and comparison.others:
+        _compare_readings(output, comparison.others, found)
     found.others += _description_problems(output, reader)
     return _report(output, comparison, whole, counted, gaps, found)
 
@@ -174,7 +177,15 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
     raw = []
     if comparison.raw is not None:
         raw_output, blocks = comparison.raw
-        raw.append(Reference(raw_output.name, blocks.rows, numbers_in(output, raw_output), slack_ns=_slack_ns(output)))
+        raw.append(
+            Reference(
+                raw_output.name,
+                blocks.rows,
+                numbers_in(output, raw_output),
+                slack_ns=_slack_ns(output),
+                finite_only=output.type == "jsonl",
+            )
+        )
     others = []
     for other in comparison.others:
         coarse = output.stream.polled and "postgres" in (output.type, other.type)
@@ -185,6 +196,7 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
                 numbers_in(output, other),
                 _POSTGRES_UTC_UNIT_NS if coarse else 1,
                 _slack_ns(output),
+                finite_only="jsonl" in (output.type, other.type),
             )
         )
     return raw, others
@@ -255,6 +267,15 @@ def _check_times(output: Output, tally: _Tally, rows: OutputRows, which: NDArray
     if not output.stream.polled:
         part: Any = slice(None) if which.all() else which
         tally.times.add(rows.sample_index[part], rows.t_mono_ns[part], rows.t_utc_ns[part])
+
+
+def _compare_readings(output: Output, others: Sequence[Output], found: _Found) -> None:
+    """The columns that are no numbers, too."""
+    try:
+        found.values = joined([*found.values, *differing_readings(output, others)])
+    except Exception as error:
+        # Where it is this output that cannot be read, its rows have told.
+        found.failures.append(f"not every column: {error or type(error).__name__}")
 
 
 def _words_problems(output: Output, reader: OutputReader) -> list[str]:

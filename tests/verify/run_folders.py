@@ -72,6 +72,30 @@ def items_of(stream: Stream, stop: int = N_SAMPLES) -> list[Block | Gap]:
     return found
 
 
+def readings(stream: Stream, start: int, stop: int) -> Readings:
+    """Readings with something in every column, and nothing in some."""
+    at = range(start, stop)
+    t_utc_ns = [ANCHOR.t_utc_ns + 1_000_003 * i for i in at]
+    return Readings(
+        start,
+        (
+            at,
+            [ANCHOR.t_mono_ns + 1_000_003 * i for i in at],
+            t_utc_ns,
+            [stream.device for _ in at],
+            [None if i % 5 == 0 else stream.task for i in at],
+            [None if i % 2 else 5_000_000_001 + i for i in at],
+            [each - 1 for each in t_utc_ns],
+            [None if i % 3 == 0 else ANCHOR.t_utc_ns + i for i in at],
+            [1e-3 * i for i in at],
+            *([None if (c + i) % 7 == 3 else i * 0.1 + c for i in at] for c in range(len(stream.channels))),
+            *(["V" for _ in at] for _ in stream.channels),
+            [None if i % 10 else "builtins.OSError" for i in at],
+            [None if i % 10 else 'it said "no",\nand "never"' for i in at],
+        ),
+    )
+
+
 def record_run(
     folder: Path,
     sinks: Mapping[str, Mapping[str, Any]] = SINKS,

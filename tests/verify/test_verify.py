@@ -21,6 +21,7 @@ from run_folders import (
     STEP,
     edit_record,
     items_of,
+    readings,
     record_run,
     reports,
     rewrite_parquet,
@@ -587,3 +588,38 @@ def test_progress_is_told_with_what_is_to_be_expected(run: Path) -> None:
     folder = RunFolder(run)
     verify_run(folder, folder.read_record(), lambda name, rows, of: told.setdefault(name, []).append((rows, of)))
     assert {name: calls[-1] for name, calls in told.items()} == dict.fromkeys(SINKS, (N_ROWS, N_ROWS))
+
+
+POLLED = {name: sink for name, sink in SINKS.items() if name != "archive"}
+
+
+def _polled_run(folder: Path, sinks: dict[str, Any]) -> Path:
+    stream = stream_of(dtype="float64", polled=True)
+    return record_run(folder, sinks, [readings(stream, at, at + 10) for at in range(0, 60, 10)], stream)
+
+
+def test_readings_are_compared_with_two_other_outputs(tmp_path: Path) -> None:
+    found = reports(_polled_run(tmp_path / "run", POLLED))
+    assert {name: (report.problems, report.not_compared) for name, report in found.items()} == dict.fromkeys(
+        POLLED, ((), None)
+    )
+    assert found["view"].compared_with == "lines or table"
+
+
+@pytest.mark.parametrize(
+    "change", ["t_utc_ns = t_utc_ns + 1", "tc1 = 0.25", "flux_unit = 'mV'", "latency_s = 9.5", "error_type = 'gone'"]
+)
+def test_a_column_of_a_reading_that_was_changed_is_named(tmp_path: Path, change: str) -> None:
+    folder = _polled_run(tmp_path / "run", POLLED)
+    _sql(f"UPDATE readings SET {change} WHERE sample_index = 31")(folder)
+    report = reports(folder)["table"]
+    assert report.differing == (Span(31, 32),)
+    assert any("differ from view and lines: [31, 32)" in problem for problem in report.problems)
+    _whole(folder, "table")
+
+
+def test_what_is_infinite_is_null_in_json_lines_and_no_difference(tmp_path: Path) -> None:
+    stream = stream_of(dtype="float64")
+    values = np.array([[1.0, np.inf, np.nan, -np.inf], [1.0, 2.0, 3.0, 4.0]])
+    folder = record_run(tmp_path / "run", SINKS, [Block(0, 0, values, ANCHOR)], stream)
+    _whole(folder)
