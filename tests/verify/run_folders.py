@@ -115,7 +115,8 @@ def record_run(
         names = [channel.name for channel in stream.channels]
         numbers = [names.index(each) for each in chosen] if chosen else list(range(len(names)))
         options = {key: value for key, value in sink.items() if key not in ("type", "path", "layout", "channels")}
-        output = OutputOptions(folder / sink["path"], Layout(sink.get("layout", "wide")))
+        path = folder / sink["path"] if "path" in sink else None
+        output = OutputOptions(path, Layout(sink.get("layout", "wide")))
         writer = load_writer(sink["type"])(output, **options)
         writer.open(stream.selected(numbers), 0, resume=False)
         for at in range(0, len(items), 4):
@@ -124,7 +125,8 @@ def record_run(
         position = writer.close()
         lines += [json_line(gap_line(name, gap)) for gap in gaps]
         facts[name] = {
-            "type": sink["type"], "policy": "block", "path": sink["path"], "state": "done", "start": position.start,
+            "type": sink["type"], "policy": "block", "path": sink.get("path"), "state": "done", "start": position.start,
+            **({} if path else {"target": "the server"}),
             "stop": position.committed, "committed": position.committed, "durable": position.durable,
             "samples": position.samples, "gaps": position.gap_samples, "dropped": position.dropped, "restarts": 0,
         }  # fmt: skip

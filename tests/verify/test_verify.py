@@ -450,8 +450,8 @@ def test_a_gap_that_gaps_jsonl_lacks_or_invents_is_named(run: Path) -> None:
 def test_torn_lines_of_the_runs_own_files_are_named_and_blame_no_output(run: Path) -> None:
     (run / "events.jsonl").write_text('{"t_utc": "2026-11-23T09:00:00Z", "event": "running"}\n{"t_utc": "2026-')
     (run / "clock.jsonl").write_bytes(b"\0" * 40 + b"\n")
-    with (run / "gaps.jsonl").open("a") as gaps:
-        gaps.write('{"sink": "tab')
+    with (run / "gaps.jsonl").open("ab") as gaps:
+        gaps.write(b'{"sink": "tab\xff')
     report = verified(run)
     assert list(report.damaged_files) == [
         "gaps.jsonl is damaged in line 7", "events.jsonl is damaged in line 2", "clock.jsonl is damaged in line 1"
