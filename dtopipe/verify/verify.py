@@ -15,9 +15,10 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.verify.findings import Comparison
 from dtopipe.verify.gap_check import gaps_checked, run_inconsistencies
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps
-from dtopipe.verify.output_check import Comparison, checked
+from dtopipe.verify.output_check import checked
 from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.raw_blocks import RawBlocks
 from dtopipe.verify.recount import common, without

@@ -22,13 +22,13 @@ def server() -> Iterator[PostgresServer]:
     yield from running_server()
 
 
-def _run(folder: Path, server: PostgresServer, monkeypatch: pytest.MonkeyPatch, layout: str, others: object) -> str:
+def _run(folder: Path, server: PostgresServer, layout: str) -> str:
     """A run whose database is a schema of its own; returns its name."""
     server.ensure_running()
-    monkeypatch.setenv("LAB_DSN", server.dsn)
     schema = server.new_schema()
     base = {"type": "postgres", "dsn": server.dsn, "schema": schema, "layout": layout}
-    record_run(folder, {"archive": SINKS["archive"], "base": base, **dict(others)})  # type: ignore[call-overload]
+    others = {"archive": SINKS["archive"], "view": SINKS["view"], "table": LONG_SINKS["table"]}
+    record_run(folder, {**others, "base": base})
     return schema
 
 
@@ -49,10 +49,10 @@ def _run(folder: Path, server: PostgresServer, monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 def test_what_was_changed_in_its_tables_is_named(
-    tmp_path: Path, server: PostgresServer, monkeypatch: pytest.MonkeyPatch, statement: str, kind: str, layout: str
+    tmp_path: Path, server: PostgresServer, statement: str, kind: str, layout: str
 ) -> None:
     folder = tmp_path / "run"
-    schema = _run(folder, server, monkeypatch, layout, {"view": SINKS["view"], "table": LONG_SINKS["table"]})
+    schema = _run(folder, server, layout)
     assert {name: report.problems for name, report in reports(folder).items() if report.problems} == {}
     names = (
         {"samples": "samples", "value": "tc1"} if layout == "wide" else {"samples": "samples_long", "value": "value"}
