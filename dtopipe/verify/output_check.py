@@ -78,10 +78,10 @@ def _checked(output: Output, comparison: Comparison, on_rows: Callable[[int], No
         found.damage += damage_of_record() if damage_of_record is not None else ()
     else:
         counted = _recounted(output, reader, comparison, whole, found, on_rows)
-        found.others += words_problems(output, reader)
+        found.others += _told(words_problems, output, reader, found)
     if output.stream.polled and comparison.others:
         _compare_readings(output, comparison.others, found)
-    found.others += description_problems(output, reader)
+    found.others += _told(description_problems, output, reader, found)
     return report_of(output, comparison, whole, counted, gaps, found)
 
 
@@ -239,6 +239,16 @@ def _check_times(output: Output, tally: _Tally, rows: OutputRows, which: NDArray
     if not output.stream.polled:
         part: Any = slice(None) if which.all() else which
         tally.times.add(rows.sample_index[part], rows.t_mono_ns[part], rows.t_utc_ns[part])
+
+
+def _told(
+    problems_of: Callable[[Output, OutputReader], list[str]], output: Output, reader: OutputReader, found: Found
+) -> list[str]:
+    """What is besides the samples; where that cannot be read, the samples that can stay counted."""
+    try:
+        return problems_of(output, reader)
+    except Exception as error:
+        return [] if found.damage else [f"not all of it can be read: {error or type(error).__name__}"]
 
 
 def _compare_readings(output: Output, others: Sequence[Output], found: Found) -> None:

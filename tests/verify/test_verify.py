@@ -327,6 +327,20 @@ def test_the_words_of_a_long_row_are_looked_at(tmp_path: Path, name: str, old: s
     assert any("words" in problem for problem in report.problems)
 
 
+@pytest.mark.parametrize("column", ["device", "task", "unit", "error_type"])
+@pytest.mark.parametrize("name", ["table", "columns"])
+def test_the_words_of_a_long_row_are_looked_at_in_tables_too(tmp_path: Path, name: str, column: str) -> None:
+    folder = record_run(tmp_path / "run", {"archive": SINKS["archive"], name: LONG_SINKS[name]})
+    assert reports(folder)[name].problems == ()
+    if name == "table":
+        _sql(f"UPDATE samples_long SET {column} = 'other' WHERE rowid = {ROW}")(folder)
+    else:
+        rewrite_parquet(folder / "columns.parquet", lambda table: _row_replaced(table, column, lambda _: "other"))
+    report = reports(folder)[name]
+    assert report.differing == ()
+    assert any(problem.startswith("words in its rows") for problem in report.problems)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [("view", "t_utc,flux,tc1", "t_utc,tc1,flux"), ("lines", '"flux":', '"flow":')],
