@@ -472,6 +472,11 @@ def test_torn_lines_of_the_runs_own_files_are_named_and_blame_no_output(run: Pat
     ]  # fmt: skip
     assert report.verdict.state is VerdictState.INCOMPLETE
     _whole(run)
+    # Nor does one in which a gap of theirs stood.
+    data = (run / "gaps.jsonl").read_bytes()
+    (run / "gaps.jsonl").write_bytes(data.replace(b'"start": 300', b'"start": \0\0\0'))
+    _whole(run)
+    assert "gaps.jsonl is damaged in lines 1, 2, 3, 4, 5 and 2 more" in verified(run).damaged_files
 
 
 @pytest.mark.parametrize("key", ["samples", "gaps", "dropped", "stop"])
