@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from dtopipe.cli.lasting_console import LastingConsole
 
@@ -23,7 +22,6 @@ class RecountProgress:
             TimeRemainingColumn(),
             console=LastingConsole(stderr=True),
             transient=True,
-            auto_refresh=True,
             refresh_per_second=1 / _SHOWN_AFTER_S,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -40,5 +38,5 @@ class RecountProgress:
         if name not in self._tasks:
             for task in self._tasks.values():
                 self._progress.update(task, visible=False)
-            self._tasks[name] = self._progress.add_task(Text(name).plain, total=expected or None)
+            self._tasks[name] = self._progress.add_task(name, total=expected or None)
         self._progress.update(self._tasks[name], completed=rows, total=max(rows, expected) or None)

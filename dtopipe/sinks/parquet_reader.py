@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.commit_record import CommitSnapshot
 from dtopipe.sinks.file_reader import REFILL, record_of
+from dtopipe.sinks.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.outputs import sink_errors
 from dtopipe.sinks.parquet_footer import MAGIC
 from dtopipe.sinks.parquet_metadata import FileMetadata, metadata_from
@@ -123,6 +124,19 @@ class ParquetReader:
                 arrays = [batch.column(batch.schema.get_field_index(column.name)) for column in columns]
                 yield from _whole_readings(columns, arrays)
             yield from self._of_tail(found, n_rows, on_damage, lambda part: _whole_readings(columns, part))
+
+    def words(self) -> Collection[tuple[Any, ...]]:
+        """What rows of the long layout say besides numbers, each once, in the order of WORD_COLUMNS."""
+        known: set[tuple[Any, ...]] = set()
+        with self._opened(whole=True) as found:
+            if found.metadata.layout is not Layout.LONG or found.metadata.stream.polled:
+                return known
+            for batch in found.file.iter_batches(2**16, columns=list(WORD_COLUMNS), use_threads=False):
+                table = pa.Table.from_batches([batch]).select(WORD_COLUMNS).group_by(list(WORD_COLUMNS)).aggregate([])
+                known.update(zip(*(table.column(name).to_pylist() for name in WORD_COLUMNS), strict=True))
+                if len(known) > MOST_WORDS:
+                    break
+        return known
 
     def front(self) -> Front | None:
         """As FileReader.front: all row groups, and the tail up to its first damaged frame."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +20,7 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.block_stats import BlockSummaries, summaries_from
+from dtopipe.sinks.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.postgres_connection import PostgresConnection
 from dtopipe.sinks.postgres_schema import READINGS_LAYOUT, Tables, find_run, quoted
 from dtopipe.sinks.reading_columns import reading_columns
@@ -120,6 +121,18 @@ class PostgresReader:
                 last = blocks[-1][1] if blocks else 2**63 - 1
                 yield from summaries_from(blocks, self._block_stats(server, run, behind, last), len(channels))
                 behind = last
+
+    def words(self) -> Collection[tuple[Any, ...]]:
+        """What rows of the long layout say besides numbers, each once, in the order of WORD_COLUMNS."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            if not self._channels(server, run, "samples_long"):
+                return ()
+            query = (
+                f"SELECT DISTINCT {', '.join(WORD_COLUMNS)} FROM {self._tables.path('samples_long')}"
+                f" WHERE run = $1 LIMIT {MOST_WORDS}"
+            )
+            return [tuple(row) for row in server.call(lambda c: c.fetch(query, run, timeout=_QUERY_TIMEOUT_S))]
 
     def channels(self) -> Sequence[Channel]:
         """What its table of channels says of those of the run's samples."""

@@ -11,7 +11,7 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.block_stats import BlockSummaries, summaries_from
 from dtopipe.sinks.commit_record import record_path
 from dtopipe.sinks.file_reader import REFILL, record_of
+from dtopipe.sinks.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import reading_pieces
 from dtopipe.sinks.sqlite_columns import FETCHED_ROWS, gathered, real_numbers, whole_numbers
@@ -34,7 +35,7 @@ from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite_readings import stored_name
 from dtopipe.sinks.sqlite_salvage import Wanted
 from dtopipe.sinks.sqlite_schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
-from dtopipe.sinks.sqlite_tables import quoted
+from dtopipe.sinks.sqlite_tables import columns_of, quoted
 from dtopipe.sinks.whole_part import OnDamage
 
 # What a number gives that is none, as where a disk has zeros.
@@ -118,6 +119,15 @@ class SqliteReader:
             run, _ = self._run(connection)
             channels = [name for of in ("samples", "samples_long") for name in _channels(connection, run, of)]
             yield from _summaries(connection, run, table, len(channels))
+
+    def words(self) -> Collection[tuple[Any, ...]]:
+        """What rows of the long layout say besides numbers, each once, in the order of WORD_COLUMNS."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            if not columns_of(connection, "samples_long"):
+                return ()
+            query = f"SELECT DISTINCT {', '.join(WORD_COLUMNS)} FROM samples_long WHERE run = ?"  # noqa: S608  (ours)
+            return connection.execute(query, (run,)).fetchmany(MOST_WORDS)
 
     def channels(self) -> Sequence[Channel]:
         """What its table of channels says of those of the run's samples."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from dtopipe.core.verdict import VerdictState
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.verify.gaps import read_gaps
+from dtopipe.verify.gaps import gaps_are_whole, read_gaps
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import common, joined, without
 from dtopipe.verify.report import OutputReport, length, listed
@@ -23,7 +23,9 @@ def gaps_checked(report: OutputReport, output: Output, record: Mapping[str, Any]
     wrong: list[Span] = []
     told = read_gaps(path)
     if path.is_file():
-        for span, problem in _contradictions(report, told.get(output.name, []), is_complete=_is_complete(record)):
+        for span, problem in _contradictions(
+            report, told.get(output.name, []), is_complete=_is_complete(record) and gaps_are_whole(path)
+        ):
             wrong.append(span)
             problems.append(problem)
     dropped = length([gap.span for gap in report.gaps if gap.cause is Cause.POLICY_DROP])

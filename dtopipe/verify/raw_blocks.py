@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,12 @@ _BATCH_BYTES = 2**18
 
 
 class RawBlocks:
-    """One raw output, a file or segments. Raises OSError, or WireError where none of its files has a header."""
+    """One raw output, a file or segments. Raises OSError, or WireError where none of its files has a header.
 
-    def __init__(self, path: Path) -> None:
+    `recorded`: the channels as the run record has them, for values that do not depend on the file's own header.
+    """
+
+    def __init__(self, path: Path, recorded: Stream | None = None) -> None:
         extra = b""
         with contextlib.suppress(WireError):
             snapshot = read_snapshot(path)
@@ -58,6 +62,8 @@ class RawBlocks:
         if not self._files:
             raise failure or WireError(f"{path}: none of its segments is there")
         self.stream: Stream = stream_of(self._files[0][1], path)
+        if recorded is not None and len(recorded.channels) == len(self.stream.channels):
+            self.stream = replace(self.stream, channels=recorded.channels)
 
     def blocks(self) -> Iterator[Block]:
         """Every whole chunk that holds samples, in the order of the file."""

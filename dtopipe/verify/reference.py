@@ -44,8 +44,8 @@ class Reference:
     """Rows of another output, read along with an output's.
 
     `channels[c]` is the number there of the output's channel `c`, or None where there is no such channel.
-    `utc_unit_ns`: what the coarser of the two can tell of UTC; `slack_ns`: how far times may be apart. `failure`: why
-    it could not be read on, or empty.
+    `utc_unit_ns`: what the coarser of the two can tell of UTC; `slack_ns`: how far times may be apart. `finite_only`:
+    one of the two has nothing where the other is infinite. `failure`: why it could not be read on, or empty.
     """
 
     def __init__(
@@ -55,6 +55,8 @@ class Reference:
         channels: Sequence[int | None],
         utc_unit_ns: int = 1,
         slack_ns: int = 0,
+        *,
+        finite_only: bool = False,
     ) -> None:
         self.name = name
         self.failure = ""
@@ -62,6 +64,7 @@ class Reference:
         self._channels = channels
         self._utc_unit_ns = utc_unit_ns
         self._slack_ns = slack_ns
+        self._finite_only = finite_only
         self._rewinds_left = len(channels) + _MORE_REWINDS
         self._begin()
 
@@ -103,7 +106,10 @@ class Reference:
                 continue
             values, right = column[here], of_reference.values[number][other]
             if not np.array_equal(values.view(np.int64), right.view(np.int64)):
-                found.values[here] |= ~((values == right) | (np.isnan(values) & np.isnan(right)))
+                found.values[here] |= ~((values == right) | (self._is_null(values) & self._is_null(right)))
+
+    def _is_null(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return ~np.isfinite(values) if self._finite_only else np.isnan(values)
 
     def _begin(self) -> None:
         self._batches: Iterator[OutputRows] | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Layout
 from dtopipe.model.span import Gap, Span
-from dtopipe.model.stream import Block
+from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.delimited import DelimitedWriter
 from dtopipe.sinks.file_reader import FileReader
 from dtopipe.sinks.neighbours import joined as neighbours_joined
@@ -30,6 +30,7 @@ def matched_text(
     writer: DelimitedWriter,
     reader: FileReader,
     raw: RawBlocks,
+    stream: Stream,
     channels: Sequence[int],
     span: Span,
     gaps: Sequence[Gap],
@@ -37,11 +38,13 @@ def matched_text(
 ) -> list[Span] | None:
     """The samples in the output, if it is just what `writer` makes of those of `raw` in `span` outside of its gaps.
 
-    `channels`: the numbers in the raw file of the output's channels. None where it is not.
+    `stream`: of the output; `channels`: the numbers in the raw file of its channels. None where it is not.
     """
+    if (raw.stream.dtype, raw.stream.rate_hz) != (stream.dtype, stream.rate_hz):
+        return None
     spans = without([span], [gap.span for gap in gaps])
     try:
-        header = writer.begin_text(raw.stream.selected(channels))
+        header = writer.begin_text(stream)
         with reader.path.open("rb") as file:
             if reader.start == 0 and file.read(len(header)) != header:
                 return None

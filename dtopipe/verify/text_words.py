@@ -10,11 +10,10 @@ from typing import Any
 
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.delimited import LONG_COLUMNS, TIME_COLUMNS
-from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES
+from dtopipe.sinks.long_words import WORD_COLUMNS, words_of
 
 # What long rows say of their channel, and which of their columns are numbers.
-_WORDS = ("device", "task", "channel", "unit", "error_type", "error_message")
-_PLACES = tuple(LONG_COLUMNS.index(word) for word in _WORDS)
+_PLACES = tuple(LONG_COLUMNS.index(word) for word in WORD_COLUMNS)
 
 
 def misworded(path: Path, kind: str, stream: Stream, start: int, stop: int, *, is_long: bool) -> tuple[int, int]:
@@ -23,7 +22,7 @@ def misworded(path: Path, kind: str, stream: Stream, start: int, stop: int, *, i
     Lines that cannot be read at all are not among them. `kind`: csv or jsonl. Raises OSError.
     """
     columns = list(LONG_COLUMNS) if is_long else [*TIME_COLUMNS, *(channel.name for channel in stream.channels)]
-    words = set(_words_of(stream))
+    words = set(words_of(stream))
     with path.open("rb") as file:
         file.seek(start)
         lines = _lines(file, stop)
@@ -33,12 +32,6 @@ def misworded(path: Path, kind: str, stream: Stream, start: int, stop: int, *, i
             wrong = _of_csv(lines, columns, words, has_header=start == 0, is_long=is_long)
         first = next(wrong, 0)
         return (1 + sum(1 for _ in wrong) if first else 0), first
-
-
-def _words_of(stream: Stream) -> Iterator[tuple[str | None, ...]]:
-    for channel in stream.channels:
-        for error_type, message in zip(ERROR_TYPES, ERROR_MESSAGES, strict=True):
-            yield stream.device, stream.task, channel.name, channel.unit, error_type, message
 
 
 def _lines(file: Any, stop: int) -> Iterator[str]:

@@ -15,9 +15,10 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.verify.findings import Comparison
 from dtopipe.verify.gap_check import gaps_checked, run_inconsistencies
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps
-from dtopipe.verify.output_check import Comparison, checked
+from dtopipe.verify.output_check import checked
 from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.raw_blocks import RawBlocks
 from dtopipe.verify.recount import common, without
@@ -82,10 +83,10 @@ class _Reports:
         if raw is not None and suspect:
             # All others together have what it has not: it is the raw file that is judged by them.
             found[raw.name] = self._checked(raw, Comparison(others=self._others(raw)))
-            if found[raw.name].differing:
-                failure = f"{raw.name} is not as the others are"
-                for output in rest:
-                    found[output.name] = self._checked(output, self._comparison(output, None, failure, None))
+            is_other = bool(found[raw.name].differing)
+            failure = f"{raw.name} is not as the others are" if is_other else "the run record is not as the outputs are"
+            for output in rest:
+                found[output.name] = self._checked(output, self._comparison(output, None, failure, None))
         return [found[output.name] for output in self._outputs]
 
     def _checked(self, output: Output, comparison: Comparison) -> OutputReport:
@@ -98,7 +99,7 @@ class _Reports:
         if raw is None or raw.path is None:
             return None, ""
         try:
-            return (raw, RawBlocks(raw.path)), ""
+            return (raw, RawBlocks(raw.path, raw.stream)), ""
         except (DtopipeError, OSError) as error:
             return None, f"{raw.name} cannot be read: {error}"
 

@@ -72,6 +72,30 @@ def items_of(stream: Stream, stop: int = N_SAMPLES) -> list[Block | Gap]:
     return found
 
 
+def readings(stream: Stream, start: int, stop: int) -> Readings:
+    """Readings with something in every column, and nothing in some."""
+    at = range(start, stop)
+    t_utc_ns = [ANCHOR.t_utc_ns + 1_000_003 * i for i in at]
+    return Readings(
+        start,
+        (
+            at,
+            [ANCHOR.t_mono_ns + 1_000_003 * i for i in at],
+            t_utc_ns,
+            [stream.device for _ in at],
+            [None if i % 5 == 0 else stream.task for i in at],
+            [None if i % 2 else 5_000_000_001 + i for i in at],
+            [each - 1 for each in t_utc_ns],
+            [None if i % 3 == 0 else ANCHOR.t_utc_ns + i for i in at],
+            [1e-3 * i for i in at],
+            *([None if (c + i) % 7 == 3 else i * 0.1 + c for i in at] for c in range(len(stream.channels))),
+            *(["V" for _ in at] for _ in stream.channels),
+            [None if i % 10 else "builtins.OSError" for i in at],
+            [None if i % 10 else 'it said "no",\nand "never"' for i in at],
+        ),
+    )
+
+
 def record_run(
     folder: Path,
     sinks: Mapping[str, Mapping[str, Any]] = SINKS,
@@ -91,7 +115,8 @@ def record_run(
         names = [channel.name for channel in stream.channels]
         numbers = [names.index(each) for each in chosen] if chosen else list(range(len(names)))
         options = {key: value for key, value in sink.items() if key not in ("type", "path", "layout", "channels")}
-        output = OutputOptions(folder / sink["path"], Layout(sink.get("layout", "wide")))
+        path = folder / sink["path"] if "path" in sink else None
+        output = OutputOptions(path, Layout(sink.get("layout", "wide")))
         writer = load_writer(sink["type"])(output, **options)
         writer.open(stream.selected(numbers), 0, resume=False)
         for at in range(0, len(items), 4):
@@ -100,7 +125,8 @@ def record_run(
         position = writer.close()
         lines += [json_line(gap_line(name, gap)) for gap in gaps]
         facts[name] = {
-            "type": sink["type"], "policy": "block", "path": sink["path"], "state": "done", "start": position.start,
+            "type": sink["type"], "policy": "block", "path": sink.get("path"), "state": "done", "start": position.start,
+            **({} if path else {"target": "the server"}),
             "stop": position.committed, "committed": position.committed, "durable": position.durable,
             "samples": position.samples, "gaps": position.gap_samples, "dropped": position.dropped, "restarts": 0,
         }  # fmt: skip

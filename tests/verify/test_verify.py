@@ -21,6 +21,7 @@ from run_folders import (
     STEP,
     edit_record,
     items_of,
+    readings,
     record_run,
     reports,
     rewrite_parquet,
@@ -326,6 +327,20 @@ def test_the_words_of_a_long_row_are_looked_at(tmp_path: Path, name: str, old: s
     assert any("words" in problem for problem in report.problems)
 
 
+@pytest.mark.parametrize("column", ["device", "task", "unit", "error_type"])
+@pytest.mark.parametrize("name", ["table", "columns"])
+def test_the_words_of_a_long_row_are_looked_at_in_tables_too(tmp_path: Path, name: str, column: str) -> None:
+    folder = record_run(tmp_path / "run", {"archive": SINKS["archive"], name: LONG_SINKS[name]})
+    assert reports(folder)[name].problems == ()
+    if name == "table":
+        _sql(f"UPDATE samples_long SET {column} = 'other' WHERE rowid = {ROW}")(folder)
+    else:
+        rewrite_parquet(folder / "columns.parquet", lambda table: _row_replaced(table, column, lambda _: "other"))
+    report = reports(folder)[name]
+    assert report.differing == ()
+    assert any(problem.startswith("words in its rows") for problem in report.problems)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [("view", "t_utc,flux,tc1", "t_utc,tc1,flux"), ("lines", '"flux":', '"flow":')],
@@ -449,14 +464,19 @@ def test_a_gap_that_gaps_jsonl_lacks_or_invents_is_named(run: Path) -> None:
 def test_torn_lines_of_the_runs_own_files_are_named_and_blame_no_output(run: Path) -> None:
     (run / "events.jsonl").write_text('{"t_utc": "2026-11-23T09:00:00Z", "event": "running"}\n{"t_utc": "2026-')
     (run / "clock.jsonl").write_bytes(b"\0" * 40 + b"\n")
-    with (run / "gaps.jsonl").open("a") as gaps:
-        gaps.write('{"sink": "tab')
+    with (run / "gaps.jsonl").open("ab") as gaps:
+        gaps.write(b'{"sink": "tab\xff')
     report = verified(run)
     assert list(report.damaged_files) == [
         "gaps.jsonl is damaged in line 7", "events.jsonl is damaged in line 2", "clock.jsonl is damaged in line 1"
     ]  # fmt: skip
     assert report.verdict.state is VerdictState.INCOMPLETE
     _whole(run)
+    # Nor does one in which a gap of theirs stood.
+    data = (run / "gaps.jsonl").read_bytes()
+    (run / "gaps.jsonl").write_bytes(data.replace(b'"start": 300', b'"start": \0\0\0'))
+    _whole(run)
+    assert "gaps.jsonl is damaged in lines 1, 2, 3, 4, 5 and 2 more" in verified(run).damaged_files
 
 
 @pytest.mark.parametrize("key", ["samples", "gaps", "dropped", "stop"])
@@ -587,3 +607,38 @@ def test_progress_is_told_with_what_is_to_be_expected(run: Path) -> None:
     folder = RunFolder(run)
     verify_run(folder, folder.read_record(), lambda name, rows, of: told.setdefault(name, []).append((rows, of)))
     assert {name: calls[-1] for name, calls in told.items()} == dict.fromkeys(SINKS, (N_ROWS, N_ROWS))
+
+
+POLLED = {name: sink for name, sink in SINKS.items() if name != "archive"}
+
+
+def _polled_run(folder: Path, sinks: dict[str, Any]) -> Path:
+    stream = stream_of(dtype="float64", polled=True)
+    return record_run(folder, sinks, [readings(stream, at, at + 10) for at in range(0, 60, 10)], stream)
+
+
+def test_readings_are_compared_with_two_other_outputs(tmp_path: Path) -> None:
+    found = reports(_polled_run(tmp_path / "run", POLLED))
+    assert {name: (report.problems, report.not_compared) for name, report in found.items()} == dict.fromkeys(
+        POLLED, ((), None)
+    )
+    assert found["view"].compared_with == "lines or table"
+
+
+@pytest.mark.parametrize(
+    "change", ["t_utc_ns = t_utc_ns + 1", "tc1 = 0.25", "flux_unit = 'mV'", "latency_s = 9.5", "error_type = 'gone'"]
+)
+def test_a_column_of_a_reading_that_was_changed_is_named(tmp_path: Path, change: str) -> None:
+    folder = _polled_run(tmp_path / "run", POLLED)
+    _sql(f"UPDATE readings SET {change} WHERE sample_index = 31")(folder)
+    report = reports(folder)["table"]
+    assert report.differing == (Span(31, 32),)
+    assert any("differ from view and lines: [31, 32)" in problem for problem in report.problems)
+    _whole(folder, "table")
+
+
+def test_what_is_infinite_is_null_in_json_lines_and_no_difference(tmp_path: Path) -> None:
+    stream = stream_of(dtype="float64")
+    values = np.array([[1.0, np.inf, np.nan, -np.inf], [1.0, 2.0, 3.0, 4.0]])
+    folder = record_run(tmp_path / "run", SINKS, [Block(0, 0, values, ANCHOR)], stream)
+    _whole(folder)
