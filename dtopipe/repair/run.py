@@ -223,7 +223,16 @@ class _Repair:
         lost = without(joined([*gaps, *missing]), [tail, Span(output.record["start"], whole.start)])
         obtainable = without(lost, without(lost, refill.available()))
         unnamed = without(missing, [tail])
-        if _is_spoilt(report) or unnamed or obtainable or (_is_damaged(output, report) and not is_restored):
+        # Behind a hole at its last commit there may be whole rows: to go on there would cut them away.
+        behind = without(report.covered, [Span(0, position.committed)])
+        if (
+            behind
+            or _is_without_record(output)
+            or _is_spoilt(report)
+            or unnamed
+            or obtainable
+            or (_is_damaged(output, report) and not is_restored)
+        ):
             return Mend.REWRITE
         if tail or not _is_complete(output, self._record):
             return Mend.CONTINUE
@@ -350,6 +359,12 @@ def _reach(output: Output) -> int:
 def _is_spoilt(report: OutputReport) -> bool:
     """True if what is in it is not what should be."""
     return bool(report.disordered or report.doubled or report.unexpected or report.differing or report.misstated)
+
+
+def _is_without_record(output: Output) -> bool:
+    """True for a file that a power cut left without the record by which its writer would go on."""
+    path = output.path
+    return path is not None and path.exists() and output.type != "sqlite" and record_of(path)[0] is None
 
 
 def _is_damaged(output: Output, report: OutputReport) -> bool:
