@@ -154,7 +154,9 @@ class _Repair:
             {**read_gaps(self._folder.path / "gaps.jsonl"), None: of_board},
             mended=[each.name for each in mended if not each.failure],
         )
-        if record != self._found or not gaps_are_whole(self._folder.path / "gaps.jsonl"):
+        path = self._folder.path / "gaps.jsonl"
+        lacks = any(set(of) - set(read_gaps(path).get(name, [])) for name, of in gaps.items())
+        if record != self._found or lacks or not gaps_are_whole(path):
             replace_gaps(self._folder.path / "gaps.jsonl", gaps)
             self._folder.write_record(record)
         verdict = _judged(record, mended)
