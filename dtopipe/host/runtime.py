@@ -34,6 +34,8 @@ _LONGEST_FACTS = 2**16
 _MAKING_LIMIT_S = 5.0
 # Whoever follows the run may leave a file between our look and the folder's removal.
 _REMOVE_TRIES = 3
+# An entry that comes or goes may be no longer one thing, and not yet the other, while it is looked at.
+_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +184,16 @@ def entries() -> Iterator[RuntimeEntry]:
 def ensure_only_ours(folder: Path) -> None:
     """Raises UsageError if there is anything in the runtime folder that is not dtopipe's."""
     for path in _listed(folder):
-        if not (_is_entry(path) or _is_begun_entry(path) or _is_plain_file(path, _BESIDE_ENTRIES)):
+        if not any(_is_ours_or_gone(path) for _ in range(_LOOKS)):
             raise UsageError(
                 f"the runtime folder {folder} has something in it that is not dtopipe's: {path.name}\n"
                 "    set DTOPIPE_RUNTIME_DIR to an empty folder of your own, or move that away"
             )
+
+
+def _is_ours_or_gone(path: Path) -> bool:
+    is_ours = _is_entry(path) or _is_begun_entry(path) or _is_plain_file(path, _BESIDE_ENTRIES)
+    return is_ours or not os.path.lexists(path)
 
 
 def _listed(folder: Path) -> list[Path]:
