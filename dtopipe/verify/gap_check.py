@@ -23,9 +23,11 @@ def gaps_checked(report: OutputReport, output: Output, record: Mapping[str, Any]
     wrong: list[Span] = []
     told = read_gaps(path)
     if path.is_file():
-        for span, problem in _contradictions(
-            report, told.get(output.name, []), is_complete=_is_complete(record) and gaps_are_whole(path)
-        ):
+        is_complete = _is_complete(record) and gaps_are_whole(path)
+        # What stands behind the last commit nobody has promised.
+        covered = common([report.covered, [Span(int(output.record["start"]), int(output.record["committed"]))]])
+        own = told.get(output.name, [])
+        for span, problem in _contradictions(report.gaps, covered, own, is_complete=is_complete):
             wrong.append(span)
             problems.append(problem)
     dropped = length([gap.span for gap in report.gaps if gap.cause is Cause.POLICY_DROP])
@@ -53,17 +55,19 @@ def run_inconsistencies(record: Mapping[str, Any], reports: Sequence[OutputRepor
     return found
 
 
-def _contradictions(report: OutputReport, told: Sequence[Gap], *, is_complete: bool) -> Iterator[tuple[Span, str]]:
-    own, file = _by_cause(report.gaps), _by_cause(told)
+def _contradictions(
+    gaps: Sequence[Gap], covered: Sequence[Span], told: Sequence[Gap], *, is_complete: bool
+) -> Iterator[tuple[Span, str]]:
+    own, file = _by_cause(gaps), _by_cause(told)
     for cause, spans in own.items():
         for other, known in file.items():
             both = common([spans, known])
             for span in both if other is not cause else ():
                 yield span, f"its gap {listed([span])} is {cause.value}, gaps.jsonl says {other.value}"
-    named, absent = [gap.span for gap in told], [gap.span for gap in report.gaps]
+    named, absent = [gap.span for gap in told], [gap.span for gap in gaps]
     for span in without(absent, named) if is_complete else ():
         yield span, f"its gap {listed([span])} is not in gaps.jsonl"
-    for span in common([without(named, absent), report.covered]):
+    for span in common([without(named, absent), covered]):
         yield span, f"gaps.jsonl names {listed([span])} as absent from it, which is there"
 
 

@@ -32,10 +32,11 @@ from run_folders import (
 from dtopipe.core.verdict import VerdictState
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.position import Position
-from dtopipe.model.span import Gap, Span
+from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.registry import WRITERS
+from dtopipe.wire.gap_lines import gap_line, json_line
 
 N_ROWS = N_SAMPLES - len(OVERRUN)
 # Behind the hole, and in a block of its own.
@@ -488,6 +489,23 @@ def test_counts_of_the_record_that_cannot_be_are_named(run: Path, key: str) -> N
     report = verified(run)
     assert report.verdict.state is VerdictState.DEGRADED
     assert "view" in report.verdict.text
+
+
+def test_whole_rows_behind_the_last_commit_are_no_contradiction(run: Path) -> None:
+    """Of a sink that was killed and gave up: its tail is a gap by the record, and some of it stands in the file."""
+    commit = N_SAMPLES - 100
+
+    def gave_up(record: dict[str, Any]) -> None:
+        sink = record["sinks"]["view"]
+        sink.update(committed=commit, samples=sink["samples"] - 100, gaps=sink["gaps"] + 100, failure="it gave up")
+
+    edit_record(run, gave_up)
+    t_utc_ns = ANCHOR.t_utc_ns + stream_of().clock.offset_ns(commit)
+    with (run / "gaps.jsonl").open("a") as gaps:
+        gaps.write(json_line(gap_line("view", Gap(Span(commit, N_SAMPLES), Cause.WORKER_FAILED, t_utc_ns))) + "\n")
+    report = reports(run)["view"]
+    assert (report.problems, report.misnamed) == ((), ())
+    assert verified(run).verdict.state is VerdictState.DEGRADED
 
 
 class NoReader:
