@@ -17,7 +17,7 @@ from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.live_table import disk_lines, headline, status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed
-from dtopipe.cli.remedy import print_remedy
+from dtopipe.cli.remedy import command_for, print_remedy
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.core.ending import BY_CLOSED_TERMINAL, BY_CTRL_C, BY_SIGTERM
 from dtopipe.model.errors import NothingFollowed
@@ -74,7 +74,8 @@ def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
     console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     print_remedy(console, record, folder)
     if exit_code(record):
-        console.print(f"see what is missing with: dtopipe verify {folder}", soft_wrap=True, highlight=False)
+        look = command_for("verify", record, folder)
+        console.print(f"see what is missing with: {look}", soft_wrap=True, highlight=False)
     return record, supervisor.was_stopped
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dtopipe.cli.remedy import command_for
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import holder_of
 from dtopipe.model.errors import SinkError
@@ -59,7 +60,7 @@ def seen(folder: RunFolder) -> Seen:
     entry = folder.entry()
     facts = entry.read() if entry is not None else None
     completed, _ = completed_record(folder, own_reader(folder, _read_file, facts), facts.segment if facts else "")
-    return Seen(completed, remedy=f"dtopipe repair {folder.path}")
+    return Seen(completed, remedy=command_for("repair", completed, folder.path))
 
 
 def _read_output(record: Mapping[str, Any], name: str, folder: Path, *, outside: bool) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from dtopipe.core.remedy import Repair, repair_from
+from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.policy import Policy
 
 _RUNS = Path("runs")
@@ -32,7 +33,7 @@ def remedy_of(record: Mapping[str, Any], folder: Path) -> Remedy | None:
         return None
     if repair is Repair.NEVER_CAME:
         return Remedy(None, "the board lost it: no repair can bring it back")
-    words = ["dtopipe", "repair", run_word(folder)]
+    words = ["dtopipe", "repair", run_word(folder), *_outside_words(record, folder)]
     if repair is Repair.NOT_HERE:
         command = _typed([*words, "--from"])
         return Remedy(None, f"no other output of this run has what is absent; if there is a copy: {command} RUN_DIR")
@@ -59,6 +60,19 @@ def print_remedy(console: Console, record: Mapping[str, Any], folder: Path) -> N
     remedy = remedy_of(record, folder)
     if remedy is not None:
         console.print(remedy.text, soft_wrap=True, highlight=False, markup=False)
+
+
+def command_for(name: str, record: Mapping[str, Any], folder: Path) -> str:
+    """A command of ours for the run in that folder, as it is to be typed."""
+    return _typed(["dtopipe", name, str(folder), *_outside_words(record, folder)])
+
+
+def _outside_words(record: Mapping[str, Any], folder: Path) -> list[str]:
+    """What a command has to be told where outputs lie elsewhere."""
+    # Only of a run that is not good, and it takes a while to import.
+    from dtopipe.verify.outside import needs_outside
+
+    return ["--outside"] if needs_outside(RunFolder(folder), record) else []
 
 
 def run_word(folder: Path) -> str:

@@ -53,14 +53,16 @@ def ensure_over(folder: RunFolder) -> None:
 def ensure_ours_to_complete(folder: RunFolder, run_id: str) -> None:
     """Raises UsageError unless the run is over, no copy of one that goes on, and this user's."""
     ensure_over(folder)
+    mark = read_mark(folder.path)
+    # A run that follows another one has that one's id in its record, and its own in its mark.
+    own_id = run_id if mark is None else mark.run_id
     for entry in entries():
         facts = entry.read()
-        if facts and facts.run_id == run_id and entry.anybody_is_alive():
+        if facts and facts.run_id == own_id and entry.anybody_is_alive():
             raise UsageError(
                 f"{folder.path} is a copy of a run that is still in progress, in {facts.run_folder}\n"
                 f"    once that has ended, copy it anew: dtopipe stop {facts.run_folder}"
             )
-    mark = read_mark(folder.path)
     if mark is not None and not mark.maker.is_same_user(who_is_here()):
         raise UsageError(
             f"{folder.path} is a killed run of {mark.maker.user or 'another user'}, whose record is not complete\n"

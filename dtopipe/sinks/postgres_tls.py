@@ -41,7 +41,8 @@ def refusal_of_files(files: Mapping[str, str]) -> Refusal | None:
         what, remedy = _USES[name]
         path = Path(file).absolute()
         try:
-            path.read_bytes()
+            with path.open("rb") as opened:
+                opened.read(1)
         except OSError as error:
             return Refusal(f"{name} {path}, {what}, cannot be read ({error.strerror})", remedy, True)
         if name in ("sslrootcert", "sslcrl"):

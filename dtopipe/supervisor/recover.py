@@ -127,6 +127,12 @@ def _is_gone(folder: RunFolder, facts: EntryFacts) -> bool:
     return not os.path.lexists(folder.record_path) and not is_ours(facts.segment)
 
 
+def _ids_of(folder: RunFolder, record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the runtime entry of this run may call it: one that follows another run has that one's id in its record."""
+    mark = read_mark(folder.path) if record.get("source") else None
+    return (record.get("run_id"), *([] if mark is None else [mark.run_id]))
+
+
 def _clear(entry: RuntimeEntry, facts: EntryFacts) -> None:
     """Shared memory and runtime entry of a run that nobody needs any more."""
     if is_ours(facts.segment):
@@ -148,7 +154,7 @@ def complete_record(folder: RunFolder, read_output: ReadOutput, facts: EntryFact
     found = folder.read_record()
     if found.get("verdict") is not None:
         return
-    if facts is not None and facts.run_id != found.get("run_id"):
+    if facts is not None and facts.run_id not in _ids_of(folder, found):
         raise UsageError(f"{folder.record_path} is the record of another run than the one that was killed there")
     segment = "" if facts is None else facts.segment
     record, gaps = completed_record(folder, read_output, segment)

@@ -49,6 +49,14 @@ def why_not_opened(folder: RunFolder, record: Mapping[str, Any], name: str) -> s
     return special.message if special else ""
 
 
+def needs_outside(folder: RunFolder, record: Mapping[str, Any]) -> bool:
+    """True if a command that reads this run's outputs has to be told `--outside`, to open all that it may."""
+    own = RunFolder(folder.path, outside=True)
+    return any(
+        why_not_opened(folder, record, name) and not why_not_opened(own, record, name) for name in record["sinks"]
+    )
+
+
 def _why_not_connected(folder: RunFolder, record: Mapping[str, Any], name: str) -> str:
     """A server on this machine, or one that the environment names, is not the choice of who wrote the record."""
     part = record["topology"].get("sinks", {}).get(name, {})

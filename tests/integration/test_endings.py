@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -76,6 +77,27 @@ def test_a_run_whose_sink_gave_up_says_what_to_type_and_typing_it_helps(lab: Lab
     assert "remedy" not in json.loads(lab.dtopipe("runs", "--json").stdout)[0]
 
 
+def test_what_lies_elsewhere_is_repaired_as_it_was_said_to_be_typed(lab: Lab) -> None:
+    elsewhere = lab.folder / "else where" / "table.csv"
+    elsewhere.parent.mkdir()
+    topology = with_a_table(counter_topology(max_samples=4000))
+    topology["sinks"]["table"] |= {  # type: ignore[index]
+        "path": str(elsewhere), "restart": {"max": 0}, "flush_interval": "50ms",
+    }  # fmt: skip
+    running = lab.start(topology)
+    running.wait_for_samples("table", 500)
+    running.signal("table", signal.SIGKILL)
+    ended = running.finish()
+    assert ended.code == 4, ended.stderr
+    command = f"dtopipe repair lab/{running.folder.name} --outside"
+    assert f"complete it with: {command}\n" in ended.stderr
+    assert f"dtopipe verify {running.folder} --outside\n" in ended.stderr
+    assert lab.dtopipe(*command.split()[1:]).code == 0
+    index, values = read_wide(elsewhere)
+    assert np.array_equal(values, counter_codes(3, 0, 4000))
+    assert np.array_equal(index, np.arange(4000))
+
+
 def test_what_the_board_lost_is_said_to_be_beyond_repair(lab: Lab) -> None:
     board = {"max_samples": 4000, "pace": "max", "overruns": [{"at": 1000, "samples": 100}]}
     ended = lab.up(with_a_table(counter_topology(**board)))
@@ -134,6 +156,10 @@ def test_a_follower_whose_supervisor_was_killed_is_not_repaired_into_a_whole_run
     remote = office.begin(following(port, daq))
     remote.wait_for_samples("copy", 1000)
     folder = remote.folder
+    shutil.copytree(folder, office.folder / "copied")
+    refused = office.dtopipe("repair", str(office.folder / "copied"))
+    assert refused.code == 2
+    assert "is a copy of a run that is still in progress" in refused.stderr
     remote.kill_supervisor()
     office.wait_for(lambda: office.dtopipe("repair", str(folder)).code == 3, "end of the follower's processes")
     record = json.loads((folder / "run.json").read_text())
