@@ -13,6 +13,7 @@ a command that does not end. Exit code 1 if a promise was broken.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def main() -> int:
 
 
 def _play(options: argparse.Namespace) -> int:
-    from strange_runs import Watch, World, case, make_base
+    from strange_runs import HUNG_S, Watch, World, case, make_base
 
     memory = Path("/dev/shm")
     where = str(memory) if memory.is_dir() else None
@@ -60,12 +61,15 @@ def _play(options: argparse.Namespace) -> int:
         step = 1 if options.part is None else options.jobs
         seeds = [options.case] if options.case else [f"{options.seed}/{n}" for n in range(part, options.count, step)]
         for seed in seeds:
+            # What hangs in a library hears no alarm.
+            faulthandler.dump_traceback_later(10 * HUNG_S, exit=True)
             done, broken = case(world, base, watch, seed, with_entries=not options.without_entries)
             if options.case:
                 print(f"{seed}: {done}")
             if broken:
                 kinds[broken[0].partition(":")[2].strip().splitlines()[-1][:100]] += 1
-                print(f"--case {seed}: {done}\n" + "\n".join(f"    {line}" for line in "\n".join(broken).splitlines()))
+                lines = "\n".join(broken).splitlines()
+                print(f"--case {seed}: {done}", *(f"    {line}" for line in lines), sep="\n", flush=True)
     for kind, times in kinds.most_common():
         print(f"{times} x {kind}")
     if options.part is None:

@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 from dtopipe.model.errors import UsageError
 
 # What the supervisor and `repair` write into a run folder.
-OWN_FILES = ("run.json", "topology.yaml", "gaps.jsonl", "events.jsonl", "clock.jsonl", "logs")
+OWN_FILES = ("run.json", "topology.yaml", "gaps.jsonl", "events.jsonl", "clock.jsonl", "logs", "run.lock")
 _DRAFTS_AND_RESCUED = (".", "rescued.", "fetched-")
 COMMIT_RECORD = ".dtopipe"
 

@@ -79,7 +79,8 @@ def check_run_record(record: Facts) -> None:
         if not is_file_name(name):
             raise record.misfit("sinks", f"{name!r} cannot be the name of a sink")
         _check_sink(sink)
-    _check_topology(record.part("topology"), channels)
+    types = {name: sink.text("type") for name, sink in record.part("sinks").parts()}
+    _check_topology(record.part("topology"), types, channels)
 
 
 def _check_acquired(acquired: Facts) -> None:
@@ -107,7 +108,7 @@ def _check_sink(sink: Facts) -> None:
         raise sink.misfit("samples", "are more than there is room for between start and stop")
 
 
-def _check_topology(topology: Facts, channels: Iterable[str] | None) -> None:
+def _check_topology(topology: Facts, types: Mapping[str, str], channels: Iterable[str] | None) -> None:
     """What is asked of it again once the run has ended; options of sinks are checked by their types' models."""
     if topology.has("name"):
         topology.text("name")
@@ -124,6 +125,8 @@ def _check_topology(topology: Facts, channels: Iterable[str] | None) -> None:
     for name, sink in topology.part("sinks").parts():
         _check_word(sink, "type")
         # A variable stands for whatever it stood for.
+        if "${" not in sink.text("type") and sink.text("type") != types.get(name, sink.text("type")):
+            raise topology.misfit(f"sinks.{name}.type", "is not that of the output")
         if sink.has("layout") and "${" not in sink.text("layout"):
             sink.choice("layout", [layout.value for layout in Layout])
         for channel in sink.list("channels", default=[]) if sink.has("channels") else ():

@@ -21,7 +21,7 @@ from typing import Any
 from dtopipe.host.lock import FileLock, LockHeld, is_held
 from dtopipe.host.runtime_folder import runtime_dir, seen_runtime_dir
 from dtopipe.model.errors import DtopipeError, UsageError
-from dtopipe.model.run_id import is_own_run_id
+from dtopipe.model.identifiers import is_own_run_id
 
 _ENTRY_FILE, _DRAFT_FILE = "entry.json", "entry.json.new"
 _MARK_FILE, _MARK = "dtopipe-run", b"a run of dtopipe, which clears it away itself\n"

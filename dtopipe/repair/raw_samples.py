@@ -71,6 +71,8 @@ class RawSamples:
             told = record.stream.run_id if record else self._header.metadata.get("run_id")
             if str(told) != stream.run_id:
                 raise SinkError(path, "it belongs to another run", "look for this run's own file")
+            if not _has_channels_of(self._header, stream):
+                raise SinkError(path, "it has other channels than the run record says", "look for this run's own file")
             for number in range(len(self._files)):
                 self._index(number)
         except (OSError, WireError) as error:
@@ -132,6 +134,11 @@ class RawSamples:
         status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
         number = chunk.block_index if chunk.block_index is not None else chunk.seq
         return Block(number, place.span.start, codes, place.anchor, status)
+
+
+def _has_channels_of(header: FileHeader, stream: Stream) -> bool:
+    names = [channel.name for channel in stream.channels]
+    return [channel.name for channel in header.channels] == names and header.dtype == stream.dtype
 
 
 def _header(files: Sequence[Path], known: FileHeader) -> FileHeader:

@@ -42,6 +42,8 @@ class ReadingSamples:
             raise SinkError(output.place, "its reader gives no whole readings", "name another output")
         recount = Recount()
         for rows in sound_batches(reader, lambda damage: None):
+            if len(rows.values) != len(self.stream.channels):
+                raise SinkError(output.place, "has other channels than the run record says", "name another output")
             recount.add(rows.sample_index)
         self._spans = joined(recount.result().covered)
         self._gaps = list(reader.gaps())

@@ -37,6 +37,8 @@ class ValueSamples:
         for rows in sound_batches(reader, lambda damage: None):
             if rows.channel is not None:
                 raise SinkError(output.place, "a long layout is not read as a source", "name another output")
+            if len(rows.values) != len(self.stream.channels):
+                raise SinkError(output.place, "has other channels than the run record says", "name another output")
             recount.add(rows.sample_index)
         self._spans = joined(recount.result().covered)
         self._gaps = list(reader.gaps())

@@ -8,7 +8,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from dtopipe.model.run_id import is_own_run_id
+from dtopipe.model.identifiers import is_own_run_id
 
 _PREFIX = ".dtopipe-room-"
 _PIECE = bytes(2**16)

@@ -37,6 +37,7 @@ class FakeLink:
     """Answers come from a queue; what was said is kept."""
 
     def __init__(self) -> None:
+        self.stream = STREAM
         self.is_connected = True
         self.was_cut = False
         self.renewals = 0
@@ -53,7 +54,7 @@ class FakeLink:
         self.said.append(message)
         if message.kind == "pull":
             anchor = [0, ANCHOR.t_mono_ns, ANCHOR.t_utc_ns]
-            self.answer("stream", stream=describe_stream(STREAM), anchor=anchor, start=0)
+            self.answer("stream", stream=describe_stream(self.stream), anchor=anchor, start=0)
 
     def receive(self, timeout_s: float) -> tuple[Message, bytes] | None:
         return self.coming.popleft() if self.coming else None
@@ -236,6 +237,16 @@ def test_another_run_is_not_taken_for_the_one_that_is_followed(board: RemoteBoar
     link.answer("stream", stream=other, anchor=[0, 1, 1])
     with pytest.raises(BoardError, match="serves another one now"):
         read(board)
+
+
+@pytest.mark.parametrize("changes", [{"run_id": "../../x"}, {"run_id": "*"}, {"run_id": "a\n"}, {"started_at": "soon"}])
+def test_a_run_whose_id_or_time_is_none_is_not_followed(link: FakeLink, quiet: Quiet, changes: dict[str, str]) -> None:
+    board = RemoteBoard({"endpoint": "tcp://daq-pc:5700"})
+    board.take_link(link, quiet, "me", "")
+    link.coming.clear()
+    link.stream = replace(STREAM, **changes)
+    with pytest.raises(BoardError, match="does not speak as it should: stream"):
+        board.open()
 
 
 def test_a_refusal_ends_it_with_the_way_out(board: RemoteBoard, link: FakeLink) -> None:

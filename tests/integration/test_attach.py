@@ -62,6 +62,8 @@ def test_sinks_that_are_attached_start_where_they_were_asked_to_and_are_whole(la
     for name, sink in record["sinks"].items():
         assert sink["stop"] == record["acquired"]["end_sample_index"]
         _assert_is_the_formula(record, name, lab.run_folder / sink["path"])
+    # One of them is not in the run folder.
+    assert lab.dtopipe("verify", "lab").code == 4
     assert lab.dtopipe("verify", "lab", "--outside").code == 0
     # The topology as it ran, attached sinks included, runs again.
     as_it_ran = load_plan(lab.run_folder / "topology.yaml", sets=["sinks.csv.path=again.csv"])

@@ -27,7 +27,7 @@ from dtopipe.model.stream import Channel
 from dtopipe.sinks import JsonlSink, ParquetSink, RawCountsSink, SqliteSink, block_to_rows, reading_to_row
 from dtopipe.sinks.registry import load_reader
 from dtopipe.sinks.tabular import ProgramSink
-from dtopipe.tools.replay_raw import iter_blocks
+from dtopipe.tools.replay_raw import iter_blocks, read_file_header
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +58,18 @@ async def test_signed_codes_are_not_taken_for_offset_binary(path: Path) -> None:
     assert read.is_linearised
     np.testing.assert_array_equal(read.raw_codes, codes)
     np.testing.assert_array_equal(read.data, codes * scale)
+
+
+@pytest.mark.parametrize("version", [[2], "two", {"a": 1}, -1, 2.5])
+async def test_a_raw_file_of_an_odd_version_is_refused_in_words(path: Path, version: Any) -> None:
+    async with RawCountsSink(path) as sink:
+        await sink.write_raw(block(0, 4))
+    data = path.read_bytes()
+    length = int.from_bytes(data[:4], "little")
+    text = json.dumps({**json.loads(data[4 : 4 + length]), "format_version": version}).encode()
+    path.write_bytes(len(text).to_bytes(4, "little") + text + data[4 + length :])
+    with pytest.raises(SinkError, match=r"not a \.dt-raw file"):
+        read_file_header(path)
 
 
 async def test_a_value_that_looked_like_an_integer_at_first_keeps_its_fraction_later(kind: Kind, path: Path) -> None:
