@@ -26,8 +26,8 @@ from dtopipe.wire.raw_files import RawState, absent_segments, kept_segments, seg
 
 # A chunk's header, its codes, and the byte behind it.
 _Chunk: TypeAlias = tuple[ChunkHeader, NDArray[Any], int]
-# Small chunks are handed on together.
-_BATCH_SAMPLES = 2**16
+# Small chunks are handed on together: no more than stays in memory that is known already, however many channels.
+_BATCH_VALUES = 2**17
 _MOST_NS = 2**63
 _NOT_THERE = "this segment is not there, and nothing says that it was retired"
 _RETIRED = "this segment went while it was to be read", "try again; once the run has ended nothing is retired any more"
@@ -83,8 +83,8 @@ class HbufReader(FileReader):
                     ],
                 )
             )
-            n_held += chunk.valid_samples
-            if n_held >= _BATCH_SAMPLES:
+            n_held += codes.size
+            if n_held >= _BATCH_VALUES:
                 yield _joined(held)
                 held, n_held = [], 0
         if held:
