@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have 
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where `DTOPIPE_RUNTIME_DIR` points to; not there yet."""
-    path = tmp_path / "rt"
-    monkeypatch.setenv("DTOPIPE_RUNTIME_DIR", str(path))
-    return path
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where `DTOPIPE_RUNTIME_DIR` points to; not there yet. Sockets have short paths: pytest's folders are too deep."""
+    with tempfile.TemporaryDirectory(prefix="dtr-") as short:
+        path = Path(short) / "rt"
+        monkeypatch.setenv("DTOPIPE_RUNTIME_DIR", str(path))
+        yield path
 
 
 @pytest.fixture
