@@ -40,7 +40,7 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) 
             CommitRecord.restore(output.path, output.stream, output.type, 0, Position(start, start, start), 0, (), b"")
         return bool(damage)
     reader = output.reader()
-    if not damage and not report.damage and reach_of(reader) == reader.position():
+    if not damage and not report.damage and reach_of(reader, int(output.record["start"])) == reader.position():
         return False
     front = getattr(reader, "front", lambda: None)()
     if not isinstance(front, Front) or (snapshot is not None and snapshot.stream.run_id != output.run_id):

@@ -34,6 +34,7 @@ from dtopipe.verify.outputs import Output, outputs_of, raw_output, reach_of
 from dtopipe.verify.recount import joined, without
 from dtopipe.verify.verify import OutputReport, verify_run
 from dtopipe.wire.describe import stream_from
+from dtopipe.wire.raw_files import segments_of
 
 _LOCK = "repair.lock"
 
@@ -121,7 +122,7 @@ class _Repair:
             end = record["acquired"]["end_sample_index"] if record.get("verdict") else None
             source_end = known_end(record)
         self._record = up_to(self._record, end, names, source_end)
-        if VerdictState(self._record["verdict"]["state"]) is VerdictState.INTERRUPTED:
+        if self._is_interrupted:
             # What a power cut left may be more than could be read when the record was completed.
             self._record = with_end(self._record, max(map(_reach, outputs_of(folder, self._record)), default=0))
         self._outputs = outputs_of(folder, self._record)
@@ -140,10 +141,13 @@ class _Repair:
         chosen = self._chosen(names)
         for output in chosen:
             complete_replacement(output)
-        checked = verify_run(
-            self._folder, self._record, lambda name, rows, _: self._on_progress(f"recounting {name}", rows)
-        )
-        reports = dict(zip((output.name for output in self._outputs), checked.outputs, strict=True))
+        reports = self._recounted()
+        # Behind a hole that the power left there may be whole rows, further than any output is whole.
+        furthest = max((_covered_to(output, reports[output.name]) for output in self._outputs), default=0)
+        if self._is_interrupted and furthest > self._record["acquired"]["end_sample_index"]:
+            self._record = with_end(self._record, furthest)
+            self._outputs = outputs_of(self._folder, self._record)
+            chosen, reports = self._chosen(names), self._recounted()
         mended = [self._mended(output, reports[output.name]) for output in chosen]
         positions = {output.name: found for output in self._outputs if (found := _position_of(output)) is not None}
         of_board = self._board_gaps_now()
@@ -163,6 +167,17 @@ class _Repair:
         return RepairReport(
             str(self._folder.path), record.get("first_verdict", record["verdict"]), verdict, tuple(mended)
         )
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return VerdictState(self._record["verdict"]["state"]) is VerdictState.INTERRUPTED
+
+    def _recounted(self) -> dict[str, OutputReport]:
+        """What is in each output, by its name."""
+        checked = verify_run(
+            self._folder, self._record, lambda name, rows, _: self._on_progress(f"recounting {name}", rows)
+        )
+        return dict(zip((output.name for output in self._outputs), checked.outputs, strict=True))
 
     def _chosen(self, names: Sequence[str]) -> list[Output]:
         known = {output.name: output for output in self._outputs}
@@ -216,7 +231,7 @@ class _Repair:
             return self._need_of_unreadable(output, refill, error)
         if report.unreadable:
             return self._need_of_unreadable(output, refill, report.problems[0])
-        if _is_damaged(output, report) and not report.covered and not is_restored:
+        if _is_damaged(output, report) and not report.covered and not is_restored and position.durable > whole.start:
             # Nothing of it can be read, which is not the same as nothing being in it.
             return self._need_of_unreadable(output, refill, report.damage[0])
         self._ensure_somebody_is_right(output, report)
@@ -348,14 +363,23 @@ def _kept(output: Output) -> Span:
 def _position_of(output: Output) -> tuple[Position, list[Gap]] | None:
     with contextlib.suppress(DtopipeError, OSError, ValueError):
         reader = output.reader()
-        return reach_of(reader), list(reader.gaps())
+        return reach_of(reader, int(output.record["start"])), list(reader.gaps())
     return None
 
 
 def _reach(output: Output) -> int:
     """How far a BLOCK output is that was to go on to the end; 0 for any other, and where nothing says so."""
-    found = None if output.policy is not Policy.BLOCK or output.record["state"] == "detached" else _position_of(output)
+    found = _position_of(output) if _is_to_be_whole(output) else None
     return 0 if found is None else found[0].committed
+
+
+def _covered_to(output: Output, report: OutputReport) -> int:
+    """Up to where such an output has samples, whatever it lacks before."""
+    return report.covered[-1].stop if _is_to_be_whole(output) and report.covered else 0
+
+
+def _is_to_be_whole(output: Output) -> bool:
+    return output.policy is Policy.BLOCK and output.record["state"] != "detached"
 
 
 def _is_spoilt(report: OutputReport) -> bool:
@@ -366,7 +390,10 @@ def _is_spoilt(report: OutputReport) -> bool:
 def _is_without_record(output: Output) -> bool:
     """True for a file that a power cut left without the record by which its writer would go on."""
     path = output.path
-    return path is not None and path.exists() and output.type != "sqlite" and record_of(path)[0] is None
+    if path is None or output.type == "sqlite" or not path.parent.is_dir():
+        return False
+    is_there = path.exists() or (output.type == "hbuf" and segments_of(path) != [0])
+    return is_there and record_of(path)[0] is None
 
 
 def _is_damaged(output: Output, report: OutputReport) -> bool:

@@ -136,15 +136,18 @@ def read_output(
         stream = stream_from(record["stream"]) if record.get("stream") else None
         selected = None if stream is None else _selected(stream, _with_variables(record["topology"]), name)
         reader = _reader(sink["type"], path, record["run_id"], record["topology"], name, selected)
-        return reach_of(reader), list(reader.gaps())
+        return reach_of(reader, int(sink["start"])), list(reader.gaps())
     return None
 
 
-def reach_of(reader: OutputReader) -> Position:
-    """How far an output is that nobody writes any more: whole rows behind its last commit are in it as well."""
+def reach_of(reader: OutputReader, start: int) -> Position:
+    """How far an output is that nobody writes any more: whole rows behind its last commit are in it as well.
+
+    `start`: where it was to begin. Without its commit record a file may have lost its own beginning.
+    """
     reach = getattr(reader, "reach", None)
     found: Position = reader.position() if reach is None else reach()
-    return found
+    return found if found.start <= start else Position(start, start, start)
 
 
 def _is_readable(sink: Mapping[str, Any]) -> bool:
