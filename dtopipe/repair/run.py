@@ -231,7 +231,7 @@ class _Repair:
             return self._need_of_unreadable(output, refill, error)
         if report.unreadable:
             return self._need_of_unreadable(output, refill, report.problems[0])
-        if _is_damaged(output, report) and not report.covered and not is_restored and position.durable > whole.start:
+        if _is_damaged(output, report) and not report.covered and not is_restored and _was_promised(output):
             # Nothing of it can be read, which is not the same as nothing being in it.
             return self._need_of_unreadable(output, refill, report.damage[0])
         self._ensure_somebody_is_right(output, report)
@@ -385,6 +385,13 @@ def _is_to_be_whole(output: Output) -> bool:
 def _is_spoilt(report: OutputReport) -> bool:
     """True if what is in it is not what should be."""
     return bool(report.disordered or report.doubled or report.unexpected or report.differing or report.misstated)
+
+
+def _was_promised(output: Output) -> bool:
+    """True if samples of it were durable once."""
+    snapshot = None if output.path is None else record_of(output.path)[0]
+    told = output.record["durable"] if snapshot is None else snapshot.position.durable
+    return int(told) > int(output.record["start"])
 
 
 def _is_without_record(output: Output) -> bool:

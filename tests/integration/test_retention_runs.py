@@ -177,6 +177,7 @@ def test_after_kill_9_of_everything_all_is_where_it_was_retired_to(lab: Any) -> 
     _kill_everything(lab, running)
     folder = lab.run_folder
     assert lab.dtopipe("verify", "lab").code == 5
+    lab.recover_killed()
     record = json.loads((folder / "run.json").read_text())
     assert record["sinks"]["raw"]["retained_from"] == _retained_from(folder) >= 2000
     assert lab.dtopipe("repair", "lab").code == 0
