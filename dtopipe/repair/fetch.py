@@ -143,7 +143,7 @@ def _fetch(board: RemoteBoard, span: Span, stream: Stream, file: Path, on_sample
     board.start(span.start)
     writer: SinkWriter = load_writer("hbuf")(OutputOptions(file, Layout.WIDE, OnExists.OVERWRITE))
     writer.open(stream, span.start, resume=False)
-    at, waiting, n_waiting, moved_ns = span.start, 0, 0, mono_ns()
+    at, n_waiting, moved_ns = span.start, 0, mono_ns()
     anchor = Anchor(0, 0, 0)
     try:
         while at < span.stop:
@@ -156,10 +156,10 @@ def _fetch(board: RemoteBoard, span: Span, stream: Stream, file: Path, on_sample
                 continue
             moved_ns = mono_ns()
             anchor = event.anchor or anchor if isinstance(event, Taken) else anchor
-            item = _item(event, stream, anchor, waiting)
+            item = _item(event, stream, anchor)
             item = item.trimmed(at, span.stop) if isinstance(item, Block) else item
             writer.append([item])
-            at, waiting = item.span.stop, waiting + 1
+            at = item.span.stop
             n_waiting += len(item.span) * len(stream.channels)
             if n_waiting > _COMMIT_VALUES:
                 writer.commit()
@@ -173,8 +173,10 @@ def _fetch(board: RemoteBoard, span: Span, stream: Stream, file: Path, on_sample
     return at - span.start
 
 
-def _item(event: Taken | Overrun, stream: Stream, anchor: Anchor, number: int) -> Block | Gap:
+def _item(event: Taken | Overrun, stream: Stream, anchor: Anchor) -> Block | Gap:
     if isinstance(event, Taken):
+        # As the board of that machine counted them, but for what it lost.
+        number = event.first_sample_index // max(1, stream.samples_per_block)
         return Block(number, event.first_sample_index, event.codes, anchor, event.sensor_status)
     t_utc_ns = event.t_utc_ns
     if t_utc_ns is None:
