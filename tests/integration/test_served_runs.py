@@ -83,16 +83,19 @@ def test_without_a_journal_every_gap_is_named_on_both_sides(
 def test_who_drops_is_passed_over_and_costs_the_source_nothing(
     port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    topology = served(port, rate_hz=4000.0, samples_per_block=50)
-    topology["ring"] = {"slots": 40}
+    topology = served(port, rate_hz=4000.0, samples_per_block=4)
+    topology["ring"] = {"slots": 500}
     follower = following(cable.port, daq)
     follower["board"] |= {"policy": "drop", "start": "latest"}
     source = daq.begin(topology)
     source.wait_for_samples("archive", 500)
     remote = office.begin(follower)
-    remote.wait_for_samples("copy", 2500)
+    remote.wait_until("running")
+    # Where it begins is told before anything has come.
+    remote.wait_for_samples("copy", source.committed("archive") + 500)
     cable.hold()
-    source.wait_for_samples("archive", source.committed("archive") + 4000)
+    # More blocks than are sent ahead of what it has taken, and the ring of half a second.
+    source.wait_for_samples("archive", source.committed("archive") + 24_000)
     cable.release()
     remote.wait_for_samples("copy", source.committed("archive"))
     source.interrupt()
