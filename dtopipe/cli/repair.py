@@ -23,6 +23,7 @@ from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import UsageError
+from dtopipe.model.shown import shown
 from dtopipe.repair.fetch import fetched_from
 from dtopipe.repair.run import RepairReport, repair_run
 from dtopipe.supervisor.lines import EventsFile
@@ -140,6 +141,11 @@ def _show(report: RepairReport) -> None:
         how = Text(f"{output.how}: {output.failure}", style="red") if output.failure else Text(output.how)
         table.add_row(Text(output.name), how, f"{output.added:,}", f"{output.samples:,}", f"{output.gaps:,}")
     console.print(table)
+    for output in report.outputs:
+        for damage in output.damage:
+            console.print(Text(f"{output.name}: {shown(damage)}"), soft_wrap=True)
+        if output.aside:
+            console.print(Text(f"{output.name}: what was there is kept as {shown(output.aside)}"), soft_wrap=True)
     verdict = {"state": report.verdict.state.value, "text": report.verdict.text}
     console.print(verdict_line({"verdict": verdict}), soft_wrap=True)
     folder = RunFolder(Path(report.folder))

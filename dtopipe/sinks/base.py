@@ -118,7 +118,12 @@ def may_retry(writer: SinkWriter) -> bool:
 
 
 class OutputReader(Protocol):
-    """Reads one run's output back from the file itself, for `verify`, `convert` and `load`."""
+    """Reads one run's output back from the file itself, for `verify`, `convert` and `load`.
+
+    A reader may have more, by which what a power cut or a bad disk has left is taken: `sound_batches(on_damage)`, every
+    row that is whole, also behind a damaged place and behind the last commit, `on_damage` being told in words of each
+    place that is passed over; `reach()`, the position with what of whole rows follows on it behind the last commit.
+    """
 
     def position(self) -> Position:
         """What the output says of itself (its commit record, or its own tables)."""
