@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from tls_server import CERTIFIED, PASSWORD, TlsServer, running_tls_server
 from dtopipe.errors import SinkError, SinkUnavailable
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.postgres import PostgresWriter
+
+# The server keeps what each test wrote, so that each needs a run of its own.
+NUMBERS = count()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,7 @@ def server(running: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def write(dsn: str) -> int:
     writer = PostgresWriter(OutputOptions(None), dsn=dsn, schema="lab")
     try:
-        run = recorded(run_id=f"run {id(writer)} {dsn}"[:60])
+        run = recorded(run_id=f"run-{next(NUMBERS)}")
         writer.open(run, 0, resume=False)
         writer.append(blocks(run, 0, 10))
         return writer.close().samples
