@@ -9,6 +9,7 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkError
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap, Span
+from dtopipe.repair.onward import Onward
 from dtopipe.sinks.base import OutputReader
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.verify.outputs import Output
@@ -36,7 +37,6 @@ class ReadingSamples:
         """Reads all of it once. Raises SinkError if it cannot be read."""
         self.name = output.name
         self.stream = output.stream
-        self._output = output
         reader = output.reader()
         if not hasattr(reader, "readings"):
             raise SinkError(output.place, "its reader gives no whole readings", "name another output")
@@ -47,6 +47,7 @@ class ReadingSamples:
             recount.add(rows.sample_index)
         self._spans = joined(recount.result().covered)
         self._gaps = list(reader.gaps())
+        self._onward = Onward(lambda: _readings(output.reader()))
 
     def spans(self) -> list[Span]:
         """What is in it."""
@@ -64,14 +65,15 @@ class ReadingSamples:
         """Its readings within `span`, with these of its channels. Raises SinkError."""
         places = self._places(channels)
         at = span.start
-        reader: OutputReader = self._output.reader()
-        for rows in _readings(reader):
+        for rows in self._onward.batches():
             low, high = max(at, rows.span.start), min(span.stop, rows.span.stop)
             if low != at or low >= high:
                 continue
             first = rows.first_sample_index
             yield Readings(low, [rows.columns[place][low - first : high - first] for place in places])
             at = high
+            if at == span.stop:
+                return
 
     def _places(self, channels: Sequence[int]) -> list[int]:
         """Which columns of this output make up a row with only these channels."""

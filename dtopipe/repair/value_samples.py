@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -13,6 +14,7 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkError
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Channel, SensorStatus
+from dtopipe.repair.onward import Onward
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.values import engineering_values
 from dtopipe.verify.outputs import Output
@@ -42,6 +44,7 @@ class ValueSamples:
             recount.add(rows.sample_index)
         self._spans = joined(recount.result().covered)
         self._gaps = list(reader.gaps())
+        self._onward = Onward(self._read)
 
     def spans(self) -> list[Span]:
         """What is in it."""
@@ -53,12 +56,22 @@ class ValueSamples:
 
     def anchor_near(self, sample_index: int) -> Anchor | None:
         """The time of its first sample."""
-        return next(((b.anchor) for span in self._spans[:1] for b in self.items(span, [0])), None)
+        return self._first_anchor
+
+    @cached_property
+    def _first_anchor(self) -> Anchor | None:
+        return next((block.anchor for span in self._spans[:1] for block in self._blocks(span, [0], self._read())), None)
 
     def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block]:
         """Its samples within `span` as blocks, with these of its channels. Raises SinkError."""
+        return self._blocks(span, channels, self._onward.batches())
+
+    def _read(self) -> Iterator[OutputRows]:
+        return sound_batches(self._output.reader(), lambda damage: None)
+
+    def _blocks(self, span: Span, channels: Sequence[int], batches: Iterator[OutputRows]) -> Iterator[Block]:
         at, anchor = span.start, None
-        for rows in sound_batches(self._output.reader(), lambda damage: None):
+        for rows in batches:
             while at < span.stop and len(rows.sample_index):
                 first = int(np.searchsorted(rows.sample_index, at))
                 if first == len(rows.sample_index) or rows.sample_index[first] != at:
