@@ -17,7 +17,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.postgres_config import PostgresConfig
 from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.model.stream import Channel
+from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.block_stats import BlockSummaries, summaries_from
 from dtopipe.sinks.long_words import MOST_WORDS, WORD_COLUMNS
@@ -46,10 +46,16 @@ _Offsets: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 class PostgresReader:
     """One run of a Postgres output: the one with `run_id`, or the newest. Raises SinkError.
 
-    The keyword arguments are those of PostgresConfig.
+    The other keyword arguments are those of PostgresConfig.
     """
 
-    def __init__(self, path: Path | None = None, run_id: str | None = None, **config: Any) -> None:
+    def __init__(
+        self, path: Path | None = None, run_id: str | None = None, stream: Stream | None = None, **config: Any
+    ) -> None:
+        """A database is no file: a record that names one for it does not open it. `stream`: told to files' readers."""
+        if path is not None:
+            message = "a database is to be read from this file, as the run record says"
+            raise SinkError(path, message, "the record was changed: correct its sink's type or path")
         self._config = PostgresConfig(**config)
         self._tables = Tables(self._config)
         self._run_id = run_id

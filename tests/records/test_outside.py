@@ -148,3 +148,16 @@ def test_a_server_of_the_records_choice_is_not_connected_to(
     assert "is on a server that the record names: postgres://192.0.2.1/x.lab; --outside" in problems["text"][0]
     _, problems = _problems(dtopipe, run, "--outside")
     assert "topology.yaml beside the record does not name it" in problems["text"][0]
+
+
+def test_a_file_that_is_said_to_be_a_database_is_told(dtopipe: Dtopipe, run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["sinks"]["text"]["type"] = "postgres"
+    record["topology"]["sinks"]["text"] = {"type": "postgres"}
+    (run / "run.json").write_text(json.dumps(record))
+    code, problems = _problems(dtopipe, run)
+    assert "a database is to be read from this file, as the run record says" in problems["text"][0]
+    assert code == 4
+    told = dtopipe("repair", run)
+    assert told.exit_code != 0
+    assert told.exception is None or isinstance(told.exception, SystemExit)
