@@ -22,6 +22,7 @@ from dtopipe.repair.sources import Refill
 from dtopipe.sinks.base import OutputOptions, RetiringWriter, SinkWriter
 from dtopipe.sinks.file_reader import record_of
 from dtopipe.sinks.registry import load_writer
+from dtopipe.sinks.sqlite_salvage import DAMAGE
 from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, common, without
@@ -230,7 +231,7 @@ def _without_run(path: Path, new: Path, run_id: str) -> bool:
                     if "run" in columns:
                         copy.executemany(f'DELETE FROM "{table}" WHERE run = ?', [(key,) for key in keys])  # noqa: S608
                 copy.commit()
-    except sqlite3.DatabaseError as error:
+    except DAMAGE as error:
         # No database, or a damaged one: there is nothing that could be kept.
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             raise

@@ -33,7 +33,7 @@ from dtopipe.sinks.reading_pieces import reading_pieces
 from dtopipe.sinks.sqlite_columns import FETCHED_ROWS, gathered, real_numbers, whole_numbers
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite_readings import stored_name
-from dtopipe.sinks.sqlite_salvage import Wanted
+from dtopipe.sinks.sqlite_salvage import DAMAGE, Wanted
 from dtopipe.sinks.sqlite_schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
 from dtopipe.sinks.sqlite_tables import columns_of, quoted
 from dtopipe.sinks.whole_part import OnDamage
@@ -155,7 +155,7 @@ class SqliteReader:
                 connection = sqlite3.connect(self._uri(stack), uri=True, isolation_level=None)
                 stack.callback(connection.close)
                 yield connection
-        except (sqlite3.Error, OSError) as error:
+        except (*DAMAGE, OSError) as error:
             raise SinkError(self._path, f"cannot be read: {error}", "see whether it is a SQLite output") from error
 
     def _uri(self, stack: contextlib.ExitStack) -> str:

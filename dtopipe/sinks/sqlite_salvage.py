@@ -11,6 +11,8 @@ from typing import Any
 from dtopipe.sinks.sqlite_tables import quoted
 from dtopipe.sinks.whole_part import OnDamage
 
+# A message of SQLite's that quotes a damaged file may be no UTF-8 either.
+DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 # No table has a row behind this one.
 _FURTHEST = 2**48
 
@@ -33,10 +35,9 @@ class Wanted:
                     row = found[-1][-1]
                     yield found
                 return
-            except sqlite3.OperationalError:
-                # Locked, or away: no damage.
-                raise
-            except sqlite3.DatabaseError as error:
+            except DAMAGE as error:
+                if _is_away(error):
+                    raise
                 # Those of a fetch that failed are fetched once more, one by one.
                 if found := self._before_damage(connection, row, n_rows):
                     row = found[-1][-1]
@@ -64,7 +65,7 @@ class Wanted:
 
     def _before_damage(self, connection: sqlite3.Connection, row: int, most: int) -> list[Any]:
         found: list[Any] = []
-        with contextlib.suppress(sqlite3.DatabaseError):
+        with contextlib.suppress(*DAMAGE):
             cursor = self._from(connection, row)
             while len(found) < most and (each := cursor.fetchone()) is not None:
                 found.append(each)
@@ -87,6 +88,11 @@ class Wanted:
         query = f"SELECT {self._names} FROM {quoted(self.table)} WHERE rowid > ? ORDER BY rowid LIMIT 1"  # noqa: S608
         try:
             connection.execute(query, (row,)).fetchone()
-        except sqlite3.DatabaseError:
+        except DAMAGE:
             return False
         return True
+
+
+def _is_away(error: Exception) -> bool:
+    """True where a file is locked or gone. That a text is no UTF-8, Python finds, and gives it no code of SQLite's."""
+    return isinstance(error, sqlite3.OperationalError) and hasattr(error, "sqlite_errorcode")

@@ -97,6 +97,9 @@ def _matched(
     writer = text_writer(output)
     if writer is None or comparison.raw is None or not isinstance(reader, FileReader):
         return None
+    if any(len(rows.sample_index) for rows in reader.rows_behind()):
+        # Its writer was killed over them: they count too, and there is nothing that they could be held against.
+        return None
     raw_output, raw = comparison.raw
     numbers = [number for number in numbers_in(output, raw_output) if number is not None]
     if len(numbers) != len(output.stream.channels):

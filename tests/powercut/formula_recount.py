@@ -27,6 +27,8 @@ _LENGTH = struct.Struct("<I")
 _TAIL_FRAME = struct.Struct("<4sIQQqqqq")
 _TAIL_BLOCK_BYTES = 16
 _WITH_STATUS = 1
+_CHECKED = 2
+_CHECKSUM_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def _tail(path: Path, n_channels: int) -> Iterator[tuple[NDArray[np.int64], NDAr
         magic, flags, n_blocks, n_samples, first, *_ = _TAIL_FRAME.unpack_from(data, at)
         codes_at = at + _TAIL_FRAME.size + n_blocks * _TAIL_BLOCK_BYTES
         end = codes_at + n_channels * n_samples * (3 if flags & _WITH_STATUS else 2)
+        end += _CHECKSUM_BYTES if flags & _CHECKED else 0
         if magic != b"DTTL" or end > len(data):
             return
         codes = np.frombuffer(data, "<i2", n_channels * n_samples, codes_at).reshape(n_channels, n_samples)

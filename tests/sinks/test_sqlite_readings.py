@@ -98,3 +98,34 @@ def test_the_table_of_readings_may_be_called_otherwise(tmp_path: Path) -> None:
     writer.close()
     assert rows(path, "SELECT count(*), count(flux) FROM slow") == [(5, 4)]
     assert sum(len(batch.sample_index) for batch in SqliteReader(path).batches()) == 5
+
+
+def test_a_text_that_is_none_any_more_is_damage_and_the_rows_about_it_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    stream = polled(("a", "device"))
+    writer = SqliteWriter(OutputOptions(path))
+    writer.open(stream, 0, resume=False)
+    writer.append([readings(stream, 0, 50)])
+    writer.close()
+    text = columns(path, "readings")[-1]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE readings SET {text} = CAST(x'DAFF' AS TEXT) WHERE sample_index = 20")
+        connection.commit()
+    damage: list[str] = []
+    reader = SqliteReader(path)
+    found = [int(index) for rows in reader.readings(damage.append) for index in range(rows.span.start, rows.span.stop)]
+    assert found == [*range(20), *range(21, 50)]
+    assert len(damage) == 1
+    assert "rows 21 to 21 of table readings cannot be read" in damage[0]
+
+
+def test_a_schema_that_is_no_text_any_more_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    stream = polled(("a", "device"))
+    writer = SqliteWriter(OutputOptions(path))
+    writer.open(stream, 0, resume=False)
+    writer.append([readings(stream, 0, 50)])
+    writer.close()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE \xdaABLE"))
+    with pytest.raises(SinkError, match="cannot be read"):
+        SqliteReader(path).position()
