@@ -34,7 +34,8 @@ from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block
-from dtopipe.sinks.base import OutputRows
+from dtopipe.sinks.base import OutputOptions, OutputRows
+from dtopipe.sinks.csv import CsvWriter
 from dtopipe.sinks.registry import WRITERS
 from dtopipe.wire.gap_lines import gap_line, json_line
 
@@ -506,6 +507,30 @@ def test_whole_rows_behind_the_last_commit_are_no_contradiction(run: Path) -> No
     report = reports(run)["view"]
     assert (report.problems, report.misnamed) == ((), ())
     assert verified(run).verdict.state is VerdictState.DEGRADED
+
+
+def test_whole_rows_behind_a_hole_behind_the_last_commit_are_counted(run: Path, tmp_path: Path) -> None:
+    """The raw file has no such rows either, so that the two are alike up to the last commit."""
+    commit = OVERRUN.start
+    items = [item for item in items_of(stream_of()) if item.span.stop <= commit]
+    cut = record_run(tmp_path / "cut", {"archive": SINKS["archive"]}, items)
+    path = cut / "view.csv"
+    writer = CsvWriter(OutputOptions(path))
+    writer.open(stream_of(), 0, resume=False)
+    writer.append(items)
+    writer.commit()
+    writer.abandon()
+    lines = (run / "view.csv").read_bytes().splitlines(keepends=True)[-100:]
+    with path.open("ab") as file:
+        file.write(bytes(512) + b"".join(lines) + lines[0][:9])
+
+    def killed(record: dict[str, Any]) -> None:
+        record["sinks"]["view"] = {**record["sinks"]["archive"], "type": "csv", "path": "view.csv"}
+        record["topology"]["sinks"]["view"] = SINKS["view"]
+
+    edit_record(cut, killed)
+    # The first of those lines stands behind zeros.
+    assert reports(cut)["view"].covered == (Span(0, commit), Span(N_SAMPLES - 99, N_SAMPLES))
 
 
 class NoReader:
