@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -14,7 +14,7 @@ class Onward(Generic[T]):
     def __init__(self, read: Callable[[], Iterator[T]]) -> None:
         """`read`: begins at the output's first batch."""
         self._read = read
-        self._batches: Iterator[T] = iter(())
+        self._reading: Generator[T, None, None] | None = None
         self._held: list[T] = []
 
     def batches(self) -> Iterator[T]:
@@ -23,11 +23,21 @@ class Onward(Generic[T]):
         So an output in order is read once; one whose index goes back is looked through for each span, as it must be.
         """
         yield from self._held
-        yield from self._rest()
-        self._batches = self._read()
-        yield from self._rest()
+        if self._reading is not None:
+            yield from self._rest(self._reading)
+        self._reading = self._once()
+        yield from self._rest(self._reading)
 
-    def _rest(self) -> Iterator[T]:
-        for batch in self._batches:
+    def release(self) -> None:
+        """Close what is open; who asks next begins at the first batch."""
+        if self._reading is not None:
+            self._reading.close()
+        self._reading, self._held = None, []
+
+    def _once(self) -> Generator[T, None, None]:
+        yield from self._read()
+
+    def _rest(self, reading: Iterator[T]) -> Iterator[T]:
+        for batch in reading:
             self._held = [batch]
             yield batch

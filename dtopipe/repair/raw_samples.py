@@ -113,6 +113,9 @@ class RawSamples:
                 at = block.span.stop
                 yield block if takes_all else block.selected(channels)
 
+    def release(self) -> None:
+        """Nothing is open between two spans."""
+
     def _index(self, number: int) -> None:
         for chunk, _, begin, _ in iter_sound_chunks(self._files[number], lambda error: None, self._header):
             if chunk.gap:

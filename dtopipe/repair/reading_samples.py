@@ -75,6 +75,10 @@ class ReadingSamples:
             if at == span.stop:
                 return
 
+    def release(self) -> None:
+        """As Source.release."""
+        self._onward.release()
+
     def _places(self, channels: Sequence[int]) -> list[int]:
         """Which columns of this output make up a row with only these channels."""
         n = len(self.stream.channels)

@@ -32,6 +32,9 @@ class Source(Protocol):
     def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block | Readings]:
         """Everything within `span`, which is in it, in order, with these of its channels."""
 
+    def release(self) -> None:
+        """Hold no file open any longer: what it reads may be gone on with or replaced now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refill:
@@ -49,12 +52,16 @@ class Refill:
     def items(self, span: Span) -> Iterator[Block | Readings | Gap]:
         """Everything of `span` in order: samples where a source has them, else gaps. Raises SinkError."""
         names = [channel.name for channel in self.stream.channels]
-        for part, source in self._parts(span):
-            if source is None:
-                yield from self._named(part, self.gaps)
-            else:
-                there = [channel.name for channel in source.stream.channels]
-                yield from source.items(part, [there.index(name) for name in names])
+        try:
+            for part, source in self._parts(span):
+                if source is None:
+                    yield from self._named(part, self.gaps)
+                else:
+                    there = [channel.name for channel in source.stream.channels]
+                    yield from source.items(part, [there.index(name) for name in names])
+        finally:
+            for source in self.sources:
+                source.release()
 
     def _able(self) -> list[Source]:
         """The sources that have every channel."""

@@ -66,6 +66,10 @@ class ValueSamples:
         """Its samples within `span` as blocks, with these of its channels. Raises SinkError."""
         return self._blocks(span, channels, self._onward.batches())
 
+    def release(self) -> None:
+        """As Source.release."""
+        self._onward.release()
+
     def _read(self) -> Iterator[OutputRows]:
         return sound_batches(self._output.reader(), lambda damage: None)
 

@@ -47,3 +47,22 @@ def test_what_is_not_there_is_looked_for_once() -> None:
     with pytest.raises(StopIteration):
         found(onward, 15)
     assert output.n_read == 4
+
+
+def test_what_is_released_is_closed_and_begins_anew() -> None:
+    closed = []
+
+    def read() -> Iterator[range]:
+        try:
+            yield from (range(10), range(10, 20))
+        finally:
+            closed.append(True)
+
+    onward = Onward(read)
+    assert found(onward, 5)
+    onward.release()
+    assert closed == [True]
+    assert next(onward.batches()) == range(10)
+    onward.release()
+    onward.release()
+    assert closed == [True, True]
