@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import struct
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,9 +209,14 @@ def _tail(path: Path, n_channels: int) -> Iterator[tuple[NDArray[np.int64], NDAr
         magic, flags, n_blocks, n_samples, first, *_ = _TAIL_FRAME.unpack_from(data, at)
         codes_at = at + _TAIL_FRAME.size + n_blocks * _TAIL_BLOCK_BYTES
         end = codes_at + n_channels * n_samples * (3 if flags & _WITH_STATUS else 2)
+        body_end = end
         end += _CHECKSUM_BYTES if flags & _CHECKED else 0
         if magic != b"DTTL" or end > len(data):
             return
+        if flags & _CHECKED and zlib.crc32(data[at:body_end]).to_bytes(4, "little") != data[body_end:end]:
+            # Whose bytes are another frame's in part: its times and blocks are not to be trusted.
+            at = end
+            continue
         codes = np.frombuffer(data, "<i2", n_channels * n_samples, codes_at).reshape(n_channels, n_samples)
         yield np.arange(first, first + n_samples), codes.astype(np.float64)
         at = end
