@@ -36,6 +36,8 @@ def why_not_opened(folder: RunFolder, record: Mapping[str, Any], name: str) -> s
     path = record["sinks"][name]["path"]
     if path is None:
         return _why_not_connected(folder, record, name)
+    if record["sinks"][name]["type"] == "postgres":
+        return "is a database and a file at once, as its record says; that was changed, so that it is not used"
     fault = fault_of(folder.path, path)
     if fault is None:
         return ""

@@ -411,10 +411,13 @@ def spoil_lines(world: World, chance: random.Random) -> str:
 def spoil_topology(world: World, chance: random.Random) -> str:
     """The topology beside the record."""
     path = world.run / "topology.yaml"
-    document = yaml.safe_load(_read(path).decode())
-    done = _spoil_document(document, world, chance)
+    done = "is none any more"
+    # Its bytes may have been spoilt before.
     with contextlib.suppress(yaml.YAMLError, UnicodeError):
-        path.write_text(yaml.safe_dump(document, allow_unicode=True))
+        document = yaml.safe_load(_read(path).decode())
+        if isinstance(document, dict):
+            done = _spoil_document(document, world, chance)
+            path.write_text(yaml.safe_dump(document, allow_unicode=True))
     return f"topology.yaml: {done}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,13 +151,21 @@ def test_a_server_of_the_records_choice_is_not_connected_to(
     assert "topology.yaml beside the record does not name it" in problems["text"][0]
 
 
-def test_a_file_that_is_said_to_be_a_database_is_told(dtopipe: Dtopipe, run: Path) -> None:
+def test_a_file_that_is_said_to_be_a_database_is_told_and_nobody_is_connected_to(dtopipe: Dtopipe, run: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        _assert_no_database(dtopipe, run, server.getsockname()[1])
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def _assert_no_database(dtopipe: Dtopipe, run: Path, port: int) -> None:
     record = json.loads((run / "run.json").read_text())
     record["sinks"]["text"]["type"] = "postgres"
-    record["topology"]["sinks"]["text"] = {"type": "postgres"}
+    record["topology"]["sinks"]["text"] = {"type": "postgres", "dsn": f"postgresql://127.0.0.1:{port}/x"}
     (run / "run.json").write_text(json.dumps(record))
     code, problems = _problems(dtopipe, run)
-    assert "a database is to be read from this file, as the run record says" in problems["text"][0]
+    assert "is a database and a file at once" in problems["text"][0]
     assert code == 4
     told = dtopipe("repair", run)
     assert told.exit_code != 0
