@@ -1,18 +1,15 @@
-"""A device that only one run at a time can hold."""
+"""A device that only one run of the machine at a time can hold, whoever started it."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
-from hashlib import sha256
-from pathlib import Path
+import sys
 
-from dtopipe.host.lock import FileLock, LockHeld
-from dtopipe.host.runtime import ensure_only_ours
-from dtopipe.host.runtime_folder import runtime_dir
+from dtopipe.host.identity import who_is_here
+from dtopipe.host.machine_wide import MachineWideName, NameTaken
 from dtopipe.model.errors import BoardError
+from dtopipe.model.shown import shown
 
 
 class ExclusiveDevice:
@@ -21,53 +18,46 @@ class ExclusiveDevice:
     def __init__(self, board: str, device: str) -> None:
         self._board = board
         self._device = device
-        self._lock: FileLock | None = None
+        self._name = MachineWideName(f"board\0{board}\0{device}")
 
     def hold(self, task: str) -> None:
         """Take the device for that task. Raises BoardError, which names who holds it."""
-        path = _lock_path(self._board, self._device)
-        lock = FileLock(path)
         try:
-            lock.acquire()
-        except LockHeld:
+            self._name.hold({"task": task, "pid": str(os.getpid()), "user": who_is_here().user})
+        except NameTaken as taken:
             raise BoardError(
                 self._board,
-                f"device {self._device!r} is held by {_holder(path)}",
+                f"device {self._device!r} is held by {_words(taken)}",
                 "wait for that run to end, end it with `dtopipe stop`, or name another device in board.device",
             ) from None
         except OSError as error:
             raise BoardError(
                 self._board,
-                f"device {self._device!r} cannot be locked: {path}: {error.strerror}",
-                "set DTOPIPE_RUNTIME_DIR to a folder of your own",
+                f"device {self._device!r} cannot be locked: {error.strerror or error}",
+                "is the name right?",
             ) from error
-        self._lock = lock
-        # Only for the message that another run gets: holding the device does not depend on it.
-        with contextlib.suppress(OSError):
-            path.write_text(json.dumps({"task": task, "pid": os.getpid()}), encoding="utf-8")
 
     def let_go(self) -> None:
-        """Give the device back; harmless when it is not held. The lock's file stays, empty."""
-        if self._lock is not None:
-            with contextlib.suppress(OSError):
-                self._lock.path.write_bytes(b"")
-            self._lock.release()
-            self._lock = None
+        """Give the device back; harmless when it is not held."""
+        self._name.let_go()
 
 
-def _lock_path(board: str, device: str) -> Path:
-    """The digest keeps names apart that are alike in plain letters. Raises UsageError."""
-    folder = runtime_dir()
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", device)[:24]
-    path = folder / f"board-{board}-{plain}-{sha256(device.encode()).hexdigest()[:8]}.lock"
-    # A run that was begun here goes on, whatever else has come to lie here meanwhile.
-    if not path.exists():
-        ensure_only_ours(folder)
-    return path
+def _words(taken: NameTaken) -> str:
+    """Who it is: what they say only as far as the system does not know better."""
+    task, pid = taken.holder.get("task", ""), str(taken.pid or taken.holder.get("pid", ""))
+    user = _user_name(taken.user_id) or taken.holder.get("user", "")
+    words = f"run {shown(task)!r}" if task else "another process"
+    who = [f"process {shown(pid)}"] if pid else []
+    if user and user != who_is_here().user:
+        who.append(f"of {shown(user)}")
+    return f"{words} ({' '.join(who)})" if who else words
 
 
-def _holder(path: Path) -> str:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        return f"run {holder['task']!r} (process {holder['pid']})"
-    return "another process"
+def _user_name(user_id: int | None) -> str:
+    if user_id is None or sys.platform == "win32":
+        return ""
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(user_id).pw_name
+    return f"user {user_id}"

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.host.run_life import reached
 from dtopipe.model.errors import DtopipeError, RingError, UsageError
 from dtopipe.model.plan import RunPlan
 from dtopipe.shm.calls import CallWords
@@ -124,8 +125,7 @@ def _begun(process: subprocess.Popen[str], runs: Path, before: set[Path]) -> Run
 
 def _ring_of(folder: RunFolder) -> Ring | None:
     """The run's ring; None if it has ended already."""
-    entry = folder.entry()
-    facts = entry.read() if entry else None
+    facts = reached(folder)
     with contextlib.suppress(RingError):
-        return Ring.attach(facts.segment) if facts else None
+        return Ring.attach(facts.segment, facts.held) if facts else None
     return None

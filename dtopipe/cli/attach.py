@@ -14,7 +14,8 @@ from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import endpoint_options, host_of, link_of
 from dtopipe.cli.foreground import run_in_foreground
 from dtopipe.cli.output import print_json
-from dtopipe.host.run_folder import RunFolder, find_run
+from dtopipe.host.run_folder import RunFolder, find_living_run
+from dtopipe.host.run_life import ensure_reached, reached
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.topology.attachment import load_attachment, load_follower, sink_of_options, sinks_of_file
 from dtopipe.topology.places import Placed
@@ -82,7 +83,7 @@ def attach(
         sys.exit(run_in_foreground(plan, as_json=as_json))
     if server_key is not None or insecure:
         raise UsageError("--server-key and --insecure are for an ENDPOINT, such as tcp://daq-pc:5700")
-    folder = find_run(run, run_dir)
+    folder = find_living_run(run, run_dir)
     record = _record(folder)
     placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, record["sinks"])
     attached = load_attachment(placed, record, folder.path)
@@ -138,8 +139,8 @@ def _one_sink(
 
 def _record(folder: RunFolder) -> dict[str, Any]:
     """The run's record as it is now. Raises DtopipeError if the run is over, or has not begun."""
-    entry = folder.entry()
-    if entry is None or not entry.supervisor_is_alive():
+    if reached(folder) is None:
+        ensure_reached(folder, "attach")
         raise _over(folder)
     record = folder.read_record()
     if not record.get("stream"):

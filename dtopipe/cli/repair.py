@@ -13,6 +13,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.as_owner import go_on_as_owner
 from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import endpoint_options, link_of
 from dtopipe.cli.lasting_console import LastingConsole
@@ -70,6 +71,7 @@ def repair(
       dtopipe repair office/latest --from tcp://daq-pc:5700
     """
     folder = find_run(run, run_dir, outside=outside)
+    go_on_as_owner(folder)
     recover_one(folder)
     is_served = other is not None and is_endpoint(other)
     if not is_served and (server_key is not None or insecure):

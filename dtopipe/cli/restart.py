@@ -11,7 +11,8 @@ import click
 
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
-from dtopipe.host.run_folder import RunFolder, find_run
+from dtopipe.host.run_folder import RunFolder, find_living_run
+from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.shown import shown
 from dtopipe.transport.run_link import ask_run, ensure_not_refused
@@ -38,9 +39,10 @@ def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
       dtopipe restart table
       dtopipe restart table heat-flux --json
     """
-    folder = find_run(run, run_dir)
+    folder = find_living_run(run, run_dir)
     answer = ask_run(folder, Message("restart", {"name": name}))
     if answer is None:
+        ensure_reached(folder, f"restart {name}")
         raise DtopipeError(
             f"the run {folder.path} is over\n    what {name} lacks can be refilled: dtopipe repair {folder.path}"
         )

@@ -57,7 +57,7 @@ def runs(run_dir: Path, as_json: bool) -> None:
       dtopipe runs
       dtopipe runs --run-dir /data/runs --json
     """
-    present = {folder.path: folder for folder, _ in runs_in_progress()}
+    present = {folder.path: folder for folder in runs_in_progress()}
     folders = {folder.path: folder for folder in runs_in(run_dir)} | present
     rows = sorted(map(_row, folders.values()), key=lambda row: str(row.document["started_at"]))
     if trouble := runtime_trouble():

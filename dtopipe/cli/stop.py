@@ -10,12 +10,14 @@ from pathlib import Path
 
 import click
 
+from dtopipe.cli.as_owner import go_on_as_owner
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed, recover_one, seen
 from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
-from dtopipe.host.run_folder import find_run
+from dtopipe.host.run_folder import find_living_run
+from dtopipe.host.run_life import reached
 from dtopipe.model.errors import UsageError
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
@@ -40,17 +42,18 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
       dtopipe stop heat-flux --now
     """
     recover_killed()
-    folder = find_run(run, run_dir)
+    folder = find_living_run(run, run_dir)
     console = Console(stderr=as_json)
     if ask_run(folder, Message("stop", {"now": now, "user": _user(), "host": platform.node()})):
         with console.status("waiting for the sinks to write what was acquired"):
-            while (entry := folder.entry()) and entry.supervisor_is_alive():
+            while reached(folder) is not None:
                 time.sleep(_LOOK_EVERY_S)
     elif folder.read_record().get("verdict") is not None:
         console.print("the run had ended already")
     found = seen(folder)
     if found.record.get("verdict") is not None and found.remedy:
         # It was killed, now or before.
+        go_on_as_owner(folder)
         recover_one(folder)
         found = seen(folder)
     record = found.record

@@ -17,6 +17,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import topology_options
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
+from dtopipe.host.session import end_of_session_warning
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.plan import RunPlan
 
@@ -47,6 +48,8 @@ def _detach(*, as_json: bool) -> None:
     """Start the same command in the background, and wait until its run is running or refused."""
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--detach", "--json")]
     before = {entry.folder for entry in entries()}
+    if warning := end_of_session_warning():
+        click.echo(f"dtopipe: {warning}", err=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "dtopipe", *arguments, "--json"],
         stdin=subprocess.DEVNULL,

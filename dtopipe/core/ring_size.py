@@ -31,6 +31,15 @@ def burst_slots(n_slots: int) -> int:
 
 SLOT_HEADER_BYTES = 128
 _SLOT_ALIGN = 64
+# Header, table of subscribers and gap log, as the ring's layout has them; then statistics of each channel.
+_BEFORE_STATS_BYTES = 64 * 8 + 62 * 32 * 8 + 16_384 * 8 * 8
+_STATS_BYTES = 64
+_PAGE = 4096
+
+
+def bytes_before_slots(n_channels: int) -> int:
+    """What a ring takes besides its slots."""
+    return -(-(_BEFORE_STATS_BYTES + n_channels * _STATS_BYTES) // _PAGE) * _PAGE
 
 
 def slot_bytes(n_channels: int, samples_per_block: int, item_bytes: int) -> int:

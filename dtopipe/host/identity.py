@@ -7,19 +7,25 @@ import getpass
 import os
 import socket
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MACHINE_ID = Path("/etc/machine-id")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user on a host. `user_id` is None where users have no numbers, `boot_id` empty where it is not known."""
+    """A user on a host. `user_id` is None where users have no numbers; `boot_id`, `machine` are empty if not known.
+
+    `machine`: a digest of the machine's id, which is not for everybody; it tells two of one name apart.
+    """
 
     user_id: int | None
     user: str
     host: str
     boot_id: str
+    machine: str = ""
 
     def is_same_user(self, other: Identity) -> bool:
         """True unless both have numbers that differ."""
@@ -27,7 +33,20 @@ class Identity:
 
     def is_same_host(self, other: Identity) -> bool:
         """True if their locks are seen by each other: one kernel, whatever its names, or one name since a restart."""
-        return (self.boot_id != "" and self.boot_id == other.boot_id) or self.host == other.host
+        if self.boot_id != "" and self.boot_id == other.boot_id:
+            return True
+        is_other_machine = self.machine != "" and other.machine != "" and self.machine != other.machine
+        return self.host == other.host and not is_other_machine
+
+    @property
+    def is_root(self) -> bool:
+        """True for who may do whatever others may."""
+        return self.user_id == 0
+
+    @property
+    def sudo_name(self) -> str:
+        """What `sudo -u` calls this user."""
+        return self.user or f"'#{self.user_id}'"
 
 
 def who_is_here() -> Identity:
@@ -35,11 +54,24 @@ def who_is_here() -> Identity:
     boot_id = ""
     with contextlib.suppress(OSError):
         boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
-    return Identity(os.getuid() if hasattr(os, "getuid") else None, _user_name(), socket.gethostname(), boot_id)
+    user_id = os.getuid() if hasattr(os, "getuid") else None
+    return Identity(user_id, _user_name(), socket.gethostname(), boot_id, _machine())
+
+
+def _machine() -> str:
+    with contextlib.suppress(OSError):
+        machine_id = _MACHINE_ID.read_bytes().strip()
+        return sha256(b"dtopipe " + machine_id).hexdigest()[:16] if machine_id else ""
+    return ""
 
 
 def _user_name() -> str:
-    # A user of a container may have no name.
+    # Not getpass: it asks the environment, which sudo and cron may have kept from somebody else.
     with contextlib.suppress(OSError, KeyError, ImportError):
+        if hasattr(os, "getuid"):
+            import pwd
+
+            return pwd.getpwuid(os.getuid()).pw_name
         return getpass.getuser()
+    # A user of a container may have no name.
     return ""

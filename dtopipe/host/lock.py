@@ -6,6 +6,7 @@ themselves, and a lock on byte 0 keeps everybody else from reading the file on W
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -17,6 +18,7 @@ from types import TracebackType
 _LOCKED_BYTE = 2**62
 # Whoever only looks has a lock for an instant, which must not be taken for another owner.
 _LOOK_PATIENCE_S = 0.25
+_EVERYBODY = 0o666
 _PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -27,8 +29,10 @@ class LockHeld(OSError):
 class FileLock:
     """An exclusive lock on `path`, created if need be, from `acquire()` to `release()` or the process's death."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = 0o644) -> None:
+        """`mode`: of a file that is made, less what the umask takes; with 0o666 for every user, whatever that says."""
         self.path = path
+        self._mode = mode
         self._fd: int | None = None
 
     @property
@@ -39,7 +43,7 @@ class FileLock:
     def acquire(self, timeout_s: float = _LOOK_PATIENCE_S) -> None:
         """Take the lock, trying for `timeout_s`. Raises LockHeld, or OSError if the path is bad."""
         deadline = time.monotonic() + timeout_s
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o644)
+        fd = self._opened()
         try:
             while not _try_lock(fd):
                 if time.monotonic() >= deadline:
@@ -50,11 +54,38 @@ class FileLock:
             raise
         self._fd = fd
 
+    def _opened(self) -> int:
+        try:
+            # First without O_CREAT, which Linux refuses for a file of others in a folder like /tmp.
+            return os.open(self.path, os.O_RDWR | _PLAIN)
+        except FileNotFoundError:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _PLAIN, self._mode)
+        if self._mode == _EVERYBODY:
+            with contextlib.suppress(OSError):
+                self.path.chmod(_EVERYBODY)
+        return fd
+
     def release(self) -> None:
         """Give the lock back; harmless when it is not held. The file stays."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def is_in_place(self) -> bool:
+        """True while the file that is locked is the one of this path, and nobody has taken it away."""
+        if self._fd is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._fd), self.path.lstat())
+        except OSError:
+            return False
+
+    def write(self, data: bytes) -> None:
+        """Replace what the locked file says. Raises OSError."""
+        if self._fd is not None:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            os.write(self._fd, data)
+            os.ftruncate(self._fd, len(data))
 
     def __enter__(self) -> FileLock:
         self.acquire()

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 import yaml
 
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.known_runs import known_runs
 from dtopipe.host.recorded_path import ensure_own_files
+from dtopipe.host.run_lock import read_mark, run_lock_is_held
 from dtopipe.host.run_record import read_run_record
-from dtopipe.host.runtime import RuntimeEntry, entries
+from dtopipe.host.runtime import RuntimeEntry, entries, entry_at
 from dtopipe.host.runtime_folder import runtime_trouble
 from dtopipe.model.errors import UsageError
 from dtopipe.model.facts import finite
@@ -76,8 +78,10 @@ class RunFolder:
         return read_run_record(self.record_path)
 
     def entry(self) -> RuntimeEntry | None:
-        """The runtime entry of a run that is in progress, or was killed and not cleared yet."""
-        for entry in entries():
+        """The runtime entry of a run that is in progress, or was killed and not cleared yet, in any session."""
+        mark = read_mark(self.path)
+        told = None if mark is None else entry_at(Path(mark.entry))
+        for entry in (*entries(), *([] if told is None else [told])):
             facts = entry.read()
             if facts and _is_same(Path(facts.run_folder), self.path.absolute()):
                 return entry
@@ -125,7 +129,9 @@ def find_run(wanted: str | None, root: Path, *, outside: bool = False) -> RunFol
         return RunFolder(folder.absolute(), outside=outside)
     name, _, start = wanted.replace("\\", "/").rstrip("/").partition("/")
     if start in ("", _LATEST):
-        start = _latest_of(root / name) or _in_progress_of(name)
+        start = _latest_of(root / name)
+        if not start and (elsewhere := _in_progress_of(name)):
+            return RunFolder(_only_one(wanted, elsewhere), outside=outside)
     if start and (root / name / start / "run.json").is_file():
         return RunFolder((root / name / start).absolute(), outside=outside)
     known = ", ".join(sorted({folder.path.parent.name for folder in runs_in(root)})) or "none"
@@ -138,16 +144,44 @@ def runs_in(root: Path) -> Iterator[RunFolder]:
         yield RunFolder(record.parent.absolute())
 
 
-def runs_in_progress() -> Iterator[tuple[RunFolder, RuntimeEntry]]:
-    """Every run of this user that has its supervisor, wherever it is kept."""
+def runs_in_progress() -> Iterator[RunFolder]:
+    """Every run of this user that has its supervisor, wherever it is kept, and in whatever session it was started."""
+    seen = set()
     for entry in entries():
         facts = entry.read()
         if facts and entry.supervisor_is_alive():
-            yield RunFolder(Path(facts.run_folder)), entry
+            seen.add(Path(facts.run_folder))
+            yield RunFolder(Path(facts.run_folder))
+    for path in known_runs():
+        # One whose entry was taken away with the session that it was in.
+        with contextlib.suppress(OSError):
+            if path not in seen and (path / "run.json").is_file() and run_lock_is_held(path):
+                yield RunFolder(path)
+
+
+def find_living_run(wanted: str | None, root: Path) -> RunFolder:
+    """The same for who wants to speak with it. Raises UsageError also if a name fits an ended run and one elsewhere.
+
+    The ended one below `root` is hardly meant while another of its name is in progress, but nobody can know.
+    """
+    folder = find_run(wanted, root)
+    name, _, start = (wanted or "/").replace("\\", "/").rstrip("/").partition("/")
+    if start in ("", _LATEST) and folder.path == (root / name / folder.path.name).absolute():
+        others = [path for path in _in_progress_of(name) if not _is_same(path, folder.path)]
+        if others and folder.read_record().get("verdict") is not None:
+            return RunFolder(_only_one(str(wanted), [folder.path, *others]))
+    return folder
+
+
+def _only_one(wanted: str, found: Sequence[Path]) -> Path:
+    if len(found) > 1:
+        paths = "".join(f"\n    {path}" for path in found)
+        raise UsageError(f"{wanted!r} fits {len(found)} runs: name one by its path{paths}")
+    return found[0]
 
 
 def _only_run_in_progress() -> RunFolder:
-    found = [folder for folder, _ in runs_in_progress()]
+    found = list(runs_in_progress())
     if len(found) == 1:
         return found[0]
     if not found:
@@ -157,8 +191,8 @@ def _only_run_in_progress() -> RunFolder:
             "no run is in progress\n    name one: a run folder, NAME, NAME/START or NAME/latest"
             + (f"\n{trouble}" if trouble else "")
         )
-    names = ", ".join(f"{folder.path.parent.name}/{folder.path.name}" for folder in found)
-    raise UsageError(f"{len(found)} runs are in progress\n    name one of {names}")
+    paths = "".join(f"\n    {folder.path}" for folder in found)
+    raise UsageError(f"{len(found)} runs are in progress: name one by its path{paths}")
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -179,8 +213,8 @@ def _latest_of(folder: Path) -> str:
     return max((record.parent.name for record in folder.glob("*/run.json")), default="")
 
 
-def _in_progress_of(name: str) -> str:
-    return next((str(folder.path) for folder, _ in runs_in_progress() if folder.path.parent.name == name), "")
+def _in_progress_of(name: str) -> list[Path]:
+    return [folder.path for folder in runs_in_progress() if folder.path.parent.name == name]
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -1,8 +1,10 @@
 """What is in the user's runtime folder: one entry a run in progress, gone when the run is.
 
-An entry holds the locks by which a run's processes show that they live, its local sockets, and `entry.json`, which
-says where the run is. It carries a mark from its first instant, and what a killed run leaves here tells the user's next
-`up`, `stop` or `repair` what to clear away. What does not carry the mark is somebody else's, and never touched.
+An entry holds the lock of the run's supervisor, local sockets, and `entry.json`, which says where the run is and how it
+is spoken with. What the run itself needs is not here: a session's end, or whoever cleans temporary folders, takes it
+away, and the supervisor makes it anew. It carries a mark from its first instant, and what a killed run leaves here tells
+the user's next `up`, `stop` or `repair` what to clear away. What does not carry the mark is somebody else's, and never
+touched.
 """
 
 from __future__ import annotations
@@ -18,8 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dtopipe.host.identity import who_is_here
+from dtopipe.host.known_runs import known_runs
+from dtopipe.host.life_locks import LifeLocks
 from dtopipe.host.lock import FileLock, LockHeld, is_held
-from dtopipe.host.runtime_folder import runtime_dir, seen_runtime_dir
+from dtopipe.host.run_lock import read_mark
+from dtopipe.host.runtime_folder import chosen_folder, runtime_dir, seen_runtime_dir
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.model.identifiers import is_own_run_id
 
@@ -51,6 +57,8 @@ class EntryFacts:
     public_key: str = ""
     secret_key: str = ""
     segment: str = ""
+    other_control: str = ""
+    held: str = ""
 
     @classmethod
     def of(cls, document: Any) -> EntryFacts | None:
@@ -103,48 +111,38 @@ class RuntimeEntry:
         except (ValueError, RecursionError):
             return None
 
-    def lock(self, process: str) -> FileLock:
-        """The liveness lock of one process of the run, not yet acquired."""
-        return FileLock(self.folder / f"{process}.lock")
-
     def supervisor_lock(self) -> FileLock:
-        """The supervisor's."""
-        return self.lock(_SUPERVISOR)
-
-    def is_alive(self, process: str) -> bool:
-        """True if that process of the run holds its lock."""
-        return is_held(self.folder / f"{process}.lock")
+        """The supervisor's, not yet acquired."""
+        return FileLock(self.folder / f"{_SUPERVISOR}.lock")
 
     def supervisor_is_alive(self) -> bool:
         """True if the run has its supervisor."""
-        return self.is_alive(_SUPERVISOR)
-
-    def subscriber_lock(self, key: str) -> FileLock:
-        """By which a program that follows the run shows that it lives. It is no process of the run."""
-        return FileLock(self._subscriber_path(key))
-
-    def listens(self, key: str) -> bool:
-        """True while that program lives and follows the run; only whoever finds it gone takes its file away."""
-        path = self._subscriber_path(key)
-        # A file that somebody else has deleted proves nothing.
-        return not path.exists() or is_held(path)
-
-    def is_listening(self, key: str) -> bool:
-        """True if there is a living program of this key."""
-        return is_held(self._subscriber_path(key))
-
-    def forget_subscriber(self, key: str) -> None:
-        """Take its lock's file away; harmless when it is gone."""
         with contextlib.suppress(OSError):
-            self._subscriber_path(key).unlink(missing_ok=True)
-
-    def _subscriber_path(self, key: str) -> Path:
-        # Not *.lock: nobody is to wait for a program, least of all one that is stopped.
-        return self.folder / f"{key}.subscriber"
+            return is_held(self.folder / f"{_SUPERVISOR}.lock")
+        return False
 
     def anybody_is_alive(self) -> bool:
-        """True if any process of the run lives."""
-        return any(is_held(path) for path in self.folder.glob("*.lock"))
+        """True if any process of the run lives, or if that cannot be seen."""
+        try:
+            if any(is_held(path) for path in self.folder.glob("*.lock")):
+                return True
+            facts = self.read()
+            return facts is not None and LifeLocks(Path(facts.run_folder)).anybody_is_alive()
+        except OSError:
+            return True
+
+    def make_again(self) -> FileLock:
+        """The supervisor's lock on an entry that was taken away from it. Raises UsageError, OSError."""
+        with _making(runtime_dir() if self.folder.parent == chosen_folder() else self.folder.parent):
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            (self.folder / _MARK_FILE).write_bytes(_MARK)
+            lock = self.supervisor_lock()
+            lock.acquire()
+        return lock
+
+    def is_whole(self) -> bool:
+        """False if somebody has taken something of it away."""
+        return all(os.path.lexists(self.folder / name) for name in (_MARK_FILE, _ENTRY_FILE))
 
     def remove(self) -> None:
         """Take the entry away, with what entries hold and nothing else; harmless when it is gone. Never raises."""
@@ -174,11 +172,25 @@ class RuntimeEntry:
 
 
 def entries() -> Iterator[RuntimeEntry]:
-    """Every entry of this user, of runs that live and of runs that were killed. Makes nothing."""
-    folder = seen_runtime_dir()
+    """Every entry of this user, of runs that live and of runs that were killed, in any session. Makes nothing."""
+    folder, seen = seen_runtime_dir(), set()
     for path in _listed(folder) if folder is not None else ():
         if _is_entry(path):
+            seen.add(path)
             yield RuntimeEntry(path)
+    for run_folder in known_runs():
+        mark = read_mark(run_folder)
+        entry = None if mark is None else entry_at(Path(mark.entry))
+        if entry is not None and entry.folder not in seen:
+            seen.add(entry.folder)
+            yield entry
+
+
+def entry_at(folder: Path) -> RuntimeEntry | None:
+    """The entry that is there, of another session it may be; None unless it is this user's, or root looks."""
+    if not folder.is_absolute() or not _is_entry(folder, of_anybody=who_is_here().is_root):
+        return None
+    return RuntimeEntry(folder)
 
 
 def ensure_only_ours(folder: Path) -> None:
@@ -203,9 +215,9 @@ def _listed(folder: Path) -> list[Path]:
         return []
 
 
-def _is_entry(path: Path) -> bool:
+def _is_entry(path: Path, *, of_anybody: bool = False) -> bool:
     """True if it carries our mark; entries of dtopipe 0.1 have none, but sound facts."""
-    if not _has_an_entry_name(path):
+    if not _has_an_entry_name(path, of_anybody=of_anybody):
         return False
     return _bytes_of(path / _MARK_FILE) == _MARK or RuntimeEntry(path).read() is not None
 
@@ -217,12 +229,12 @@ def _is_begun_entry(path: Path) -> bool:
     return _listed(path) in ([], [path / _MARK_FILE]) and _MARK.startswith(_bytes_of(path / _MARK_FILE))
 
 
-def _has_an_entry_name(path: Path) -> bool:
+def _has_an_entry_name(path: Path, *, of_anybody: bool = False) -> bool:
     try:
         seen = path.lstat()
     except OSError:
         return False
-    is_ours = not hasattr(os, "getuid") or seen.st_uid == os.getuid()
+    is_ours = of_anybody or not hasattr(os, "getuid") or seen.st_uid == os.getuid()
     return _ENTRY_NAME.fullmatch(path.name) is not None and stat.S_ISDIR(seen.st_mode) and is_ours
 
 

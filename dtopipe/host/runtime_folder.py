@@ -21,7 +21,7 @@ _ANOTHER = "set DTOPIPE_RUNTIME_DIR to a folder of your own"
 
 def runtime_dir() -> Path:
     """The folder, made if need be, mode 0700. `DTOPIPE_RUNTIME_DIR` overrides it. Raises UsageError if it is unfit."""
-    folder = _chosen()
+    folder = chosen_folder()
     if len(os.fsencode(str(folder))) > _LONGEST_FOLDER:
         raise UsageError(
             f"the runtime folder's path is too long for a socket: {folder}\n"
@@ -39,17 +39,18 @@ def runtime_dir() -> Path:
 
 def seen_runtime_dir() -> Path | None:
     """The same for those who only look: None where it is not there, or unfit. Nothing is made."""
-    folder = _chosen()
+    folder = chosen_folder()
     return folder if os.path.lexists(folder) and not _trouble(folder) else None
 
 
 def runtime_trouble() -> str:
     """Why the folder that is there is not looked into, with the way out; empty if nothing is wrong with it."""
-    folder = _chosen()
+    folder = chosen_folder()
     return _trouble(folder) if os.path.lexists(folder) else ""
 
 
-def _chosen() -> Path:
+def chosen_folder() -> Path:
+    """Where it is, or would be."""
     # Absolute, but not resolved: whether the last part is a link matters.
     return Path(os.environ.get("DTOPIPE_RUNTIME_DIR") or _default_folder()).absolute()
 

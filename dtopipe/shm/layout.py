@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dtopipe.core.ring_size import SLOT_HEADER_BYTES, slot_bytes
+from dtopipe.core.ring_size import SLOT_HEADER_BYTES, bytes_before_slots, slot_bytes
 
 MAGIC = int.from_bytes(b"DTOPIPE\x02", "little")
 WORD = 8
@@ -215,7 +215,7 @@ class Layout:
     @cached_property
     def slots_offset(self) -> int:
         """The first slot."""
-        return -(-(self.stats_offset + 8 * self.n_channels * WORD) // 4096) * 4096
+        return bytes_before_slots(self.n_channels)
 
     @cached_property
     def segment_bytes(self) -> int:

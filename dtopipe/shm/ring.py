@@ -74,9 +74,9 @@ class Ring:
         return ring
 
     @classmethod
-    def attach(cls, name: str) -> Ring:
-        """Map the ring that the supervisor made. Raises RingError if it is not there or not a ring."""
-        segment = Segment.attach(name)
+    def attach(cls, name: str, held: str = "") -> Ring:
+        """Map the ring that the supervisor made, and holds there. Raises RingError if it is not there or not a ring."""
+        segment = Segment.attach(name, held)
         layout = _layout_of(segment)
         if layout is None:
             segment.close()

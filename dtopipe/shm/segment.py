@@ -19,6 +19,7 @@ from dtopipe.model.errors import RingError
 
 PREFIX = "dtopipe-"
 _NAME = re.compile(re.escape(PREFIX) + r"[0-9a-f]{12}")
+_HELD = re.compile(r"/proc/[0-9]+/fd/[0-9]+")
 
 
 def new_name() -> str:
@@ -32,17 +33,27 @@ def is_own_name(name: str) -> bool:
 
 
 class Segment:
-    """A mapping of shared memory; `buffer` is all of it. The creator unlinks it; on Windows the last handle does."""
+    """A mapping of shared memory; `buffer` is all of it. The creator unlinks it; on Windows the last handle does.
 
-    def __init__(self, name: str, mapping: mmap.mmap) -> None:
+    `held`: where this user's processes find it for as long as its creator lives, whatever becomes of its name (a logout
+    may take that, or whoever cleans /dev/shm); empty where the system has no such place.
+    """
+
+    def __init__(self, name: str, mapping: mmap.mmap, fd: int | None = None) -> None:
         self.name = name
         self.buffer = memoryview(mapping)
+        self._fd = fd
+
+    @property
+    def held(self) -> str:
+        """See the class."""
+        return "" if self._fd is None or sys.platform != "linux" else f"/proc/{os.getpid()}/fd/{self._fd}"
 
     @classmethod
     def create(cls, name: str, size: int) -> Segment:
         """Make a segment of zeros, its memory reserved. Raises RingError, with what to do, if there is no room."""
         try:
-            return cls(name, _create(name, size))
+            return cls(name, *_create(name, size))
         except (OSError, OverflowError) as error:
             if isinstance(error, OverflowError) or error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
                 raise RingError(
@@ -52,10 +63,10 @@ class Segment:
             raise RingError(f"shared memory {name} could not be made: {error}") from error
 
     @classmethod
-    def attach(cls, name: str) -> Segment:
-        """Map a segment that another process made. Raises RingError if there is none."""
+    def attach(cls, name: str, held: str = "") -> Segment:
+        """Map a segment that another process made, from where it holds it, else by its name. Raises RingError."""
         try:
-            return cls(name, _attach(name))
+            return cls(name, _attach_held(name, held) or _attach(name))
         except (OSError, ValueError) as error:  # ValueError: its maker was killed before it gave it a size
             raise RingError(f"shared memory {name} could not be opened: {error}") from error
 
@@ -64,12 +75,18 @@ class Segment:
         # Never mmap.close(): an array over the buffer keeps the mapping's object, but does not keep it from closing,
         # and its next access would be a segmentation fault.
         del self.buffer
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
 
 if sys.platform == "win32":
 
-    def _create(name: str, size: int) -> mmap.mmap:
-        return mmap.mmap(-1, size, tagname=name)
+    def _create(name: str, size: int) -> tuple[mmap.mmap, int | None]:
+        return mmap.mmap(-1, size, tagname=name), None
+
+    def _attach_held(name: str, held: str) -> mmap.mmap | None:
+        return None
 
     def _attach(name: str) -> mmap.mmap:
         # The size of an existing mapping is not asked for; its first word pair holds it (layout.Head).
@@ -94,18 +111,34 @@ if sys.platform == "win32":
 else:
     import _posixshmem
 
-    def _create(name: str, size: int) -> mmap.mmap:
+    def _create(name: str, size: int) -> tuple[mmap.mmap, int | None]:
         fd = _posixshmem.shm_open("/" + name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)
         try:
             os.ftruncate(fd, size)
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(fd, 0, size)
-            return mmap.mmap(fd, size)
+            return mmap.mmap(fd, size), fd
         except BaseException:
+            os.close(fd)
             _posixshmem.shm_unlink("/" + name)
             raise
-        finally:
-            os.close(fd)
+
+    def _attach_held(name: str, held: str) -> mmap.mmap | None:
+        """None where it is not there: its creator has let go of it, or is not seen from here (another container)."""
+        if not _HELD.fullmatch(held):
+            return None
+        with contextlib.suppress(OSError):
+            # Whatever has this number by now must not be waited for; a file that is none has no pages.
+            fd = os.open(held, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                return mmap.mmap(fd, os.fstat(fd).st_size) if _name_of(fd) == name else None
+            finally:
+                os.close(fd)
+        return None
+
+    def _name_of(fd: int) -> str:
+        """The name that it has, or had."""
+        return Path(f"/proc/self/fd/{fd}").readlink().name.removesuffix(" (deleted)")
 
     def _attach(name: str) -> mmap.mmap:
         fd = _posixshmem.shm_open("/" + name, os.O_RDWR, mode=0o600)

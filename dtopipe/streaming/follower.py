@@ -77,7 +77,7 @@ class Follower:
     def _begin(self, answer: Message, membership: Membership) -> None:
         self.run: Stream = stream_from(answer.get("stream", dict))
         row = answer.get("row", int)
-        ring = Ring.attach(answer.get("segment", str))
+        ring = Ring.attach(answer.get("segment", str), answer.get("held", str, ""))
         self._reader = RingReader(ring, row)
         wake = ReaderWake(
             answer.get("descriptor_endpoint", str), answer.get("credit_endpoint", str), membership.keys, row

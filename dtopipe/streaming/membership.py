@@ -7,13 +7,14 @@ import secrets
 import sys
 from pathlib import Path
 
-from dtopipe.host.run_folder import find_run
-from dtopipe.host.runtime import RuntimeEntry
+from dtopipe.host.life_locks import LifeLocks
+from dtopipe.host.run_folder import find_living_run
+from dtopipe.host.run_life import ensure_reached, reached
+from dtopipe.host.run_lock import run_lock_is_held
 from dtopipe.model.errors import UsageError
 from dtopipe.model.policy import Policy
-from dtopipe.transport.control import ControlClient
 from dtopipe.transport.link import Keys
-from dtopipe.transport.run_link import ensure_not_refused
+from dtopipe.transport.run_link import control_of, ensure_not_refused
 from dtopipe.wire.control import Message
 
 
@@ -23,25 +24,25 @@ class Membership:
     def __init__(self, run: str | os.PathLike[str] | None, run_dir: Path) -> None:
         """`run` as in the commands. Raises UsageError if there is no such run in progress."""
         wanted = None if run is None else os.fspath(run)
-        self.folder = find_run(wanted, run_dir)
-        entry = self.folder.entry()
-        facts = entry.read() if entry and entry.supervisor_is_alive() else None
-        if entry is None or facts is None:
+        self.folder = find_living_run(wanted, run_dir)
+        facts = reached(self.folder)
+        if facts is None:
+            ensure_reached(self.folder, "status")
             raise self._is_over()
-        self._entry: RuntimeEntry = entry
+        self._life = LifeLocks(self.folder.path)
         self.keys = Keys(facts.public_key, facts.secret_key)
         self._key = secrets.token_hex(8)
-        self._lock = entry.subscriber_lock(self._key)
+        self._lock = self._life.subscriber_lock(self._key)
         try:
             self._lock.acquire()
         except FileNotFoundError:
             raise self._is_over() from None
-        self._control = ControlClient(facts.control, self.keys)
+        self._control = control_of(facts)
         self._has_place = False
 
     def ask(self, policy: Policy, since: str | int) -> Message | None:
         """`subscribed`, or None while the run has not begun. Raises UsageError with the reason for a refusal."""
-        if not self._entry.supervisor_is_alive():
+        if not self._supervisor_is_alive():
             raise self._is_over()
         who = {"key": self._key, "pid": os.getpid(), "program": Path(sys.argv[0] if sys.argv else "").name or "python"}
         # From now on the supervisor may have it, whatever becomes of the answer.
@@ -55,7 +56,11 @@ class Membership:
 
     def run_is_alive(self) -> bool:
         """False once neither supervisor nor acquirer lives: nothing more will come."""
-        return self._entry.supervisor_is_alive() or self._entry.is_alive("acquirer")
+        try:
+            return run_lock_is_held(self.folder.path) or self._life.is_alive("acquirer")
+        except OSError:
+            # Its disk is away: who cannot see does not say that it has died.
+            return True
 
     def leave(self) -> None:
         """Give the place back: nothing is written to its row any more. Harmless twice."""
@@ -66,7 +71,13 @@ class Membership:
         self._control.close()
         self._lock.release()
         if not self._has_place:
-            self._entry.forget_subscriber(self._key)
+            self._life.forget_subscriber(self._key)
+
+    def _supervisor_is_alive(self) -> bool:
+        try:
+            return run_lock_is_held(self.folder.path)
+        except OSError:
+            return True
 
     def _is_over(self) -> UsageError:
         return UsageError(

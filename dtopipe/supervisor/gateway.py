@@ -199,7 +199,7 @@ class Gateway:
             self._has_begun = True
             begin = {
                 "stream": describe_stream(run.stream),
-                "segment": run.segment,
+                **run.memory(),
                 "journal": None if journal is None else str(journal.path),
                 "retires": journal is not None and journal.plan.retires,
             }

@@ -89,7 +89,7 @@ class Launcher:
             return {}
         return {
             "stream": describe_stream(run.stream),
-            "segment": run.segment,
+            **run.memory(),
             "descriptor_endpoint": opened.get("descriptor_endpoint", str),
             "credit_endpoint": opened.get("credit_endpoint", str),
         }
@@ -106,7 +106,7 @@ class Launcher:
     def start_board(self) -> None:
         """Everybody is ready: the first sample may come."""
         self._run.acquirer.started_ns = mono_ns()
-        self._run.tell_acquirer(Message("start", {"segment": self._run.segment}))
+        self._run.tell_acquirer(Message("start", self._run.memory()))
 
     def go_on(self) -> None:
         """One turn of the start."""
@@ -137,6 +137,7 @@ class Launcher:
             run.ring = Ring.create(run.segment, replace(shape, n_slots=n_slots), run.acquirer.first_sample_index)
         except RingError as error:
             raise run.refusal("ring", str(error)) from error
+        run.tell_where()
         run.table = SubscriberTable(run.ring)
         first = run.end_sample_index
         for agent in run.sinks.values():

@@ -20,6 +20,7 @@ from dtopipe.core.gaps import explained
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.core.verdict import judge_recorded
 from dtopipe.host.identity import who_is_here
+from dtopipe.host.life_locks import LifeLocks
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import ensure_ours_to_complete
 from dtopipe.host.run_lock import RunLock, read_mark, run_lock_is_held
@@ -91,10 +92,10 @@ def recover_run(folder: RunFolder, read_output: ReadOutput) -> bool:
     entry = folder.entry()
     facts = entry.read() if entry is not None else None
     if record.get("verdict") is not None:
-        if run_lock_is_held(folder.path) or (entry is not None and entry.anybody_is_alive()):
+        if _is_held(folder) or (entry is not None and entry.anybody_is_alive()):
             raise UsageError(f"{folder.path} is still in progress\n    try again in a moment: it is ending")
     else:
-        ensure_ours_to_complete(folder, str(record.get("run_id")))
+        ensure_ours_to_complete(folder)
         _complete(folder, read_output, facts)
     if entry is not None and facts is not None:
         _clear(entry, facts)
@@ -106,6 +107,7 @@ def _complete(folder: RunFolder, read_output: ReadOutput, facts: EntryFacts | No
     lock.hold_to_complete()
     try:
         complete_record(folder, own_reader(folder, read_output, facts), facts)
+        LifeLocks(folder.path).remove()
         lock.take_away()
     finally:
         lock.release()
@@ -117,6 +119,13 @@ def own_reader(folder: RunFolder, read_output: ReadOutput, facts: EntryFacts | N
     `facts`: of its entry, which nobody else can have made.
     """
     return partial(read_output, outside=folder.outside or facts is not None)
+
+
+def _is_held(folder: RunFolder) -> bool:
+    try:
+        return run_lock_is_held(folder.path)
+    except OSError:
+        return False
 
 
 def _is_gone(folder: RunFolder, facts: EntryFacts) -> bool:

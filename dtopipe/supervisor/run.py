@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,8 +16,6 @@ from dtopipe.core.verdict import Verdict
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.log_lines import LogLines
 from dtopipe.host.run_folder import RunFolder
-from dtopipe.host.run_lock import RunLock
-from dtopipe.host.runtime import EntryFacts, RuntimeEntry
 from dtopipe.model.errors import Problem, TopologyError
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.policy import Policy
@@ -30,10 +27,10 @@ from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.gateway import Gateway
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile, link_facts
+from dtopipe.supervisor.presence import Presence
 from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host, sink_facts, verdict_facts, versions
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.subscriber import Subscriber
-from dtopipe.transport.control import ControlServer
 from dtopipe.transport.link import run_keys
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_stream
@@ -55,7 +52,7 @@ class Run:
         self.plan = plan
         # As it runs: with what was attached.
         self.document = plan.document
-        self.run_id = str(uuid.uuid4())
+        self.run_id = self._own_id = str(uuid.uuid4())
         self.started = datetime.now(UTC)
         self.started_ns = mono_ns()
         self.finished_at: str | None = None
@@ -76,15 +73,15 @@ class Run:
         self.ring: Ring | None = None
         self.table: SubscriberTable | None = None
         self.segment = new_name()
-        self.entry, self._lock = RuntimeEntry.create()
-        try:
-            self.folder, self._run_lock = self._begun_folder()
-        except BaseException:
-            self._lock.release()
-            self.entry.remove()
-            raise
         self.keys = run_keys()
-        self.server = ControlServer(self.entry.folder, self.keys)
+        self.presence = Presence(self.keys)
+        try:
+            self.folder = self._begun_folder()
+            self.presence.serve()
+        except BaseException:
+            self.presence.end()
+            raise
+        self.server = self.presence.server
         self._log = _open_log(self.folder.log_path("supervisor"))
         self.events = EventsFile(self.folder.path / "events.jsonl")
         self.gaps = GapsFile(self.folder.path / "gaps.jsonl")
@@ -140,7 +137,8 @@ class Run:
     def common_orders(self) -> dict[str, Any]:
         """What every process of the run must know."""
         return {
-            "entry": str(self.entry.folder),
+            "entry": str(self.presence.entry.folder),
+            "run_folder": str(self.folder.path.absolute()),
             "control": self.server.endpoint,
             "public_key": self.keys.public,
             "secret_key": self.keys.secret,
@@ -243,39 +241,37 @@ class Run:
         # What a full disk still refuses of the log must not keep the rest from being cleared.
         with contextlib.suppress(OSError):
             self._log.close()
-        # Before the entry's, for whose end other commands wait.
-        if self._is_concluded:
-            self._run_lock.take_away()
-        else:
-            self._run_lock.release()
+        self.presence.release_folder(is_concluded=self._is_concluded)
         if not keep_folder:
             self.folder.remove()
-        self._lock.release()
-        self.entry.remove()
+        self.presence.end()
 
-    def _begun_folder(self) -> tuple[RunFolder, RunLock]:
-        folder = RunFolder.create(self.plan.run_root, self.plan.name, self.started)
-        lock = RunLock(folder.path)
-        try:
-            lock.hold(self.run_id, self.entry.folder)
-        except BaseException:
-            folder.remove()
-            raise
-        return folder, lock
+    def memory(self) -> dict[str, str]:
+        """Where the ring is: by its name, and by the process that holds it while nobody knows that name any more."""
+        return {"segment": self.segment, "held": self.ring.segment.held if self.ring else ""}
 
-    def _register(self) -> None:
-        facts = EntryFacts(
-            run_id=self.run_id,
+    def tell_where(self) -> None:
+        """Others find the run, its supervisor and its memory by this."""
+        self.presence.tell(
+            # Its own: a run that follows another one has that one's id in its record.
+            run_id=self._own_id,
             name=self.plan.name,
             run_folder=str(self.folder.path.absolute()),
             started_at=self.started.isoformat(),
-            pid=os.getpid(),
-            control=self.server.endpoint,
-            public_key=self.keys.public,
-            secret_key=self.keys.secret,
-            segment=self.segment,
+            **self.memory(),
         )
-        self.entry.write(facts)
+
+    def _begun_folder(self) -> RunFolder:
+        folder = RunFolder.create(self.plan.run_root, self.plan.name, self.started)
+        try:
+            self.presence.take(folder, self.run_id)
+        except BaseException:
+            folder.remove()
+            raise
+        return folder
+
+    def _register(self) -> None:
+        self.tell_where()
         self.folder.write_topology(self.document)
         self.save()
 

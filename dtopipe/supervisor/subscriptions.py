@@ -39,7 +39,7 @@ class Subscriptions:
         policy = message.get("policy", str)
         if not _KEY.fullmatch(key) or key in run.subscribers or policy not in (Policy.BLOCK, Policy.DROP_OLDEST):
             raise WireError(f"not a subscription: key {key!r}, policy {policy!r}")
-        if not run.entry.is_listening(key):
+        if not run.presence.life.is_listening(key):
             raise WireError("a subscription of nobody: its lock is not held")
         if run.phase is Phase.OPENING:
             return Message("not_yet")
@@ -66,13 +66,13 @@ class Subscriptions:
             return
         if self._run.table is not None:
             self._run.table.close(subscriber.row)
-        self._run.entry.forget_subscriber(key)
+        self._run.presence.life.forget_subscriber(key)
         self._run.events.append("unsubscribed", pid=subscriber.pid, program=subscriber.program)
 
     def look(self) -> None:
         """One turn: who holds its lock no more is gone."""
-        entry = self._run.entry
-        for key in [key for key in self._run.subscribers if not entry.listens(key)]:
+        life = self._run.presence.life
+        for key in [key for key in self._run.subscribers if not life.listens(key)]:
             self.unsubscribe(key)
 
     def _why_not(self) -> tuple[str, str] | None:

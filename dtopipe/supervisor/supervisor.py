@@ -142,6 +142,7 @@ class Supervisor:
         run.gateway.look(now_ns)
         self._retention.look()
         self._disks.look(now_ns)
+        run.presence.look(now_ns)
         run.gather()
         if run.phase is Phase.OPENING:
             self._launcher.go_on()

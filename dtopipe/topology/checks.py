@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 
 from dtopipe.core.disk import bytes_text
+from dtopipe.core.ring_size import FEWEST_SLOTS, bytes_before_slots
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.plan import RunPlan, SinkPlan
@@ -26,6 +28,9 @@ Found = Iterator[tuple[str, str, str]]
 FIXED_COLUMNS = ("sample_index", "t_mono_ns", "t_utc", "t_utc_ns", "run")
 # File systems take 255; a log's name has an ending, a run's folder may get a number.
 _LONGEST_NAME_BYTES = 200
+_NO_RING_FITS = (
+    "make blocks smaller (task.samples_per_block) or free shared memory; a container gets more by --shm-size"
+)
 _PROCESSES = ("acquirer", "supervisor")
 # What a sink type needs besides the plain install: the module, and the extra that brings it.
 _EXTRAS = {"parquet": ("pyarrow", "parquet"), "postgres": ("asyncpg", "postgres")}
@@ -162,13 +167,22 @@ def _ring(plan: RunPlan, cost: Cost) -> Found:
         return
     free = free_shared_memory()
     if cost.ring_bytes > free:
-        seconds = free * 0.8 / cost.ring_bytes * cost.ring_seconds
+        # Others take of it too, until the run begins.
+        slots = int((free * 0.95 - bytes_before_slots(cost.n_channels)) / cost.slot_bytes)
+        seconds = slots * cost.samples_per_block / cost.rate_hz
+        fitting = f"set ring: {{seconds: {_rounded_down(seconds)}}} or less, or free shared memory"
         yield (
             "ring",
             f"a ring of {size_text(cost.ring_bytes)} ({cost.ring_seconds:.3g} s) does not fit into the "
             f"{size_text(free)} of shared memory that are free",
-            f"set ring: {{seconds: {seconds:.2g}}} or less, or free shared memory",
+            fitting if slots >= FEWEST_SLOTS else _NO_RING_FITS,
         )
+
+
+def _rounded_down(seconds: float) -> str:
+    """Three digits, never more than there is room for."""
+    step = 10.0 ** (math.floor(math.log10(seconds)) - 2)
+    return f"{math.floor(seconds / step + 1e-9) * step:.3g}"
 
 
 def _disks(cost: Cost, length_s: float) -> Found:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dtopipe.core.disk import OutputNeed, reserve_bytes
-from dtopipe.core.ring_size import ring_slots, slot_bytes
+from dtopipe.core.ring_size import bytes_before_slots, ring_slots, slot_bytes
 from dtopipe.model.plan import ChannelPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.stream import Stream
@@ -110,7 +110,7 @@ def estimate(plan: RunPlan) -> Cost:
         samples_per_block=task.samples_per_block,
         slot_bytes=slot,
         ring_slots=slots,
-        ring_bytes=slots * slot,
+        ring_bytes=bytes_before_slots(n_channels) + slots * slot,
         ring_seconds=ring_seconds,
         driver_seconds=driver_seconds,
         headroom_s=ring_seconds + driver_seconds,

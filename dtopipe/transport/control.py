@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 import zmq
 
 from dtopipe.model.errors import DtopipeError, WireError
-from dtopipe.transport.link import Keys, bind, connect
+from dtopipe.transport.link import Keys, bind, bind_in, connect
 from dtopipe.transport.malformed import Malformed
 from dtopipe.wire.control import MOST_PASSED_OVER, Message, decode, encode
+
+_NAME = "control"
 
 
 class ControlServer:
     """Hears workers and commands; answers each by the address that it spoke from."""
 
     def __init__(self, folder: Path, keys: Keys) -> None:
-        self._socket, self.endpoint = bind(zmq.ROUTER, folder, "control", keys)
+        self._socket, self.endpoint = bind(zmq.ROUTER, folder, _NAME, keys)
+        self._hearings = 0
+        # For those who do not reach the endpoint; empty where there is none.
+        self.other_endpoint = ""
+        self.hear_in(folder)
         self.malformed = Malformed("message")
+
+    def hear_in(self, folder: Path) -> None:
+        """Be reached in this folder too, which is a new one, or was cleared away."""
+        # Each time by another name: a listener takes its file away at its end, whosever that is by then.
+        self._hearings += 1
+        if not self.endpoint.endswith(f"/{_NAME}"):
+            self.other_endpoint = bind_in(folder, f"{_NAME}.{self._hearings}", self._socket)
 
     def receive(self, timeout_s: float) -> tuple[bytes, Message] | None:
         """The next message with its sender's address, or None. What is malformed is counted and dropped."""
@@ -49,8 +63,10 @@ class ControlServer:
 class ControlClient:
     """A worker's or a command's end."""
 
-    def __init__(self, endpoint: str, keys: Keys, address: str = "") -> None:
+    def __init__(self, endpoint: str, keys: Keys, address: str = "", alone: threading.Event | None = None) -> None:
+        """`alone`: set once the other end is gone for good; whoever speaks at its endpoint then is somebody else."""
         self._socket = connect(zmq.DEALER, endpoint, keys, address)
+        self._alone = alone or threading.Event()
 
     def send(self, message: Message) -> None:
         """Never waits."""
@@ -61,7 +77,8 @@ class ControlClient:
         if not self._socket.poll(round(timeout_s * 1000), zmq.POLLIN):
             return None
         with contextlib.suppress(WireError):
-            return decode(self._socket.recv())
+            said = self._socket.recv()
+            return None if self._alone.is_set() else decode(said)
         return None
 
     def ask(self, message: Message, timeout_s: float = 5.0) -> Message:

@@ -1,13 +1,18 @@
 """Local endpoints that are private to the user, and sockets on them.
 
-Where there are Unix sockets, an endpoint is one in the run's own folder (mode 0700). Elsewhere, and wherever
-`DTOPIPE_LOCAL_LINK=tcp` asks for it, it is loopback TCP under CURVE, since loopback is open to every local user: the
-run's key pair is known only to those who can read the run's folder, and nobody else can speak on the link.
+On Linux an endpoint is an abstract Unix socket that hears this user and root alone: it has no file that a logout or a
+cleaner of temporary folders could take. On other systems with Unix sockets it is one in the run's own folder (mode
+0700). Elsewhere, and wherever `DTOPIPE_LOCAL_LINK=tcp` asks for it, it is loopback TCP under CURVE, since loopback is
+open to every local user: the run's key pair is known only to those who can read the run's folder, and nobody else can
+speak on the link.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import socket as plain
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +21,8 @@ import zmq
 
 from dtopipe.model.errors import DtopipeError
 from dtopipe.wire.control import MAX_MESSAGE_BYTES
+
+_ABSTRACT = "ipc://@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ def bind(kind: int, folder: Path, name: str, keys: Keys) -> tuple[zmq.Socket[byt
     """A bound socket, and the endpoint at which it is reached. Raises DtopipeError."""
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     _tune(socket)
+    if not keys.secret and (endpoint := _bound_without_a_file(socket)):
+        return socket, endpoint
     if keys.secret:
         socket.curve_server = True
         socket.curve_publickey = keys.public.encode()
@@ -59,6 +68,42 @@ def bind(kind: int, folder: Path, name: str, keys: Keys) -> tuple[zmq.Socket[byt
         socket.close()
         raise DtopipeError(f"the local link {wanted} cannot be made: {error.strerror}") from error
     return socket, socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def bind_in(folder: Path, name: str, socket: zmq.Socket[bytes]) -> str:
+    """Reached at a Unix socket of that name too, for those with a network of their own; empty where none can be."""
+    if uses_tcp():
+        return ""
+    with contextlib.suppress(zmq.ZMQError):
+        socket.bind(f"ipc://{folder / name}")
+        return f"ipc://{folder / name}"
+    return ""
+
+
+def is_reached(endpoint: str) -> bool:
+    """False for an abstract socket that is not there, or in another network namespace: a container's, a service's."""
+    if not endpoint.startswith(_ABSTRACT):
+        return True
+    with plain.socket(plain.AF_UNIX) as probe:
+        try:
+            probe.connect("\0" + endpoint.removeprefix(_ABSTRACT))
+        except OSError:
+            return False
+    return True
+
+
+def _bound_without_a_file(socket: zmq.Socket[bytes]) -> str:
+    """The endpoint; empty where there are no abstract sockets, or none that hears only some users."""
+    if sys.platform != "linux":
+        return ""
+    with contextlib.suppress(zmq.ZMQError):
+        for user_id in {os.getuid(), 0}:
+            socket.setsockopt(zmq.IPC_FILTER_UID, user_id)
+        # A name that nobody has had before: whoever lost one link must not find another one behind it.
+        endpoint = f"{_ABSTRACT}dtopipe-{secrets.token_hex(8)}"
+        socket.bind(endpoint)
+        return endpoint
+    return ""
 
 
 def connect(kind: int, endpoint: str, keys: Keys, address: str = "") -> zmq.Socket[bytes]:

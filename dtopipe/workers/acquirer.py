@@ -278,7 +278,7 @@ def main(worker: Worker) -> None:
         start = _until_started(worker, "start")
         if start is None:
             return
-        ring = Ring.attach(start.get("segment", str))
+        ring = Ring.attach(start.get("segment", str), start.get("held", str, ""))
         began = time.process_time()
         acquirer = Acquirer(worker, board, opened, ring, wake)
         acquirer.run()

@@ -28,7 +28,7 @@ def _listen(worker: Worker, gateway: Gateway) -> None:
             journal = message.body.get("journal")
             gateway.source = LiveRun(
                 stream_from(message.get("stream", dict)),
-                Ring.attach(message.get("segment", str)),
+                Ring.attach(message.get("segment", str), message.get("held", str, "")),
                 None if journal is None else Path(journal),
                 retires=message.get("retires", bool),
             )

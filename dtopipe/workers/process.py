@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dtopipe.host.life_locks import LifeLocks
+from dtopipe.host.lock import LockHeld
 from dtopipe.host.log_lines import LogLines
 from dtopipe.host.runtime import RuntimeEntry
 from dtopipe.model.errors import BoardError, DtopipeError, SinkError
@@ -32,6 +34,7 @@ class Worker:
     name: str
     orders: Message
     entry: RuntimeEntry
+    life: LifeLocks
     keys: Keys
     control: ControlClient
     orphaned: threading.Event
@@ -60,12 +63,20 @@ def run_worker(main: Callable[[Worker], None]) -> int:
     orders = read_frame(sys.stdin.buffer)
     name = orders.get("name", str)
     entry = RuntimeEntry(Path(orders.get("entry", str)))
-    lock = entry.lock(orders.get("lock", str))
-    # A command that looks whether we live holds the lock for an instant.
-    lock.acquire(timeout_s=5.0)
+    life = LifeLocks(Path(orders.get("run_folder", str)))
+    lock = life.lock(orders.get("lock", str))
+    try:
+        # A command that looks whether we live holds the lock for an instant.
+        lock.acquire(timeout_s=5.0)
+    except LockHeld:
+        raise
+    except OSError as error:
+        # The disk of the run folder is away, or full: whoever comes for it then must be able to wait.
+        logging.warning("%s: cannot show that it lives: %s", name, error)
+    orphaned = _watch_life_line()
     keys = Keys(orders.get("public_key", str), orders.get("secret_key", str))
-    control = ControlClient(orders.get("control", str), keys, orders.get("address", str))
-    worker = Worker(name, orders, entry, keys, control, _watch_life_line())
+    control = ControlClient(orders.get("control", str), keys, orders.get("address", str), orphaned)
+    worker = Worker(name, orders, entry, life, keys, control, orphaned)
     control.send(Message("hello", {"pid": os.getpid()}))
     logging.info("%s: started, pid %d", name, os.getpid())
     try:

@@ -36,6 +36,7 @@ from dtopipe.workers.readings import ReadingRows
 from dtopipe.workers.retiring import Retiring
 
 _ORPHAN_LOOKS_EVERY_NS = 500_000_000
+_SILENCE_NS = 30_000_000_000
 # A batch is encoded at once: large enough that small blocks are cheap, small enough to stay in a few MB.
 _BATCH_BLOCKS = 256
 _BATCH_BYTES = 4 * 2**20
@@ -210,7 +211,11 @@ class SinkWorker:
         if not self._worker.orphaned.is_set() or now_ns - self._looked_ns < _ORPHAN_LOOKS_EVERY_NS:
             return False
         self._looked_ns = now_ns
-        return not self._worker.entry.is_alive("acquirer")
+        try:
+            return not self._worker.life.is_alive("acquirer")
+        except OSError:
+            # The disk is away; an acquirer that is left alone ends within seconds, and is silent then.
+            return now_ns - self._ring.status().heartbeat_ns > _SILENCE_NS
 
 
 def _intake(worker: Worker, begin: Message, ring: Ring) -> Intake:
@@ -254,7 +259,7 @@ def main(worker: Worker) -> None:
     if begin is None:
         return
     stream = _selected(stream_from(begin.get("stream", dict)), orders.body.get("channels"))
-    ring = Ring.attach(begin.get("segment", str))
+    ring = Ring.attach(begin.get("segment", str), begin.get("held", str, ""))
     calls = CallWords.of_row(ring, begin.get("row", int))
     start, patience = begin.get("start", int), Patience(worker, calls)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from typing import Any
@@ -234,25 +235,32 @@ sys.stdin.read()
 
 
 def test_a_named_device_belongs_to_one_process_until_it_lets_go_or_dies() -> None:
+    # On the machine, whoever tests there at the same time.
+    front, back = (f"DT9837 ({side}) {os.getpid()}" for side in ("front", "back"))
+    elsewhere = {**os.environ, "DTOPIPE_RUNTIME_DIR": "/nonexistent/session", "XDG_RUNTIME_DIR": "/nonexistent"}
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, "DT9837 (front)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, front],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=elsewhere,
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        board = SimulatedBoard({"device": "DT9837 (front)"}, task())
+        board = SimulatedBoard({"device": front}, task())
         with pytest.raises(BoardError) as refused:
             board.open()
-        for words in ("DT9837 (front)", "'other-run'", str(holder.pid), "dtopipe stop"):
+        for words in (front, "'other-run'", str(holder.pid), "dtopipe stop"):
             assert words in str(refused.value)
         board.close()
-        other = SimulatedBoard({"device": "DT9837 (back)"}, task())
-        assert other.open().device == "DT9837 (back)"
+        other = SimulatedBoard({"device": back}, task())
+        assert other.open().device == back
         other.close()
         holder.kill()
         holder.wait()
-        assert board.open().device == "DT9837 (front)"
+        assert board.open().device == front
         board.close()
-    again = SimulatedBoard({"device": "DT9837 (front)"}, task())
+    again = SimulatedBoard({"device": front}, task())
     again.open()
     again.close()
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from dtopipe.boards.exclusive import ExclusiveDevice
 from dtopipe.host.runtime import RuntimeEntry, entries
 from dtopipe.host.runtime_folder import runtime_dir, runtime_trouble, seen_runtime_dir
 from dtopipe.model.errors import UsageError
@@ -154,18 +153,15 @@ def test_others_things_in_the_folder_are_named_and_left_alone(
     before = sorted(folder.rglob("*"))
     begun = run_cli("up", _quick(folder.parent))
     assert (begun.code, f"not dtopipe's: {name}" in begun.stderr) == (2, True), begun.stderr
-    with pytest.raises(UsageError, match=name):
-        ExclusiveDevice("simulated", "one").hold("heat")
     for command in (("runs",), ("status",), ("stop",), ("repair", "x"), ("stop", "x"), ("verify", "x")):
         assert "Traceback" not in run_cli(*command).stderr
     assert sorted(folder.rglob("*")) == before
     assert not (folder.parent / "runs").exists()
 
 
-def test_locks_of_devices_and_what_a_killed_maker_left_are_ours(folder: Path) -> None:
+def test_locks_of_earlier_versions_devices_and_what_a_killed_maker_left_are_ours(folder: Path) -> None:
     folder.mkdir(mode=0o700)
-    device = ExclusiveDevice("simulated", "one")
-    device.hold("heat")
+    (folder / "board-simulated-one-7692c3ad.lock").write_text("")
     (folder / "00000000").mkdir()
     (folder / "11111111").mkdir()
     (folder / "11111111" / "dtopipe-run").write_bytes(b"a run of")
@@ -173,7 +169,6 @@ def test_locks_of_devices_and_what_a_killed_maker_left_are_ours(folder: Path) ->
     assert [known.folder for known in entries()] == [entry.folder]
     lock.release()
     entry.remove()
-    device.let_go()
 
 
 def _quick(folder: Path) -> Path:

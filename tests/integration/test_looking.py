@@ -253,20 +253,24 @@ def another_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     assert not other.exists() or [path.name for path in other.iterdir()] in ([], ["dtopipe.lock"])
 
 
-def test_a_run_that_is_locked_is_in_progress_for_whoever_does_not_see_its_entry(lab: Any, another_session: Any) -> None:
+def test_another_session_finds_follows_and_stops_a_run_by_its_folder(lab: Any, another_session: Any) -> None:
     running = lab.start(_topology())
     running.wait_for_samples("table", 200)
     (listed,) = another_session("runs", "--json", lab=lab).json
     assert (listed["in_progress"], listed["verdict"]) == (True, None)
-    for command in ("repair", "stop", "verify"):
+    for command in ("repair", "verify"):
         refused = another_session(command, str(running.folder), lab=lab)
         assert (refused.code, "still in progress" in refused.stderr) == (2, True), (command, refused.stderr)
         assert _verdict(running.folder) is None
+    assert another_session("status", str(running.folder), "--json", lab=lab).json["phase"] == "running"
     mark = json.loads((running.folder / "run.lock").read_text())
     assert (mark["run_id"], mark["pid"]) == (running.status()["run_id"], running.process.pid)
-    running.interrupt()
+    added = another_session("attach", str(running.folder), "--sink", "csv", "--name", "look", lab=lab)
+    assert added.code == 0, added.stderr
+    assert another_session("stop", str(running.folder), lab=lab).code == 0
     assert running.finish().code == 0
     assert not (running.folder / "run.lock").exists()
+    assert not (running.folder / ".alive").exists()
 
 
 def test_a_run_of_another_host_or_user_is_left_to_them(lab: Any) -> None:
