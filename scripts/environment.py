@@ -68,10 +68,8 @@ def suitable_python() -> str:
 
 def find_python(version: str) -> str | None:
     """The interpreter of that version (`3.13`), from PATH, pyenv, or Windows' `py`."""
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates = [shutil.which(f"python{version}"), shutil.which("python3"), shutil.which("python")]
-    candidates += [str(path) for path in sorted(pyenv.glob(f"versions/{version}*/bin/python"), reverse=True)]
-    candidates += [str(path) for path in sorted(pyenv.glob(f"pyenv-win/versions/{version}*/python.exe"), reverse=True)]
+    candidates += _of_pyenv(f"versions/{version}*/bin/python") + _of_pyenv(f"pyenv-win/versions/{version}*/python.exe")
     launcher = shutil.which("py")
     if launcher:
         candidates.append(_output([launcher, f"-{version}", "-c", "import sys; print(sys.executable)"]))
@@ -79,6 +77,16 @@ def find_python(version: str) -> str | None:
         if candidate and (version_of(candidate) or "").startswith(version + "."):
             return candidate
     return None
+
+
+def _of_pyenv(pattern: str) -> list[str]:
+    """The interpreters in pyenv's folder, newest first; none where there is no such folder, or it is another user's."""
+    try:
+        root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+        return [str(path) for path in sorted(root.glob(pattern), reverse=True)]
+    # RuntimeError: this user has no home.
+    except (OSError, RuntimeError):
+        return []
 
 
 def version_of(python: str) -> str | None:

@@ -38,10 +38,17 @@ def _state(value: Any) -> dict[str, Any]:
     return {name: dict(item) if isinstance(item, MappingProxyType) else item for name, item in found.items()}
 
 
-def _restore(value: Any, state: dict[str, Any]) -> None:
+def _reduce(value: Any) -> tuple[Any, ...]:
+    """For `pickle`. Up to Python 3.11.3 a frozen dataclass with slots has its own `__getstate__`, whatever we say."""
+    return _restored, (type(value), _state(value))
+
+
+def _restored(kind: type[Any], state: dict[str, Any]) -> Any:
+    value = kind.__new__(kind)
     for name, item in state.items():
         object.__setattr__(value, name, item)
     value.__post_init__()
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +73,7 @@ class DaqReading:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     error: BaseException | None = None
 
-    __getstate__ = _state
-    __setstate__ = _restore
+    __reduce__ = _reduce
 
     def __post_init__(self) -> None:
         """Freeze the mappings."""
@@ -136,8 +142,7 @@ class DaqBlock:
     # Where `raw_codes` is a view of memory that is used again: tells whether it still is this block's.
     is_there: Callable[[], bool] | None = field(default=None, repr=False, compare=False, metadata={"is_local": True})
 
-    __getstate__ = _state
-    __setstate__ = _restore
+    __reduce__ = _reduce
 
     def __post_init__(self) -> None:
         """Check the shapes, freeze arrays and mappings."""
@@ -196,8 +201,7 @@ class DaqSample:
     is_linearised: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    __getstate__ = _state
-    __setstate__ = _restore
+    __reduce__ = _reduce
 
     def __post_init__(self) -> None:
         """Freeze the mapping."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leftovers import SHORT
 
 from dtopipe.host.runtime import RuntimeEntry, entries
 from dtopipe.host.runtime_folder import runtime_dir, runtime_trouble, seen_runtime_dir
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where `DTOPIPE_RUNTIME_DIR` points to; not there yet. Sockets have short paths: pytest's folders are too deep."""
-    with tempfile.TemporaryDirectory(prefix="dtr-") as short:
+    with tempfile.TemporaryDirectory(prefix="dtr-", dir=SHORT) as short:
         path = Path(short) / "rt"
         monkeypatch.setenv("DTOPIPE_RUNTIME_DIR", str(path))
         yield path

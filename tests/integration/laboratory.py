@@ -20,6 +20,7 @@ import psutil
 import pytest
 import yaml
 from click.testing import CliRunner
+from leftovers import module_of, processes_with, unused_segments
 from numpy.typing import NDArray
 
 from dtopipe.cli.main import main
@@ -236,16 +237,15 @@ class Lab:
 
     def segments(self) -> list[str]:
         """Shared memory that this test's runs left: what came since, and no process has mapped."""
-        return sorted(name for name in set(names()) - self._segments_before if not _is_mapped(name))
+        return unused_segments(self._segments_before, Path(os.environ["DTOPIPE_RUNTIME_DIR"]))
 
     def processes(self) -> list[psutil.Process]:
         """Processes of runs of this test, whoever started them."""
         found = []
-        for process in psutil.process_iter(["cmdline"]):
-            if any("dtopipe.workers" in word for word in process.info["cmdline"] or []):
-                with contextlib.suppress(psutil.Error):
-                    if process.environ().get("DTOPIPE_RUNTIME_DIR") == os.environ.get("DTOPIPE_RUNTIME_DIR"):
-                        found.append(process)
+        for process in processes_with("DTOPIPE_RUNTIME_DIR", os.environ["DTOPIPE_RUNTIME_DIR"]):
+            with contextlib.suppress(psutil.Error):
+                if module_of(process.cmdline()).startswith("dtopipe.workers."):
+                    found.append(process)
         return found
 
     def wait_for_the_end_of_all(self) -> None:
@@ -270,15 +270,6 @@ class Lab:
     def recover_killed(self) -> None:
         """What the next `up` of this user does first."""
         recover_killed()
-
-
-def _is_mapped(name: str) -> bool:
-    """True if a living process has it: a run of somebody else."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if any(name in mapping.path for mapping in process.memory_maps()):
-                return True
-    return False
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import psutil
 import pytest
 from laboratory import PATIENCE_S, Ended, RunningUp
+from leftovers import RUNTIME_PREFIX, SHORT
 from machines import Machine
 
 from dtopipe.transport.key_folder import read_public_file
@@ -76,7 +77,7 @@ class Host(Machine):
         self.name, self.namespace, self.number = name, namespace, number
         self.ipv4, self.ipv6 = f"10.99.0.{number}", f"fd99::{number}"
         # Short, for sockets; and where tests beside this one look whose shared memory that is.
-        self.runtime = Path(tempfile.mkdtemp(prefix="dtp-"))
+        self.runtime = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=SHORT))
 
     @property
     def environment(self) -> dict[str, str]:

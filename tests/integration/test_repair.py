@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
 from postgres_server import PostgresServer, running_server
+from small_disks import read_only
 
 from dtopipe.host.lock import FileLock
 from dtopipe.host.run_folder import RunFolder
@@ -335,34 +335,12 @@ def test_a_read_only_folder_is_verified_and_its_repair_says_so(lab: Any) -> None
     copy = lab.folder / "copy"
     shutil.copytree(lab.run_folder, copy)
     shutil.rmtree(lab.folder / "runs")
-    with _read_only(copy):
+    with read_only(copy):
         verified = lab.dtopipe("verify", str(copy), "--json")
         assert verified.code == 0, verified.stderr
         assert verified.json["has_gaps_file"] is False
         refused = lab.dtopipe("repair", str(copy))
         assert (refused.code, "cannot be written to" in refused.stderr) == (1, True)
-
-
-@contextlib.contextmanager
-def _read_only(folder: Path) -> Iterator[None]:
-    """A medium that nobody can write to, root included where that can be had."""
-    if os.geteuid() == 0:
-        for flags in (["--bind"], ["-o", "remount,ro,bind"]):
-            done = subprocess.run(["mount", *flags, str(folder), str(folder)], capture_output=True, check=False)
-            if done.returncode:
-                pytest.skip("root writes everywhere, and may not mount here")
-        try:
-            yield
-        finally:
-            subprocess.run(["umount", str(folder)], check=True)
-        return
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    try:
-        yield
-    finally:
-        for path in (folder, *folder.rglob("*")):
-            path.chmod(0o755)
 
 
 def test_segments_are_refilled_and_stay_segments(lab: Any) -> None:

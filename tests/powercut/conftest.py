@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from cut_bench import Bench
-from cut_mounts import unmount, why_not
+from cut_mounts import why_not
+from marked_mounts import unmount_below
 
 
 @pytest.fixture
@@ -26,9 +27,7 @@ def apart(needs_fuse: None) -> Iterator[Path]:
     """A folder for mounts. Not pytest's own, which no later test could clear if a mount should stay in it."""
     folder = Path(tempfile.mkdtemp(prefix="dtp-cut-"))
     yield folder
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
-        if line.split()[1].startswith(f"{folder}/"):
-            unmount(Path(line.split()[1]))
+    unmount_below(folder)
     shutil.rmtree(folder)
 
 

@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import mfusepy
-from cut_mounts import FILE_SYSTEM, noticed_path, unmount
+from cut_mounts import noticed_path
 from cut_triggers import Trigger
 from forgetful_disk import PAGE_BYTES, Disk, Mode
 from forgetful_files import SECTOR_BYTES, File, Folder, live_tree, put_tree
+from marked_mounts import own_source, unmount
 
 # Nobody but us changes anything, so that the kernel may believe what it knows.
 _KNOWN_FOR_S = 60
@@ -283,7 +284,7 @@ def main() -> None:
     _in_background(cut_on_signal)
     _in_background(end_with_the_caller)
     _Fuse(
-        operations, str(options.mountpoint), foreground=True, fsname=f"{FILE_SYSTEM}-{os.getpid()}",
+        operations, str(options.mountpoint), foreground=True, fsname=own_source(),
         hard_remove=True, use_ino=True,
         attr_timeout=_KNOWN_FOR_S, entry_timeout=_KNOWN_FOR_S, kernel_cache=True,
     )  # fmt: skip

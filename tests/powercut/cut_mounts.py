@@ -13,12 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 from forgetful_disk import Mode
+from marked_mounts import clear_dead_mounts, unmount
 
 _PROGRAM = Path(__file__).with_name("cut_file_system.py")
-# Of each mount, followed by the process id of its file system.
-FILE_SYSTEM = "dtopipe-powercut"
 PATIENCE_S = 60.0
 
 
@@ -108,25 +106,6 @@ def mounted(
 def noticed_path(image: Path) -> Path:
     """The file that says that something was noticed."""
     return image.with_name(image.name + ".noticed")
-
-
-def unmount(place: Path) -> None:
-    """At once, whoever still uses it. Harmless where nothing is mounted."""
-    for command in ("fusermount3 -u -z", "fusermount -u -z", "umount --lazy"):
-        with contextlib.suppress(OSError):
-            if not subprocess.run([*command.split(), str(place)], check=False, capture_output=True).returncode:
-                return
-
-
-def clear_dead_mounts() -> None:
-    """Take away what killed tests have left: mounts of ours whose process is gone."""
-    table = Path("/proc/self/mounts")
-    for line in table.read_text(encoding="utf-8").splitlines() if table.exists() else ():
-        source, place, *_ = line.split()
-        name, _, pid = source.rpartition("-")
-        # To look at the mount itself could take until it ends, where it is cut.
-        if name == FILE_SYSTEM and pid.isdigit() and not psutil.pid_exists(int(pid)):
-            unmount(Path(place))
 
 
 @functools.cache

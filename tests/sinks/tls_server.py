@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import pwd
+import shlex
 import shutil
 import socket
 import ssl
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_server import free_tcp_port, own_environment, server_user, short_folder
 
 _PATIENCE_S = 30.0
 USER, CERTIFIED, PASSWORD = "lab", "certified", "s3cr3t-p@ss/word"
@@ -56,13 +56,12 @@ class TlsServer:
             self.certificate(name).write_bytes(ca.cert_pem.bytes())
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--no-sync")
         (self._data / "pg_hba.conf").write_text(_HBA)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        shutil.copy(self.certificate("ca"), self._data / "ca.crt")
+        self.port = free_tcp_port()
+        self._give(self.certificate("ca"), "ca.crt")
         self._put("right")
         options = (
-            f"-h 127.0.0.1 -p {self.port} -k {folder} -c ssl=on -c ssl_cert_file=server.crt -c ssl_key_file=server.key"
+            f"-h 127.0.0.1 -p {self.port} -k {shlex.quote(str(folder))}"
+            " -c ssl=on -c ssl_cert_file=server.crt -c ssl_key_file=server.key"
             " -c ssl_ca_file=ca.crt -c fsync=off -c shared_buffers=16MB -c max_connections=20"
         )
         self._run("pg_ctl", "start", "-D", str(self._data), "-w", "-t", "30", "-o", options, "-l", str(folder / "log"))
@@ -112,17 +111,22 @@ class TlsServer:
 
     def _put(self, name: str) -> None:
         for source, place in ((self.certificate(name), "server.crt"), (self.key(name), "server.key")):
-            draft = self._data / f"{place}.new"
-            shutil.copy(source, draft)
-            draft.chmod(0o600)
-            if self._user is not None:
-                shutil.chown(draft, self._user, pwd.getpwnam(self._user).pw_gid)
-            draft.replace(self._data / place)
+            self._give(source, place)
+
+    def _give(self, source: Path, place: str) -> None:
+        """A copy in the server's folder, of its user."""
+        draft = self._data / f"{place}.new"
+        shutil.copy(source, draft)
+        draft.chmod(0o600)
+        if self._user is not None:
+            shutil.chown(draft, self._user, pwd.getpwnam(self._user).pw_gid)
+        draft.replace(self._data / place)
 
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
             [str(self._programs / program), *words], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, user=self._user, timeout=60, cwd=self._folder,
+            env=own_environment(),
         )  # fmt: skip
         if done.returncode:
             log = self._folder / "log"
@@ -140,13 +144,8 @@ def running_tls_server() -> Iterator[TlsServer]:
     programs = Path(found).resolve().parent if found else next(iter(places), None)
     if programs is None:
         pytest.skip("there is no PostgreSQL server with TLS here; the distribution's package postgresql has one")
-    user = None
-    if os.geteuid() == 0:
-        user = next((name for name in ("postgres", "nobody") if _is_known(name)), None)
-        if user is None:
-            pytest.skip("a PostgreSQL server does not run as root, and there is no user postgres or nobody")
-    # Unix sockets live in there too: the path must be short.
-    folder = Path(tempfile.mkdtemp(prefix="pgtls-"))
+    user = server_user()
+    folder = short_folder("pgtls-")
     if user is not None:
         shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
     folder.chmod(0o755)
@@ -158,11 +157,3 @@ def running_tls_server() -> Iterator[TlsServer]:
         if server is not None:
             server.close()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_known(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True

@@ -1,0 +1,132 @@
+"""What a test's own processes have left: told by a mark in their environment, never by how they are called.
+
+Paths say nothing: a checkout, a home or a data folder may be called as anything that dtopipe starts. Other suites, of
+other users too, may run on the same machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dtopipe.shm.segment import is_ours, names
+
+# Where a path stays short enough for a socket, whatever TMPDIR says; and where every suite looks for what the others
+# are about.
+SHORT = "/tmp" if os.name != "nt" and os.access("/tmp", os.W_OK) else None
+RUNTIME_PREFIX = "dtp-"
+# Inherited by all that a test starts, also where it gives them another runtime folder.
+MARK = "DTOPIPE_TEST_MARK"
+# What ends in order may take a moment to be gone.
+GRACE_S = 10.0
+
+
+class Leftovers:
+    """Of one test, since this was made."""
+
+    def __init__(self, runtime: Path) -> None:
+        self._runtime = runtime
+        self._segments_before = set(names())
+        self._processes_before = set(psutil.Process().children(recursive=True))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the test's processes have to inherit."""
+        return {"DTOPIPE_RUNTIME_DIR": str(self._runtime), MARK: str(self._runtime)}
+
+    def assert_none(self) -> None:
+        """Fails for what is still there after a moment."""
+        _assert_gone("processes", lambda: _described(self._processes()))
+        _assert_gone("shared-memory segments", lambda: unused_segments(self._segments_before, self._runtime))
+        _assert_gone("runtime entries", lambda: _entries(self._runtime))
+
+    def clear_away(self) -> None:
+        """Kill the processes that are still there, and take the runtime folder away."""
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        shutil.rmtree(self._runtime, ignore_errors=True)
+
+    def _processes(self) -> set[psutil.Process]:
+        """Descendants, and those with our mark that lost their parent."""
+        found = set(psutil.Process().children(recursive=True)) | set(processes_with(MARK, str(self._runtime)))
+        return found - self._processes_before - {psutil.Process()}
+
+
+def processes_with(variable: str, value: str) -> list[psutil.Process]:
+    """Those that were started with this in their environment, as far as we may look."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(variable) == value:
+                found.append(process)
+    return found
+
+
+def module_of(command: Sequence[str]) -> str:
+    """The module that a Python with this command line runs (`python -P -m dtopipe.workers.sink`); empty if none."""
+    options = list(command[1:])
+    while options and options[0].startswith("-") and options[0] not in ("-m", "-c"):
+        # These two have a word of their own behind them.
+        del options[: 2 if options[0] in ("-W", "-X") else 1]
+    return options[1] if options[:1] == ["-m"] and len(options) > 1 else ""
+
+
+def unused_segments(before: set[str], runtime: Path) -> list[str]:
+    """This user's that came since, that no process has mapped, and that no run of another test will clear away."""
+    came = [name for name in names() if name not in before and is_ours(name)]
+    return [name for name in came if not _is_mapped(name) and not _is_of_another(name, runtime)]
+
+
+def _assert_gone(what: str, left: Callable[[], list[str]]) -> None:
+    deadline = time.monotonic() + GRACE_S
+    while found := left():
+        if time.monotonic() > deadline:
+            pytest.fail(f"the test left {what} behind: {', '.join(found)}")
+        time.sleep(0.05)
+
+
+def _described(processes: set[psutil.Process]) -> list[str]:
+    """Those that run, with their command lines; Python's own resource tracker stays as long as we do."""
+    described = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            command = process.cmdline()
+            is_tracker = command[1:] and "multiprocessing.resource_tracker" in " ".join(command[1:])
+            if process.status() != psutil.STATUS_ZOMBIE and not is_tracker:
+                described.append(f"{process.pid} ({' '.join(command) or process.name()})")
+    return described
+
+
+def _is_mapped(segment: str) -> bool:
+    for process in psutil.process_iter():
+        if process.pid != os.getpid():
+            with contextlib.suppress(OSError):
+                if f"/{segment}" in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace"):
+                    return True
+    return False
+
+
+def _is_of_another(segment: str, runtime: Path) -> bool:
+    """True if a run of another test, in whose runtime folder it is named, has it."""
+    for folder in Path(SHORT or tempfile.gettempdir()).glob(f"{RUNTIME_PREFIX}*"):
+        # A folder, or an entry, may be cleared away while it is looked at.
+        with contextlib.suppress(OSError):
+            for entry in folder.glob("*/entry.json") if folder != runtime else ():
+                with contextlib.suppress(OSError):
+                    if segment in entry.read_text(encoding="utf-8"):
+                        return True
+    return False
+
+
+def _entries(runtime: Path) -> list[str]:
+    """What runs have left; the lock files of devices and of the folder stay, as lock files do."""
+    return [path.name for path in runtime.iterdir() if not path.match("*.lock")]
