@@ -12,6 +12,8 @@ disk (a tmpfs, which only root on Linux can mount), cut connections and the serv
     acquirer        the acquirer too, of a clocked board: exactly the ranges named acquirer_restart are absent
     acquirer-max    the acquirer too, of a board that waits: nothing is to be absent
     no-journal      the same victims as `sinks`: what is absent is a range with its cause
+    journal         the journal is killed 20 times in 60 s, its disk is away for 30 s while other sinks begin anew, and
+                    sinks are killed and stopped beside that: nothing is to be absent
 
 Run folders of failures are kept, under --keep.
 """
@@ -36,11 +38,20 @@ from typing import Any
 import yaml
 from private_postgres import private_server
 
-VARIANTS = ("sinks", "acquirer", "acquirer-max", "no-journal")
+# What is injected in each; what stands there twice is twice as likely.
+_ORDINARY = "kill,kill,stop,full,server"
+FAULTS = {
+    "sinks": _ORDINARY,
+    "acquirer": f"{_ORDINARY},acquirer,acquirer",
+    "acquirer-max": f"{_ORDINARY},acquirer,acquirer",
+    "no-journal": _ORDINARY,
+    "journal": "kill,stop,journal,journal_disk",
+}
+VARIANTS = tuple(FAULTS)
 TOTAL_RATE_HZ = 100_000
 # What a disk of this size takes lasts for a run of a minute.
 DISK = "size=900m"
-GOOD = {"sinks": (), "acquirer-max": (), "acquirer": ("acquirer_restart",), "no-journal": ("board_overrun",)}
+GOOD = {"acquirer": ("acquirer_restart",), "no-journal": ("board_overrun",)}
 
 
 @dataclass
@@ -65,7 +76,8 @@ def topology(variant: str, dice: random.Random, dsn: str) -> dict[str, Any]:
     n_channels = dice.choice((2, 4, 5, 8, 16))
     rate_hz = TOTAL_RATE_HZ / n_channels
     samples_per_block = max(1, round(rate_hz * dice.choice((0.005, 0.02, 0.05))))
-    hbuf: dict[str, Any] = {"type": "hbuf", "path": "raw.dt-raw", "flush_interval": dice.choice(("50ms", "200ms"))}
+    path = "disk/raw.dt-raw" if variant == "journal" else "raw.dt-raw"
+    hbuf: dict[str, Any] = {"type": "hbuf", "path": path, "flush_interval": dice.choice(("50ms", "200ms"))}
     if dice.random() < 0.5:
         hbuf["segment"] = dice.choice(("100KiB", "400KiB"))
     board: dict[str, Any] = {"type": "simulated", "waveform": "counter"}
@@ -87,8 +99,8 @@ def topology(variant: str, dice: random.Random, dsn: str) -> dict[str, Any]:
     }
     kind = dice.choice(("raw", "voltage"))
     # The FIFO of a board that can wait for a while: a machine that is busy with other things is not the test. Without a
-    # journal the stop of a sink is to cost something.
-    fifo_s = 0.2 if variant == "no-journal" else 20.0
+    # journal the stop of a sink is to cost something; a journal's disk that is away for 30 s is to cost nothing.
+    fifo_s = {"no-journal": 0.2, "journal": 60.0}.get(variant, 20.0)
     return {
         "name": f"{variant}",
         "drain_limit": "120s",
@@ -109,11 +121,9 @@ def one_run(variant: str, seed: int, duration: str, run_dir: Path, server: Any, 
     result = Result(variant, seed)
     file = run_dir / "campaign.yaml"
     file.write_text(yaml.safe_dump(topology(variant, random.Random(seed), server.dsn)), encoding="utf-8")
-    # What stands there twice is twice as likely.
-    faults = "kill,kill,stop,full,server" + (",acquirer,acquirer" if variant.startswith("acquirer") else "")
     done = subprocess.run(
         [sys.executable, "-m", "dtopipe", "chaos", str(file), "--seed", str(seed), "--duration", duration,
-         "--faults", faults, "--run-dir", str(run_dir), "--server-death", server.death, "--json"],
+         "--faults", FAULTS[variant], "--run-dir", str(run_dir), "--server-death", server.death, "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     log.write_text(done.stderr, encoding="utf-8")
@@ -127,9 +137,9 @@ def one_run(variant: str, seed: int, duration: str, run_dir: Path, server: Any, 
     result.faults, result.skipped, result.broken = found["faults"], found["skipped"], found["broken"]
     result.samples = found["record"]["acquired"]["samples"]
     result.ring_s = found["record"]["topology"]["ring"]["seconds"]
-    lost = lost_by_the_board(Path(found["folder"]))
+    lost, allowed = lost_by_the_board(Path(found["folder"])), GOOD.get(variant, ())
     result.overrun_samples, result.restart_samples = lost["board_overrun"], lost["acquirer_restart"]
-    result.broken += [f"the board lost {n} samples: {cause}" for cause, n in lost.items() if cause not in GOOD[variant]]
+    result.broken += [f"the board lost {n} samples: {cause}" for cause, n in lost.items() if cause not in allowed]
     if result.verdict not in ("GOOD", "INCOMPLETE"):
         result.broken.append(f"{result.verdict}: {found['record']['verdict']['text']}")
     return result

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dtopipe.chaos.episodes import EPISODES, Episode
 from dtopipe.chaos.faults import Fault, Injector, Kind
 from dtopipe.chaos.judgement import broken_promises
 from dtopipe.chaos.run_under_test import RunUnderTest, running
+from dtopipe.chaos.scene import Scene
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.topology.load import load_plan
 
@@ -51,11 +53,14 @@ def campaign(
     with running(file, plan, run_dir) as run:
         outcome = Outcome(str(run.folder.path))
         injector = Injector(dice, run, plan, server_death)
-        able = [kind for kind in kinds if injector.can(kind)]
-        outcome.skipped = [_why_not(kind) for kind in dict.fromkeys(kinds) if kind not in able]
+        scene = Scene(run, plan, dice)
+        episodes = {kind: EPISODES[kind](scene) for kind in kinds if kind in EPISODES}
+        reasons = {kind: _why_not(kind, injector, episodes) for kind in dict.fromkeys(kinds)}
+        able = [kind for kind in kinds if not reasons[kind]]
+        outcome.skipped = [f"{kind}: {why}" for kind, why in reasons.items() if why]
         if not able:
             raise UsageError(f"none of these faults can be injected here: {', '.join(kinds)}")
-        for fault in _injected(dice, run, injector, able, duration_s):
+        for fault in _injected(dice, run, injector, episodes, able, duration_s):
             outcome.faults.append(fault)
             on_fault(fault)
         run.end()
@@ -67,7 +72,12 @@ def campaign(
 
 
 def _injected(
-    dice: random.Random, run: RunUnderTest, injector: Injector, able: Sequence[Kind], duration_s: float
+    dice: random.Random,
+    run: RunUnderTest,
+    injector: Injector,
+    episodes: Mapping[Kind, Episode],
+    able: Sequence[Kind],
+    duration_s: float,
 ) -> Iterator[Fault]:
     """The faults, as they are done: from the first second on at random, the last ones while the run drains."""
     began = time.monotonic()
@@ -79,20 +89,27 @@ def _injected(
     while at_s() + pause_s < duration_s and run.goes_on():
         time.sleep(pause_s)
         kind = dice.choice(able)
-        if kind is not Kind.ACQUIRER or at_s() >= acquirer_due_s:
+        if kind in episodes:
+            yield from episodes[kind].inject(at_s)
+        elif kind is not Kind.ACQUIRER or at_s() >= acquirer_due_s:
             acquirer_due_s = at_s() + _ACQUIRER_PAUSE_S if kind is Kind.ACQUIRER else acquirer_due_s
             yield from injector.inject(kind, at_s)
         pause_s = dice.expovariate(1 / _MEAN_PAUSE_S)
     time.sleep(max(0.0, duration_s - at_s()))
     run.stop()
-    last = [kind for kind in able if kind is not Kind.ACQUIRER]
+    last = [kind for kind in able if kind is not Kind.ACQUIRER and kind not in episodes]
     for _ in range(dice.choice((1, 2))):
         time.sleep(dice.uniform(0.0, _DRAIN_S))
         if last and run.goes_on():
             yield from injector.inject(dice.choice(last), at_s, draining=True)
 
 
-def _why_not(kind: Kind) -> str:
+def _why_not(kind: Kind, injector: Injector, episodes: Mapping[Kind, Episode]) -> str:
+    """Why a fault of this kind cannot be done here; empty where it can."""
+    if kind in episodes:
+        return episodes[kind].why_not()
+    if injector.can(kind):
+        return ""
     if kind is Kind.FULL:
-        return "full: the disk of the runs is too large to be filled; give --run-dir on a small one, such as a tmpfs"
-    return f"{kind}: there is nothing in this topology to do it to"
+        return "the disk of the runs is too large to be filled; give --run-dir on a small one, such as a tmpfs"
+    return "there is nothing in this topology to do it to"

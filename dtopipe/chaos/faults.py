@@ -26,13 +26,19 @@ _DEFAULT_RING_BLOCKS = 64
 
 
 class Kind(StrEnum):
-    """What can be done to a run. ACQUIRER is a kill too, of the process that owns the board."""
+    """What can be done to a run. ACQUIRER is a kill too, of the process that owns the board.
+
+    `episodes` has those that take a while and are made of several deeds; one more of them is a member here, a class
+    and a line there.
+    """
 
     KILL = "kill"
     STOP = "stop"
     FULL = "full"
     SERVER = "server"
     ACQUIRER = "acquirer"
+    JOURNAL = "journal"
+    JOURNAL_DISK = "journal_disk"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(lab: Any, small_disk: Any
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--faults", "kil"], "there are: kill, stop, full, server, acquirer"),
+        (["--faults", "kil"], "there are: kill, stop, full, server, acquirer, journal, journal_disk"),
         (["--duration", "soon"], "--duration"),
         (["--faults", "server"], "none of these faults can be injected here"),
     ],
