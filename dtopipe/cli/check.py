@@ -104,11 +104,14 @@ def _sinks(cost: Cost) -> Table:
     table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("sink", "type", "policy"):
         table.add_column(title)
-    for title in ("samples/s", "about MB/s", "GB an hour"):
+    for title in ("samples/s", "about MB/s", "GB an hour", "visible"):
         table.add_column(title, justify="right")
     for sink in cost.sinks:
         rates = (f"{sink.samples_per_s:,.0f}", f"{sink.bytes_per_s / 1e6:.3g}", f"{sink.gb_per_hour:.3g}")
-        table.add_row(Text(sink.name), sink.type, sink.policy.value, *rates)
+        # Samples that wait for a row group are in the file at the end of the run at the latest.
+        ends_before = cost.length_s is not None and cost.length_s < sink.visible_after_s
+        visible = "at end" if ends_before else f"after {duration_text(sink.visible_after_s)}"
+        table.add_row(Text(sink.name), sink.type, sink.policy.value, *rates, visible)
     return table
 
 

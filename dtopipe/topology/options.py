@@ -210,8 +210,12 @@ class ParquetOptions(SinkPart):
     """One Parquet file at the end; needs the extra `parquet`."""
 
     path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
-    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = Field(
-        default="zstd", description="Of the columns' pages."
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] | None = Field(
+        default=None, description="Of the columns' pages; default: zstd, or snappy where the encoding is plain."
+    )
+    encoding: Literal["newer", "plain"] = Field(
+        default="newer",
+        description="plain: for readers that lack the newer encodings (fastparquet, parquetjs); the file is larger.",
     )
     use_dictionary: bool = Field(
         default=True, description="Dictionaries for columns of few different values, where they are smaller."
