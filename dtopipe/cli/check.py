@@ -104,15 +104,24 @@ def _sinks(cost: Cost) -> Table:
     table = Table(box=SIMPLE_HEAD, header_style="bold")
     for title in ("sink", "type", "policy"):
         table.add_column(title)
-    for title in ("samples/s", "about MB/s", "GB an hour", "visible"):
+    for title in ("samples/s", "about MB/s", "GB an hour"):
         table.add_column(title, justify="right")
     for sink in cost.sinks:
         rates = (f"{sink.samples_per_s:,.0f}", f"{sink.bytes_per_s / 1e6:.3g}", f"{sink.gb_per_hour:.3g}")
-        # Samples that wait for a row group are in the file at the end of the run at the latest.
-        ends_before = cost.length_s is not None and cost.length_s < sink.visible_after_s
-        visible = "at end" if ends_before else f"after {duration_text(sink.visible_after_s)}"
-        table.add_row(Text(sink.name), sink.type, sink.policy.value, *rates, visible)
+        table.add_row(Text(sink.name), sink.type, sink.policy.value, *rates)
     return table
+
+
+def _visible(cost: Cost) -> str:
+    """When other programs see the rows of each sink, those with the same answer together."""
+    named: dict[str, list[str]] = {}
+    for sink in cost.sinks:
+        # What waits for a row group is in the file at the end of the run at the latest.
+        ends_before = cost.length_s is not None and cost.length_s < sink.visible_after_s
+        when = "at the end" if ends_before else f"after about {duration_text(max(1.0, sink.visible_after_s))}"
+        named.setdefault(when, []).append(sink.name)
+    texts = [f"{when} ({', '.join(names)})" for when, names in named.items()]
+    return f"rows can be read {'; '.join(texts)}"
 
 
 def _totals(cost: Cost) -> Table:
@@ -121,6 +130,7 @@ def _totals(cost: Cost) -> Table:
     table.add_row("data rate", f"{cost.samples_per_s:,.0f} samples/s, {cost.bytes_per_s / 1e6:.3g} MB/s raw")
     table.add_row("ring", f"{size_text(cost.ring_bytes)}: {cost.ring_slots} blocks, {cost.ring_seconds:.3g} s")
     table.add_row("headroom", f"{cost.headroom_s:.3g} s: so long may a BLOCK sink stop until {held_up}")
+    table.add_row("visible", Text(_visible(cost)))
     for disk in cost.disks:
         full = "" if disk.full_after_h is None else f", full after {duration_text(disk.full_after_h * 3600)}"
         text = f"about {disk.gb_per_hour:.3g} GB an hour to {disk.folder}, where {disk.free_gb:.1f} GB are free{full}"

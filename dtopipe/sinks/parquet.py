@@ -41,8 +41,9 @@ _DEAD_BYTES = 2**18
 class ParquetWriter:
     """Columns in row groups; one file at the close.
 
-    `compression`: a codec that this pyarrow has, or "none"; default zstd, of plain encodings snappy. `use_dictionary`:
-    dictionaries for columns of few different values, in place of BYTE_STREAM_SPLIT. `encoding`: "newer" or "plain".
+    `compression`: a codec that this pyarrow has, or "none"; in place of zstd plain encodings have snappy.
+    `use_dictionary`: dictionaries for columns of few different values, in place of BYTE_STREAM_SPLIT. `encoding`:
+    "newer" or "plain".
     `row_group_size`: rows, default 2**20.
     """
 
@@ -52,7 +53,7 @@ class ParquetWriter:
         self,
         output: OutputOptions,
         *,
-        compression: str | None = None,
+        compression: str = "zstd",
         use_dictionary: bool = True,
         encoding: str = "newer",
         row_group_size: int | None = None,

@@ -55,12 +55,13 @@ class Encoding:
     is_plain: bool = False
 
     @classmethod
-    def checked(cls, path: Path, compression: str | None, use_dictionary: bool, encoding: str = "newer") -> Encoding:
+    def checked(cls, path: Path, compression: str, use_dictionary: bool, encoding: str = "newer") -> Encoding:
         """These, if this pyarrow has the codec. Raises SinkError."""
         if encoding not in _ENCODINGS:
             raise SinkError(path, f"encoding cannot be {encoding!r}", f"use one of {', '.join(_ENCODINGS)}")
-        # Readers that lack the newer encodings lack zstd as well.
-        compression = compression or ("snappy" if encoding == "plain" else "zstd")
+        if encoding == "plain" and compression == "zstd":
+            # Readers that lack the newer encodings lack this codec as well.
+            compression = "snappy"
         if compression not in _CODECS or not (compression == "none" or pa.Codec.is_available(compression)):
             raise SinkError(path, f"compression cannot be {compression!r}", f"use one of {', '.join(_CODECS)}")
         return cls(compression, use_dictionary, encoding == "plain")

@@ -210,8 +210,8 @@ class ParquetOptions(SinkPart):
     """One Parquet file at the end; needs the extra `parquet`."""
 
     path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
-    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] | None = Field(
-        default=None, description="Of the columns' pages; default: zstd, or snappy where the encoding is plain."
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = Field(
+        default="zstd", description="Of the columns' pages; where the encoding is plain, snappy stands for zstd."
     )
     encoding: Literal["newer", "plain"] = Field(
         default="newer",
