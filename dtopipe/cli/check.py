@@ -112,12 +112,25 @@ def _sinks(cost: Cost) -> Table:
     return table
 
 
+def _visible(cost: Cost) -> str:
+    """When other programs see the rows of each sink, those with the same answer together."""
+    named: dict[str, list[str]] = {}
+    for sink in cost.sinks:
+        # What waits for a row group is in the file at the end of the run at the latest.
+        ends_before = cost.length_s is not None and cost.length_s < sink.visible_after_s
+        when = "at the end" if ends_before else f"after about {duration_text(max(1.0, sink.visible_after_s))}"
+        named.setdefault(when, []).append(sink.name)
+    texts = [f"{when} ({', '.join(names)})" for when, names in named.items()]
+    return f"rows can be read {'; '.join(texts)}"
+
+
 def _totals(cost: Cost) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     held_up = "this board is held up, which loses nothing" if cost.waits else "the board loses samples"
     table.add_row("data rate", f"{cost.samples_per_s:,.0f} samples/s, {cost.bytes_per_s / 1e6:.3g} MB/s raw")
     table.add_row("ring", f"{size_text(cost.ring_bytes)}: {cost.ring_slots} blocks, {cost.ring_seconds:.3g} s")
     table.add_row("headroom", f"{cost.headroom_s:.3g} s: so long may a BLOCK sink stop until {held_up}")
+    table.add_row("visible", Text(_visible(cost)))
     for disk in cost.disks:
         full = "" if disk.full_after_h is None else f", full after {duration_text(disk.full_after_h * 3600)}"
         text = f"about {disk.gb_per_hour:.3g} GB an hour to {disk.folder}, where {disk.free_gb:.1f} GB are free{full}"

@@ -2,11 +2,9 @@
 
 pyarrow cannot go on with a file that it did not finish, so committed samples wait as codes in a tail, `PATH.tail`,
 until they fill a row group. The group is then encoded, and written behind what the file has, with a new footer behind
-it. The old footer stays where it is, as bytes that nobody points to: the file only ever grows, so that a kill in the
-middle is undone by cutting it back to the last commit, and any reader can read it again as soon as the new footer is
-down (readers look at the end of a file). Overwriting the old footer would save those bytes, and would leave a killed
-file without any, its row groups known to nobody. The bytes are bounded: groups wait for each other where their footer
-would take more than a sixteenth of the file.
+it. The old footer stays where it is: the file only ever grows, so that a kill in the middle is undone by cutting it
+back to the last commit, and any reader can read it at any instant (`parquet_file` says how). Footers that are no longer
+the last one are bounded: groups wait for each other where their footer would take more than a sixteenth of the file.
 
 The commit record says how long file and tail are; one record moves both, and the tail is emptied behind it.
 """
@@ -23,6 +21,7 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
+from dtopipe.model.row_groups import READINGS_OF_A_GROUP, ROWS_OF_A_GROUP
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
@@ -34,9 +33,6 @@ from dtopipe.sinks.parquet_metadata import FileMetadata
 from dtopipe.sinks.parquet_readings import ReadingTail
 from dtopipe.sinks.parquet_tail import TAIL_SUFFIX, Tail, TailFile, TailSamples, packed_size, size_from, tail_path
 
-_ROWS_OF_A_GROUP = 2**20
-# They wait in the tail as some 200 bytes each, and come slowly: at 10 Hz a group is two hours.
-_READINGS_OF_A_GROUP = 2**16
 # Footers that are no longer the last one may be one part in so many of a file, and so many bytes in any case.
 _DEAD_PART = 16
 _DEAD_BYTES = 2**18
@@ -45,8 +41,10 @@ _DEAD_BYTES = 2**18
 class ParquetWriter:
     """Columns in row groups; one file at the close.
 
-    `compression`: a codec that this pyarrow has, or "none". `use_dictionary`: dictionaries for columns of few different
-    values, in place of BYTE_STREAM_SPLIT. `row_group_size`: rows, default 2**20.
+    `compression`: a codec that this pyarrow has, or "none"; in place of zstd plain encodings have snappy.
+    `use_dictionary`: dictionaries for columns of few different values, in place of BYTE_STREAM_SPLIT. `encoding`:
+    "newer" or "plain".
+    `row_group_size`: rows, default 2**20.
     """
 
     retries = True
@@ -57,6 +55,7 @@ class ParquetWriter:
         *,
         compression: str = "zstd",
         use_dictionary: bool = True,
+        encoding: str = "newer",
         row_group_size: int | None = None,
     ) -> None:
         if output.path is None:
@@ -65,7 +64,7 @@ class ParquetWriter:
             raise SinkError(output.path, f"row_group_size cannot be {row_group_size}", "leave it out: about a million")
         self._path = output.path
         self._output = output
-        self._encoding = Encoding.checked(self._path, compression, use_dictionary)
+        self._encoding = Encoding.checked(self._path, compression, use_dictionary, encoding)
         self._row_group_size = row_group_size
         self._run: _Run | None = None
 
@@ -132,7 +131,7 @@ class ParquetWriter:
         return CommitRecord.begin(self._path, stream, "parquet", start, 0)
 
     def _group_rows(self, stream: Stream) -> int:
-        return self._row_group_size or (_READINGS_OF_A_GROUP if stream.polled else _ROWS_OF_A_GROUP)
+        return self._row_group_size or (READINGS_OF_A_GROUP if stream.polled else ROWS_OF_A_GROUP)
 
     def _opened(self) -> _Run:
         if self._run is None:

@@ -33,6 +33,7 @@ _OF_VALUES, _OF_TIMES = "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED"
 _LOOKED_AT, _FEW = 2**12, 2**7
 # From this part of different ones on, zstd finds nothing by searching longer: the same size in two thirds of the time.
 _ALL_DIFFERENT, _SHORT_SEARCH = 0.99, -1
+_ENCODINGS = ("newer", "plain")
 _CODECS = ("zstd", "snappy", "gzip", "brotli", "lz4", "none")
 _T_UTC = pa.timestamp("ns", "UTC")
 
@@ -44,21 +45,34 @@ Schema: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How columns are encoded. `use_dictionary`: for values of which few are different."""
+    """How columns are encoded. `use_dictionary`: for values of which few are different.
+
+    `is_plain`: without the encodings of Parquet 2, which some readers lack; the file is larger.
+    """
 
     compression: str
     use_dictionary: bool
+    is_plain: bool = False
 
     @classmethod
-    def checked(cls, path: Path, compression: str, use_dictionary: bool) -> Encoding:
+    def checked(cls, path: Path, compression: str, use_dictionary: bool, encoding: str = "newer") -> Encoding:
         """These, if this pyarrow has the codec. Raises SinkError."""
+        if encoding not in _ENCODINGS:
+            raise SinkError(path, f"encoding cannot be {encoding!r}", f"use one of {', '.join(_ENCODINGS)}")
+        if encoding == "plain" and compression == "zstd":
+            # Readers that lack the newer encodings lack this codec as well.
+            compression = "snappy"
         if compression not in _CODECS or not (compression == "none" or pa.Codec.is_available(compression)):
             raise SinkError(path, f"compression cannot be {compression!r}", f"use one of {', '.join(_CODECS)}")
-        return cls(compression, use_dictionary)
+        return cls(compression, use_dictionary, encoding == "plain")
 
     def options(self, field: Field, array: Array) -> dict[str, Any]:
         """What pyarrow's writer is told for a column with this field and these values."""
         options: dict[str, Any] = {"compression": self.compression, "use_dictionary": False}
+        if self.is_plain:
+            # Plain, and dictionaries, which every reader has.
+            options |= {"version": "2.6", "data_page_version": "1.0"}
+            return options | {"use_dictionary": self.use_dictionary and pa.types.is_string(field.type)}
         if pa.types.is_string(field.type):
             return options | {"use_dictionary": True}
         if not pa.types.is_floating(field.type):

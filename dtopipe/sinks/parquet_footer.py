@@ -18,6 +18,10 @@ MAGIC = b"PAR1"
 # A footer ends with its own length (uint32le) and the magic.
 TRAILER_BYTES = 8
 
+# What begins a bridge: a trailer between two footers, which leads back to the first of them.
+_BRIDGE_MARK = b"\0bridge\0"
+BRIDGE_BYTES = len(_BRIDGE_MARK) + TRAILER_BYTES
+
 # Types of the compact protocol; a boolean field carries its value in its type.
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 _WHOLE_NUMBERS = (I16, I32, I64)
@@ -35,6 +39,8 @@ Struct: TypeAlias = dict[int, Field]
 _NUM_ROWS, _ROW_GROUPS = 3, 4
 # RowGroup
 _COLUMNS, _BYTE_SIZE, _GROUP_ROWS, _GROUP_OFFSET, _COMPRESSED_SIZE, _ORDINAL = 1, 2, 3, 5, 6, 7
+# Not a field of parquet.thrift, and near the last one: fastparquet knows the short form of a field's number only.
+_ENCLOSED = 15
 _LARGEST_ORDINAL = 2**15 - 1
 # ColumnChunk
 _CHUNK_OFFSET, _CHUNK_META, _PAGE_INDEX_FIELDS = 2, 3, (4, 6)
@@ -85,6 +91,38 @@ def write_footer(metadata: Mapping[int, Field]) -> bytes:
     """A FileMetaData with its length and the magic: what a Parquet file ends with."""
     body = serialise_struct(metadata)
     return body + struct.pack("<I", len(body)) + MAGIC
+
+
+def bridge(length: int) -> bytes:
+    """A trailer whose footer began `length` bytes before the bridge. It lies within one page: see `bridge_place`."""
+    return _BRIDGE_MARK + struct.pack("<I", length + len(_BRIDGE_MARK)) + MAGIC
+
+
+def bridge_place(offset: int) -> int:
+    """The first place from byte `offset` of a file on where a bridge crosses no page."""
+    return -(-offset // BRIDGE_BYTES) * BRIDGE_BYTES
+
+
+def is_bridge(data: bytes) -> bool:
+    """True if these last BRIDGE_BYTES up to a magic are one."""
+    return data.startswith(_BRIDGE_MARK)
+
+
+def enclosing_bridge(words: bytes, last_field: int, offset: int) -> tuple[bytes, int]:
+    """A serialised FileMetaData at byte `offset`, up to a bridge that it encloses, and the place of the bridge.
+
+    `last_field`: the highest number of a field in it. Behind the bridge the structure ends with a zero byte.
+    """
+    # Its head, and its length.
+    begin = offset + len(words) + 1
+    place = bridge_place(begin)
+    head = (_ENCLOSED - last_field) << 4 | BINARY
+    return words[:-1] + bytes((head, place + BRIDGE_BYTES - begin)) + bytes(place - begin), place
+
+
+def without_bridge(metadata: Mapping[int, Field]) -> Struct:
+    """The same structure, without the bridge that it encloses."""
+    return {number: field for number, field in metadata.items() if number != _ENCLOSED}
 
 
 def row_groups(metadata: Mapping[int, Field]) -> list[Struct]:

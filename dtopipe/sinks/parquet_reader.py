@@ -24,7 +24,7 @@ from dtopipe.sinks.commit_record import CommitSnapshot
 from dtopipe.sinks.file_reader import REFILL, record_of
 from dtopipe.sinks.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.outputs import sink_errors
-from dtopipe.sinks.parquet_footer import MAGIC
+from dtopipe.sinks.parquet_footer import BRIDGE_BYTES, MAGIC, is_bridge
 from dtopipe.sinks.parquet_metadata import FileMetadata, metadata_from
 from dtopipe.sinks.parquet_readings import TailReadings
 from dtopipe.sinks.parquet_tail import TailPart, TailSamples, packed_size, size_from, tail_path
@@ -289,13 +289,21 @@ def _last_footer(raw: io.FileIO, size: int, behind: int = 0) -> tuple[int, Any]:
     stop = size
     while stop > max(behind, len(MAGIC)):
         try:
-            front = _Front(raw, stop)
-            return stop, pq.ParquetFile(
-                front, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
-            )
+            if not _is_bridge(raw, stop):
+                front = _Front(raw, stop)
+                return stop, pq.ParquetFile(
+                    front, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
+                )
         except (pa.ArrowException, OSError, ValueError):
-            stop = _magic_before(raw, stop)
+            pass
+        stop = _magic_before(raw, stop)
     return 0, None
+
+
+def _is_bridge(raw: io.FileIO, stop: int) -> bool:
+    """True if what ends at byte `stop` only leads to a footer that ends before it."""
+    raw.seek(max(0, stop - BRIDGE_BYTES))
+    return is_bridge(raw.read(BRIDGE_BYTES))
 
 
 def _magic_before(raw: io.FileIO, stop: int) -> int:

@@ -13,8 +13,9 @@ from dtopipe.sinks.tabular import TabularSink, output_options
 class ParquetSink(TabularSink):
     """One Parquet file for programs, of readings or of blocks, readable at any time, whole at the close.
 
-    `compression`: of the columns' pages; `use_dictionary`: dictionaries where they pay; `row_group_size`: rows in a
-    group, default about a million. `layout`: `wide`, a row a sample, or `long`, a row a sample and channel.
+    `compression`: of the columns' pages; `use_dictionary`: dictionaries where they pay; `encoding`: `newer`, or `plain`
+    for readers that lack the newer ones (then snappy in place of zstd); `row_group_size`: rows in a group, default about
+    a million. `layout`: `wide`, a row a sample, or `long`, a row a sample and channel.
     `on_exists`: `error`, `rename` or `overwrite`. Needs the extra `parquet`.
     """
 
@@ -24,6 +25,7 @@ class ParquetSink(TabularSink):
         *,
         compression: str = "zstd",
         use_dictionary: bool = True,
+        encoding: str = "newer",
         row_group_size: int | None = None,
         layout: str | Layout = Layout.WIDE,
         on_exists: str | OnExists = OnExists.ERROR,
@@ -32,6 +34,7 @@ class ParquetSink(TabularSink):
         self._options: dict[str, Any] = {
             "compression": compression,
             "use_dictionary": use_dictionary,
+            "encoding": encoding,
             "row_group_size": row_group_size,
         }
 

@@ -11,6 +11,7 @@ from dtopipe.core.disk import OutputNeed, reserve_bytes
 from dtopipe.core.ring_size import bytes_before_slots, ring_slots, slot_bytes
 from dtopipe.model.plan import ChannelPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout, Policy
+from dtopipe.model.row_groups import READINGS_OF_A_GROUP, ROWS_OF_A_GROUP
 from dtopipe.model.stream import Stream
 from dtopipe.topology.output_checks import existing_part
 from dtopipe.topology.recording import recorded_item_bytes, recorded_length_s, recorded_task
@@ -38,7 +39,10 @@ _CODE_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class SinkCost:
-    """One sink: samples of all its channels a second, and about how many bytes that is in its output."""
+    """One sink: samples of all its channels a second, and about how many bytes that is in its output.
+
+    `visible_after_s`: about how long other programs wait for a sample that the board has delivered.
+    """
 
     name: str
     type: str
@@ -46,6 +50,7 @@ class SinkCost:
     samples_per_s: float
     bytes_per_s: float
     gb_per_hour: float
+    visible_after_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,17 @@ def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
         per_s += task.rate_hz / task.samples_per_block * _HBUF_CHUNK_BYTES
     # A journal that retires segments stays as long as the others are behind: some segments, whatever the run's length.
     growth = 0.0 if sink.retires else per_s * 3600 / 1e9
-    return SinkCost(sink.name, sink.type, sink.policy, n_channels * task.rate_hz, per_s, growth)
+    visible_after_s = _visible_after_s(sink, task, n_channels)
+    return SinkCost(sink.name, sink.type, sink.policy, n_channels * task.rate_hz, per_s, growth, visible_after_s)
+
+
+def _visible_after_s(sink: SinkPlan, task: TaskPlan, n_channels: int) -> float:
+    """A block, then a commit; of Parquet a row group."""
+    if sink.type != "parquet":
+        return task.samples_per_block / task.rate_hz + sink.flush_interval_s
+    rows = sink.options.get("row_group_size") or (READINGS_OF_A_GROUP if task.polled else ROWS_OF_A_GROUP)
+    rows_a_sample = n_channels if sink.layout is Layout.LONG and not task.polled else 1
+    return float(rows) / rows_a_sample / task.rate_hz + sink.flush_interval_s
 
 
 def _disks(plan: RunPlan, costs: Sequence[SinkCost], rate_hz: float) -> tuple[DiskCost, ...]:

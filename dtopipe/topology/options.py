@@ -211,7 +211,11 @@ class ParquetOptions(SinkPart):
 
     path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = Field(
-        default="zstd", description="Of the columns' pages."
+        default="zstd", description="Of the columns' pages; where the encoding is plain, snappy stands for zstd."
+    )
+    encoding: Literal["newer", "plain"] = Field(
+        default="newer",
+        description="plain: for readers that lack the newer encodings (fastparquet, parquetjs); the file is larger.",
     )
     use_dictionary: bool = Field(
         default=True, description="Dictionaries for columns of few different values, where they are smaller."

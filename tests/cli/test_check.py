@@ -58,6 +58,7 @@ def test_check_shows_graph_rates_ring_headroom_and_disk(in_folder: Path) -> None
     assert "[bold]viewer csv drop_oldest 4,000 0.212 0.763" in lines
     assert "data rate 4,000 samples/s, 0.008 MB/s raw" in lines
     assert "ring 25.0 KiB: 100 blocks, 1 s" in lines
+    assert "visible rows can be read after about 1 s (archive, [bold]viewer)" in lines
     assert "headroom 1.04 s: so long may a BLOCK sink stop until the board loses samples" in lines
     assert any(f"about 0.943 GB an hour to {in_folder / 'runs'}, where" in line for line in lines)
     assert "the run ends after 3.6e+03 s of board time, with about 0.943 GB" in lines

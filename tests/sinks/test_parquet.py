@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import fastparquet
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -222,6 +227,64 @@ def test_any_reader_opens_the_file_behind_every_commit(path: Path) -> None:
     assert_holds_the_counter(path, stream, 24_000)
 
 
+class PageByPage(io.FileIO):
+    """A file that is looked at behind every page that is written to it, as a reader may see it."""
+
+    def __init__(self, fd: int, looks: list[int]) -> None:
+        super().__init__(fd, "r+b")
+        self._looks = looks
+
+    def write(self, data: Any) -> int:
+        to_the_end_of_a_page = 4096 - self.tell() % 4096
+        n_bytes = super().write(memoryview(data)[:to_the_end_of_a_page])
+        self._looks.append(seen_by_every_reader(Path(f"/proc/self/fd/{self.fileno()}").resolve()))
+        return n_bytes
+
+
+def seen_by_every_reader(path: Path) -> int:
+    """How many rows each reader finds."""
+    with contextlib.closing(duckdb.connect()) as connection:
+        ((in_duckdb,),) = connection.execute(f"SELECT count(*) FROM '{path}'").fetchall()
+    found = {pq.read_table(path).num_rows, pl.read_parquet(path).height, in_duckdb}
+    with path.open("rb") as file:
+        found.add(fastparquet.ParquetFile(file).count())
+    assert len(found) == 1
+    return found.pop()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_any_reader_opens_the_file_at_any_instant(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(os, "fdopen", lambda fd, *_: PageByPage(fd, looks))
+    stream = recorded(("a", "b", "c"))
+    with writing(path, stream, row_group_size=2000, compression="none") as writer:
+        for item in blocks(stream, 0, 12_000, 500):
+            writer.append([item])
+            writer.commit()
+        writer.close()
+    assert len(looks) > 50
+    assert looks == sorted(looks)
+    assert set(looks) == {0, *range(2000, 12_001, 2000)}
+
+
+def test_the_last_footer_is_repeated_where_a_row_group_is_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dtopipe.sinks.parquet_file._FARTHEST_BYTES", 1000)
+    monkeypatch.setattr("dtopipe.sinks.parquet_file._JOINED_BYTES", 1000)
+    stream = recorded(tuple(f"ch{number}" for number in range(40)))
+    written(path, stream, 3000, row_group_size=1000, compression="none")
+    assert_holds_the_counter(path, stream, 3000)
+    assert seen_by_every_reader(path) == 3000
+    with writing(path.with_name("other.parquet"), stream, row_group_size=1000) as writer:
+        writer.append(blocks(stream, 0, 1500))
+        writer.commit()
+    successor = ParquetWriter(OutputOptions(path.with_name("other.parquet")), row_group_size=1000)
+    assert successor.open(stream, 0, resume=True).committed == 1500
+    successor.append(blocks(stream, 1500, 3000))
+    successor.close()
+    assert_holds_the_counter(path.with_name("other.parquet"), stream, 3000)
+    assert seen_by_every_reader(path.with_name("other.parquet")) == 3000
+
+
 def test_footers_that_are_no_longer_the_last_take_little_of_the_file(path: Path) -> None:
     stream = recorded(tuple(f"ch{number}" for number in range(16)))
     written(path, stream, 20_000, row_group_size=100)
@@ -426,6 +489,26 @@ def test_columns_of_few_different_values_have_dictionaries_unless_told_otherwise
     columns = [pq.read_metadata(path).row_group(0).column(number) for number in (3, 4)]
     assert ["RLE_DICTIONARY" in column.encodings for column in columns] == [use_dictionary, False]
     np.testing.assert_array_equal(pq.read_table(path)["flux"].to_numpy(), few[0] * (10 / 65536) + 0.25)
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_plain_encodings_are_read_by_readers_that_lack_the_newer_ones(path: Path, layout: Layout) -> None:
+    stream = recorded()
+    with writing(path, stream, layout, encoding="plain", row_group_size=1000) as writer:
+        for item in blocks(stream, 0, 2500, 500):
+            writer.append([item])
+            writer.commit()
+        writer.close()
+    metadata = pq.read_metadata(path)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    used = {each for group in groups for n in range(metadata.num_columns) for each in group.column(n).encodings}
+    assert used <= {"PLAIN", "RLE", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+    assert {group.column(n).compression for group in groups for n in range(metadata.num_columns)} == {"SNAPPY"}
+    assert_holds_the_counter(path, stream, 2500)
+    with path.open("rb") as file:
+        frame = fastparquet.ParquetFile(file).to_pandas()
+    assert len(frame) == 2500 * (1 if layout is Layout.WIDE else 2)
+    assert frame["sample_index"].tolist() == pq.read_table(path)["sample_index"].to_pylist()
 
 
 def test_values_that_all_differ_are_compressed_no_worse_for_a_shorter_search(path: Path) -> None:

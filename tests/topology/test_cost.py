@@ -50,6 +50,20 @@ def test_a_sink_costs_by_its_type_its_layout_and_its_channels() -> None:
     assert long.bytes_per_s == pytest.approx(1000 * 110)
 
 
+def test_rows_are_visible_behind_a_commit_and_those_of_parquet_behind_a_row_group() -> None:
+    sinks = """sinks:
+  table: {type: csv, path: t.csv, flush_interval: 400ms}
+  small: {type: parquet, path: a.parquet, row_group_size: 5000}
+  large: {type: parquet, path: b.parquet}
+  long: {type: parquet, path: c.parquet, layout: long}
+"""
+    table, small, large, long = (sink.visible_after_s for sink in cost_of("type: simulated", sinks).sinks)
+    assert table == pytest.approx(0.5)
+    assert small == pytest.approx(5.5)
+    assert large == pytest.approx(2**20 / 1000 + 0.5)
+    assert long == pytest.approx(2**19 / 1000 + 0.5)
+
+
 @pytest.mark.parametrize(
     ("ring", "slots"),
     [("{seconds: 2}", 20), ("{seconds: 0.25}", 3), ("{seconds: 0.001}", 2), ("{slots: 7}", 7), ("{bytes: 64KiB}", 85)],
