@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 from dtopipe.chaos.campaign import Outcome, campaign
@@ -20,6 +18,7 @@ from dtopipe.cli.console import Console
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
+from dtopipe.cli.whole_table import WholeTable
 from dtopipe.model.errors import UsageError
 from dtopipe.topology.quantities import seconds
 
@@ -99,10 +98,10 @@ def _told(fault: Fault) -> str:
 
 def _show(outcome: Outcome, seed: int) -> None:
     console = Console()
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    table = WholeTable()
     table.add_column("fault")
     table.add_column("victim")
-    table.add_column("times", justify="right")
+    table.add_numbers("times")
     for (kind, victim), count in sorted(Counter((fault.kind, fault.victim) for fault in outcome.faults).items()):
         table.add_row(kind, Text(victim), str(count))
     console.print(table)

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -14,6 +13,7 @@ from rich.tree import Tree
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import PlanRequest, topology_request
+from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.disk import duration_text
 from dtopipe.model.errors import DtopipeError, Problem, TopologyError, words_of
 from dtopipe.model.plan import RunPlan
@@ -100,12 +100,12 @@ def _graph(plan: RunPlan) -> Tree:
     return tree
 
 
-def _sinks(cost: Cost) -> Table:
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
-    for title in ("sink", "type", "policy"):
-        table.add_column(title)
-    for title in ("samples/s", "about MB/s", "GB an hour"):
-        table.add_column(title, justify="right")
+def _sinks(cost: Cost) -> WholeTable:
+    table = WholeTable()
+    table.add_column("sink")
+    table.add_column("type", keeps=Keeps.WORDS)
+    table.add_column("policy")
+    table.add_numbers("samples/s", "about MB/s", "GB an hour")
     for sink in cost.sinks:
         rates = (f"{sink.samples_per_s:,.0f}", f"{sink.bytes_per_s / 1e6:.3g}", f"{sink.gb_per_hour:.3g}")
         table.add_row(Text(sink.name), sink.type, sink.policy.value, *rates)

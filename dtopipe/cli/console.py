@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,9 @@ from rich.text import Text
 
 from dtopipe.model.shown import shown
 
+# What is read by a program, mailed or kept has a line for each row, whatever is in it.
+_NO_TERMINAL = 100_000
+
 
 class Console(RichConsole):
     """Rich's, for which square brackets and colons in a name mean nothing; what steers a terminal is shown.
@@ -22,6 +26,8 @@ class Console(RichConsole):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False)
+        if not self.is_terminal and "COLUMNS" not in os.environ:
+            self.width = _NO_TERMINAL
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As ever, after the last style was put on and before any is written."""

@@ -11,6 +11,7 @@ import click
 
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
+from dtopipe.cli.remedy import run_word
 from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import DtopipeError
@@ -31,8 +32,9 @@ def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
     r"""Take a sink out of a run in progress: it writes what was acquired until now, and closes its output.
 
     The run goes on without it. Its output is whole up to where it was detached; `dtopipe repair RUN --sink NAME`
-    completes it once the run is over. RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in
-    progress.
+    completes it once the run is over. An output that is away is closed with what it has: after 5 s where the journal
+    has the rest, else after drain_limit, and at once if this is typed a second time. RUN is a run folder, NAME,
+    NAME/START or NAME/latest; without it, the only run in progress.
 
     \b
     Example:
@@ -46,24 +48,37 @@ def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
         raise DtopipeError(f"the run {folder.path} is over: nothing writes {name}")
     ensure_not_refused(answer)
     console = Console(stderr=as_json)
-    with console.status(f"waiting for {name} to write what was acquired until now"):
-        sink = _detached(folder, name)
+    try:
+        with console.status(f"waiting for {name} to write what was acquired until now"):
+            sink = _detached(folder, name, console)
+    except KeyboardInterrupt:
+        words = f"{name} is still being detached; typed again, its output is closed with what it has"
+        raise DtopipeError(words) from None
     if as_json:
         print_json({"name": name, **sink})
     failure = shown(f": {sink['failure']}") if sink.get("failure") else ""
-    console.print(
-        f"{name} is {sink['state']} at sample {sink['committed']:,}{failure}",
-        soft_wrap=True, highlight=False, markup=False,
-    )  # fmt: skip
+    _say(console, f"{name} is {sink['state']} at sample {sink['committed']:,}{failure}")
+    if short := sink.get("detached"):
+        _say(console, shown(f"it ends before sample {short['asked_at']:,}: {short['why']}"))
+        _say(console, f"once the run is over: dtopipe repair {run_word(folder.path)} --sink {name}")
     sys.exit(0 if sink["state"] in ("detached", "done") else 1)
 
 
-def _detached(folder: RunFolder, name: str) -> dict[str, Any]:
-    """How the sink is once its output is closed, or the run is over."""
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def _detached(folder: RunFolder, name: str, console: Console) -> dict[str, Any]:
+    """How the sink is once its output is closed, or the run is over; says once what is waited for."""
+    told = ""
     while True:
         status = ask_run(folder, Message("status"))
         record = dict(status.body) if status else folder.read_record()
         sink: dict[str, Any] = record["sinks"][name]
         if status is None or sink["state"] in _ENDED:
             return sink
+        if sink.get("failure") and sink["failure"] != told and sink["waited_for_s"]:
+            told = sink["failure"]
+            _say(console, shown(f"{name} is {sink['state']}: {told}"))
+            _say(console, f"its output is closed with what it has, if it stays so for {sink['waited_for_s']:.0f} s")
         time.sleep(_LOOK_EVERY_S)

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
+from dtopipe.cli.whole_table import WholeTable
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.model.keys import PublicKey
 from dtopipe.transport.curve import new_key_pair
@@ -143,9 +142,9 @@ def list_(as_json: bool) -> None:
     if not known:
         click.echo(f"no keys in {folder.path}; make one with: dtopipe keys new")
         return
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    table = WholeTable()
     for title in ("name", "state", "since", "fingerprint"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title)
     for key in known:
         table.add_row(
             Text(key.name), key.state.value, key.since[:10] or "-", key.public.fingerprint if key.public else "-"

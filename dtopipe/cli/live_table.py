@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from dtopipe.model.shown import shown
+from dtopipe.cli.whole_table import Keeps, WholeTable
+from dtopipe.model.shown import shown, shown_lines
 
 _GOOD, _BUSY, _BAD = "green", "yellow", "red"
 _COLOURS = {
@@ -19,16 +18,17 @@ _COLOURS = {
 
 
 def status_table(status: dict[str, Any]) -> Group:
-    """A headline, one row for the board and one a sink, and what must be seen at once."""
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    """A headline, one row for the board and one a sink, and what must be seen at once: reasons in full, below."""
+    table = WholeTable()
     for title in ("", "state"):
-        table.add_column(title, no_wrap=True)
-    for title in ("rate", "lag", "dropped", "committed"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, keeps=Keeps.WORDS)
+    table.add_numbers("rate", "lag", "dropped", "committed")
     board = status["board"]
+    # Such as `away: no route to host`.
+    board_state, _, board_trouble = board["state"].partition(": ")
     table.add_row(
         Text(shown(f"board {board['device'] or board['type']}")),
-        _state(board["state"]),
+        _state(board_state),
         _rate(board["rate_hz"]),
         "",
         _count(board["overrun_samples"], "overrun"),
@@ -38,13 +38,15 @@ def status_table(status: dict[str, Any]) -> Group:
         kind = sink["type"] if sink["policy"] == "block" else f"{sink['type']}, {sink['policy']}"
         table.add_row(
             Text(shown(f"{name} ({kind})")),
-            _state(sink["state"], sink.get("failure", "")),
+            _state(sink["state"]),
             _rate(sink["rate_hz"]),
             f"{sink['lag_s']:.1f} s",
             _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
             f"{sink['committed']:,}",
         )
-    lines = [*_followed(status), *_served(status), *_kept(status), *disk_lines(status)]
+    troubles = {"board": board_trouble, **{name: sink.get("failure", "") for name, sink in status["sinks"].items()}}
+    reasons = [Text(shown_lines(f"{name}: {trouble}"), style=_BAD) for name, trouble in troubles.items() if trouble]
+    lines = [*reasons, *_followed(status), *_served(status), *_kept(status), *disk_lines(status)]
     return Group(headline(status), table, *lines, _foot(status))
 
 
@@ -125,12 +127,9 @@ def _foot(status: dict[str, Any]) -> Text:
     return Text.assemble(("headroom ", "dim"), (f"{headroom_s:.1f} s", colour), (f"   {status['folder']}", "dim"))
 
 
-def _state(state: str, failure: str = "") -> Text:
+def _state(state: str) -> Text:
     style = _BUSY if state.startswith("waiting") else _BAD if state.startswith(("hung", "stopped")) else ""
-    text = Text(shown(state), style=_COLOURS.get(state, style))
-    if failure:
-        text.append(shown(f": {failure.splitlines()[0][:60]}"), style=_BAD)
-    return text
+    return Text(shown(state), style=_COLOURS.get(state, style))
 
 
 def _rate(rate_hz: float) -> str:

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.as_owner import go_on_as_owner
@@ -22,6 +20,7 @@ from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import recover_one
 from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.verdict_text import verdict_line
+from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import shown
@@ -136,9 +135,10 @@ def _document(report: RepairReport) -> dict[str, Any]:
 
 def _show(report: RepairReport) -> None:
     console = Console()
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
-    for title in ("output", "done", "added", "samples", "in gaps"):
-        table.add_column(title, justify="left" if title in ("output", "done") else "right")
+    table = WholeTable()
+    table.add_column("output")
+    table.add_column("done", keeps=Keeps.LETTERS)
+    table.add_numbers("added", "samples", "in gaps")
     for output in report.outputs:
         how = Text(f"{output.how}: {output.failure}", style="red") if output.failure else Text(output.how)
         table.add_row(Text(output.name), how, f"{output.added:,}", f"{output.samples:,}", f"{output.gaps:,}")

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.console import Console
@@ -16,6 +14,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
 from dtopipe.cli.remedy import remedy_facts
 from dtopipe.cli.verdict_text import verdict_line
+from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.ending import EndedBy, ending_from
 from dtopipe.host.run_folder import RunFolder, runs_in, runs_in_progress
 from dtopipe.host.runtime_folder import runtime_trouble
@@ -65,10 +64,12 @@ def runs(run_dir: Path, as_json: bool) -> None:
     if as_json:
         print_json([row.document for row in rows])
         return
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
-    for title in ("run", "started", "samples"):
-        table.add_column(title, no_wrap=True, justify="right" if title == "samples" else "left")
-    table.add_column("verdict", no_wrap=True, overflow="ellipsis")
+    table = WholeTable()
+    table.add_column("run")
+    # A run is called by its start, too.
+    table.add_column("started", is_spare=True)
+    table.add_numbers("samples")
+    table.add_column("verdict", keeps=Keeps.LETTERS)
     for row in rows:
         run = row.document
         table.add_row(Text(run["run"]), Text(str(run["started_at"] or "")[:19]), f"{run['samples']:,}", row.verdict)

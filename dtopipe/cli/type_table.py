@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
+from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.model.errors import UsageError
 from dtopipe.topology.catalog import Option, TypeEntry
 from dtopipe.topology.problems import nearest
@@ -29,9 +28,9 @@ def show_types(
         return
     console = Console()
     if wanted is None:
-        table = Table(box=SIMPLE_HEAD, header_style="bold")
-        table.add_column("type", no_wrap=True)
-        table.add_column("what it is")
+        table = WholeTable()
+        table.add_column("type")
+        table.add_column("what it is", keeps=Keeps.LETTERS)
         for entry in chosen:
             table.add_row(Text(entry.name), Text(entry.meaning))
         console.print(table)
@@ -42,11 +41,12 @@ def show_types(
         console.print(_options(everybodys, "options of every sink"))
 
 
-def _options(options: Sequence[Option], title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, header_style="bold")
-    for column in ("option", "type", "default"):
-        table.add_column(column)
-    table.add_column("meaning")
+def _options(options: Sequence[Option], title: str) -> WholeTable:
+    table = WholeTable(title)
+    table.add_column("option")
+    table.add_column("type", keeps=Keeps.LETTERS)
+    table.add_column("default", keeps=Keeps.LETTERS)
+    table.add_column("meaning", keeps=Keeps.LETTERS)
     for option in options:
         table.add_row(Text(option.name), Text(option.type), Text(_default(option)), Text(option.meaning))
     return table

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
+from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.verdict import VerdictState
 from dtopipe.model.shown import shown, shown_lines
 
@@ -33,13 +32,13 @@ def verdict_line(record: dict[str, Any], ended_by: str = "") -> Text:
     return Text.assemble((verdict["state"], _COLOURS[state]), "  ", (insecure, "bold red"), told, text)
 
 
-def outputs_table(record: dict[str, Any]) -> Table:
+def outputs_table(record: dict[str, Any]) -> WholeTable:
     """One row an output: what is in it, and what is not."""
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
-    for title in ("output", "path", "state"):
-        table.add_column(title)
-    for title in ("samples", "gaps", "dropped", "restarts"):
-        table.add_column(title, justify="right")
+    table = WholeTable()
+    table.add_column("output")
+    table.add_column("path", keeps=Keeps.LETTERS)
+    table.add_column("state", keeps=Keeps.WORDS)
+    table.add_numbers("samples", "gaps", "dropped", "restarts")
     for name, sink in record["sinks"].items():
         counts = (f"{sink[key]:,}" for key in ("samples", "gaps", "dropped", "restarts"))
         place = sink["path"] or sink.get("target") or "-"

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 from dtopipe.cli.console import Console
@@ -18,6 +16,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recount_progress import RecountProgress
 from dtopipe.cli.remedy import print_remedy, remedy_facts
+from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import find_run
 from dtopipe.host.run_life import ensure_over
@@ -84,9 +83,10 @@ def _document(report: RunReport, judged: dict[str, Any]) -> dict[str, Any]:
 
 def _show(report: RunReport, judged: dict[str, Any]) -> None:
     console = Console()
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
-    for title in ("output", "rows", "samples", "in gaps", "found"):
-        table.add_column(title, justify="left" if title in ("output", "found") else "right")
+    table = WholeTable()
+    table.add_column("output")
+    table.add_numbers("rows", "samples", "in gaps")
+    table.add_column("found", keeps=Keeps.LETTERS)
     for output in report.outputs:
         gaps = sum(len(gap) for gap in output.gaps)
         table.add_row(Text(output.name), f"{output.rows:,}", f"{output.samples:,}", f"{gaps:,}", _finding(output))

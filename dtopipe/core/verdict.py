@@ -11,6 +11,7 @@ from dtopipe.core.followed import Followed, followed_from
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.core.remedy import Repair, help_of_repair
 from dtopipe.model.policy import Policy
+from dtopipe.model.span import Span
 from dtopipe.model.verdict_state import VerdictState
 
 __all__ = ["SinkOutcome", "Verdict", "VerdictState", "judge", "judge_recorded"]
@@ -68,7 +69,7 @@ def judge(
     worst = next((state for state in reversed(VerdictState) if reasons[state]), best)
     words = list(reasons[worst])
     if worst in (VerdictState.GOOD, VerdictState.REPAIRED):
-        words.append(_good_text(sinks, end_sample_index - first_sample_index))
+        words.append(_good_text(sinks, Span(first_sample_index, end_sample_index)))
     # Whatever else is wrong: nobody could see it in the outputs.
     told = "" if ended_by is None else ended_by.told_in_verdict
     # A reason may be the text of a former verdict.
@@ -124,7 +125,11 @@ def _named(sinks: Sequence[SinkOutcome]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _good_text(sinks: Sequence[SinkOutcome], n_samples: int) -> str:
-    whole = sum(1 for sink in sinks if sink.policy is Policy.BLOCK)
+def _good_text(sinks: Sequence[SinkOutcome], run: Span) -> str:
+    """What the outputs have; those that were attached later or detached before the end have a part of it."""
+    blocking = [sink for sink in sinks if sink.policy is Policy.BLOCK]
+    parts = [sink for sink in blocking if (sink.start, sink.stop) != (run.start, run.stop)]
+    whole = len(blocking) - len(parts)
     outputs = "output" if whole == 1 else "outputs"
-    return f"{n_samples} samples per channel, whole in {whole} {outputs}"
+    text = f"{len(run)} samples per channel, whole in {whole} {outputs}"
+    return "; ".join([text, *(f"{sink.name} has {sink.start} to {sink.stop}" for sink in parts)])

@@ -89,6 +89,21 @@ class ReopeningWriter:
         with self._open_writer() as writer:
             return writer.close()
 
+    def close_as_committed(self) -> Position:
+        """Close an output that is away with what it has: what was appended since the last commit is given up.
+
+        Raises SinkError where even that is not possible; then the output is let go of, as `abandon` does.
+        """
+        self.abandon()
+        self._items = []
+        self._position = self._open(resume=True, committed=self._position.committed)
+        try:
+            with self._told():
+                return self._writer.close()
+        except BaseException:
+            self.abandon()
+            raise
+
     def abandon(self) -> None:
         """As SinkWriter.abandon."""
         try:

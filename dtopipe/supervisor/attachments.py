@@ -75,12 +75,15 @@ class Attachments:
         if run.phase is not Phase.RUNNING:
             what = "has not begun yet" if run.phase is Phase.OPENING else "is ending, and every sink with it"
             return refused(f"the run {what}", "there is nothing to detach")
-        if agent.detach_at is not None:
-            return refused(f"{name} is {agent.shown_state} already", "dtopipe status shows how it gets on")
+        if agent.detach_at is not None and agent.state.is_final:
+            return refused(f"{name} is {agent.shown_state} already", "dtopipe status shows how it ended")
         if agent.state.is_final:
             return refused(
                 f"{name} is {agent.state.value}: nothing writes it", f"dtopipe restart {name}, or dtopipe repair later"
             )
+        if agent.detach_at is not None:
+            agent.detaches_now = True
+            return Message("detaching", {"name": name, "at": agent.detach_at})
         agent.detach_at = run.end_sample_index
         run.events.append("detaching", name, at=agent.detach_at)
         if agent.state is WorkerState.RUNNING:
@@ -98,7 +101,8 @@ class Attachments:
     def became_done(self, agent: SinkAgent) -> None:
         """Detached in order: the record says so at once, for the next thing may be a power cut."""
         if agent.detach_at is not None:
-            self._run.events.append("detached", agent.plan.name, stop=agent.position.committed)
+            short = {"short_of": agent.detach_at, "why": agent.detached_short} if agent.detached_short else {}
+            self._run.events.append("detached", agent.plan.name, stop=agent.position.committed, **short)
             self._record()
 
     def begin(self, agent: SinkAgent) -> bool:

@@ -12,6 +12,8 @@ from dtopipe.wire.control import Message
 # A sink that is cut off commits what it has; one that cannot is killed.
 _CUT_OFF_GRACE_S = 3.0
 _HURRY_LIMIT_S = 2.0
+# Somebody waits, and the journal has what the output lacks: longer than most servers take to restart.
+_DETACH_LIMIT_S = 5.0
 # A process that said that it is done, and does not end.
 _EXIT_GRACE_S = 5.0
 
@@ -106,6 +108,7 @@ class Drain:
         moved = (row.cursor, row.committed) if row else agent.moved
         agent.unmoved_s = 0.0 if moved != agent.moved else agent.unmoved_s + elapsed_s
         agent.moved = moved
+        agent.waited_for_s = max(0.0, self._limit_s(agent) - agent.unmoved_s)
         if agent.state.is_final:
             if agent.process and agent.unmoved_s > _EXIT_GRACE_S:
                 agent.process.kill()
@@ -126,13 +129,23 @@ class Drain:
         """It can get on now: the time that it had to begins again."""
         agent.unmoved_s = self._hurried_s = 0.0
 
+    def _limit_s(self, agent: SinkAgent) -> float:
+        """How long this sink may stand still at its end."""
+        run = self._run
+        is_covered = run.table is not None and agent.row is not None and run.table.is_covered(agent.row)
+        if agent.detach_at is not None and agent.away and is_covered and run.phase is Phase.RUNNING:
+            return min(_DETACH_LIMIT_S, run.plan.drain_limit_s)
+        return run.plan.drain_limit_s
+
     def _why_not_wait(self, agent: SinkAgent) -> str:
         if agent is self._run.journal and agent.away and self._run.room_kept:
             # Once nobody else waits for it, it is given room.
             return ""
         if self._hurried_s > _HURRY_LIMIT_S:
             return f"{_HURRY_LIMIT_S:g} s after the second request to stop"
-        limit_s = self._run.plan.drain_limit_s
+        if agent.detaches_now:
+            return "because it was asked for again"
+        limit_s = self._limit_s(agent)
         return f"after {limit_s:g} s without progress" if agent.unmoved_s > limit_s else ""
 
     def _kill(self, agent: SinkAgent) -> None:

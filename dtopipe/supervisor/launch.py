@@ -51,7 +51,7 @@ class Launcher:
         """A process for a sink; it says hello once it is up."""
         run = self._run
         agent.reported = None
-        agent.said_hello = agent.found_dead = False
+        agent.said_hello = agent.found_dead = agent.is_closed = False
         agent.ready_ns = None
         agent.process = WorkerProcess(
             "dtopipe.workers.sink_worker", agent.orders(run.common_orders()), run.folder.log_path(agent.plan.name)

@@ -117,7 +117,7 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
         "dropped": position.dropped,
         "restarts": agent.restarts,
         **({"retained_from": position.retained_from} if agent.plan.retires else {}),
-        **({"failure": agent.trouble} if agent.trouble else {}),
+        **agent.troubles(),
     }
 
 

@@ -38,6 +38,8 @@ class SinkAgent:
         self.said_hello = False
         self.found_dead = False
         self.reported: Message | None = None
+        # Its process has closed the output in order.
+        self.is_closed = False
         self.failure = ""
         # Why its output is away, while it is.
         self.away = ""
@@ -54,6 +56,12 @@ class SinkAgent:
         self.is_placed = True
         # Where the run was when it was to be detached.
         self.detach_at: int | None = None
+        # How long its output is still waited for then, if it does not get on.
+        self.waited_for_s = 0.0
+        # Somebody typed it again: its output is not waited for.
+        self.detaches_now = False
+        # Why it ends before that, where it does though its output was closed in order.
+        self.detached_short = ""
         self.clock = CallClock(plan.hung_limit_s)
         # The call in which it hangs, as `hung in commit`, while it does.
         self.stands = ""
@@ -77,7 +85,16 @@ class SinkAgent:
     @property
     def trouble(self) -> str:
         """What is wrong with it, or was in the end."""
-        return "" if self.state is WorkerState.DONE else self.away or self.failure
+        if self.state is WorkerState.DONE:
+            return ""
+        return self.failure if self.state.is_final else self.away or self.failure
+
+    def troubles(self) -> dict[str, Any]:
+        """For status and record: `failure`, and `detached` of an output that ends before it was to; nothing else."""
+        facts: dict[str, Any] = {"failure": self.trouble} if self.trouble else {}
+        if self.detached_short:
+            facts["detached"] = {"asked_at": self.detach_at, "why": self.detached_short}
+        return facts
 
     @property
     def lock(self) -> str:
@@ -129,7 +146,11 @@ class SinkAgent:
 
     def stop(self, end: int) -> int:
         """Where its output is to end, in a run that ends there: earlier if it was detached."""
-        return end if self.detach_at is None else max(self.position.committed, min(self.detach_at, end))
+        if self.detach_at is None:
+            return end
+        if self.detached_short:
+            return self.position.committed
+        return max(self.position.committed, min(self.detach_at, end))
 
     def tail(self, stop: int) -> Span:
         """What a sink that did not reach `stop` lacks at its end."""

@@ -124,7 +124,8 @@ class StatusBoard:
             "pid": agent.process.pid if agent.process else None,
             "row": agent.row,
             **self._retention(agent),
-            **({"failure": agent.trouble} if agent.trouble else {}),
+            **agent.troubles(),
+            **({"waited_for_s": round(agent.waited_for_s, 1)} if agent.detach_at is not None else {}),
         }
 
     def _retention(self, agent: SinkAgent) -> dict[str, Any]:

@@ -229,6 +229,8 @@ class Supervisor:
         elif message.kind == "ready" and agent.state is WorkerState.OPENING:
             agent.position = position_from(message.body)
             agent.ready_ns = mono_ns()
+            # Why its predecessor ended is no state of this one; it stands in the events.
+            agent.failure = ""
             agent.happened(Happened.SAID_READY)
             if run.phase is not Phase.OPENING:
                 agent.happened(Happened.BOARD_STARTED)
@@ -244,8 +246,15 @@ class Supervisor:
         elif message.kind == "back":
             agent.away = ""
             run.events.append("back", name)
+        elif message.kind == "closed":
+            agent.is_closed = True
         elif message.kind == "done" and not agent.state.is_final:
             agent.position = position_from(message.body)
+            if agent.cut_off_at_ns and agent.detach_at is not None and agent.is_closed:
+                # Whoever took it out knows where it ends; all that it has is in order.
+                agent.detached_short, agent.cut_off_at_ns = agent.failure, 0
+            elif agent.cut_off_at_ns and not agent.is_closed:
+                agent.failure += "; its output could not be closed"
             agent.happened(Happened.WAS_CUT_OFF if agent.cut_off_at_ns else Happened.SAID_DONE)
             run.events.append("done", name, committed=agent.position.committed)
             self._attachments.became_done(agent)

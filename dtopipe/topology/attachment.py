@@ -85,7 +85,10 @@ def load_attachment(
     _give_paths(sinks)
     whole = Placed({**_surroundings(record), "sinks": {**_stubs(record, run_folder), **sinks}}, placed.places)
     try:
-        plan = load_placed(run_folder / "topology.yaml", whole, run_dir=run_folder.parent.parent, environ=environ)
+        plan = load_placed(
+            run_folder / "topology.yaml", whole, run_dir=run_folder.parent.parent, environ=environ,
+            there=record["sinks"].keys(),
+        )  # fmt: skip
     except TopologyError as error:
         raise TopologyError([*problems, *error.problems]) from error
     if problems:

@@ -19,7 +19,7 @@ from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
 from dtopipe.model.postgres_config import MOST_NAME_BYTES
-from dtopipe.topology.cost import Cost, estimate, size_text
+from dtopipe.topology.cost import Cost, DiskCost, estimate, size_text
 from dtopipe.topology.options import postgres_config
 from dtopipe.topology.problems import nearest
 
@@ -159,6 +159,17 @@ def check_sizes(plan: RunPlan) -> Found:
         yield from _disks(cost, cost.length_s)
 
 
+def check_room(plan: RunPlan) -> Found:
+    """Problems with the disks of sinks that join a run in progress, which are all that this plan has."""
+    for disk in estimate(plan).disks:
+        if disk.sinks and round(disk.free_gb * 1e9) < disk.least_bytes:
+            yield (
+                f"sinks.{disk.sinks[0]}.path",
+                _no_room_text(disk, "write there"),
+                "free some space, or choose another path",
+            )
+
+
 def _ring(plan: RunPlan, cost: Cost) -> Found:
     smallest = 2 * cost.slot_bytes
     if plan.ring.bytes is not None and plan.ring.bytes < smallest:
@@ -200,16 +211,17 @@ def _disks(cost: Cost, length_s: float) -> Found:
 def _no_room(cost: Cost) -> Found:
     """A disk that has no room for the first seconds and for an orderly end after them."""
     for disk in cost.disks:
-        free = round(disk.free_gb * 1e9)
-        if free < disk.least_bytes:
+        if round(disk.free_gb * 1e9) < disk.least_bytes:
             key = f"sinks.{disk.sink}.path" if disk.sink else "run_dir"
             place = "another path" if disk.sink else "another disk with --run-dir"
-            yield (
-                key,
-                f"the disk of {disk.folder} has {bytes_text(free)} free, and to begin this run takes about "
-                f"{bytes_text(disk.least_bytes)}: some seconds of data, and an orderly end",
-                f"free some space there, or choose {place}",
-            )
+            yield key, _no_room_text(disk, "begin this run"), f"free some space there, or choose {place}"
+
+
+def _no_room_text(disk: DiskCost, to: str) -> str:
+    return (
+        f"the disk of {disk.folder} has {bytes_text(round(disk.free_gb * 1e9))} free, and to {to} takes about "
+        f"{bytes_text(disk.least_bytes)}: some seconds of data, and an orderly end"
+    )
 
 
 def free_shared_memory() -> int:

@@ -58,7 +58,7 @@ class DiskCost:
     """One disk, by a folder on it: what all sinks write to it, what is free, and when it is full.
 
     `least_bytes`: what a run needs there to begin, some seconds of data and an orderly end; `sink`: one that writes
-    there, empty for the disk of the run folder.
+    there, empty for the disk of the run folder; `sinks`: all that write there.
     """
 
     folder: str
@@ -67,6 +67,7 @@ class DiskCost:
     full_after_h: float | None
     least_bytes: int
     sink: str
+    sinks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,5 +212,6 @@ def _disks(plan: RunPlan, costs: Sequence[SinkCost], rate_hz: float) -> tuple[Di
         full_after_h = free_gb / gb_per_hour if gb_per_hour else None
         needs = [OutputNeed(cost.type, samples, cost.bytes_per_s / rate_hz) for cost in written[device]]
         least = reserve_bytes(needs)
-        found.append(DiskCost(str(folder), gb_per_hour, free_gb, full_after_h, least, sink_name))
+        names = tuple(cost.name for cost in written[device])
+        found.append(DiskCost(str(folder), gb_per_hour, free_gb, full_after_h, least, sink_name, names))
     return tuple(found)

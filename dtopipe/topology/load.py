@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from dtopipe.topology.checks import (
     check_metadata,
     check_names,
     check_readings,
+    check_room,
     check_sizes,
 )
 from dtopipe.topology.journal import journal_defaults, journal_of, journal_problems
@@ -81,9 +82,14 @@ def load_plan(
     return loading.plan(run_dir, rehearsal=rehearsal)
 
 
-def load_placed(file: Path, placed: Placed, *, run_dir: Path, environ: Mapping[str, str]) -> RunPlan:
-    """The same of a document that stands in no file of its own; nothing is started of it. Raises TopologyError."""
-    return _Loading(file, placed, environ).plan(run_dir, rehearsal=True)
+def load_placed(
+    file: Path, placed: Placed, *, run_dir: Path, environ: Mapping[str, str], there: Container[str] = ()
+) -> RunPlan:
+    """The same of a document that stands in no file of its own; nothing is started of it. Raises TopologyError.
+
+    `there`: sinks that a run in progress has already; only the others are to find room.
+    """
+    return _Loading(file, placed, environ).plan(run_dir, rehearsal=True, there=there)
 
 
 class _Loading:
@@ -111,7 +117,7 @@ class _Loading:
         if simulate:
             self._simulate()
 
-    def plan(self, run_dir: Path | None, *, rehearsal: bool) -> RunPlan:
+    def plan(self, run_dir: Path | None, *, rehearsal: bool, there: Container[str] = ()) -> RunPlan:
         """The plan. Raises TopologyError."""
         self._found(not_built_yet(self._document))
         values = resolved(self._document, self._environ, self._places, self._problems)
@@ -146,7 +152,10 @@ class _Loading:
             own = None if task is None or board.type in _OWN_TASK else replace(task, name=name)
             plan = replace(self._assembled(top, name, root, replace(board, task=own), sinks), listen=listen)
             # What another machine's run takes is known once it is there.
-            if not is_remote:
+            if there:
+                joining = tuple(sink for sink in plan.sinks if sink.name not in there)
+                self._found(check_room(replace(plan, sinks=joining)))
+            elif not is_remote:
                 self._found(check_sizes(plan))
         if plan is None or self._problems:
             raise TopologyError(sorted(self._problems, key=_by_place))

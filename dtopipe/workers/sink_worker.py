@@ -15,7 +15,7 @@ from dtopipe.host.clock import mono_ns
 from dtopipe.intake.blocks import CoveredIntake, DirectIntake, Intake, QueuedIntake
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.clock import Anchor
-from dtopipe.model.errors import SinkUnavailable
+from dtopipe.model.errors import SinkError, SinkUnavailable
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
@@ -245,6 +245,15 @@ def _selected(stream: Stream, channels: Sequence[str] | None) -> Stream:
     return stream.selected([names.index(name) for name in channels])
 
 
+def _closed(writer: ReopeningWriter, committed: Position) -> tuple[Position, bool]:
+    """How far an output that is away is, and whether it could be closed like that."""
+    try:
+        return writer.close_as_committed(), True
+    except SinkError as error:
+        logging.warning("it cannot be closed: %s", error)
+        return committed, False
+
+
 def main(worker: Worker) -> None:
     """Load the sink, wait for the stream, open the output, write it, close it."""
     orders = worker.orders
@@ -281,17 +290,19 @@ def main(worker: Worker) -> None:
             if patience.lets_go:
                 writer.abandon()
                 return
-            position = patience.with_it(Call.CLOSE, writer.close)
+            position, is_closed = patience.with_it(Call.CLOSE, writer.close), True
         except SinkUnavailable as error:
             if not patience.is_cut_off:
                 raise
             # What is committed stays as it is; the supervisor puts the rest on record.
             logging.warning("ended while its output was away: %s", error)
+            position, is_closed = _closed(writer, sink.position) if patience.is_detached else (sink.position, False)
             writer.abandon()
             if patience.lets_go:
                 return
-            position = sink.position
         logging.info("written with %.2f s of processor time", time.process_time() - began_s)
+        if is_closed:
+            worker.control.send(Message("closed"))
         worker.control.send(Message("done", describe_position(position)))
     except BaseException:
         writer.abandon()

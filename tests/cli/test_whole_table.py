@@ -1,0 +1,101 @@
+"""Tables in narrow terminals and in pipes: no number and no name is ever cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dtopipe.cli.console import Console
+from dtopipe.cli.live_table import status_table
+from dtopipe.cli.verdict_text import outputs_table
+from dtopipe.cli.whole_table import Keeps, WholeTable
+
+REASON = "the disk is full (SQLite: database or disk is full), and this goes on for much longer than a line is wide"
+NUMBERS = ("98.77 kS/s", "12345.6 s", "123,456,789 gap", "9,876,543,210", "98,765,432,100", "1,234,567 overrun")
+
+
+def _sink(**own: Any) -> dict[str, Any]:
+    return {
+        "type": "sqlite", "policy": "block", "path": "/mnt/a/share/of/the/laboratory/with/a/long/name/table.db",
+        "state": "running", "rate_hz": 98765.4, "lag_s": 12345.6, "gaps": 123456789, "dropped": 0,
+        "committed": 9876543210, "samples": 1234567890, "restarts": 3, **own,
+    }  # fmt: skip
+
+
+def _status() -> dict[str, Any]:
+    return {
+        "name": "heat-flux", "phase": "running", "folder": "/x/runs/heat-flux/20261122T234100Z", "simulated": True,
+        "duration_s": None, "headroom_s": 3.2,
+        "board": {
+            "type": "simulated", "device": "Box", "state": "away: no route to host", "rate_hz": 98000.0,
+            "overrun_samples": 1234567, "end_sample_index": 98765432100, "rate_nominal_hz": 1e5,
+        },
+        "sinks": {
+            "archive": _sink(type="hbuf"),
+            "table": _sink(state="away", failure=f"{REASON}\nfree some space"),
+            "view_of_the_laboratory": _sink(policy="drop_oldest", state="hung in commit for 12 s"),
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+def on_screen(capsys: pytest.CaptureFixture[str]) -> Any:
+    def shown(what: Any, width: int | None) -> str:
+        console = Console()
+        if width is not None:
+            console.width = width
+        console.print(what)
+        return capsys.readouterr().out
+
+    return shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200, None])
+def test_no_number_of_the_live_table_is_cut_and_the_reason_stands_whole(on_screen: Any, width: int | None) -> None:
+    text = on_screen(status_table(_status()), width)
+    words = " ".join(text.split())
+    for number in NUMBERS:
+        assert number in words
+    assert f"table: {REASON} free some space" in words
+    assert "board: no route to host" in words
+    assert "…" not in text
+    assert all(len(line) <= (width or 200) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 120, None])
+def test_no_number_of_the_outputs_is_cut(on_screen: Any, width: int | None) -> None:
+    words = " ".join(on_screen(outputs_table({"sinks": _status()["sinks"]}), width).split())
+    for word in ("1,234,567,890", "123,456,789", "view_of_the_laboratory"):
+        assert word in words
+    assert "…" not in words
+
+
+def _runs() -> WholeTable:
+    table = WholeTable()
+    table.add_column("run")
+    table.add_column("started", is_spare=True)
+    table.add_numbers("samples")
+    table.add_column("verdict", keeps=Keeps.LETTERS)
+    table.add_row(
+        "heat-flux/20261122T234100Z", "2026-11-22T23:41:00Z", "1,234,567", "INCOMPLETE  table lacks 1000 of 1234567"
+    )
+    return table
+
+
+def test_a_column_that_is_spare_gives_way_before_a_table_becomes_lines(on_screen: Any) -> None:
+    assert "2026-11-22" in on_screen(_runs(), 100)
+    at_80 = on_screen(_runs(), 80)
+    assert "heat-flux/20261122T234100Z" in at_80
+    assert "2026-11-22" not in at_80
+    assert "table lacks" in at_80
+    assert on_screen(_runs(), 40).splitlines()[0] == "heat-flux/20261122T234100Z"
+
+
+def test_what_is_piped_has_a_line_for_each_row(on_screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    (line,) = [line for line in on_screen(_runs(), None).splitlines() if "heat-flux" in line]
+    assert line.split() == [
+        "heat-flux/20261122T234100Z", "2026-11-22T23:41:00Z", "1,234,567", "INCOMPLETE", "table", "lacks", "1000",
+        "of", "1234567",
+    ]  # fmt: skip

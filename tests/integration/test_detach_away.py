@@ -1,0 +1,60 @@
+"""Sinks that are detached, or were to be attached, while their disk is full: told of at once, without harm."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from laboratory import counter_topology
+
+SHORT = "it ends before sample"
+
+
+def _topology() -> dict[str, Any]:
+    topology = counter_topology(2, 100, rate_hz=2000.0)
+    topology["sinks"] = {"raw": {"type": "hbuf", "path": "raw.dt-raw"}, "table": {"type": "csv", "path": "table.csv"}}
+    return topology
+
+
+def test_a_sink_on_a_full_disk_is_detached_with_what_it_has(lab: Any, small_disk: Any) -> None:
+    disk = small_disk("8m")
+    running = lab.start(_topology())
+    running.wait_for_samples("raw", 500)
+    attached = lab.dtopipe("attach", "--sink", "csv", "--path", str(disk.path / "view.csv"), "--name", "view")
+    assert attached.code == 0, attached.stderr
+    running.wait_for_samples("view", 200)
+    disk.fill()
+    running.wait_until("away", "view")
+
+    second = lab.dtopipe("attach", "--sink", "csv", "--path", str(disk.path / "other.csv"), "--name", "other")
+    assert second.code == 2
+    assert "sinks.other.path: the disk of" in second.stderr
+    assert "sinks.view" not in second.stderr
+    # In the run folder there is room, whatever that disk has.
+    third = lab.dtopipe("attach", "--sink", "csv", "--path", "third.csv", "--name", "third")
+    assert third.code == 0, third.stderr
+
+    detached = lab.dtopipe("detach", "view")
+    assert detached.code == 0, detached.stderr
+    assert "view is away: No space left on device" in detached.stdout
+    assert SHORT in detached.stdout
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    view = ended.json["sinks"]["view"]
+    assert view["state"] == "detached"
+    assert view["gaps"] == 0
+    assert view["start"] + view["samples"] == view["stop"] < view["detached"]["asked_at"]
+    assert f"view has {view['start']} to {view['stop']}" in ended.json["verdict"]["text"]
+    assert lab.dtopipe("verify", "lab", "--outside").code == 0
+
+
+def test_why_a_predecessor_ended_is_no_state_of_its_successor(lab: Any) -> None:
+    running = lab.start(_topology())
+    running.wait_for_samples("table", 200)
+    running.signal("table", signal.SIGKILL)
+    running.wait_until("ready", "table", times=2)
+    table = lab.dtopipe("status", "--json").json["sinks"]["table"]
+    assert (table["restarts"], table.get("failure")) == (1, None)
+    running.interrupt()
+    assert running.finish().code == 0
