@@ -42,8 +42,8 @@ class AcquirerAgent:
         self.away = ""
         self.away_since = ""
         self._remote_id = str(uuid.uuid4())
-        # The best of each round of questions that the machine was asked from which the samples come.
-        self.link_pairs: list[LinkPair] = []
+        # The best of all that the machine answered from which the samples come.
+        self.link_pair: LinkPair | None = None
         self._budget = RestartBudget(RestartPlan())
 
     @property
@@ -92,6 +92,11 @@ class AcquirerAgent:
     def came_back(self) -> None:
         """It is there again."""
         self.away = self.away_since = ""
+
+    def compared(self, pair: LinkPair) -> None:
+        """The best of one round of questions about its clocks; what took the least time tells the most."""
+        if self.link_pair is None or pair.round_trip_ns < self.link_pair.round_trip_ns:
+            self.link_pair = pair
 
     def died(self, now_ns: int) -> None:
         """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good."""

@@ -6,19 +6,22 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.clock_fit import ClockFit
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.errors import WireError
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Gap, Span
 from dtopipe.wire.gap_lines import gap_from_line, gap_line, json_line
 
 _log = logging.getLogger("dtopipe.supervisor")
 # What happens again and again is written this often, then only counted.
 _REPEATS_WRITTEN = 20
+# A sink's successor tells the newest 1000 gaps of its output again, for its predecessor may not have told them.
+_REMEMBERED = 2048
 _ROOM_PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.1
 
 
@@ -72,34 +75,47 @@ def link_facts(pair: LinkPair) -> dict[str, int]:
 
 
 class GapsFile:
-    """`gaps.jsonl`: every gap once, of the board (`sink` null) and of each sink."""
+    """`gaps.jsonl`: every gap once, of the board (`sink` null) and of each sink.
 
-    def __init__(self, path: Path) -> None:
-        self._written = _keys(path)
+    `remembered`: how many of the newest gaps of each sink are known by heart, so that one that is told again is not
+    written again; None for all of them, those included that the file has already.
+    """
+
+    def __init__(self, path: Path, *, remembered: int | None = _REMEMBERED) -> None:
+        self._remembered = remembered
+        # As sets that keep their order.
+        self._written: dict[str | None, dict[Span, None]] = {}
+        if remembered is None:
+            for sink, span in _written_in(path):
+                self._written.setdefault(sink, {})[span] = None
         self._lines = LineFile(path)
 
-    def append(self, sink: str | None, gaps: Iterable[Gap]) -> None:
-        """Write those that are not there yet."""
+    def append(self, sink: str | None, gaps: Iterable[Gap]) -> list[Gap]:
+        """Write those that are not there yet, and return them."""
+        known = self._written.setdefault(sink, {})
+        fresh = []
         for gap in gaps:
-            key = (sink, gap.span.start, gap.span.stop)
-            if key not in self._written:
-                self._written.add(key)
-                self._lines.append(gap_line(sink, gap))
+            if gap.span in known:
+                continue
+            known[gap.span] = None
+            if self._remembered is not None and len(known) > self._remembered:
+                del known[next(iter(known))]
+            self._lines.append(gap_line(sink, gap))
+            fresh.append(gap)
+        return fresh
 
     def close(self) -> None:
         """Done."""
         self._lines.close()
 
 
-def _keys(path: Path) -> set[tuple[str | None, int, int]]:
+def _written_in(path: Path) -> Iterator[tuple[str | None, Span]]:
     """What a gaps file holds already; a torn last line is written again."""
-    found = set()
-    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
-        for line in path.read_text(encoding="utf-8").splitlines():
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError), path.open(encoding="utf-8") as file:
+        for line in file:
             with contextlib.suppress(WireError):
                 sink, gap = gap_from_line(line)
-                found.add((sink, gap.span.start, gap.span.stop))
-    return found
+                yield sink, gap.span
 
 
 class EventsFile:
@@ -131,11 +147,11 @@ class ClockFile:
 
     def __init__(self, path: Path) -> None:
         self._lines = LineFile(path)
-        self.pairs: list[Anchor] = []
+        self.fit = ClockFit()
 
     def append(self, pair: Anchor) -> None:
         """One more pair."""
-        self.pairs.append(pair)
+        self.fit.add(pair)
         document = {"sample_index": pair.sample_index, "t_mono_ns": pair.t_mono_ns, "t_utc": iso_utc(pair.t_utc_ns)}
         self._lines.append(document)
 

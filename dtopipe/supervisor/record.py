@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import platform
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from dtopipe.core.clock_fit import ClockFit
 from dtopipe.core.verdict import Verdict
-from dtopipe.model.clock import Anchor
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.shm.layout import Stat
 from dtopipe.shm.ring import Ring
@@ -71,31 +71,19 @@ def _value(channel: Channel, code: float) -> float:
     return float(code) * channel.scale + channel.offset
 
 
-def clock_facts(stream: Stream | None, pairs: Sequence[Anchor], *, clocked: bool) -> dict[str, float | None]:
+def clock_facts(stream: Stream | None, fit: ClockFit, *, clocked: bool) -> dict[str, float | None]:
     """Nominal rate, and for a clocked board the rate and jitter measured against this machine's clock.
 
-    A straight line through the (t_mono_ns, sample_index) pairs by least squares; jitter is the standard deviation
-    of the pairs from it, in ms. Null with fewer than three pairs.
+    Jitter is the standard deviation of the clock pairs from the line through them, in ms. Null with fewer than three
+    pairs.
     """
-    facts: dict[str, float | None] = {
+    measured = fit.rate_and_jitter() if clocked else None
+    rate_hz, jitter_ms = measured or (None, None)
+    return {
         "rate_nominal_hz": None if stream is None else stream.rate_hz,
-        "rate_measured_hz": None,
-        "jitter_ms": None,
+        "rate_measured_hz": None if rate_hz is None else round(rate_hz, 6),
+        "jitter_ms": None if jitter_ms is None else round(jitter_ms, 6),
     }
-    if not clocked or len(pairs) < 3:
-        return facts
-    t_s = np.array([pair.t_mono_ns - pairs[0].t_mono_ns for pair in pairs]) / 1e9
-    index = np.array([pair.sample_index - pairs[0].sample_index for pair in pairs], dtype=float)
-    centred = t_s - t_s.mean()
-    spread = float((centred**2).sum())
-    if spread <= 0:
-        return facts
-    rate_hz = float((centred * index).sum() / spread)
-    if rate_hz > 0:
-        residual_s = t_s - index / rate_hz
-        facts["rate_measured_hz"] = round(rate_hz, 6)
-        facts["jitter_ms"] = round(float(residual_s.std()) * 1e3, 6)
-    return facts
 
 
 def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:

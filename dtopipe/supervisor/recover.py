@@ -170,7 +170,7 @@ def complete_record(folder: RunFolder, read_output: ReadOutput, facts: EntryFact
     record["finished_at"] = datetime.now(UTC).isoformat()
     _clear_kept_rooms(folder, record, is_known=facts is not None or read_mark(folder.path) is not None)
     _rescue(folder, record, segment)
-    gaps_file = GapsFile(folder.path / "gaps.jsonl")
+    gaps_file = GapsFile(folder.path / "gaps.jsonl", remembered=None)
     for name, found_gaps in gaps.items():
         gaps_file.append(name, found_gaps)
     gaps_file.close()

@@ -206,7 +206,7 @@ class Run:
             "topology": dict(self.document),
             "stream": describe_stream(self.stream) if self.stream else None,
             "clock": {
-                **clock_facts(self.stream, self.clock.pairs, clocked=self.acquirer.is_clocked),
+                **clock_facts(self.stream, self.clock.fit, clocked=self.acquirer.is_clocked),
                 **self._link_clock(),
             },
             "acquired": counts,
@@ -222,8 +222,8 @@ class Run:
 
     def _link_clock(self) -> dict[str, Any]:
         """How the clocks of the machine that the samples come from were, by the best of all answers."""
-        pairs = self.acquirer.link_pairs
-        return {"link": link_facts(min(pairs, key=lambda pair: pair.round_trip_ns))} if pairs else {}
+        best = self.acquirer.link_pair
+        return {} if best is None else {"link": link_facts(best)}
 
     def clear(self, *, keep_folder: bool) -> None:
         """Nothing outlives the run: processes, shared memory, sockets, the runtime entry."""

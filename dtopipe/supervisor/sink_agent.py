@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.absence import Absence
 from dtopipe.core.budget import GiveUp, RestartBudget
 from dtopipe.core.hanging import CallClock
 from dtopipe.core.lifecycle import Happened, WorkerState, after
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.position import Position
-from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.span import Cause, Span
 from dtopipe.shm.table import RowStatus, SubscriberTable
 from dtopipe.supervisor.processes import WorkerProcess
 from dtopipe.wire.control import Message
@@ -28,8 +29,7 @@ class SinkAgent:
         self.process: WorkerProcess | None = None
         self.row: int | None = None
         self.position = Position()
-        # A successor tells those again that its predecessor may not have told.
-        self.gaps: set[Gap] = set()
+        self.absence = Absence()
         self.budget = RestartBudget(plan.restart)
         self.restarts = 0
         self.ready_ns: int | None = None
@@ -176,8 +176,8 @@ class SinkAgent:
             samples=self.position.samples,
             gaps=self.gap_samples(stop),
             failure=self.failure if self.state is not WorkerState.DONE else "",
-            overruns=sum(len(gap) for gap in self.gaps if gap.cause is Cause.BOARD_OVERRUN),
-            absent=tuple(self.gaps),
+            overruns=self.absence.samples(Cause.BOARD_OVERRUN),
+            absent=self.absence.kept,
             retained_from=self.position.retained_from,
         )
 

@@ -215,7 +215,7 @@ class Supervisor:
         elif message.kind == "compared":
             pair = LinkPair(*message.get("pair", list))
             ensure_fields(pair)
-            agent.link_pairs.append(pair)
+            agent.compared(pair)
             self._run.clock.append_link(self._run.end_sample_index, pair)
         elif message.kind == "failed":
             agent.reported = message
@@ -238,8 +238,7 @@ class Supervisor:
             self._attachments.became_ready(agent)
         elif message.kind == "gaps":
             gaps = gaps_from(message.get("gaps", list))
-            agent.gaps.update(gaps)
-            run.gaps.append(name, gaps)
+            agent.absence.note(run.gaps.append(name, gaps))
         elif message.kind == "away":
             agent.away = message.get("message", str)
             run.events.append("away", name, why=agent.away, remedy=message.get("remedy", str, ""))
@@ -310,8 +309,7 @@ class Supervisor:
             return
         time_at = anchor_time(run.ring.anchor(), run.stream.rate_hz)
         gaps = explained(agent.tail(end), run.ring.board_gaps(), agent.tail_cause, time_at)
-        agent.gaps.update(gaps)
-        run.gaps.append(agent.plan.name, gaps)
+        agent.absence.note(run.gaps.append(agent.plan.name, gaps))
 
 
 def _word(message: Message, key: str) -> str:
