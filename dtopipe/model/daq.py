@@ -44,7 +44,7 @@ def _reduce(value: Any) -> tuple[Any, ...]:
 
 
 def _restored(kind: type[Any], state: dict[str, Any]) -> Any:
-    value = kind.__new__(kind)
+    value: Any = object.__new__(kind)
     for name, item in state.items():
         object.__setattr__(value, name, item)
     value.__post_init__()
