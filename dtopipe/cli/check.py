@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -124,12 +125,25 @@ def _visible(cost: Cost) -> str:
     return f"rows can be read {'; '.join(texts)}"
 
 
+def _headroom(cost: Cost, held_up: str) -> str:
+    if not cost.held_by:
+        return "no BLOCK sink can hold the board"
+    return f"{cost.headroom_s:.3g} s: so long may {_named(cost.held_by, 'or')} stop until {held_up}"
+
+
+def _named(names: Sequence[str], joint: str = "and") -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {joint} {names[-1]}"
+
+
 def _totals(cost: Cost) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     held_up = "this board is held up, which loses nothing" if cost.waits else "the board loses samples"
     table.add_row("data rate", f"{cost.samples_per_s:,.0f} samples/s, {cost.bytes_per_s / 1e6:.3g} MB/s raw")
     table.add_row("ring", f"{size_text(cost.ring_bytes)}: {cost.ring_slots} blocks, {cost.ring_seconds:.3g} s")
-    table.add_row("headroom", f"{cost.headroom_s:.3g} s: so long may a BLOCK sink stop until {held_up}")
+    table.add_row("headroom", Text(_headroom(cost, held_up)))
+    if cost.covered and cost.covered_s is not None:
+        lag = f"about {duration_text(cost.covered_s)}: so long may {_named(cost.covered)} lag, which the journal covers"
+        table.add_row("", Text(f"{lag}, until its disk is full"))
     table.add_row("visible", Text(_visible(cost)))
     for disk in cost.disks:
         full = "" if disk.full_after_h is None else f", full after {duration_text(disk.full_after_h * 3600)}"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
-from dtopipe.host.run_folder import find_run
-from dtopipe.model.errors import UsageError
+from dtopipe.host.run_folder import find_run, through_latest
 from dtopipe.model.shown import shown
+from dtopipe.topology.single_sink import convertible_options
 from dtopipe.verify.convert import convert as convert_file
 from dtopipe.verify.convert import output_at, raw_file_of
 
@@ -51,9 +49,8 @@ def convert(
       dtopipe convert archive.dt-raw --to csv --path archive.csv --layout long
       dtopipe convert archive.dt-raw --to postgres -o dsn="$PG_DSN" -o schema=archive
     """
-    file = Path(source)
-    if not file.is_file():
-        file = raw_file_of(find_run(source, run_dir, outside=outside))
+    file = _raw_file(source, run_dir, outside=outside)
+    own = convertible_options(sink, options)
     console = LastingConsole(stderr=True)
     columns = (
         TextColumn("converting {task.description}", markup=False),
@@ -66,7 +63,7 @@ def convert(
             file,
             sink,
             output_at(path, layout, on_exists),
-            _parsed(options),
+            own,
             lambda samples: progress.update(task, completed=samples),
         )
     if as_json:
@@ -77,11 +74,10 @@ def convert(
     click.echo(f"{shown(str(path or sink))}: {position.samples:,} samples per channel{start}{gaps}")
 
 
-def _parsed(options: tuple[str, ...]) -> dict[str, Any]:
-    found = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not equals:
-            raise UsageError(f"-o {option}: an option is written KEY=VALUE")
-        found[key] = yaml.safe_load(value)
-    return found
+def _raw_file(source: str, run_dir: Path, *, outside: bool) -> Path:
+    """The file itself, also in a run that is named as runs are, or the raw file of a run."""
+    for place in (Path(source), run_dir / source):
+        file = through_latest(place)
+        if file.is_file() and file.name != "run.json":
+            return file
+    return raw_file_of(find_run(source, run_dir, outside=outside))

@@ -14,17 +14,19 @@ from rich.live import Live
 
 from dtopipe.cli.console import Console
 from dtopipe.cli.lasting_console import LastingConsole
-from dtopipe.cli.live_table import disk_lines, headline, status_table
+from dtopipe.cli.live_table import disk_lines, drain_hint, headline, status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed
 from dtopipe.cli.remedy import command_for, print_remedy
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
-from dtopipe.core.ending import BY_CLOSED_TERMINAL, BY_CTRL_C, BY_SIGTERM
+from dtopipe.core.ending import BY_CLOSED_TERMINAL, BY_CTRL_C, BY_SIGTERM, EndedBy
 from dtopipe.model.errors import NothingFollowed
 from dtopipe.model.plan import RunPlan
 from dtopipe.supervisor.supervisor import Supervisor
 
 _DRAW_EVERY_S = 0.25
+# Somebody waits for the end.
+_BY_HAND = (EndedBy.CTRL_C, EndedBy.STOP)
 # Without a terminal a line now and then shows that the run goes on.
 _LINE_EVERY_S = 10.0
 _SIGNALS = {"SIGINT": BY_CTRL_C, "SIGTERM": BY_SIGTERM, "SIGHUP": BY_CLOSED_TERMINAL, "SIGBREAK": BY_CTRL_C}
@@ -103,16 +105,17 @@ def _while_the_terminal_lasts(show: Callable[[dict[str, Any]], None]) -> Callabl
 @contextlib.contextmanager
 def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
     """What is called with a snapshot each turn: a live table on a terminal, a line now and then elsewhere."""
-    drawn_s, away_then = 0.0, ""
+    drawn_s, told_then = 0.0, ""
     if not console.is_terminal:
 
         def say(status: dict[str, Any]) -> None:
-            nonlocal drawn_s, away_then
+            nonlocal drawn_s, told_then
             state = status["board"]["state"]
             away = state if state.startswith("away") else ""
             # At once: it may be all that happens for long.
-            if away != away_then or time.monotonic() - drawn_s > _LINE_EVERY_S:
-                drawn_s, away_then = time.monotonic(), away
+            told = away or (drain_hint(status) if status.get("ended_by", {}).get("by") in _BY_HAND else "")
+            if told != told_then or time.monotonic() - drawn_s > _LINE_EVERY_S:
+                drawn_s, told_then = time.monotonic(), told
                 line = headline(status)
                 line.append(f"  {status['board']['end_sample_index']:,} samples per channel")
                 if away:

@@ -56,11 +56,23 @@ def headline(status: dict[str, Any]) -> Text:
     board_s = board["end_sample_index"] / board["rate_nominal_hz"] if board["rate_nominal_hz"] else 0.0
     of = f" of {status['duration_s']:g} s" if status.get("duration_s") else ""
     text = Text.assemble((shown(status["name"]), "bold"), f"  {status['phase']}  {board_s:.1f} s{of}")
+    if hint := drain_hint(status):
+        text.append(f"  {hint}", style=_BUSY)
     if status["simulated"]:
         text.append("  SIMULATED BOARD", style="bold magenta")
     if status.get("insecure"):
         text.append("  INSECURE LINK", style="bold red")
     return text
+
+
+def drain_hint(status: dict[str, Any]) -> str:
+    """While a run is ending: what asking again would do; empty before and behind."""
+    if status["phase"] != "draining":
+        return ""
+    if status.get("hurried"):
+        return "hurried: sinks have 2 s to write what they hold"
+    by_ctrl_c = status.get("ended_by", {}).get("by") == "ctrl_c"
+    return f"{'Ctrl-C again' if by_ctrl_c else 'Ctrl-C, or stop --now,'} ends it without waiting for slow sinks"
 
 
 def disk_lines(status: dict[str, Any]) -> list[Text]:
@@ -101,8 +113,9 @@ def _served(status: dict[str, Any]) -> list[Text]:
     listen = status.get("listen")
     if not listen:
         return []
-    remotes = [_remote(remote) for remote in listen["remotes"]]
-    text = Text(shown(f"serving {listen['endpoint']}: {'; '.join(remotes) or 'nobody yet'}"), "dim")
+    served = [_remote(remote) for remote in listen["remotes"]]
+    served += [f"{name} {fate}" for name, fate in listen.get("former", {}).items()]
+    text = Text(shown(f"serving {listen['endpoint']}: {'; '.join(served) or 'nobody yet'}"), "dim")
     if listen.get("malformed"):
         text.append(f"  {listen['malformed']:,} malformed requests dropped", style=_BUSY)
     if listen.get("failure"):
@@ -115,7 +128,7 @@ def _remote(remote: dict[str, Any]) -> str:
     called = f"{remote['label']} at {remote['address']}" if remote["label"] else remote["address"]
     kept = ", drop" if remote["policy"] == "drop" else f", has {remote['durable']:,} on disk"
     gaps = f", lacks {remote['gaps']:,}" if remote["gaps"] else ""
-    away = ", away" if remote["away"] else ""
+    away = ", has everything" if remote.get("finished") else ", away" if remote["away"] else ""
     return f"{remote['name'] or remote['id'][:8]} ({called}) was sent {remote['sent']:,}{kept}{gaps}{away}"
 
 

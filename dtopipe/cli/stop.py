@@ -45,7 +45,8 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
     folder = find_living_run(run, run_dir)
     console = Console(stderr=as_json)
     if ask_run(folder, Message("stop", {"now": now, "user": _user(), "host": platform.node()})):
-        with console.status("waiting for the sinks to write what was acquired"):
+        words = "waiting for the sinks to write what was acquired; stop --now does not wait for slow ones"
+        with console.status(words):
             while reached(folder) is not None:
                 time.sleep(_LOOK_EVERY_S)
     elif folder.read_record().get("verdict") is not None:

@@ -122,7 +122,7 @@ def find_run(wanted: str | None, root: Path, *, outside: bool = False) -> RunFol
     """
     if wanted is None:
         return _only_run_in_progress()
-    folder = Path(wanted)
+    folder = through_latest(Path(wanted))
     if folder.is_file() and folder.name == "run.json":
         folder = folder.parent
     if (folder / "run.json").is_file():
@@ -134,8 +134,22 @@ def find_run(wanted: str | None, root: Path, *, outside: bool = False) -> RunFol
             return RunFolder(_only_one(wanted, elsewhere), outside=outside)
     if start and (root / name / start / "run.json").is_file():
         return RunFolder((root / name / start).absolute(), outside=outside)
+    if folder.is_file():
+        run = next((str(above) for above in folder.parents if (above / "run.json").is_file()), "")
+        raise UsageError(
+            f"{wanted!r} is a file, and no run" + (f"\n    the run that it belongs to: {run}" if run else "")
+        )
     known = ", ".join(sorted({folder.path.parent.name for folder in runs_in(root)})) or "none"
     raise UsageError(f"there is no run {wanted!r}\n    runs in {root}: {known}; --run-dir names another place")
+
+
+def through_latest(path: Path) -> Path:
+    """The same path with the newest run's folder for a part `latest`, which is a text file that names it."""
+    for above in (path, *path.parents):
+        if above.name == _LATEST and above.is_file():
+            start = _latest_of(above.parent)
+            return above.with_name(start) / path.relative_to(above) if start else path
+    return path
 
 
 def runs_in(root: Path) -> Iterator[RunFolder]:

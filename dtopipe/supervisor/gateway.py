@@ -21,11 +21,14 @@ NAME = "gateway"
 # Other machines need it, nobody here does: it may die often.
 _RESTARTS = RestartPlan(max_restarts=20, within_s=60.0)
 # Events after which a remote is waited for no longer, and nothing is kept for it.
+_FINISHED = "remote_finished"
 _OVER = (
-    "remote_finished", "remote_left", "remote_left_behind", "remote_replaced", "remote_revoked", "remote_forgotten",
+    _FINISHED, "remote_left", "remote_left_behind", "remote_replaced", "remote_revoked", "remote_forgotten",
 )  # fmt: skip
 # Of all remotes of a run; the remotes have their own on record.
 _MOST_GAPS = 50_000
+# Shown of those that were served.
+_MOST_FORMER = 5
 # Before the names of remotes, where other names are those of sinks.
 _REMOTE = "remote:"
 _FACTS: dict[str, type] = {
@@ -47,6 +50,8 @@ class Gateway:
         self._generation = 0
         self._endpoint = ""
         self._remotes: list[dict[str, Any]] = []
+        # What became of those that are served no more, by name; the last ones.
+        self._former: dict[str, str] = {}
         # Remotes by id, for whom the journal keeps what is not durable there: their names, and from which sample on.
         self._held: dict[str, tuple[str, int]] = {}
         self._gaps_noted = 0
@@ -121,7 +126,7 @@ class Gateway:
                 raise WireError("an event with what no line can hold")
             if message.get("event", str) in _OVER:
                 # Its process may be killed before it says so in a list: a successor would wait for them.
-                self._remotes = [remote for remote in self._remotes if remote["id"] != message.get("remote", str)]
+                self._part_with(message)
                 self._held.pop(message.get("remote", str), None)
             run.events.append(message.get("event", str), NAME, **details)
         elif message.kind == "failed":
@@ -171,6 +176,7 @@ class Gateway:
             "insecure": self._plan.insecure,
             "pid": self._process.pid if self._process else None,
             "remotes": self._remotes,
+            "former": dict(self._former),
             "malformed": self._malformed,
             **({"failure": self.failure} if self.failure else {}),
         }
@@ -183,6 +189,20 @@ class Gateway:
         oldest = max(at, run.table.settled())
         self._held.setdefault(remote_id, ("", oldest))
         run.server.send(self.address, Message("held", {"remote": remote_id, "at": oldest}))
+
+    def _part_with(self, event: Message) -> None:
+        """Somebody is served no more."""
+        remote_id = event.get("remote", str)
+        gone = next((remote for remote in self._remotes if remote["id"] == remote_id), None)
+        self._remotes = [remote for remote in self._remotes if remote["id"] != remote_id]
+        name = event.get("name", str, "") or event.get("label", str, "") or remote_id[:8]
+        # Who drops goes by itself, also with everything.
+        is_up_to_date = gone is not None and self._run.has_ended and gone["sent"] >= self._run.end_sample_index
+        has_everything = event.get("event", str) == _FINISHED or is_up_to_date
+        self._former.pop(name, None)
+        self._former[name] = "has everything" if has_everything else "left"
+        for name in list(self._former)[:-_MOST_FORMER]:
+            del self._former[name]
 
     def _note(self, name: str, gaps: list[Gap]) -> None:
         """What a remote lacks, as it says: no more than can be, nor than a disk should hold of strangers' words."""

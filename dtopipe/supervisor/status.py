@@ -54,6 +54,7 @@ class StatusBoard:
             "name": run.plan.name,
             "folder": str(run.folder.path),
             "phase": run.phase.value,
+            **({"hurried": True} if run.hurried else {}),
             "started_at": run.started.isoformat(),
             "elapsed_s": round((now_ns - run.started_ns) / 1e9, 3),
             "duration_s": run.plan.duration_s,

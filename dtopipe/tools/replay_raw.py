@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.host.recorded_path import fault_of
+from dtopipe.host.run_folder import find_run, through_latest
 from dtopipe.model.daq import DaqBlock
-from dtopipe.model.errors import BufferOverrun, SinkError, WireError
+from dtopipe.model.errors import BufferOverrun, SinkError, UsageError, WireError, words_of
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.outputs import sink_errors
 from dtopipe.sinks.values import EngineeringValues
@@ -27,7 +29,9 @@ from dtopipe.wire.dtraw import (
 from dtopipe.wire.dtraw import (
     read_file_header as file_header_of,
 )
+from dtopipe.wire.raw_files import segment_path, segments_of
 
+_RUNS = Path("runs")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REMEDY = "the blocks before it are whole"
 
@@ -51,8 +55,14 @@ class RawFileHeader:
 
 
 def read_file_header(path: str | Path) -> RawFileHeader:
-    """The file's header. Raises SinkError where it cannot be read, or is none."""
-    where = Path(path)
+    """The header of a `.dt-raw` file, or of a run's, which is named as `iter_blocks` takes it.
+
+    Raises SinkError where it cannot be read, or is none.
+    """
+    return _header(_files_of(path)[0])
+
+
+def _header(where: Path) -> RawFileHeader:
     try:
         with sink_errors(where):
             raw = file_header_document(where)
@@ -76,21 +86,43 @@ def read_file_header(path: str | Path) -> RawFileHeader:
 
 
 def iter_blocks(path: str | Path) -> Iterator[DaqBlock]:
-    """Every chunk of the file as a block, in order.
+    """Every chunk of a `.dt-raw` file as a block, in order.
 
+    A run folder, `name`, `name/<start>` or `name/latest` below `runs` stands for that run's raw file and its segments.
     `raw_codes` are the stored ones; `data` is in each channel's unit where the file says how (`is_linearised`), else
     the codes as float64. A gap is a block of no samples with a BufferOverrun, a chunk flagged `overrun_marker` has one
     beside its samples. Raises SinkError where the file cannot be read, or behind the last whole chunk where it is cut.
     """
-    where = Path(path)
-    header = read_file_header(where)
-    values = _Values(file_header_of(where))
+    for where in _files_of(path):
+        header = _header(where)
+        values = _Values(file_header_of(where))
+        try:
+            with sink_errors(where):
+                for chunk, codes in iter_chunks(where):
+                    yield _block(header, values, chunk, codes)
+        except WireError as error:
+            raise SinkError(None, f"truncated or damaged: {error}", _REMEDY) from error
+
+
+def _files_of(path: str | Path) -> list[Path]:
+    """The file, or those of the run's raw output. Raises SinkError for a run that has none."""
+    where = through_latest(Path(path))
+    if where.is_file():
+        return [where]
     try:
-        with sink_errors(where):
-            for chunk, codes in iter_chunks(where):
-                yield _block(header, values, chunk, codes)
-    except WireError as error:
-        raise SinkError(None, f"truncated or damaged: {error}", _REMEDY) from error
+        folder = find_run(str(path), _RUNS)
+        sinks = folder.read_record()["sinks"]
+    except UsageError as error:
+        if where.exists():
+            raise SinkError(where, "is no .dt-raw file, and no run folder", "name one of both") from error
+        raise SinkError(where, "there is no such file, and no such run", words_of(error)[1]) from error
+    output = next((sink["path"] for sink in sinks.values() if sink["type"] == "hbuf" and sink["path"]), None)
+    if output is None:
+        raise SinkError(folder.path, "this run has no raw file", "add a sink of type hbuf to its topology next time")
+    if fault := fault_of(folder.path, output):
+        raise SinkError(folder.path, f"its raw file {fault.message}", "name that file itself, if it is your own")
+    with sink_errors(folder.path / output):
+        return [segment_path(folder.path / output, number) for number in segments_of(folder.path / output)]
 
 
 class _Values:

@@ -31,11 +31,13 @@ class Attached:
 def sinks_of_file(file: Path) -> Placed:
     """The `sinks:` section of a topology file, with its places. Raises TopologyError."""
     placed = read_yaml(file)
+    problems = [problem for problem in placed.problems if problem.key.startswith("sinks")]
     sinks = placed.document.get("sinks")
     if not isinstance(sinks, dict) or not sinks:
         place = placed.places.get("sinks") or Place(str(file), 1, 1)
         raise TopologyError([Problem(place, "sinks", "names no sink", "write a section: sinks: {copy: {type: csv}}")])
-    return Placed({"sinks": sinks}, {key: at for key, at in placed.places.items() if key.startswith("sinks")})
+    places = {key: at for key, at in placed.places.items() if key.startswith("sinks")}
+    return Placed({"sinks": sinks}, places, problems)
 
 
 def sink_of_options(
@@ -83,7 +85,9 @@ def load_attachment(
         if isinstance(sink, dict):
             problems += _journal_problems(name, sink, placed)
     _give_paths(sinks)
-    whole = Placed({**_surroundings(record), "sinks": {**_stubs(record, run_folder), **sinks}}, placed.places)
+    whole = Placed(
+        {**_surroundings(record), "sinks": {**_stubs(record, run_folder), **sinks}}, placed.places, placed.problems
+    )
     try:
         plan = load_placed(
             run_folder / "topology.yaml", whole, run_dir=run_folder.parent.parent, environ=environ,
@@ -111,7 +115,7 @@ def load_follower(
     drops = all(isinstance(sink, dict) and str(sink.get("policy", "block")) != "block" for sink in sinks.values())
     whole = {"name": name, "board": {**board, "policy": "drop" if drops else "block"}, "sinks": sinks}
     file = Path.cwd() / f"{name}.yaml"
-    return load_placed(file, Placed(whole, placed.places), run_dir=run_dir, environ=environ)
+    return load_placed(file, Placed(whole, placed.places, placed.problems), run_dir=run_dir, environ=environ)
 
 
 def _give_paths(sinks: Mapping[str, Any]) -> None:

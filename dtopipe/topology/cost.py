@@ -74,7 +74,9 @@ class DiskCost:
 class Cost:
     """A whole run, at the rate of the board's clock.
 
-    `headroom_s`: how long a BLOCK sink may stop until the board is held up; what `waits` loses nothing even then.
+    `headroom_s`: how long those that `held_by` names may stop until the board is held up; what `waits` loses nothing
+    even then. The BLOCK sinks in `covered` read on from the journal, and hold nobody: `covered_s` is how long they may
+    lag until its disk is full, None where it never is.
     `length_s`: of the run, if it ends by itself. `disk_full_after_h`: the first disk.
     """
 
@@ -89,6 +91,9 @@ class Cost:
     ring_seconds: float
     driver_seconds: float
     headroom_s: float
+    held_by: tuple[str, ...]
+    covered: tuple[str, ...]
+    covered_s: float | None
     waits: bool
     length_s: float | None
     disk_gb_per_hour: float
@@ -107,6 +112,8 @@ def estimate(plan: RunPlan) -> Cost:
     waits = _waits(plan)
     ring_seconds = slots * task.samples_per_block / rate_hz
     disks = _disks(plan, sinks, rate_hz)
+    blocking = [sink for sink in plan.sinks if sink.policy is Policy.BLOCK]
+    journal = next((sink for sink in plan.sinks if sink.is_journal), None)
     driver_seconds = 0.0 if waits or task.polled else task.driver_buffers * task.samples_per_block / rate_hz
     return Cost(
         n_channels=n_channels,
@@ -120,6 +127,9 @@ def estimate(plan: RunPlan) -> Cost:
         ring_seconds=ring_seconds,
         driver_seconds=driver_seconds,
         headroom_s=ring_seconds + driver_seconds,
+        held_by=tuple(sink.name for sink in blocking if journal in (None, sink)),
+        covered=tuple(sink.name for sink in blocking if journal not in (None, sink)),
+        covered_s=_journal_lasts_s(journal, sinks, disks),
         waits=waits,
         length_s=_length_s(plan, task),
         disk_gb_per_hour=sum(sink.gb_per_hour for sink in sinks),
@@ -153,6 +163,15 @@ def _task(plan: RunPlan) -> tuple[TaskPlan, int]:
     if plan.board.task is None:
         raise ValueError("a board that does not bring its own task needs one")
     return plan.board.task, _CODE_BYTES
+
+
+def _journal_lasts_s(journal: SinkPlan | None, costs: Sequence[SinkCost], disks: Sequence[DiskCost]) -> float | None:
+    """How long the journal's disk has room for what others lack, at the rate of all that is written there."""
+    for disk in disks:
+        if journal is not None and journal.name in disk.sinks:
+            per_s = sum(cost.bytes_per_s for cost in costs if cost.name in disk.sinks)
+            return disk.free_gb * 1e9 / per_s if per_s else None
+    return None
 
 
 def _waits(plan: RunPlan) -> bool:

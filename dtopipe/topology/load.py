@@ -40,13 +40,13 @@ from dtopipe.topology.options import (
 )
 from dtopipe.topology.output_checks import check_outputs
 from dtopipe.topology.overrides import put, set_metadata, set_values
-from dtopipe.topology.places import Placed, read_yaml
+from dtopipe.topology.places import TWICE, Placed, read_yaml
 from dtopipe.topology.problems import nearest, place_of, problems_of
 from dtopipe.topology.recording import recorded_task
 from dtopipe.topology.retention import check_retention, synced_where_waited_for
 from dtopipe.topology.schema import BoardPart, ChannelPart, SinkPart, TaskPart, TopologyPart
 from dtopipe.topology.secrets import without_secrets
-from dtopipe.topology.variables import resolved
+from dtopipe.topology.variables import absent_problems, resolved
 
 _BLOCK_S = 0.25
 _KNOWN_KINDS = ("voltage", "current", "raw")
@@ -101,7 +101,9 @@ class _Loading:
         self._document = placed.document
         self._places = placed.places
         self._environ = environ
-        self._problems: list[Problem] = []
+        self._problems: list[Problem] = list(placed.problems)
+        # Keys whose values need a variable that is not set: what else is wrong with them follows from that.
+        self._unresolved: set[str] = set()
         self._other_board = False
 
     def override(
@@ -120,7 +122,7 @@ class _Loading:
     def plan(self, run_dir: Path | None, *, rehearsal: bool, there: Container[str] = ()) -> RunPlan:
         """The plan. Raises TopologyError."""
         self._found(not_built_yet(self._document))
-        values = resolved(self._document, self._environ, self._places, self._problems)
+        values = self._resolved(self._document)
         top = self._checked(TopologyPart, values, "")
         board = self._board(values.get("board"))
         task = self._task(values.get("task"), board)
@@ -141,7 +143,7 @@ class _Loading:
         named = self._named_channels(values.get("task"), task, board)
         if isinstance(values.get("sinks"), dict) and len(sinks) == len(values["sinks"]):
             # A sink that cannot be read at all might be the one that is asked for here.
-            self._found(check_retention(sinks, list(named.values())))
+            self._found_of_resolved(check_retention(sinks, list(named.values())))
         if named:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
@@ -289,7 +291,9 @@ class _Loading:
         if kind == "simulated":
             return
         self._other_board = True
-        path = resolved(board.get("path"), self._environ, {}, []) if isinstance(board, dict) else None
+        path = self._resolved(board.get("path"), "board.path") if isinstance(board, dict) else None
+        if self._unresolved:
+            raise TopologyError(sorted(self._problems, key=_by_place))
         if kind == "replay" and isinstance(path, str):
             task = self._recorded_task(self._file.parent / _path(path))
             if task:
@@ -307,7 +311,7 @@ class _Loading:
         path = document["board"].get(key)
         if isinstance(path, str):
             folder = self._file.parent.absolute()
-            given = _path(resolved(path, self._environ, {}, []))
+            given = _path(resolved(path, self._environ, {}))
             document["board"] = {**document["board"], key: path if given.is_absolute() else str(folder / path)}
         return without_secrets(document)
 
@@ -317,6 +321,8 @@ class _Loading:
             return model.model_validate(given)
         except ValidationError as error:
             for problem in problems_of(error, model, key, self._places):
+                if _is_part_of(self._unresolved, problem.key):
+                    continue
                 self._problem(problem.key, problem.message, problem.remedy)
             wrong = {mistake["loc"][0] for mistake in error.errors() if mistake["loc"]}
         try:
@@ -325,14 +331,32 @@ class _Loading:
         except ValidationError:
             return None
 
+    def _resolved(self, value: Any, key: str = "") -> Any:
+        absent: dict[str, list[str]] = {}
+        found = resolved(value, self._environ, absent, key)
+        self._problems += absent_problems(absent, self._places)
+        self._unresolved |= {each for keys in absent.values() for each in keys}
+        return found
+
+    def _found_of_resolved(self, problems: Iterable[tuple[str, str, str]]) -> None:
+        """The same, but for sinks of which a value is not known."""
+        unknown = {key.split(".")[1] for key in self._unresolved if key.startswith("sinks.")}
+        self._found(problem for problem in problems if problem[0].split(".")[1] not in unknown)
+
     def _found(self, problems: Iterable[tuple[str, str, str]]) -> None:
         for key, message, remedy in problems:
             self._problem(key, message, remedy)
 
     def _problem(self, key: str, message: str, remedy: str = "") -> None:
         """One problem a key: what else is wrong with it follows from the first."""
-        if not key or all(problem.key != key for problem in self._problems):
+        is_known = any(problem.key == key and problem.message != TWICE for problem in self._problems)
+        if key not in self._unresolved and not (key and is_known):
             self._problems.append(Problem(place_of(key, self._places), key, message, remedy))
+
+
+def _is_part_of(keys: Iterable[str], whole: str) -> bool:
+    """True if one of the keys is this one, or below it."""
+    return any(key == whole or key.startswith((f"{whole}.", f"{whole}[")) for key in keys)
 
 
 def _by_place(problem: Problem) -> tuple[str, int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator, model_validator
 
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.postgres_config import PostgresConfig
@@ -292,6 +293,10 @@ class PluggedSink(SinkPart):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
+class SinkOfKnownKeys(SinkPart):
+    """A plug-in's sink whose keys are the keyword arguments of its class; what is not given is left to it."""
+
+
 BOARDS: Mapping[str, type[BoardPart]] = {
     "simulated": SimulatedBoardOptions,
     "replay": ReplayBoardOptions,
@@ -327,7 +332,7 @@ def broken_plug_ins(group: str) -> dict[str, str]:
 
 def own_options(part: BaseModel, base: type[BaseModel]) -> dict[str, Any]:
     """What of a part is its type's own, as plain values; `path` of a sink is everybody's."""
-    given = part.model_dump(mode="json")
+    given = part.model_dump(mode="json", exclude_unset=isinstance(part, SinkOfKnownKeys))
     return {key: value for key, value in given.items() if key not in base.model_fields}
 
 
@@ -344,7 +349,8 @@ def _plugged(group: str, base: type[Any]) -> dict[str, type[Any]]:
 def _model(point: EntryPoint, base: type[Any]) -> type[Any] | Exception:
     """The plug-in's own options on top of everybody's, or the error: somebody else's code may raise anything.
 
-    Without options of its own, all keys pass.
+    Without options of its own, those of a sink are the keyword arguments that its class takes; where that takes any,
+    and of a board, all keys pass.
     """
     try:
         plugged = point.load()
@@ -352,9 +358,23 @@ def _model(point: EntryPoint, base: type[Any]) -> type[Any] | Exception:
         doc = {"__doc__": plugged.__doc__ or f"A plug-in's: {point.value}."}
         if isinstance(own, type) and issubclass(own, BaseModel):
             model: type[Any] = type(own.__name__, (own, base.__mro__[1]), doc)
+        elif base is PluggedSink and (keys := _keywords(plugged)) is not None:
+            fields_of: dict[str, Any] = dict.fromkeys(keys, (Any, None))
+            model = create_model("SinkOfKnownKeys", __base__=SinkOfKnownKeys, __doc__=doc["__doc__"], **fields_of)
         else:
             model = type(base.__name__, (base,), doc)
         model.model_json_schema()
     except Exception as error:
         return error
     return model
+
+
+def _keywords(writer: Any) -> list[str] | None:
+    """What a writer's class takes besides the output, which comes first; None for anything, or where it is not said."""
+    try:
+        output, *more = inspect.signature(writer).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if output.kind is output.VAR_POSITIONAL or any(each.kind is each.VAR_KEYWORD for each in (output, *more)):
+        return None
+    return [each.name for each in more if each.name not in SinkPart.model_fields]

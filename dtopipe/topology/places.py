@@ -14,6 +14,8 @@ from dtopipe.model.errors import Place, Problem, TopologyError
 _MAX_BYTES = 2**20
 # With aliases a file of a few lines can stand for gigabytes.
 _MAX_NODES = 20_000
+# Of the key that stands there again; what is wrong with the first one is another mistake.
+TWICE = "stands here a second time"
 _WAY_TO_BEGIN = "dtopipe init writes one to start from"
 
 
@@ -52,14 +54,18 @@ _Loader.add_constructor(_TAG + "int", _Loader.construct_decimal)
 
 @dataclass(slots=True)
 class Placed:
-    """A document and the place of each of its values, by key path (`sinks.view.policy`, `task.channels[0].name`)."""
+    """A document and the place of each of its values, by key path (`sinks.view.policy`, `task.channels[0].name`).
+
+    `problems`: keys that stand there twice, and values of no kind that a topology has; the document is without them.
+    """
 
     document: dict[str, Any]
     places: dict[str, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def read_yaml(path: Path) -> Placed:
-    """Read a topology file. Raises TopologyError."""
+    """Read a topology file. Raises TopologyError where it is no YAML at all."""
     name = str(path)
     try:
         data = path.read_bytes()
@@ -71,7 +77,7 @@ def read_yaml(path: Path) -> Placed:
 
 
 def parse_yaml(data: bytes | str, name: str) -> Placed:
-    """The document in these bytes; `name` is what places call the file. Raises TopologyError."""
+    """The document in these bytes; `name` is what places call the file. Raises TopologyError where it is no YAML."""
     begin = Place(name, 1, 1)
     try:
         loader = _Loader(data)
@@ -88,9 +94,7 @@ def parse_yaml(data: bytes | str, name: str) -> Placed:
         raise TopologyError(
             [Problem(begin, "", "values in values in values: nested too deeply", "is an alias (*name) part of itself?")]
         ) from error
-    if reading.problems:
-        raise TopologyError(reading.problems)
-    return Placed(document, reading.places)
+    return Placed(document, reading.places, reading.problems)
 
 
 def parse_value(text: str, source: str) -> Any:
@@ -165,7 +169,7 @@ class _Reading:
             name = str(key_node.value)
             path = f"{key}.{name}" if key else name
             if name in found:
-                self.problems.append(Problem(place, path, "stands here a second time", f"first: {self.places[path]}"))
+                self.problems.append(Problem(place, path, TWICE, f"first: {self.places[path]}"))
                 continue
             self.places[path] = place
             found[name] = self.value(value_node, path)

@@ -8,25 +8,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dtopipe.model.errors import Problem, SinkError
+from dtopipe.model.errors import SinkError
 from dtopipe.topology.options import own_options, sink_models
 from dtopipe.topology.schema import SinkPart
-from dtopipe.topology.variables import resolved
+from dtopipe.topology.variables import absent_problems, resolved
 
 
 def resolved_part(part: Mapping[str, Any]) -> dict[str, Any]:
     """A part of a recorded topology with the variables of this command; one that is not set any more is empty."""
-    found: dict[str, Any] = resolved(dict(part), os.environ, {}, [])
+    absent: dict[str, list[str]] = {}
+    resolved(dict(part), os.environ, absent)
+    found: dict[str, Any] = resolved(dict(part), {**os.environ, **dict.fromkeys(absent, "")}, {})
     return found
 
 
 def recorded_options(topology: Mapping[str, Any], name: str, environ: Mapping[str, str]) -> dict[str, Any]:
     """The own options of a sink of a recorded topology, variables from `environ`. Raises SinkError."""
     sink = topology.get("sinks", {}).get(name, {})
-    problems: list[Problem] = []
-    values = resolved(sink, environ, {}, problems, f"sinks.{name}")
-    if problems:
-        raise SinkError(None, f"its connection is not known: {problems[0].message}", problems[0].remedy)
+    absent: dict[str, list[str]] = {}
+    values = resolved(sink, environ, absent, f"sinks.{name}")
+    for problem in absent_problems(absent, {}):
+        raise SinkError(None, f"its connection is not known: {problem.message}", problem.remedy)
     try:
         options = own_options(sink_models()[sink["type"]].model_validate(values), SinkPart)
     except (KeyError, ValidationError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dtopipe.model.errors import Place, Problem
@@ -11,25 +11,33 @@ from dtopipe.model.errors import Place, Problem
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def resolved(
-    value: Any, environ: Mapping[str, str], places: Mapping[str, Place], problems: list[Problem], key: str = ""
-) -> Any:
-    """The same document with variables replaced; one that is not set and has no default is a problem."""
+def resolved(value: Any, environ: Mapping[str, str], absent: dict[str, list[str]], key: str = "") -> Any:
+    """The same document with variables replaced.
+
+    One that is not set and has no default stays as it is, and comes into `absent`: its name, and the keys that need it.
+    """
     if isinstance(value, dict):
-        return {
-            name: resolved(item, environ, places, problems, f"{key}.{name}" if key else name)
-            for name, item in value.items()
-        }
+        return {name: resolved(item, environ, absent, f"{key}.{name}" if key else name) for name, item in value.items()}
     if isinstance(value, list):
-        return [resolved(item, environ, places, problems, f"{key}[{n}]") for n, item in enumerate(value)]
+        return [resolved(item, environ, absent, f"{key}[{n}]") for n, item in enumerate(value)]
     if not isinstance(value, str) or "${" not in value:
         return value
 
     def replace(found: re.Match[str]) -> str:
         name, default = found[1], found[2]
-        if name not in environ and default is None:
-            remedy = f"set it before the command, or write ${{{name}:-a default}}"
-            problems.append(Problem(places.get(key), key, f"the environment has no {name}", remedy))
-        return environ.get(name, default or "")
+        if name in environ:
+            return environ[name]
+        if default is None:
+            absent.setdefault(name, []).append(key)
+        return found[0] if default is None else default
 
     return _VARIABLE.sub(replace, value)
+
+
+def absent_problems(absent: Mapping[str, list[str]], places: Mapping[str, Place]) -> Iterator[Problem]:
+    """One problem a variable, at the first key that needs it."""
+    for name, keys in absent.items():
+        first, *more = dict.fromkeys(keys)
+        remedy = f"set it before the command, or write ${{{name}:-a default}}"
+        too = f"; {', '.join(more)} need{'s' if len(more) == 1 else ''} it too" if more else ""
+        yield Problem(places.get(first), first, f"the environment has no {name}{too}", remedy)

@@ -106,10 +106,11 @@ def _hosts_of(dsn: str) -> list[str] | None:
 def _named_part(folder: RunFolder, name: str) -> Any:
     """What the topology beside the record says of this sink; None if that cannot be read."""
     try:
-        document = read_yaml(folder.path / "topology.yaml").document
+        placed = read_yaml(folder.path / "topology.yaml")
     except TopologyError:
         return None
-    sinks = document.get("sinks")
+    # With keys that stand there twice nobody knows what was meant.
+    sinks = None if placed.problems else placed.document.get("sinks")
     return sinks.get(name) if isinstance(sinks, dict) else None
 
 

@@ -59,10 +59,23 @@ def test_check_shows_graph_rates_ring_headroom_and_disk(in_folder: Path) -> None
     assert "data rate 4,000 samples/s, 0.008 MB/s raw" in lines
     assert "ring 25.0 KiB: 100 blocks, 1 s" in lines
     assert "visible rows can be read after about 1 s (archive, [bold]viewer)" in lines
-    assert "headroom 1.04 s: so long may a BLOCK sink stop until the board loses samples" in lines
+    assert "headroom 1.04 s: so long may archive stop until the board loses samples" in lines
     assert any(f"about 0.943 GB an hour to {in_folder / 'runs'}, where" in line for line in lines)
     assert "the run ends after 3.6e+03 s of board time, with about 0.943 GB" in lines
     assert lines[-1] == "up will ask for --meta sample=..."
+
+
+def test_headroom_is_the_journals_and_what_it_covers_may_lag_until_its_disk_is_full(in_folder: Path) -> None:
+    covered = VIEWER.replace(", policy: drop", "")
+    text = " ".join(check(covered).output.split())
+    assert "headroom 1.04 s: so long may archive stop until the board loses samples" in text
+    assert "h: so long may [bold]viewer lag, which the journal covers, until its disk is full" in text
+    text = " ".join(check(covered.replace(".dt-raw}", ".dt-raw, journal: false}")).output.split())
+    assert "headroom 1.04 s: so long may archive or [bold]viewer stop" in text
+    only_drops = covered.replace("  archive: {type: hbuf, path: archive.dt-raw}\n", "").replace(
+        '].csv"', '].csv", policy: drop'
+    )
+    assert "no BLOCK sink can hold the board" in check(only_drops).output
 
 
 def test_check_starts_nothing_and_leaves_nothing(in_folder: Path) -> None:
