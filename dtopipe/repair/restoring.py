@@ -59,7 +59,7 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) 
     is_complete = is_all and front.stop >= int(output.record["stop"]) and not _has_tail(front, output.type)
     CommitRecord.restore(
         output.path, output.stream, output.type, origin, position, front.data_bytes, gaps, front.extra,
-        closed=is_complete,
+        closed=is_complete, nulls=() if snapshot is None else snapshot.nulls,
     )  # fmt: skip
     return True
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dtopipe.host.lock import FileLock, LockHeld, is_held
 from dtopipe.model.errors import OutputLocked, SinkError, WireError
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
@@ -24,13 +25,14 @@ from dtopipe.wire.commit_bytes import (
     MOST_EXTRA_BYTES,
     Header,
     State,
-    gaps_in,
+    entries_in,
     header_in,
     new_record,
     packed_gap,
+    packed_nulls,
     state_in,
 )
-from dtopipe.wire.commit_snapshot import SUFFIX, CommitSnapshot, read_snapshot, record_path
+from dtopipe.wire.commit_snapshot import SUFFIX, CommitSnapshot, committed_nulls, read_snapshot, record_path
 
 __all__ = ["SUFFIX", "CommitRecord", "CommitSnapshot", "ensure_not_written", "read_commit_record", "record_path"]
 
@@ -44,6 +46,8 @@ class CommitRecord:
         self._fd = fd
         self._header = header
         self._state = state
+        # Which entries of the list are ranges of nulls.
+        self._null_places: list[int] = []
 
     @classmethod
     def begin(cls, path: Path, stream: Stream, sink_type: str, start: int, data_origin: int) -> CommitRecord:
@@ -105,19 +109,22 @@ class CommitRecord:
         extra: bytes,
         *,
         closed: bool = False,
+        nulls: Sequence[NullRange] = (),
     ) -> None:
         """Replace the record of an output that nobody writes by one that says what was found to be in it, and synced.
 
         Whoever is killed meanwhile leaves the old one. Raises OutputLocked, SinkError.
         """
         ensure_not_written(path)
-        state = State(1, position, data_bytes, len(gaps), closed, extra, data_bytes)
+        kept = committed_nulls(nulls, position)
+        state = State(1, position, data_bytes, len(gaps) + len(kept), closed, extra, data_bytes)
         data, _ = new_record(stream, sink_type, data_origin, state)
         place = record_path(path)
         draft = place.with_name(f"{place.name}.new")
         with sink_errors(place):
             with draft.open("wb") as file:
-                file.write(data + b"".join(packed_gap(gap) for gap in gaps))
+                entries = [*map(packed_gap, gaps), *map(packed_nulls, kept)]
+                file.write(data + b"".join(entries))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(place)
@@ -145,21 +152,52 @@ class CommitRecord:
 
     def gaps(self) -> list[Gap]:
         """Every committed gap, in order."""
+        return [each for each in self._entries() if isinstance(each, Gap)]
+
+    def nulls(self) -> list[NullRange]:
+        """Every committed range of null values, as it was begun."""
+        entries = self._entries()
+        places = [number for number, each in enumerate(entries) if isinstance(each, NullRange)]
+        nulls = [each for each in entries if isinstance(each, NullRange)]
+        found = committed_nulls(nulls, self._state.position)
+        # Those that a commit was to begin, and that did not come about, are behind the entries that count.
+        self._null_places = places[: len(found)]
+        return list(found)
+
+    def _entries(self) -> list[Gap | NullRange]:
         with sink_errors(self._path), _damage_of(self._path):
             data = _read_at(self._fd, self._state.n_gaps * GAP_BYTES, self._header.gaps_at)
-            return gaps_in(data, self._state.n_gaps)
+            return entries_in(data, self._state.n_gaps)
 
-    def commit(self, position: Position, data_bytes: int, gaps: Sequence[Gap] = (), extra: bytes = b"") -> Position:
-        """Move the mark; the data up to `data_bytes` are in the output already. Survives every process."""
+    def commit(
+        self,
+        position: Position,
+        data_bytes: int,
+        gaps: Sequence[Gap] = (),
+        extra: bytes = b"",
+        nulls: Mapping[int, NullRange] | None = None,
+    ) -> Position:
+        """Move the mark; the data up to `data_bytes` are in the output already. Survives every process.
+
+        `nulls`: by number in the list of `nulls()`, what is new there or has grown.
+        """
         if len(extra) > MOST_EXTRA_BYTES:
             raise ValueError(f"{len(extra)} bytes of a sink's own state: at most {MOST_EXTRA_BYTES} are kept")
         with sink_errors(self._path):
-            if gaps:
-                packed = b"".join(packed_gap(gap) for gap in gaps)
-                _write_at(self._fd, packed, self._header.gaps_at + self._state.n_gaps * GAP_BYTES)
-            n_gaps = self._state.n_gaps + len(gaps)
+            n_known, n_gaps = len(self._null_places), self._state.n_gaps
+            begun = sorted(number for number in nulls or () if number >= n_known)
+            packed = b"".join([packed_gap(gap) for gap in gaps] + [packed_nulls((nulls or {})[n]) for n in begun])
+            if packed:
+                _write_at(self._fd, packed, self._header.gaps_at + n_gaps * GAP_BYTES)
+            for number in (nulls or {}).keys() - begun:
+                # One that is too long for the older record is read up to its position.
+                at = self._header.gaps_at + self._null_places[number] * GAP_BYTES
+                _write_at(self._fd, packed_nulls((nulls or {})[number]), at)
+            places = range(n_gaps + len(gaps), n_gaps + len(gaps) + len(begun))
+            n_gaps = places.stop
             generation, durable_bytes = self._state.generation + 1, self._state.durable_bytes
             self._put(State(generation, position, data_bytes, n_gaps, False, extra, durable_bytes))
+        self._null_places += places
         return position
 
     def sync(self) -> Position:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Channel, Stream
@@ -99,6 +100,10 @@ class FileReader(ABC):
             return gaps
         committed = self.position().committed
         return tuple(gap for gap in gaps if gap.span.stop <= committed)
+
+    def nulls(self) -> Sequence[NullRange]:
+        """Where values are null though the board gave a sample, as the commit record says; none without one."""
+        return () if self.snapshot is None else self.snapshot.nulls
 
     def damage_of_record(self) -> list[str]:
         """What is wrong with the commit record, and with the file by what that says; empty if nothing is."""

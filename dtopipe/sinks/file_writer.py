@@ -16,6 +16,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
+from dtopipe.sinks.null_ranges import NullList
 from dtopipe.sinks.outputs import prepare, sink_error, sink_errors, sync_file, sync_folder
 from dtopipe.sinks.presence import opened_again, shortened
 
@@ -36,6 +37,8 @@ class FileWriter(ABC):
 
     sink_type: str
     retries = True
+    # False for an output that says of each sample how its sensor was.
+    lists_nulls = True
 
     def __init__(self, output: OutputOptions) -> None:
         if output.path is None:
@@ -45,6 +48,7 @@ class FileWriter(ABC):
         self._fd = -1
         self._record: CommitRecord | None = None
         self._pending: list[Block | Gap | Readings] = []
+        self._nulls = NullList()
         self._size = 0
         self._name_is_durable = False
 
@@ -113,6 +117,7 @@ class FileWriter(ABC):
 
     def _go_on(self, record: CommitRecord, header: bytes) -> Position:
         path = self.data_path(record.extra)
+        self._nulls = NullList(record.nulls())
         with sink_errors(path):
             if self._fd < 0:
                 # What has bytes that count is never made anew: it was there, and is away or was deleted.
@@ -140,6 +145,8 @@ class FileWriter(ABC):
             self._take_back(size, state)
             raise
         self._pending += items
+        if self.lists_nulls:
+            self._nulls.add(items)
 
     def commit(self) -> Position:
         """Move the mark behind what was appended."""
@@ -149,9 +156,10 @@ class FileWriter(ABC):
         position = record.position.after(self._pending)
         has_gaps = position.gap_samples != record.position.gap_samples
         gaps = [item for item in self._pending if isinstance(item, Gap)] if has_gaps else []
-        position = record.commit(position, self._size, gaps, self.extra())
+        position = record.commit(position, self._size, gaps, self.extra(), self._nulls.changes)
         # Not before: a commit that failed for want of space is tried again.
         self._pending = []
+        self._nulls.settle()
         return position
 
     def sync(self) -> Position:

@@ -49,6 +49,7 @@ class HbufWriter(FileWriter):
     """
 
     sink_type = "hbuf"
+    lists_nulls = False
 
     def __init__(
         self, output: OutputOptions, *, segment: int | None = None, journal: bool = False,

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.commit_record import read_commit_record
 from dtopipe.sinks.file_reader import REFILL, FileReader
+from dtopipe.sinks.null_ranges import merged, ranges_of
 from dtopipe.sinks.values import engineering_values
 from dtopipe.sinks.whole_part import Front, OnDamage, further, whole_position
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_sound_chunks, read_file_header
@@ -99,6 +101,14 @@ class HbufReader(FileReader):
         before = [gap for gap in self.snapshot.gaps if gap.span.stop <= retained_from] if self.snapshot else []
         chunks = chain(self._chunks(self._segments(), lambda damage: None), self._chunks_behind())
         return [*before, *(chunk.gap for chunk, _, _ in chunks if chunk.gap)]
+
+    def nulls(self) -> Sequence[NullRange]:
+        """Where values are null though the board gave a sample, as the chunks themselves say."""
+        found: list[NullRange] = []
+        for chunk, _, _ in chain(self._chunks(self._segments(), lambda damage: None), self._chunks_behind()):
+            if chunk.sensor_status is not None and chunk.valid_samples:
+                found += ranges_of(decode_status(chunk.sensor_status), chunk.first_sample_index)
+        return merged(found)
 
     def front(self) -> Front | None:
         """As FileReader.front: up to the end of the last whole chunk before the first damaged place."""

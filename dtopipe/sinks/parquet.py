@@ -26,6 +26,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
+from dtopipe.sinks.null_ranges import NullList
 from dtopipe.sinks.outputs import prepare, sink_errors, sync_file, sync_folder
 from dtopipe.sinks.parquet_columns import Encoding, arrays, checked_schema
 from dtopipe.sinks.parquet_file import GrowingParquet
@@ -164,6 +165,7 @@ class _Run:
         self._file = file
         self._tail = tail
         self._gaps = record.gaps()
+        self._nulls = NullList(record.nulls())
         self._new_gaps: list[Gap] = []
         self._appended = record.position
 
@@ -178,6 +180,7 @@ class _Run:
             self._tail.append(items)
         self._appended = self._appended.after(items)
         self._new_gaps += [item for item in items if isinstance(item, Gap)]
+        self._nulls.add(items)
 
     def commit(self) -> Position:
         if self._is_due():
@@ -256,11 +259,12 @@ class _Run:
 
     def _move_record(self, tail_bytes: int) -> None:
         extra = packed_size(tail_bytes)
-        self._record.commit(self._appended, self._file.extent.size, self._new_gaps, extra)
+        self._record.commit(self._appended, self._file.extent.size, self._new_gaps, extra, self._nulls.changes)
         self._gaps += self._new_gaps
         self._new_gaps = []
+        self._nulls.settle()
 
     def _metadata(self, *, complete: bool) -> dict[bytes, bytes]:
         position = replace(self._appended, durable=self._appended.committed) if complete else self._appended
         gaps = [*self._gaps, *self._new_gaps]
-        return FileMetadata(self._stream, self._layout, position, gaps, complete).packed()
+        return FileMetadata(self._stream, self._layout, position, gaps, complete, self._nulls.all()).packed()

@@ -1,8 +1,9 @@
 """What a Parquet output says of itself, in the file's key-value metadata: JSON under the key `dtopipe`.
 
 Keys: `format` (1), `stream` (as the board opened it: run_id, task, device, rate_hz, started_at, channels with unit,
-scale, offset and range, metadata), `layout`, `position`, `gaps` ([start, stop, cause, t_utc_ns]), and `complete`, true
-once the writer has closed the file.
+scale, offset and range, metadata), `layout`, `position`, `gaps` ([start, stop, cause, t_utc_ns]), `nulls` (where values
+are null though the board gave a sample: channel, start, stop, samples, cause), and `complete`, true once the writer has
+closed the file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.facts import parsed
+from dtopipe.model.nulls import NullRange, nulls_from
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
@@ -41,6 +43,7 @@ class FileMetadata:
     position: Position
     gaps: Sequence[Gap]
     complete: bool
+    nulls: Sequence[NullRange] = ()
 
     def packed(self) -> dict[bytes, bytes]:
         """The key with its text."""
@@ -51,6 +54,7 @@ class FileMetadata:
             "stream": describe_stream(self.stream),
             "position": describe_position(self.position),
             "gaps": describe_gaps(self.gaps),
+            "nulls": [each.facts(self.stream.channels[each.channel].name) for each in self.nulls],
         }
         return {KEY: json.dumps(document, ensure_ascii=False, default=str).encode()}
 
@@ -62,12 +66,14 @@ def metadata_from(path: Path, key_values: Mapping[bytes, bytes] | None) -> FileM
         raise SinkError(path, "is not a Parquet file of dtopipe: its metadata has no such key", "give another path")
     try:
         document: Mapping[str, Any] = parsed(text)
+        stream = stream_from(document["stream"])
         return FileMetadata(
-            stream=stream_from(document["stream"]),
+            stream=stream,
             layout=Layout(document["layout"]),
             position=position_from(document["position"]),
             gaps=gaps_from(document["gaps"]),
             complete=bool(document["complete"]),
+            nulls=nulls_from(document.get("nulls", []), stream.channels),
         )
     except (ValueError, KeyError, TypeError, WireError) as error:
         raise SinkError(

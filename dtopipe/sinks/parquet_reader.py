@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.readings import ColumnKind, ReadingColumn, Readings
@@ -97,6 +98,11 @@ class ParquetReader:
             return gaps
         committed = self.position().committed
         return tuple(gap for gap in gaps if gap.span.stop <= committed)
+
+    def nulls(self) -> Sequence[NullRange]:
+        """Where values are null though the board gave a sample."""
+        with self._opened() as found:
+            return found.metadata.nulls if found.record is None else found.record.nulls
 
     def batches(self) -> Iterator[OutputRows]:
         """Its rows, in the order of the file, up to the first damaged place: there SinkError is raised."""

@@ -21,7 +21,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.postgres_companion import Companion, first_half
 from dtopipe.sinks.postgres_connection import PostgresConnection, advisory_key
-from dtopipe.sinks.postgres_rows import BlockPieces, GapPieces, ReadingPieces, copy, insert
+from dtopipe.sinks.postgres_rows import BlockPieces, GapPieces, NullPieces, ReadingPieces, copy, insert
 from dtopipe.sinks.postgres_schema import (
     Tables,
     check_channels,
@@ -77,7 +77,7 @@ class PostgresWriter:
         self._may_pair = use_copy and pool_max_size > 1
         self._run = 0
         self._is_open = False
-        self._rows: list[BlockPieces | ReadingPieces | GapPieces] = []
+        self._rows: list[BlockPieces | ReadingPieces | GapPieces | NullPieces] = []
         # The kinds of rows that the run has, by `Stream.polled`; the first one's move the position.
         self._kinds: list[bool] = []
         self._pending: list[Block | Gap | Readings] = []
@@ -103,7 +103,7 @@ class PostgresWriter:
         except BaseException:
             self._server.close()
             raise
-        self._rows = [GapPieces(self._run), self._rows_of(stream)]
+        self._rows = [GapPieces(self._run), NullPieces(self._run), self._rows_of(stream)]
         self._kinds = [stream.polled]
         self._is_open = True
         return self._position

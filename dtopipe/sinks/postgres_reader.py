@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.nulls import NullRange, cause_status
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.postgres_config import PostgresConfig
@@ -21,6 +22,7 @@ from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.base import OutputRows
 from dtopipe.sinks.block_stats import BlockSummaries, summaries_from
 from dtopipe.sinks.long_words import MOST_WORDS, WORD_COLUMNS
+from dtopipe.sinks.null_ranges import merged
 from dtopipe.sinks.postgres_connection import PostgresConnection
 from dtopipe.sinks.postgres_schema import READINGS_LAYOUT, Tables, find_run, quoted
 from dtopipe.sinks.reading_columns import reading_columns
@@ -77,6 +79,17 @@ class PostgresReader:
                 )
             )
             return [Gap(Span(row[0], row[1]), Cause(row[2]), row[3]) for row in rows]
+
+    def nulls(self) -> Sequence[NullRange]:
+        """Where values are null though the board gave a sample; none in an output of an earlier version."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            path = self._tables.path("null_ranges")
+            if server.call(lambda c: c.fetchval("SELECT to_regclass($1)::oid", path)) is None:
+                return ()
+            query = f"SELECT channel, start, stop, samples, cause FROM {path} WHERE run = $1"
+            rows = server.call(lambda c: c.fetch(query, run))
+            return merged([NullRange(row[0], Span(row[1], row[2]), row[3], cause_status(row[4])) for row in rows])
 
     def batches(self) -> Iterator[OutputRows]:
         """The rows of the run, in order of their sample indices."""

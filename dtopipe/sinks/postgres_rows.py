@@ -15,6 +15,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.block_stats import block_stats
 from dtopipe.sinks.neighbours import Joined, joined
+from dtopipe.sinks.null_ranges import merged, null_ranges
 from dtopipe.sinks.postgres_copy import HEADER, TRAILER, Column, Kind, copied_rows
 from dtopipe.sinks.postgres_schema import Tables, column_type, quoted, text
 from dtopipe.sinks.reading_columns import reading_columns
@@ -187,6 +188,27 @@ class GapPieces:
                 Column("t_utc_ns", Kind.INT8, t_utc_ns),
             )
             yield Piece("gaps", columns, len(gaps))
+
+
+class NullPieces:
+    """Where values of one run are null, as rows."""
+
+    def __init__(self, run: int) -> None:
+        self._run = run
+
+    def pieces(self, items: Sequence[Block | Gap | Readings]) -> Iterator[Piece]:
+        """Of the blocks among `items`."""
+        found = merged(list(null_ranges(items)))
+        if found:
+            columns = (
+                Column("run", Kind.INT8, self._run),
+                Column("channel", Kind.INT8, np.array([each.channel for each in found])),
+                Column("start", Kind.INT8, np.array([each.span.start for each in found])),
+                Column("stop", Kind.INT8, np.array([each.span.stop for each in found])),
+                Column("samples", Kind.INT8, np.array([each.samples for each in found])),
+                Column("cause", Kind.TEXT, [each.cause for each in found]),
+            )
+            yield Piece("null_ranges", columns, len(found))
 
 
 async def copy(connection: Any, tables: Tables, pieces: Iterator[Piece]) -> None:

@@ -120,6 +120,15 @@ _GAPS = {
     "t_utc": "timestamp with time zone",
     "t_utc_ns": "bigint",
 }
+# Where values are null though the board gave a sample; `channel` as in `channels`.
+_NULLS = {
+    "run": "bigint",
+    "channel": "bigint",
+    "start": "bigint",
+    "stop": "bigint",
+    "samples": "bigint",
+    "cause": "text",
+}
 _OTHER_SCHEMA = "give another schema"
 _MOST_COLUMNS = 1600
 # A row has to be in one page of 8 kB.
@@ -151,7 +160,7 @@ class Tables:
 
     def check(self) -> None:
         """Raise SinkError if two tables would be one."""
-        taken = {"runs", "channels", "samples", "samples_long", "gaps", "block_stats"}
+        taken = {"runs", "channels", "samples", "samples_long", "gaps", "block_stats", "null_ranges"}
         for option in ("table_readings", "table_blocks"):
             name = getattr(self.config, option)
             if name in taken:
@@ -242,8 +251,8 @@ async def find_run(connection: Any, tables: Tables, run_id: str | None) -> tuple
 async def delete_run(connection: Any, tables: Tables, run: int) -> None:
     """Take a run out of every table that is there."""
     config = tables.config
-    names = ("samples", "samples_long", config.table_readings, config.table_blocks, "block_stats", "gaps", "channels")
-    for name in (*names, "runs"):
+    values = ("samples", "samples_long", config.table_readings, config.table_blocks, "block_stats")
+    for name in (*values, "gaps", "null_ranges", "channels", "runs"):
         if await connection.fetchval("SELECT to_regclass($1)::oid", tables.path(name)) is not None:
             await connection.execute(f"DELETE FROM {tables.path(name)} WHERE run = $1", run)
 
@@ -268,6 +277,7 @@ def _definitions(tables: Tables, stream: Stream, layout: Layout) -> list[tuple[s
         ("runs", _RUNS, "PRIMARY KEY (run)"),
         ("channels", _CHANNELS, "PRIMARY KEY (run, in_table, channel)"),
         ("gaps", _GAPS, "PRIMARY KEY (run, start)"),
+        ("null_ranges", _NULLS, "PRIMARY KEY (run, channel, start)"),
         (config.table_blocks, _BLOCKS, "PRIMARY KEY (run, first_sample_index)"),
         ("block_stats", _BLOCK_STATS, "PRIMARY KEY (run, first_sample_index, channel)"),
     ]
@@ -326,7 +336,7 @@ def _always(name: str) -> tuple[str, ...]:
     """The fixed columns of a table that may get more; () for one that does not."""
     if name == "samples":
         return tuple(SAMPLE_COLUMNS)
-    if name in ("runs", "channels", "gaps", "block_stats", "samples_long"):
+    if name in ("runs", "channels", "gaps", "null_ranges", "block_stats", "samples_long"):
         return ()
     return ("run",)
 

@@ -24,7 +24,7 @@ from dtopipe.sinks.base import OutputOptions, SinkWriter
 from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
 from dtopipe.sinks.outputs import prepare
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES, Database, Pragmas
-from dtopipe.sinks.sqlite_rows import BlockRows, GapRows, ReadingRows
+from dtopipe.sinks.sqlite_rows import BlockRows, GapRows, NullRows, ReadingRows
 from dtopipe.sinks.sqlite_schema import (
     TableNames,
     check_channels,
@@ -65,7 +65,7 @@ class SqliteWriter:
         self._pragmas = Pragmas(journal_mode, synchronous, busy_timeout_ms).checked(self._path)
         self._record: CommitRecord | None = None
         self._database: Database | None = None
-        self._rows: list[BlockRows | ReadingRows | GapRows] = []
+        self._rows: list[BlockRows | ReadingRows | GapRows | NullRows] = []
         # The kinds of rows that the run has, by `Stream.polled`; the first one's move the position.
         self._kinds: list[bool] = []
         self._run = 0
@@ -91,7 +91,9 @@ class SqliteWriter:
                     run = insert_run(connection, stream, layout, start, tables.data_table(stream, layout))
                     found = run, Position(start, start, start)
                 self._run, self._position = found
-            self._rows = [GapRows(self._database.connection, self._run), self._rows_of(stream, self._database)]
+            connection = self._database.connection
+            self._rows = [GapRows(connection, self._run), NullRows(connection, self._run)]
+            self._rows.append(self._rows_of(stream, self._database))
             self._kinds = [stream.polled]
         except BaseException:
             self.abandon()

@@ -18,6 +18,7 @@ from typing import Any
 
 from dtopipe.host.lock import is_held
 from dtopipe.model.errors import SinkError
+from dtopipe.model.nulls import NullRange, cause_status
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
@@ -28,6 +29,7 @@ from dtopipe.sinks.block_stats import BlockSummaries, summaries_from
 from dtopipe.sinks.commit_record import record_path
 from dtopipe.sinks.file_reader import REFILL, record_of
 from dtopipe.sinks.long_words import MOST_WORDS, WORD_COLUMNS
+from dtopipe.sinks.null_ranges import merged
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_pieces import reading_pieces
 from dtopipe.sinks.sqlite_columns import FETCHED_ROWS, gathered, real_numbers, whole_numbers
@@ -70,6 +72,19 @@ class SqliteReader:
                 return [Gap(Span(start, stop), Cause(cause), t_utc_ns) for start, stop, cause, t_utc_ns in rows]
             except ValueError as error:
                 raise SinkError(self._path, f"its table of gaps is damaged: {error}", REFILL) from error
+
+    def nulls(self) -> Sequence[NullRange]:
+        """Where values are null though the board gave a sample; none in an output of an earlier version."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            if not columns_of(connection, "null_ranges"):
+                return ()
+            query = "SELECT channel, start, stop, samples, cause FROM null_ranges WHERE run = ?"
+            rows = connection.execute(query, (run,))
+            try:
+                return merged([NullRange(row[0], Span(row[1], row[2]), row[3], cause_status(row[4])) for row in rows])
+            except (ValueError, TypeError) as error:
+                raise SinkError(self._path, f"its table of null values is damaged: {error}", REFILL) from error
 
     def batches(self) -> Iterator[OutputRows]:
         """The rows of the run, in the order of the file, up to the first damaged place: there SinkError is raised."""

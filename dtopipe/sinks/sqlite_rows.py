@@ -19,6 +19,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.block_stats import block_stats
 from dtopipe.sinks.neighbours import Joined, joined
+from dtopipe.sinks.null_ranges import merged, null_ranges
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.sqlite_readings import stored_name
 from dtopipe.sinks.sqlite_schema import (
@@ -26,6 +27,7 @@ from dtopipe.sinks.sqlite_schema import (
     BLOCK_STATS_COLUMNS,
     GAP_COLUMNS,
     LONG_COLUMNS,
+    NULL_COLUMNS,
     SAMPLE_COLUMNS,
     TableNames,
 )
@@ -133,6 +135,24 @@ class GapRows:
             [gap.span.stop for gap in gaps],
             [gap.cause.value for gap in gaps],
             [gap.t_utc_ns for gap in gaps],
+        )
+
+
+class NullRows:
+    """Where values of one run are null, in the transaction that the connection is in. Raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection, run: int) -> None:
+        self._nulls = _Insert(connection, run, "null_ranges", NULL_COLUMNS)
+
+    def insert(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """Of the blocks among `items`."""
+        found = merged(list(null_ranges(items)))
+        self._nulls.rows(
+            [each.channel for each in found],
+            [each.span.start for each in found],
+            [each.span.stop for each in found],
+            [each.samples for each in found],
+            [each.cause for each in found],
         )
 
 

@@ -27,6 +27,7 @@ BLOCK_STATS_COLUMNS = ("run", "first_sample_index", "channel", "n_values", "min"
 # What `runs.layout` says of a run of readings.
 READINGS_LAYOUT = "readings"
 GAP_COLUMNS = ("run", "start", "stop", "cause", "t_utc_ns")
+NULL_COLUMNS = ("run", "channel", "start", "stop", "samples", "cause")
 LONG_COLUMNS = (
     "run", "device", "task", "channel", "block_index", "sample_index", "t_mono_ns", "t_utc_ns", "value", "unit",
     "error_type", "error_message",
@@ -48,7 +49,8 @@ class TableNames:
 
     def checked(self, path: Path) -> TableNames:
         """These names, if no two tables would be one. Raises SinkError."""
-        taken = {folded(name): name for name in ("runs", "channels", "samples", "samples_long", "gaps", "block_stats")}
+        fixed = ("runs", "channels", "samples", "samples_long", "gaps", "null_ranges", "block_stats")
+        taken = {folded(name): name for name in fixed}
         for option, name in (("table_readings", self.readings), ("table_blocks", self.blocks)):
             check_text(path, "table name", name)
             if not name or folded(name) in taken or folded(name).startswith(b"sqlite_"):
@@ -165,6 +167,9 @@ def _fixed_tables(tables: TableNames) -> dict[str, str]:
         " PRIMARY KEY (run, in_table, channel))",
         "gaps": f"{RUN_COLUMN}, start INTEGER NOT NULL, stop INTEGER NOT NULL, cause TEXT NOT NULL,"
         " t_utc_ns INTEGER NOT NULL, PRIMARY KEY (run, start))",
+        # Where values are null though the board gave a sample; `channel` as in `channels`.
+        "null_ranges": f"{RUN_COLUMN}, channel INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,"
+        " samples INTEGER NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (run, channel, start)) WITHOUT ROWID",
         tables.blocks: f"{RUN_COLUMN}, block_index INTEGER NOT NULL, first_sample_index INTEGER NOT NULL,"
         " samples_per_channel INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL,"
         " PRIMARY KEY (run, first_sample_index))",

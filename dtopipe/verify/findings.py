@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.span import Gap, Span
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.raw_blocks import RawBlocks
@@ -40,6 +41,8 @@ class Found:
     has_summaries: bool = False
     unread_summaries: str = ""
     others: list[str] = field(default_factory=list)
+    # Where the output says that values are null though the board gave a sample.
+    nulls: Sequence[NullRange] = ()
 
 
 def report_of(
@@ -61,6 +64,8 @@ def report_of(
     samples = min((one.samples for one in counted), default=0)
     retired = length(without([Span(int(record["start"]), whole.start)], absent))
     with_what = _compared_with(comparison, found)
+    names = [channel.name for channel in output.stream.channels]
+    nulls = tuple(each.facts(names[each.channel]) for each in found.nulls if each.channel < len(names))
     problems = list(found.damage)
     if missing:
         problems.append(f"{length(missing)} samples are neither in it nor in a gap: {listed(missing)}")
@@ -105,6 +110,7 @@ def report_of(
         retained_from=output.retained_from(),
         retired=retired,
         damage=tuple(found.damage),
+        nulls=nulls,
         problems=tuple(problems),
     )
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.errors import DtopipeError, SinkError
+from dtopipe.model.errors import DtopipeError, SinkError, words_of
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.span import Gap, Span
 from dtopipe.sinks.base import OutputReader, OutputRows
 from dtopipe.sinks.block_stats import BlockSummaries
@@ -82,7 +83,20 @@ def _checked(output: Output, comparison: Comparison, on_rows: Callable[[int], No
     if output.stream.polled and comparison.others:
         _compare_readings(output, comparison.others, found)
     found.others += _told(description_problems, output, reader, found)
+    found.nulls = _nulls(output, reader, found)
     return report_of(output, comparison, whole, counted, gaps, found)
+
+
+def _nulls(output: Output, reader: OutputReader, found: Found) -> Sequence[NullRange]:
+    """Where the output says that values are null; of a raw file every sample says so itself."""
+    if output.type == "hbuf" or not hasattr(reader, "nulls"):
+        return ()
+    try:
+        nulls: Sequence[NullRange] = reader.nulls()
+    except SinkError as error:
+        found.damage.append(words_of(error)[0])
+        return ()
+    return nulls
 
 
 def _matched(

@@ -19,7 +19,8 @@ class OutputReport:
     `misnamed`: gaps whose cause or length others know otherwise. `damage`: places that were passed over, in words.
     `compared_with`: what its values and times were held against, `not_compared`: what was not, and why; neither is a
     problem of this output. `retained_from`: a journal's first sample, where it has retired what is before; `retired`:
-    how many samples.
+    how many samples. `nulls`: where it says that values are null though the board gave a sample; of a raw file, whose
+    samples each say how the sensor was, none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class OutputReport:
     retained_from: int = 0
     retired: int = 0
     damage: tuple[str, ...] = ()
+    nulls: tuple[Mapping[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
 
 

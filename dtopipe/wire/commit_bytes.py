@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from dtopipe.model.errors import WireError
 from dtopipe.model.facts import MOST_COUNT, Facts, parsed
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.model.stream import Stream
+from dtopipe.model.stream import SensorStatus, Stream
 from dtopipe.wire.describe import describe_stream, stream_from
 
 MAGIC = b"DTOPIPEC"
@@ -30,6 +31,8 @@ _SECTOR_BYTES = 512
 # start, stop, t_utc_ns, cause; checksum
 _GAP = struct.Struct("<qqqI")
 GAP_BYTES = _GAP.size + _CHECKSUM.size
+# An entry of null values: start, stop, how many are null, and this bit with the status and the channel.
+_NULLS, _STATUS_BITS, _CHANNEL_BITS = 1 << 31, 4, 27
 # By version: bytes of a record, all but its checksum, and to what its place is aligned.
 _FORMS = {1: (128, 64), _VERSION: (_SECTOR_BYTES, _SECTOR_BYTES)}
 
@@ -151,23 +154,36 @@ def packed_gap(gap: Gap) -> bytes:
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
-def gaps_in(data: bytes, count: int) -> list[Gap]:
+def packed_nulls(nulls: NullRange) -> bytes:
+    """One entry of the list."""
+    code = _NULLS | nulls.status << _CHANNEL_BITS | nulls.channel
+    body = _GAP.pack(nulls.span.start, nulls.span.stop, nulls.samples, code)
+    return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def entries_in(data: bytes, count: int) -> list[Gap | NullRange]:
     """The first `count` entries of the list. Raises WireError."""
-    found = whole_gaps_in(data, count)
+    found = whole_entries_in(data, count)
     if len(found) < count:
         raise WireError(f"gap {len(found)} of {count} is torn")
     return found
 
 
-def whole_gaps_in(data: bytes, count: int) -> list[Gap]:
+def whole_entries_in(data: bytes, count: int) -> list[Gap | NullRange]:
     """Of the first `count` entries those before the first that is torn or of a cause that is not known."""
-    found: list[Gap] = []
+    found: list[Gap | NullRange] = []
     for number in range(min(count, len(data) // GAP_BYTES)):
         entry = data[number * GAP_BYTES : (number + 1) * GAP_BYTES]
         body = entry[: _GAP.size]
         if _CHECKSUM.pack(zlib.crc32(body)) != entry[_GAP.size :]:
             break
         start, stop, t_utc_ns, code = _GAP.unpack(body)
+        if code & _NULLS:
+            nulls = _nulls_of(start, stop, t_utc_ns, code)
+            if nulls is None:
+                break
+            found.append(nulls)
+            continue
         if not (0 <= start <= stop <= MOST_COUNT and abs(t_utc_ns) <= MOST_COUNT):
             break
         try:
@@ -175,6 +191,13 @@ def whole_gaps_in(data: bytes, count: int) -> list[Gap]:
         except (KeyError, ValueError):
             break
     return found
+
+
+def _nulls_of(start: int, stop: int, samples: int, code: int) -> NullRange | None:
+    status = code >> _CHANNEL_BITS & (1 << _STATUS_BITS) - 1
+    if not 0 <= start < stop <= MOST_COUNT or not 0 < samples <= stop - start or status > max(SensorStatus):
+        return None
+    return NullRange(code & (1 << _CHANNEL_BITS) - 1, Span(start, stop), samples, SensorStatus(status))
 
 
 def _aligned(n_bytes: int, version: int) -> int:

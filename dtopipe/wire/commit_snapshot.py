@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dtopipe.model.errors import WireError
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
-from dtopipe.wire.commit_bytes import header_in, state_in, whole_gaps_in
+from dtopipe.wire.commit_bytes import header_in, state_in, whole_entries_in
 
 SUFFIX = ".dtopipe"
 # Two commits during one read tear both records; three times in a row that is damage.
@@ -27,6 +29,7 @@ class CommitSnapshot:
     """What a commit record says. `data_origin`: where in the output this run's data begin, in bytes.
 
     `durable_bytes`: length of the output at its last sync. `gaps`: of the `n_gaps` that it counts those that are whole.
+    `nulls`: where values are null though the board gave a sample.
     """
 
     sink_type: str
@@ -39,6 +42,7 @@ class CommitSnapshot:
     gaps: tuple[Gap, ...]
     n_gaps: int = 0
     durable_bytes: int = 0
+    nulls: tuple[NullRange, ...] = ()
 
 
 def read_snapshot(path: Path) -> CommitSnapshot | None:
@@ -68,6 +72,8 @@ def _snapshot(path: Path) -> CommitSnapshot | None:
     if header is None:
         return None
     state = state_in(header, data)
+    entries = whole_entries_in(data[header.gaps_at :], state.n_gaps)
+    nulls = [each for each in entries if isinstance(each, NullRange)]
     return CommitSnapshot(
         sink_type=header.sink_type,
         stream=header.stream,
@@ -76,7 +82,14 @@ def _snapshot(path: Path) -> CommitSnapshot | None:
         data_bytes=state.data_bytes,
         closed=state.closed,
         extra=state.extra,
-        gaps=tuple(whole_gaps_in(data[header.gaps_at :], state.n_gaps)),
-        n_gaps=state.n_gaps,
+        gaps=tuple(each for each in entries if isinstance(each, Gap)),
+        n_gaps=state.n_gaps - len(nulls),
         durable_bytes=state.durable_bytes,
+        nulls=committed_nulls(nulls, state.position),
     )
+
+
+def committed_nulls(nulls: Sequence[NullRange], position: Position) -> tuple[NullRange, ...]:
+    """As the position has them: an entry that grew for a commit that did not come about is too long."""
+    found = (each.before(position.committed) for each in nulls)
+    return tuple(each for each in found if each is not None)

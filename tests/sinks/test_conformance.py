@@ -11,11 +11,13 @@ import pytest
 from recordings import ANCHOR, AWKWARD_NAMES, block, blocks, codes_of, gap, recorded
 
 from dtopipe.model.errors import OutputExists, OutputLocked, SinkError
+from dtopipe.model.nulls import NullRange
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
-from dtopipe.model.span import Cause
-from dtopipe.model.stream import Block, Stream
+from dtopipe.model.span import Cause, Span
+from dtopipe.model.stream import Block, SensorStatus, Stream
 from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.null_ranges import merged
 from dtopipe.sinks.registry import WRITERS, load_reader, load_writer
 
 KINDS = [
@@ -39,7 +41,8 @@ class Sink:
         return load_writer(self.type)(OutputOptions(path, self.layout, on_exists), **self.server)
 
     def reader(self, run_id: str = "run-1") -> Any:
-        return load_reader(self.type)(self.path, run_id=run_id, **self.server)
+        path = None if self.server else self.path
+        return load_reader(self.type)(path, run_id=run_id, **self.server)
 
     def rows(self, run_id: str = "run-1") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(sample_index, t_mono_ns, values (n_channels, n)), each channel's index being the same."""
@@ -117,6 +120,48 @@ def test_gaps_are_stored_with_the_data_and_the_position_always_adds_up(sink: Sin
     assert final.start + final.samples + final.gap_samples == final.committed
     assert list(sink.reader().gaps()) == gaps
     assert np.array_equal(sink.rows()[0], np.r_[100:200, 250:300, 400:450])
+
+
+def test_null_values_are_told_from_gaps_and_both_with_their_ranges(sink: Sink) -> None:
+    stream = recorded()
+    n_channels = len(stream.channels)
+
+    def faulty(start: int, stop: int) -> Block:
+        """Channel 1 is open from 130 to 260, and out of its range at 300; channel 0 at each second one of the last."""
+        status = np.zeros((n_channels, stop - start), np.int8)
+        index = np.arange(start, stop)
+        status[1, (index >= 130) & (index < 260)] = SensorStatus.OPEN
+        status[1, index == 300] = SensorStatus.HIGH
+        status[0, (index >= 1000) & (index % 2 == 0)] = SensorStatus.LOW
+        return replace(block(stream, start, stop), sensor_status=status)
+
+    writer = sink.writer()
+    writer.open(stream, 100, resume=False)
+    writer.append([faulty(100, 150)])
+    writer.commit()
+    writer.append([faulty(150, 200), gap(stream, 200, 250)])
+    writer.commit()
+    writer.append([faulty(250, 290)])
+    writer.abandon()
+    writer = sink.writer()
+    assert writer.open(stream, 100, resume=True).committed == 250
+    writer.append([faulty(250, 290)])
+    writer.commit()
+    writer.append([faulty(290, 320), gap(stream, 320, 1000)])
+    writer.append([faulty(1000, 1400)])
+    writer.close()
+    reader = sink.reader()
+    found = merged(list(reader.nulls()))
+    assert found[1:] == [
+        NullRange(1, Span(130, 200), 70, SensorStatus.OPEN),
+        NullRange(1, Span(250, 260), 10, SensorStatus.OPEN),
+        NullRange(1, Span(300, 301), 1, SensorStatus.HIGH),
+    ]
+    # What flickers is told of once.
+    assert found[0] == NullRange(0, Span(1000, 1399), 200, SensorStatus.LOW)
+    assert [each.span for each in reader.gaps()] == [Span(200, 250), Span(320, 1000)]
+    index, _, values = sink.rows()
+    assert index[np.isnan(values[1])].tolist() == [*range(130, 200), *range(250, 260), 300]
 
 
 def test_only_sync_and_close_make_durable(sink: Sink) -> None:

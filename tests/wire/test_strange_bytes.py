@@ -13,7 +13,7 @@ from dtopipe.model.errors import WireError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
-from dtopipe.wire.commit_bytes import State, header_in, new_record, packed_gap, state_in, whole_gaps_in
+from dtopipe.wire.commit_bytes import State, header_in, new_record, packed_gap, state_in, whole_entries_in
 from dtopipe.wire.describe import channel_from, describe_stream, gaps_from, position_from, stream_from
 from dtopipe.wire.dtraw_headers import FileHeader, chunk_document, chunk_header_from, file_document, file_header_from
 from dtopipe.wire.dtraw_headers import gap_chunk as gap_chunk_of
@@ -53,9 +53,9 @@ def test_a_length_beyond_any_file_is_no_record() -> None:
 
 def test_a_count_of_gaps_asks_for_no_more_than_is_there() -> None:
     gap = packed_gap(Gap(Span(3, 5), Cause.TRANSPORT, 7))
-    assert len(whole_gaps_in(gap, 2**63)) == 1
+    assert len(whole_entries_in(gap, 2**63)) == 1
     for span in (Span(-1, 5), Span(5, 3), Span(0, 2**63 - 1)):
-        assert whole_gaps_in(packed_gap(Gap(span, Cause.TRANSPORT, 7)), 1) == []
+        assert whole_entries_in(packed_gap(Gap(span, Cause.TRANSPORT, 7)), 1) == []
 
 
 @pytest.mark.parametrize(
