@@ -20,6 +20,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.cli.whole_table import WholeTable
 from dtopipe.model.errors import UsageError
+from dtopipe.topology.problems import nearest
 from dtopipe.topology.quantities import seconds
 
 _WHEN = {
@@ -85,10 +86,11 @@ def chaos(
 
 
 def _kinds(words: str) -> list[Kind]:
-    try:
-        return [Kind(word.strip()) for word in words.split(",") if word.strip()]
-    except ValueError as error:
-        raise UsageError(f"--faults: {error}\n    there are: {', '.join(Kind)}") from error
+    wanted = [word.strip() for word in words.split(",") if word.strip()]
+    for word in wanted:
+        if word not in list(Kind):
+            raise UsageError(f"--faults: there is no fault {word!r}\n    {nearest(word, Kind)}")
+    return [Kind(word) for word in wanted]
 
 
 def _told(fault: Fault) -> str:

@@ -32,8 +32,12 @@ class RawSource:
             self._header = read_file_header(self._files[0])
             # What was retired is no gap: the run had it.
             self.start = snapshot.position.retained_from if snapshot else 0
-        except (OSError, IndexError, WireError) as error:
-            raise UsageError(f"{path} cannot be converted: {error}\n    name a run folder or a .dt-raw file") from error
+        except WireError as error:
+            why = str(error).removeprefix(f"{path}: ")
+            raise UsageError(f"{path} is no .dt-raw file: {why}\n    name a run, or a .dt-raw file") from error
+        except (OSError, IndexError) as error:
+            why = getattr(error, "strerror", None) or "none of its segments is there"
+            raise UsageError(f"{path} cannot be read: {why}\n    name a run, or a .dt-raw file") from error
 
     @property
     def stream(self) -> Stream:

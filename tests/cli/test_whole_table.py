@@ -99,3 +99,18 @@ def test_what_is_piped_has_a_line_for_each_row(on_screen: Any, monkeypatch: pyte
         "heat-flux/20261122T234100Z", "2026-11-22T23:41:00Z", "1,234,567", "INCOMPLETE", "table", "lacks", "1000",
         "of", "1234567",
     ]  # fmt: skip
+
+
+def test_a_run_that_is_ending_says_what_asking_again_does(on_screen: Any) -> None:
+    ending = _status() | {"phase": "draining", "ended_by": {"by": "ctrl_c", "text": "Ctrl-C"}}
+    assert "Ctrl-C again ends it without waiting for slow sinks" in on_screen(status_table(ending), 120)
+    assert "stop --now" in on_screen(status_table(ending | {"ended_by": {"by": "stop", "text": "stop"}}), 120)
+    assert "hurried" in on_screen(status_table(ending | {"hurried": True}), 120)
+    assert "Ctrl-C" not in on_screen(status_table(_status()), 120)
+
+
+def test_who_was_served_and_has_everything_is_not_nobody(on_screen: Any) -> None:
+    listen = {"endpoint": "tcp://0.0.0.0:5700", "remotes": [], "former": {"office": "has everything"}}
+    text = on_screen(status_table(_status() | {"listen": listen}), 120)
+    assert "serving tcp://0.0.0.0:5700: office has everything" in text
+    assert "nobody yet" in on_screen(status_table(_status() | {"listen": listen | {"former": {}}}), 120)
