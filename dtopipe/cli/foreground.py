@@ -109,7 +109,7 @@ def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
         def say(status: dict[str, Any]) -> None:
             nonlocal drawn_s, away_then
             state = status["board"]["state"]
-            away = state if state.startswith("away") else ""
+            away = state if state.startswith(("away", "silent")) else ""
             # At once: it may be all that happens for long.
             if away != away_then or time.monotonic() - drawn_s > _LINE_EVERY_S:
                 drawn_s, away_then = time.monotonic(), away
