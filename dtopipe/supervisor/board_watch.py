@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from dtopipe.core.remark import Remark
 from dtopipe.core.silence import Broke, Fell, Silence
 from dtopipe.model.clock import iso_utc
+from dtopipe.shm.layout import Stage
 from dtopipe.shm.ring import RingStatus
 
 if TYPE_CHECKING:
     from dtopipe.supervisor.run import Run
+
+# A machine that stood still must not be taken for a board that did.
+_LONGEST_LOOK_S = 0.25
 
 
 class BoardWatch:
@@ -84,9 +88,11 @@ class BoardWatch:
             self._silence = Silence(run.stream.samples_per_block / run.stream.rate_hz)
         if self._silence is None:
             return
-        # One that is not there, or has no room for a sample, has words of its own.
-        expected = not (agent.away or agent.process is None or not agent.opened_now or status.waiting_for)
-        told = self._silence.saw(status.end_sample_index, elapsed_s, expected=expected)
+        # One that is not there, has ended, or has no room for a sample, has words of its own.
+        has_ended = agent.ended or status.stage is Stage.ENDED
+        is_there = agent.process is not None and agent.opened_now and not agent.away
+        expected = is_there and not has_ended and not status.waiting_for
+        told = self._silence.saw(status.end_sample_index, min(elapsed_s, _LONGEST_LOOK_S), expected=expected)
         if isinstance(told, Fell):
             self.silent_since = f"{iso_utc(run.times.utc_ns() - round(told.for_s * 1e9))[:19]}Z"
             why = f"no sample since {self.silent_since}"
