@@ -54,7 +54,7 @@ _UNITS = {"current": "A", "raw": ""}
 # Boards that bring their own task.
 _OWN_TASK = ("replay", "remote")
 # Files that they name, relative to the topology's folder.
-_PATHS = {"replay": "path", "remote": "server_key"}
+_PATHS = {"simulated": "away_file", "replay": "path", "remote": "server_key"}
 
 _M = TypeVar("_M", bound=BaseModel)
 
