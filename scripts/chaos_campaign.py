@@ -14,6 +14,8 @@ disk (a tmpfs, which only root on Linux can mount), cut connections and the serv
     no-journal      the same victims as `sinks`: what is absent is a range with its cause
     journal         the journal is killed 20 times in 60 s, its disk is away for 30 s while other sinks begin anew, and
                     sinks are killed and stopped beside that: nothing is to be absent
+    board           the board is away, for up to 25 s, and the wall clock is set, by up to ten years: exactly the ranges
+                    named board_away are absent, and no time of a sample moves
 
 Run folders of failures are kept, under --keep.
 """
@@ -46,12 +48,13 @@ FAULTS = {
     "acquirer-max": f"{_ORDINARY},acquirer,acquirer",
     "no-journal": _ORDINARY,
     "journal": "kill,stop,journal,journal_disk",
+    "board": "kill,stop,board,clock",
 }
 VARIANTS = tuple(FAULTS)
 TOTAL_RATE_HZ = 100_000
 # What a disk of this size takes lasts for a run of a minute.
 DISK = "size=900m"
-GOOD = {"acquirer": ("acquirer_restart",), "no-journal": ("board_overrun",)}
+GOOD = {"acquirer": ("acquirer_restart",), "no-journal": ("board_overrun",), "board": ("board_away",)}
 
 
 @dataclass

@@ -61,6 +61,7 @@ class SimulatedBoard:
             options.signal.over(channel).waveform_of(number, task.rate_hz)
             for number, channel in enumerate(task.channels)
         ]
+        self._ensure_there()
         if options.device is not None:
             self._device = ExclusiveDevice(BOARD, options.device)
             self._device.hold(task.name)
@@ -96,6 +97,7 @@ class SimulatedBoard:
         """The next block, overrun or end, or None if there is none within `timeout_s`."""
         if self._pace is None:
             raise BoardError(BOARD, "it is read before it was started")
+        self._ensure_there()
         piece = self._pace.next(timeout_s)
         if piece is None or isinstance(piece, Ended):
             return piece
@@ -122,6 +124,12 @@ class SimulatedBoard:
         self._pace = None
         if self._device is not None:
             self._device.let_go()
+
+    def _ensure_there(self) -> None:
+        """Raises BoardError while it is away, as a board whose cable is out."""
+        away_file = self._options.away_file
+        if away_file is not None and away_file.exists():
+            raise BoardError(BOARD, f"the board does not answer: {away_file} is there", "delete that file")
 
     @staticmethod
     def _block_length(task: TaskPlan) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dtopipe.boards.waveform import Counter, Noise, Sine, Waveform
@@ -70,11 +71,15 @@ class SensorFault:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedOptions:
-    """`device`: None is shared by any number of runs, a name is held by one. `max_samples`: None never ends."""
+    """`device`: None is shared by any number of runs, a name is held by one. `max_samples`: None never ends.
+
+    `away_file`: while there is a file of this name, the board does not answer.
+    """
 
     signal: Signal = Signal()
     pace: PaceOption = PaceOption.REALTIME
     device: str | None = None
+    away_file: Path | None = None
     max_samples: int | None = None
     overruns: tuple[Span, ...] = ()
     sensor_faults: tuple[SensorFault, ...] = field(default=())
@@ -87,12 +92,13 @@ class SimulatedOptions:
                 raise _refusal(f"there is no option {key!r}", key, _KEYS)
         signal = Signal(**{key: options[key] for key in _SIGNAL_KEYS if options.get(key) is not None})
         most = options.get("max_samples")
-        device = options.get("device")
+        device, away_file = options.get("device"), options.get("away_file")
         try:
             return cls(
                 signal=_converted(signal),
                 pace=_one_of(PaceOption, "pace", options.get("pace", PaceOption.REALTIME)),
                 device=None if device is None else str(device),
+                away_file=None if away_file is None else Path(str(away_file)),
                 max_samples=None if most is None else int(most),
                 overruns=tuple(_span(item) for item in options.get("overruns") or ()),
                 sensor_faults=tuple(_fault(item) for item in options.get("sensor_faults") or ()),
@@ -106,7 +112,7 @@ class SimulatedOptions:
 
 
 _SIGNAL_KEYS = tuple(each.name for each in fields(Signal))
-_KEYS = (*_SIGNAL_KEYS, "pace", "device", "overruns", "max_samples", "sensor_faults")
+_KEYS = (*_SIGNAL_KEYS, "pace", "device", "away_file", "overruns", "max_samples", "sensor_faults")
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from dtopipe.chaos.board_faults import BoardAway, ClockStepped
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.journal_faults import JournalDeaths, JournalDiskAway
 from dtopipe.chaos.scene import Scene
@@ -26,4 +27,6 @@ class Episode(Protocol):
 EPISODES: Mapping[Kind, Callable[[Scene], Episode]] = {
     Kind.JOURNAL: JournalDeaths,
     Kind.JOURNAL_DISK: JournalDiskAway,
+    Kind.BOARD: BoardAway,
+    Kind.CLOCK: ClockStepped,
 }

@@ -39,6 +39,8 @@ class Kind(StrEnum):
     ACQUIRER = "acquirer"
     JOURNAL = "journal"
     JOURNAL_DISK = "journal_disk"
+    BOARD = "board"
+    CLOCK = "clock"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,11 @@ from dtopipe.verify.gaps import read_gaps
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.recount import without
 
+# Of a database that keeps microseconds. No clock of a run is set while it goes on.
+_UTC_MOVES_NS = 1000
+# What happens again and again is written so often, then only counted.
+_EVENTS_WRITTEN = 20
+
 
 def broken_promises(plan: RunPlan, folder: RunFolder, record: Mapping[str, Any], faults: Sequence[Fault]) -> list[str]:
     """Every promise that was not kept, as a sentence."""
@@ -27,7 +32,7 @@ def broken_promises(plan: RunPlan, folder: RunFolder, record: Mapping[str, Any],
     board = told.get(None, [])
     task = plan.board.task
     oracle = Oracle(plan.board.options, task) if task is not None else None
-    broken = list(_of_board(plan, board, faults))
+    broken = [*_of_board(plan, board, faults), *_of_clock(folder, record, faults)]
     for output in outputs_of(folder, record):
         try:
             found = list(_of_output(output, record["acquired"]["end_sample_index"], oracle, board, told))
@@ -38,13 +43,30 @@ def broken_promises(plan: RunPlan, folder: RunFolder, record: Mapping[str, Any],
 
 
 def _of_board(plan: RunPlan, gaps: Sequence[Gap], faults: Sequence[Fault]) -> Iterator[str]:
-    """A board that waits loses nothing; a clocked one once for each kill of its process, besides its overruns."""
+    """A board that waits loses nothing; a clocked one, besides its overruns, once for each kill or absence."""
     restarts = sum(gap.cause is Cause.ACQUIRER_RESTART for gap in gaps)
     kills = sum(fault.kind is Kind.ACQUIRER for fault in faults)
     if restarts > kills:
         yield f"the board has {restarts} gaps of a restart, its process was killed {kills} times"
+    holes = sum(gap.cause is Cause.BOARD_AWAY for gap in gaps)
+    absences = sum(fault.kind is Kind.BOARD for fault in faults)
+    if holes > absences:
+        yield f"the board has {holes} gaps of its absence, it was away {absences} times"
     if plan.board.options.get("pace") == "max" and gaps:
         yield f"the board waits for its reader, and lost samples: {_listed(gaps)}"
+
+
+def _of_clock(folder: RunFolder, record: Mapping[str, Any], faults: Sequence[Fault]) -> Iterator[str]:
+    """A wall clock that was set is on record, and in the verdict's words."""
+    steps = sum(fault.kind is Kind.CLOCK for fault in faults)
+    if not steps:
+        return
+    events = (folder.path / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    told = sum(json.loads(line)["event"] == "clock_stepped" for line in events)
+    if told < min(steps, _EVENTS_WRITTEN):
+        yield f"the wall clock was set {steps} times, events.jsonl tells of {told}"
+    if "wall clock" not in record["verdict"]["text"]:
+        yield "the wall clock was set, which the verdict does not say"
 
 
 def _of_output(
@@ -79,6 +101,8 @@ def _of_values(held: Held, samples: int, *, is_ordered: bool) -> Iterator[str]:
         yield f"{held.doubled} samples are there twice"
     if held.disordered and is_ordered:
         yield "its rows are not in order"
+    if held.utc_moved_ns > _UTC_MOVES_NS:
+        yield f"its t_utc moves by {held.utc_moved_ns} ns against t_mono_ns"
     if held.missing:
         yield f"{', '.join(map(str, held.missing))} is neither there nor a gap"
 

@@ -21,13 +21,17 @@ _MOST_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was found in one output. `wrong`: sample indices whose value is not the formula's."""
+    """What was found in one output. `wrong`: sample indices whose value is not the formula's.
+
+    `utc_moved_ns`: by how much UTC and the steady clock move apart from the first row to the last.
+    """
 
     samples: int
     doubled: int
     disordered: bool
     wrong: tuple[int, ...]
     missing: tuple[Span, ...]
+    utc_moved_ns: int = 0
 
 
 class Oracle:
@@ -48,8 +52,12 @@ class Oracle:
         gaps = [gap.span for gap in reader.gaps()]
         seen: dict[int, list[NDArray[np.int64]]] = {}
         wrong: list[int] = []
+        ahead: list[int] = []
         for rows in reader.batches():
             codes = self._codes(rows.sample_index)
+            if len(rows.sample_index):
+                between_clocks = rows.t_utc_ns - rows.t_mono_ns
+                ahead += [int(between_clocks.min()), int(between_clocks.max())]
             for place, values in enumerate(rows.values):
                 number = place if rows.channel is None else rows.channel
                 wanted = engineering_values(channels[number], codes[numbers[number]], None)
@@ -67,6 +75,7 @@ class Oracle:
             disordered=any(bool((np.diff(count) <= 0).any()) for count in counts),
             wrong=tuple(sorted(set(wrong))[:10]),
             missing=tuple(_spans(np.flatnonzero(inside == 0) + start)),
+            utc_moved_ns=max(ahead) - min(ahead) if ahead else 0,
         )
 
     def _codes(self, index: NDArray[np.int64]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from dtopipe.chaos.levers import Levers
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import reached
 from dtopipe.model.errors import DtopipeError, RingError, UsageError
@@ -31,10 +32,11 @@ _ACQUIRER = "acquirer"
 class RunUnderTest:
     """The run, once it is running, until it has ended."""
 
-    def __init__(self, process: subprocess.Popen[str], folder: RunFolder) -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: RunFolder, levers: Levers) -> None:
         self._process = process
         self._ring = _ring_of(folder)
         self.folder = folder
+        self.levers = levers
         self.said = ""
 
     def goes_on(self) -> bool:
@@ -91,15 +93,17 @@ def running(file: Path, plan: RunPlan, run_dir: Path) -> Iterator[RunUnderTest]:
     # they would, for the ring bounds them.
     sets = [f"sinks.{sink.name}.restart.max=1000000" for sink in plan.sinks]
     sets += [f"sinks.{sink.name}.restart.within=1s" for sink in plan.sinks if not sink.is_journal]
+    levers = Levers()
+    sets += levers.sets
     words = [word for text in sets for word in ("--set", text)]
     before = {path.parent for path in plan.run_root.glob("*/*/run.json")}
     process = subprocess.Popen(
         [sys.executable, "-m", "dtopipe", "up", str(file), "--simulate", "--json", "--run-dir", str(run_dir), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=levers.environment,
     )  # fmt: skip
     run = None
     try:
-        run = RunUnderTest(process, _begun(process, plan.run_root / plan.name, before))
+        run = RunUnderTest(process, _begun(process, plan.run_root / plan.name, before), levers)
         yield run
     finally:
         if run is not None:
@@ -110,6 +114,7 @@ def running(file: Path, plan: RunPlan, run_dir: Path) -> Iterator[RunUnderTest]:
                 process.wait(10)
             process.kill()
         process.communicate()
+        levers.close()
 
 
 def _begun(process: subprocess.Popen[str], runs: Path, before: set[Path]) -> RunFolder:

@@ -39,7 +39,7 @@ _WHEN = {
     "--faults",
     default="kill,stop,full,server",
     show_default=True,
-    help="Also: acquirer, journal, journal_disk; one named twice is twice as likely.",
+    help="Also: acquirer, journal, journal_disk, board, clock; one named twice is twice as likely.",
 )
 @click.option("--duration", default="20s", show_default=True, help="How long faults are injected.")
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where the run is kept.")

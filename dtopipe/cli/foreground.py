@@ -111,7 +111,7 @@ def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
         def say(status: dict[str, Any]) -> None:
             nonlocal drawn_s, told_then
             state = status["board"]["state"]
-            away = state if state.startswith("away") else ""
+            away = state if state.startswith(("away", "silent")) else ""
             # At once: it may be all that happens for long.
             told = away or (drain_hint(status) if status.get("ended_by", {}).get("by") in _BY_HAND else "")
             if told != told_then or time.monotonic() - drawn_s > _LINE_EVERY_S:

@@ -46,7 +46,7 @@ def status_table(status: dict[str, Any]) -> Group:
         )
     troubles = {"board": board_trouble, **{name: sink.get("failure", "") for name, sink in status["sinks"].items()}}
     reasons = [Text(shown_lines(f"{name}: {trouble}"), style=_BAD) for name, trouble in troubles.items() if trouble]
-    lines = [*reasons, *_followed(status), *_served(status), *_kept(status), *disk_lines(status)]
+    lines = [*reasons, *_remarked(status), *_followed(status), *_served(status), *_kept(status), *disk_lines(status)]
     return Group(headline(status), table, *lines, _foot(status))
 
 
@@ -85,6 +85,11 @@ def disk_lines(status: dict[str, Any]) -> list[Text]:
     if why := status.get("ended_early"):
         lines.append(Text(shown(f"ending early: {why}"), style=_BAD))
     return lines
+
+
+def _remarked(status: dict[str, Any]) -> list[Text]:
+    """A line for each thing that the board and the clocks did, which the verdict will tell too."""
+    return [Text(shown(text), style=_BUSY) for text in status.get("remarks", ())]
 
 
 def _followed(status: dict[str, Any]) -> list[Text]:

@@ -41,17 +41,29 @@ class RestartBudget:
 
     def died(self, now_ns: int, ready_ns: int | None) -> RestartAfter | GiveUp:
         """Spend one death, or two if it came early or before the worker was ready at all (`ready_ns` None)."""
+        early = ready_ns is None or now_ns - ready_ns < _EARLY_DEATH_S * 1e9
+        return self._spend(now_ns, 2 if early else 1)
+
+    def was_away(self, now_ns: int) -> RestartAfter | GiveUp:
+        """Spend one try: what it needs was not there, which no successor can help."""
+        return self._spend(now_ns, 1)
+
+    def _spend(self, now_ns: int, cost: int) -> RestartAfter | GiveUp:
         window_ns = round(self._plan.within_s * 1e9)
         while self._deaths and now_ns - self._deaths[0][0] > window_ns:
             self._deaths.popleft()
-        early = ready_ns is None or now_ns - ready_ns < _EARLY_DEATH_S * 1e9
-        self._deaths.append((now_ns, 2 if early else 1))
+        self._deaths.append((now_ns, cost))
         spent = sum(cost for _, cost in self._deaths)
         if spent > self._plan.max_restarts:
             return GiveUp(len(self._deaths))
         return RestartAfter(self._pause_s(spent))
 
+    @property
+    def longest_pause_s(self) -> float:
+        """No successor is kept waiting for longer."""
+        return max(self._plan.backoff_s, _LONGEST_PAUSE_S)
+
     def _pause_s(self, spent: int) -> float:
         first_s = self._plan.backoff_s
         # Beyond 2**60 a float may not hold it.
-        return min(first_s * 2.0 ** min(spent - 1, 60), max(first_s, _LONGEST_PAUSE_S))
+        return min(first_s * 2.0 ** min(spent - 1, 60), self.longest_pause_s)

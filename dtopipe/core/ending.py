@@ -18,6 +18,7 @@ class EndedBy(StrEnum):
     SIGTERM = "sigterm"
     STOP = "stop"
     DURATION = "duration"
+    OVERTIME = "overtime"
     BOARD = "board"
     DISK = "disk"
     FAILURE = "failure"
@@ -25,7 +26,7 @@ class EndedBy(StrEnum):
 
 
 # Of these the verdict's text tells by itself, or there is nothing to tell.
-_TOLD_OTHERWISE = (EndedBy.BOARD, EndedBy.DISK, EndedBy.FAILURE, EndedBy.KILLED)
+_TOLD_OTHERWISE = (EndedBy.BOARD, EndedBy.DISK, EndedBy.FAILURE, EndedBy.KILLED, EndedBy.OVERTIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ BY_CTRL_C = Ending(EndedBy.CTRL_C, "Ctrl-C")
 BY_CLOSED_TERMINAL = Ending(EndedBy.TERMINAL_CLOSED, "a terminal that was closed (SIGHUP)")
 BY_SIGTERM = Ending(EndedBy.SIGTERM, "SIGTERM")
 BY_BOARD = Ending(EndedBy.BOARD, "the board, which has no more")
+BY_OVERTIME = Ending(EndedBy.OVERTIME, "its overtime_limit")
 BY_FULL_DISK = Ending(EndedBy.DISK, "a disk that was nearly full")
 BY_FAILURE = Ending(EndedBy.FAILURE, "a failure")
 BY_KILL = Ending(EndedBy.KILLED, "a kill of its supervisor, or a power cut")

@@ -11,7 +11,7 @@ from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Span
 
 # The samples never came: no output of any machine can have them.
-_NEVER_CAME = (Cause.BOARD_OVERRUN, Cause.ACQUIRER_RESTART)
+_NEVER_CAME = (Cause.BOARD_OVERRUN, Cause.ACQUIRER_RESTART, Cause.BOARD_AWAY)
 # What a run lacks for these causes, the machine that it followed may have.
 _OF_THE_LINK = (Cause.TRANSPORT, Cause.POLICY_DROP)
 

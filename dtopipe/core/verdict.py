@@ -9,6 +9,7 @@ from typing import Any
 from dtopipe.core.ending import Ending, ending_from
 from dtopipe.core.followed import Followed, followed_from
 from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.remark import Remark, remarks_from
 from dtopipe.core.remedy import Repair, help_of_repair
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Span
@@ -45,11 +46,13 @@ def judge(
     first_sample_index: int = 0,
     followed: Followed | None = None,
     ended_by: Ending | None = None,
+    remarks: Sequence[Remark] = (),
 ) -> Verdict:
     """The verdict of a run from `first_sample_index` to `end_sample_index`; the worst of all that holds wins.
 
     `repaired`: it was not good at first. `ended_early`: why it ended in order before it should; no fault by itself.
     `followed`: what is known of the other machine's run that it is a copy of: without that one's end it is not whole.
+    `remarks`: what else the board and the clocks did. A run without a sample is never good.
     """
     reasons: dict[VerdictState, list[str]] = {state: [] for state in VerdictState}
     if interrupted:
@@ -64,6 +67,9 @@ def judge(
             reasons[VerdictState.DEGRADED].append(f"{sink.name}: {off:+d} samples are not accounted for")
     lacking = [sink for sink in sinks if sink.gaps and sink.policy is Policy.BLOCK]
     reasons[VerdictState.INCOMPLETE] += _gap_texts(lacking)
+    reasons[VerdictState.INCOMPLETE] += [remark.text for remark in remarks if remark.is_lack]
+    if end_sample_index <= first_sample_index:
+        reasons[VerdictState.INCOMPLETE].append("no sample was acquired")
     lack = "" if followed is None else followed.lack(end_sample_index)
     best = VerdictState.INCOMPLETE if lack else VerdictState.REPAIRED if repaired else VerdictState.GOOD
     worst = next((state for state in reversed(VerdictState) if reasons[state]), best)
@@ -73,7 +79,8 @@ def judge(
     # Whatever else is wrong: nobody could see it in the outputs.
     told = "" if ended_by is None else ended_by.told_in_verdict
     # A reason may be the text of a former verdict.
-    words += [more for more in (lack, told) if more and not any(more in word for word in words)]
+    remarked = [remark.text for remark in remarks]
+    words += [more for more in (*remarked, lack, told) if more and not any(more in word for word in words)]
     text = "; ".join(words)
     if ended_early:
         text = f"ended early: {ended_early}; {text}"
@@ -105,6 +112,7 @@ def judge_recorded(
         ended_early=str(record.get("ended_early", "")),
         followed=followed_from(record.get("source")),
         ended_by=ending_from(record.get("ended_by")),
+        remarks=remarks_from(record.get("remarks")),
     )
 
 

@@ -23,6 +23,40 @@ def anchor_at(sample_index: int, t_mono_ns: int | None = None) -> Anchor:
     return Anchor(sample_index, t_mono_ns, t_utc_ns - (t_now_ns - t_mono_ns))
 
 
+class RunTimes:
+    """The wall clock of one run: read once, and kept by the steady clock, whatever becomes of the computer's own."""
+
+    def __init__(self, utc_offset_ns: int | None = None) -> None:
+        """`utc_offset_ns`: UTC less `mono_ns`, as another process of the run has read it; None: read it now."""
+        self.utc_offset_ns = _utc_offset_ns() if utc_offset_ns is None else utc_offset_ns
+
+    def begin(self) -> None:
+        """The first sample comes: from now on nothing changes it any more."""
+        self.utc_offset_ns = _utc_offset_ns()
+
+    def utc_ns(self, t_mono_ns: int | None = None) -> int:
+        """The time of that instant, or of now."""
+        return self.utc_offset_ns + (mono_ns() if t_mono_ns is None else t_mono_ns)
+
+    def anchor_at(self, sample_index: int, t_mono_ns: int | None = None) -> Anchor:
+        """The sample was taken at that instant, or now."""
+        t_mono_ns = mono_ns() if t_mono_ns is None else t_mono_ns
+        return Anchor(sample_index, t_mono_ns, self.utc_ns(t_mono_ns))
+
+
+def asleep_ns() -> int:
+    """How long this machine has slept since it was started, as far as the system tells; it says 0 where it does not."""
+    boot_clock = getattr(time, "CLOCK_BOOTTIME", None)
+    if boot_clock is None:
+        return 0
+    return time.clock_gettime_ns(boot_clock) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def _utc_offset_ns() -> int:
+    t_mono_ns, t_utc_ns = clock_pair()
+    return t_utc_ns - t_mono_ns
+
+
 def _timed_pair() -> tuple[int, tuple[int, int]]:
     before = mono_ns()
     t_utc_ns = time.time_ns()

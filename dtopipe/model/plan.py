@@ -39,13 +39,26 @@ class TaskPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartPlan:
+    """At most `max_restarts` within `within_s`; the n-th waits `backoff_s * 2**n`."""
+
+    max_restarts: int = 5
+    within_s: float = 60.0
+    backoff_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
 class BoardPlan:
-    """`task` is None for boards that bring their own (replay)."""
+    """`task` is None for boards that bring their own (replay).
+
+    `restart`: how often it is tried again; None: a board that is away for ever, a process that dies as a sink's.
+    """
 
     type: str
     options: Mapping[str, Any]
     task: TaskPlan | None
     hung_limit_s: float | None = 60.0
+    restart: RestartPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +68,6 @@ class RingPlan:
     seconds: float | None = None
     slots: int | None = None
     bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RestartPlan:
-    """At most `max_restarts` within `within_s`; the n-th waits `backoff_s * 2**n`."""
-
-    max_restarts: int = 5
-    within_s: float = 60.0
-    backoff_s: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ class RunPlan:
     sinks: tuple[SinkPlan, ...]
     duration_s: float | None = None
     drain_limit_s: float = 60.0
+    overtime_limit_s: float | None = 30.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False
     listen: ListenPlan | None = None

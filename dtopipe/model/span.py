@@ -36,6 +36,7 @@ class Cause(StrEnum):
     WRITE_ERROR = "write_error"
     WORKER_FAILED = "worker_failed"
     TRANSPORT = "transport"
+    BOARD_AWAY = "board_away"
 
     @property
     def code(self) -> int:
@@ -57,7 +58,10 @@ _CAUSE_CODES: dict[Cause, int] = {
     Cause.WRITE_ERROR: 5,
     Cause.WORKER_FAILED: 6,
     Cause.TRANSPORT: 7,
+    Cause.BOARD_AWAY: 8,
 }
+# What the board itself lost: of a whole run nobody has it.
+LOST_BY_BOARD = (Cause.BOARD_OVERRUN, Cause.BOARD_AWAY)
 _CAUSES_BY_CODE = {code: cause for cause, code in _CAUSE_CODES.items()}
 
 

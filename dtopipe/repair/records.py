@@ -10,7 +10,7 @@ from dtopipe.core.outcome import SinkOutcome
 from dtopipe.core.verdict import VerdictState, judge_recorded
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
-from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.span import LOST_BY_BOARD, Gap, Span
 from dtopipe.verify.outputs import Output
 
 Found = Mapping[str, tuple[Position, list[Gap]]]
@@ -155,7 +155,7 @@ def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[
         samples=sink["samples"],
         gaps=sink["gaps"],
         failure="" if sink["state"] in ("done", "detached") else str(sink.get("failure", "")),
-        overruns=sum(len(gap) for gap in gaps if gap.cause is Cause.BOARD_OVERRUN),
+        overruns=sum(len(gap) for gap in gaps if gap.cause in LOST_BY_BOARD),
         absent=tuple(gaps),
         retained_from=sink.get("retained_from", 0),
     )

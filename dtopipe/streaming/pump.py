@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from dtopipe.boards.base import Board, Ended, Opened, Overrun, Taken
-from dtopipe.host.clock import anchor_at, clock_pair
+from dtopipe.host.clock import RunTimes
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.errors import BufferOverrun
 from dtopipe.model.span import Cause, Span
@@ -57,7 +57,8 @@ class Pump:
             stream.end()
 
     def _stream(self) -> None:
-        blocks = Blocks(self._task, self._opened, anchor_at(0, self._board.start(0)))
+        times = RunTimes()
+        blocks = Blocks(self._task, self._opened, times.anchor_at(0, self._board.start(0)))
         while not self._stopping.is_set() and (self._end is None or blocks.at < self._end):
             event = self._board.read(_READ_TIMEOUT_S)
             if isinstance(event, Taken):
@@ -65,7 +66,7 @@ class Pump:
                 self._board.give_back()
                 if taken.first_sample_index > blocks.at:
                     self._lost(Overrun(Span(blocks.at, taken.first_sample_index)), blocks)
-                if taken.codes.shape[1] and not self._recording.stream.put(blocks.block(taken, clock_pair()[1])):
+                if taken.codes.shape[1] and not self._recording.stream.put(blocks.block(taken, times.utc_ns())):
                     break
             elif isinstance(event, Overrun):
                 self._lost(self._cut(event), blocks)

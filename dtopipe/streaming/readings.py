@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from dtopipe.boards.base import Board, Opened, Taken
-from dtopipe.host.clock import clock_pair, mono_ns
+from dtopipe.host.clock import RunTimes, mono_ns
 from dtopipe.model.daq import DaqReading
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
@@ -36,16 +36,18 @@ class Poller:
         self._board = board
         self._opened = opened
         self._values = EngineeringValues(opened.channels)
-        self._started = False
+        self._times: RunTimes | None = None
 
     def poll(self) -> DaqReading:
         """The values of now; called in the board's thread. Raises BoardError."""
-        if not self._started:
+        if self._times is None:
             self._board.start(0)
-            self._started = True
-        requested_mono_ns, requested_utc_ns = clock_pair()
+            self._times = RunTimes()
+        requested_mono_ns = mono_ns()
         taken = self._next_sample(requested_mono_ns)
-        received_mono_ns, received_utc_ns = clock_pair()
+        received_mono_ns = mono_ns()
+        # A wall clock that is set meanwhile must not take one reading before another.
+        requested_utc_ns, received_utc_ns = map(self._times.utc_ns, (requested_mono_ns, received_mono_ns))
         names = [channel.name for channel in self._opened.channels]
         status = taken.sensor_status
         return DaqReading(

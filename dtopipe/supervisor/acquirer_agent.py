@@ -7,10 +7,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from dtopipe.core.budget import GiveUp, RestartBudget
+from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget
 from dtopipe.core.hanging import CallClock
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.plan import RestartPlan, RunPlan
+from dtopipe.model.span import Cause
 from dtopipe.model.stream import Stream
 from dtopipe.supervisor.processes import WorkerProcess
 from dtopipe.wire.control import Message
@@ -38,13 +39,15 @@ class AcquirerAgent:
         self.clock = CallClock(plan.board.hung_limit_s)
         # The call in which it hangs, as `hung in read`, while it does.
         self.stands = ""
-        # Why the machine that the samples come from is away, while it is.
+        # Why the board, or the machine that the samples come from, is away, while it is.
         self.away = ""
         self.away_since = ""
+        # The ring's epoch in which a board of our own was last there, while it is away.
+        self.away_in_epoch: int | None = None
         self._remote_id = str(uuid.uuid4())
         # The best of all that the machine answered from which the samples come.
         self.link_pair: LinkPair | None = None
-        self._budget = RestartBudget(RestartPlan())
+        self._budget = RestartBudget(plan.board.restart or RestartPlan())
 
     @property
     def address(self) -> str:
@@ -85,29 +88,46 @@ class AcquirerAgent:
         )
 
     def went_away(self, why: str, t_utc: str) -> None:
-        """The machine that the samples come from is not there, since then (ISO 8601) or longer."""
+        """The board is not there, since then (ISO 8601) or longer."""
         self.away = why
         self.away_since = self.away_since or t_utc
 
     def came_back(self) -> None:
         """It is there again."""
         self.away = self.away_since = ""
+        self.away_in_epoch = None
+
+    @property
+    def hole_cause(self) -> Cause:
+        """Why the samples are absent that a clocked board took meanwhile."""
+        return Cause.ACQUIRER_RESTART if self.away_in_epoch is None else Cause.BOARD_AWAY
 
     def compared(self, pair: LinkPair) -> None:
         """The best of one round of questions about its clocks; what took the least time tells the most."""
         if self.link_pair is None or pair.round_trip_ns < self.link_pair.round_trip_ns:
             self.link_pair = pair
 
-    def died(self, now_ns: int) -> None:
-        """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good."""
+    def died(self, now_ns: int, t_utc: str, epoch: int | None) -> None:
+        """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good.
+
+        `t_utc` is now (ISO 8601). `epoch`: the ring's; None before the board has run. A board that runs and says that
+        it cannot is away, and waited for.
+        """
         why = self.reported.get("message", str, "") if self.reported else ""
         why = why or (self.process.exit_text if self.process else "")
         if self.process:
             self.process.release()
         self.process = None
         self.opened_now = False
-        self.away = ""
-        answer = self._budget.died(now_ns, self.started_ns)
+        is_away = bool(epoch) and self.reported is not None and self.reported.body.get("is_final") is False
+        if is_away:
+            self.away_in_epoch = epoch if self.away_in_epoch is None else self.away_in_epoch
+            self.went_away(why, t_utc)
+        elif self.away_in_epoch is None:
+            self.away = ""
+        answer = self._budget.was_away(now_ns) if is_away else self._budget.died(now_ns, self.started_ns)
+        if is_away and self._plan.board.restart is None and isinstance(answer, GiveUp):
+            answer = RestartAfter(self._budget.longest_pause_s)
         if self.reported is not None and self.reported.get("is_final", bool, False):
             # Whoever it is to be started for would be told the same again.
             self.failure = f"the acquirer gave up: {why}"

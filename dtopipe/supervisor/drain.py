@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dtopipe.core.ending import BY_BOARD, BY_FAILURE, BY_FULL_DISK, Ending, bounded_by
 from dtopipe.core.lifecycle import Happened
+from dtopipe.host.clock import mono_ns
+from dtopipe.model.clock import SampleClock
+from dtopipe.model.span import Gap, Span
 from dtopipe.shm.layout import Head, Stage
+from dtopipe.shm.ring import Ring
+from dtopipe.shm.writer import RingWriter
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.wire.control import Message
@@ -41,11 +46,11 @@ class Drain:
         self._run.events.append("hurried")
         self._run.tell_acquirer(Message("stop", {"hurry": True}))
 
-    def abort(self, why: str) -> None:
+    def abort(self, why: str, by: Ending = BY_FAILURE) -> None:
         """End in order, because the run cannot go on."""
         self._run.aborted = self._run.aborted or why
         self._run.events.append("aborting", why=why)
-        self.begin(BY_FAILURE)
+        self.begin(by)
 
     def end_early(self, why: str) -> None:
         """End in order, because soon that would not be possible any more."""
@@ -59,6 +64,7 @@ class Drain:
         run.phase = Phase.DRAINING
         run.ended_by = run.ended_by or self._own_end()
         if run.ring:
+            self._tell_last_hole(run.ring)
             run.ring.words[Head.STAGE] = Stage.ENDED
             return
         for agent in run.sinks.values():
@@ -67,6 +73,19 @@ class Drain:
                 agent.process.kill()
             if not agent.state.is_final:
                 agent.happened(Happened.WAS_CANCELLED)
+
+    def _tell_last_hole(self, ring: Ring) -> None:
+        """A clocked board that is away to the end has taken samples that nobody has; its process can't say so."""
+        run, agent, anchor = self._run, self._run.acquirer, ring.anchor()
+        if agent.away_in_epoch is None or not agent.is_clocked or run.stream is None:
+            return
+        clock, at = SampleClock(run.stream.rate_hz), run.end_sample_index
+        stop = anchor.sample_index + clock.index_at(mono_ns() - anchor.t_mono_ns)
+        if run.asked_end is not None:
+            stop = min(stop, run.asked_end)
+        if stop > at and ring.status().stage is not Stage.ENDED:
+            from_ns = anchor.t_utc_ns + clock.offset_ns(at - anchor.sample_index)
+            RingWriter(ring).record_gap(Gap(Span(at, stop), agent.hole_cause, from_ns))
 
     def _own_end(self) -> Ending:
         """By what a run ends that nobody has asked to."""

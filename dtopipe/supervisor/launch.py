@@ -105,8 +105,17 @@ class Launcher:
 
     def start_board(self) -> None:
         """Everybody is ready: the first sample may come."""
-        self._run.acquirer.started_ns = mono_ns()
-        self._run.tell_acquirer(Message("start", self._run.memory()))
+        run = self._run
+        if run.acquirer.started_ns is None:
+            # As late as can be: a clock that was set while the board opened is right now.
+            run.clock_watch.begin()
+        run.acquirer.started_ns = mono_ns()
+        start = {
+            **run.memory(),
+            "utc_offset_ns": run.times.utc_offset_ns,
+            "hole_cause": run.acquirer.hole_cause.value,
+        }
+        run.tell_acquirer(Message("start", start))
 
     def go_on(self) -> None:
         """One turn of the start."""

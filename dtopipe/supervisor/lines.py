@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +121,10 @@ def _written_in(path: Path) -> Iterator[tuple[str | None, Span]]:
 class EventsFile:
     """`events.jsonl`: what happened; an event that repeats is written 20 times, then counted."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, utc_ns: Callable[[], int] = time.time_ns) -> None:
+        """`utc_ns` tells the time of now."""
         self._lines = LineFile(path)
+        self._utc_ns = utc_ns
         self._counts: dict[tuple[str, str], int] = {}
 
     def append(self, event: str, process: str = "", **details: Any) -> None:
@@ -130,14 +132,14 @@ class EventsFile:
         count = self._counts[event, process] = self._counts.get((event, process), 0) + 1
         if count <= _REPEATS_WRITTEN:
             _log.info("%s %s %s", event, process, details or "")
-            line = {"t_utc": iso_utc(time.time_ns()), "event": event}
+            line = {"t_utc": iso_utc(self._utc_ns()), "event": event}
             self._lines.append({**line, **({"process": process} if process else {}), **details})
 
     def close(self) -> None:
         """Write the counts of what was not written out, and close."""
         for (event, process), count in self._counts.items():
             if count > _REPEATS_WRITTEN:
-                line = {"t_utc": iso_utc(time.time_ns()), "event": "repeated", "what": event, "process": process}
+                line = {"t_utc": iso_utc(self._utc_ns()), "event": "repeated", "what": event, "process": process}
                 self._lines.append({**line, "times": count})
         self._lines.close()
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from dtopipe.core.ending import Ending, end_of_duration
 from dtopipe.core.followed import Followed
+from dtopipe.core.remark import Remark
 from dtopipe.core.verdict import Verdict
-from dtopipe.host.clock import mono_ns
+from dtopipe.host.clock import RunTimes, mono_ns
 from dtopipe.host.log_lines import LogLines
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import Problem, TopologyError
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.policy import Policy
@@ -25,6 +27,8 @@ from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import new_name, unlink
 from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
+from dtopipe.supervisor.board_watch import BoardWatch
+from dtopipe.supervisor.clock_watch import ClockWatch
 from dtopipe.supervisor.gateway import Gateway
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile, link_facts
 from dtopipe.supervisor.presence import Presence
@@ -53,7 +57,8 @@ class Run:
         # As it runs: with what was attached.
         self.document = plan.document
         self.run_id = self._own_id = str(uuid.uuid4())
-        self.started = datetime.now(UTC)
+        self.times = RunTimes()
+        self.started = datetime.fromtimestamp(self.times.utc_ns() / 1e9, UTC)
         self.started_ns = mono_ns()
         self.finished_at: str | None = None
         self.phase = Phase.OPENING
@@ -83,7 +88,7 @@ class Run:
             raise
         self.server = self.presence.server
         self._log = _open_log(self.folder.log_path("supervisor"))
-        self.events = EventsFile(self.folder.path / "events.jsonl")
+        self.events = EventsFile(self.folder.path / "events.jsonl", self.times.utc_ns)
         self.gaps = GapsFile(self.folder.path / "gaps.jsonl")
         self.clock = ClockFile(self.folder.path / "clock.jsonl")
         self.acquirer = AcquirerAgent(plan)
@@ -92,6 +97,8 @@ class Run:
         # Programs that follow the run, by their keys; they are no part of its record.
         self.subscribers: dict[str, Subscriber] = {}
         self.gateway = Gateway(self, self.common_orders())
+        self.board_watch = BoardWatch(self)
+        self.clock_watch = ClockWatch(self)
         self._board_gaps_seen = 0
         self._pairs_seen = 0
         self._register()
@@ -129,6 +136,15 @@ class Run:
         if self.stream is None:
             return None
         return end_of_duration(self.stream.rate_hz, self.plan.duration_s, self.acquirer.first_sample_index)
+
+    def clock_now(self) -> str:
+        """The time of now, ISO 8601, as the run has it."""
+        return f"{iso_utc(self.times.utc_ns())[:19]}Z"
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What the board and the clocks did that no output shows."""
+        return (*self.board_watch.remarks(), *self.clock_watch.remarks())
 
     def covers(self, policy: Policy) -> bool:
         """True if who reads under this policy finds in a journal what the ring has no more."""
@@ -178,6 +194,7 @@ class Run:
         pairs, pair = self.ring.clock_pair()
         if pairs > self._pairs_seen:
             self.clock.append(pair)
+            self.clock_watch.saw(pair)
             self._pairs_seen = pairs
 
     def save(self) -> bool:
@@ -208,6 +225,7 @@ class Run:
             "clock": {
                 **clock_facts(self.stream, self.clock.fit, clocked=self.acquirer.is_clocked),
                 **self._link_clock(),
+                **self.clock_watch.facts(),
             },
             "acquired": counts,
             "channels": channel_facts(self.ring, self.stream.channels if self.stream else ()),
@@ -217,6 +235,7 @@ class Run:
             **({"source": followed.facts()} if (followed := self.followed) else {}),
             **({"ended_early": self.ended_early} if self.ended_early else {}),
             **({"ended_by": self.ended_by.facts()} if self.ended_by else {}),
+            **({"remarks": [remark.facts() for remark in remarks]} if (remarks := self.remarks) else {}),
             "verdict": verdict_facts(self.verdict),
         }
 

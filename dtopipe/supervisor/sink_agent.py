@@ -12,7 +12,7 @@ from dtopipe.core.lifecycle import Happened, WorkerState, after
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.position import Position
-from dtopipe.model.span import Cause, Span
+from dtopipe.model.span import LOST_BY_BOARD, Cause, Span
 from dtopipe.shm.table import RowStatus, SubscriberTable
 from dtopipe.supervisor.processes import WorkerProcess
 from dtopipe.wire.control import Message
@@ -176,7 +176,7 @@ class SinkAgent:
             samples=self.position.samples,
             gaps=self.gap_samples(stop),
             failure=self.failure if self.state is not WorkerState.DONE else "",
-            overruns=self.absence.samples(Cause.BOARD_OVERRUN),
+            overruns=sum(map(self.absence.samples, LOST_BY_BOARD)),
             absent=self.absence.kept,
             retained_from=self.position.retained_from,
         )

@@ -67,6 +67,8 @@ class StatusBoard:
                 "rate_nominal_hz": stream.rate_hz if stream else None,
                 "rate_hz": round(self._rate("", now_ns, counts["samples"]), 3),
                 "restarts": run.acquirer.restarts,
+                **({"away_since": run.acquirer.away_since} if run.acquirer.away else {}),
+                **({"silent_since": since} if (since := run.board_watch.silent_since) else {}),
                 "pid": run.acquirer.process.pid if run.acquirer.process else None,
                 **counts,
             },
@@ -79,6 +81,7 @@ class StatusBoard:
             **({"ended_early": run.ended_early} if run.ended_early else {}),
             **({"ended_by": run.ended_by.facts()} if run.ended_by else {}),
             "subscribers": [self._subscriber(subscriber) for subscriber in run.subscribers.values()],
+            "remarks": [remark.text for remark in run.remarks],
             "verdict": verdict_facts(run.verdict),
         }
 
@@ -150,7 +153,7 @@ class StatusBoard:
         if ring.waiting_for:
             names = [a.plan.name for a in self._run.sinks.values() if a.row in ring.waiting_for]
             return "waiting for " + ", ".join(names)
-        return ring.stage.name.lower()
+        return self._run.board_watch.state or ring.stage.name.lower()
 
     def _headroom_s(self, ring: RingStatus | None) -> float | None:
         """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dtopipe.core.ending import Ending, stopped_by
+from dtopipe.core.ending import BY_OVERTIME, Ending, stopped_by
 from dtopipe.core.gaps import explained
 from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
-from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import DtopipeError, NothingFollowed, UsageError, WireError
 from dtopipe.model.identifiers import is_run_id
 from dtopipe.model.plan import RunPlan
@@ -144,6 +143,9 @@ class Supervisor:
         self._disks.look(now_ns)
         run.presence.look(now_ns)
         run.gather()
+        run.clock_watch.look(now_ns)
+        if run.board_watch.look(elapsed_s):
+            self._drain.abort(run.board_watch.over_time, BY_OVERTIME)
         if run.phase is Phase.OPENING:
             self._launcher.go_on()
         elif run.phase is Phase.DRAINING:
@@ -207,7 +209,7 @@ class Supervisor:
         elif message.kind == "ended":
             agent.ended = True
         elif message.kind == "away":
-            agent.went_away(message.get("message", str), f"{iso_utc(time.time_ns())[:19]}Z")
+            agent.went_away(message.get("message", str), self._run.clock_now())
             self._run.events.append("away", "acquirer", why=agent.away)
         elif message.kind == "back":
             agent.came_back()
@@ -281,8 +283,9 @@ class Supervisor:
             first_sample_index=run.acquirer.first_sample_index,
             followed=run.followed,
             ended_by=run.ended_by,
+            remarks=run.remarks,
         )
-        run.finished_at = datetime.now(UTC).isoformat()
+        run.finished_at = datetime.fromtimestamp(run.times.utc_ns() / 1e9, UTC).isoformat()
         ended_by = run.ended_by.by.value if run.ended_by else ""
         run.events.append("finished", verdict=run.verdict.state.value, text=run.verdict.text, ended_by=ended_by)
         self._save_at_last()

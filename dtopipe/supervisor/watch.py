@@ -52,7 +52,10 @@ class Watch:
         run.events.append("died", "acquirer", how=agent.process.exit_text)
         if run.phase is Phase.OPENING and agent.reported:
             raise run.refusal("board", agent.reported.get("message", str), agent.reported.get("remedy", str, ""))
-        agent.died(now_ns)
+        was_away = bool(agent.away)
+        agent.died(now_ns, run.clock_now()[:20], run.ring.status().epoch if run.ring else None)
+        if agent.away and not was_away:
+            run.events.append("away", "acquirer", why=agent.away)
         if agent.failure:
             self._tell_the_end_of_its_life("acquirer", agent.failure)
             self._drain.abort(agent.failure)

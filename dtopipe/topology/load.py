@@ -44,7 +44,7 @@ from dtopipe.topology.places import TWICE, Placed, read_yaml
 from dtopipe.topology.problems import nearest, place_of, problems_of
 from dtopipe.topology.recording import recorded_task
 from dtopipe.topology.retention import check_retention, synced_where_waited_for
-from dtopipe.topology.schema import BoardPart, ChannelPart, SinkPart, TaskPart, TopologyPart
+from dtopipe.topology.schema import BoardPart, ChannelPart, RestartPart, SinkPart, TaskPart, TopologyPart
 from dtopipe.topology.secrets import without_secrets
 from dtopipe.topology.variables import absent_problems, resolved
 
@@ -54,7 +54,7 @@ _UNITS = {"current": "A", "raw": ""}
 # Boards that bring their own task.
 _OWN_TASK = ("replay", "remote")
 # Files that they name, relative to the topology's folder.
-_PATHS = {"replay": "path", "remote": "server_key"}
+_PATHS = {"simulated": "away_file", "replay": "path", "remote": "server_key"}
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -175,6 +175,7 @@ class _Loading:
             sinks=tuple(sinks),
             duration_s=top.duration,
             drain_limit_s=top.drain_limit,
+            overtime_limit_s=top.overtime_limit,
             metadata=top.metadata,
             simulated=board.type == "simulated" or (board.type == "dtollib" and board.options.get("backend") == "fake"),
             document=self._recorded(name, board),
@@ -192,7 +193,7 @@ class _Loading:
         path = _PATHS.get(part.type, "")
         if options.get(path) is not None:
             options[path] = str((self._file.parent / _path(options[path])).absolute())
-        board = BoardPlan(part.type, options, None, part.hung_limit)
+        board = BoardPlan(part.type, options, None, part.hung_limit, _restart_plan(part.restart))
         if part.type == "remote":
             self._found(check_remote(board))
         return board
@@ -372,8 +373,11 @@ def _path(text: str) -> Path:
         return Path(text)
 
 
+def _restart_plan(part: RestartPart | None) -> RestartPlan | None:
+    return None if part is None else RestartPlan(part.max, part.within, part.backoff)
+
+
 def _sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> SinkPlan:
-    restart = RestartPlan(part.restart.max, part.restart.within, part.restart.backoff)
     options = own_options(part, SinkPart)
     options.pop("journal", None)
     if is_journal:
@@ -395,7 +399,7 @@ def _sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) ->
         flush_interval_s=part.flush_interval,
         essential=part.essential,
         on_exists=part.on_exists,
-        restart=restart,
+        restart=_restart_plan(part.restart) or RestartPlan(),
         stall_limit_s=part.stall_limit,
         on_stall=part.on_stall,
         hung_limit_s=part.hung_limit,

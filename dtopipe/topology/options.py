@@ -92,6 +92,14 @@ class SimulatedBoardOptions(BoardPart):
     device: str | None = Field(
         default=None, description="A name makes it one unit that only one run at a time may hold."
     )
+    away_file: PathText | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Rehearsal of a cable that is pulled: while this file is there, the board does not answer; relative to "
+            "the topology's folder."
+        ),
+    )
 
 
 class ReplayBoardOptions(BoardPart):

@@ -126,10 +126,10 @@ class TaskPart(Part):
 
 
 class RestartPart(Part):
-    """How a sink's process that died is started again."""
+    """How a process that died is started again."""
 
     max: int = Field(default=5, ge=0, description="At most so often ...")
-    within: Seconds = Field(default=60.0, description="... in this time; then the sink has given up.")
+    within: Seconds = Field(default=60.0, description="... in this time; then it has given up.")
     backoff: Seconds = Field(default=0.25, description="The first pause; each further one is twice as long.")
 
 
@@ -201,6 +201,12 @@ class BoardPart(Part):
         default=60.0,
         description="How long its process may stand in one call before it is killed and started anew; none: for ever.",
     )
+    restart: RestartPart | None = Field(
+        default=None,
+        description=(
+            "How often a board that is away is tried again, such as {max: 100, within: 1h}; default: until it is back."
+        ),
+    )
 
 
 class TopologyPart(Part):
@@ -211,6 +217,12 @@ class TopologyPart(Part):
         default="runs", min_length=1, description="Where runs are kept; relative to the current folder."
     )
     duration: Seconds | None = Field(default=None, description="Board time after which the run ends.")
+    overtime_limit: Limit = Field(
+        default=30.0,
+        description=(
+            "How long beyond `duration`, in real time, a board is waited for that delivers nothing; none: for ever."
+        ),
+    )
     drain_limit: Seconds = Field(default=60.0, description="How long the end may wait for a sink that does not get on.")
     metadata: dict[str, Any] = Field(
         default_factory=dict, description="Stored with every output; null: `up` refuses until --meta gives it."

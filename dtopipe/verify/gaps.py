@@ -13,7 +13,7 @@ from dtopipe.verify.outputs import Output
 from dtopipe.wire.gap_lines import gap_from_line, gap_line, json_line
 
 # What no output can have: the samples never came.
-BOARD_CAUSES = (Cause.BOARD_OVERRUN, Cause.ACQUIRER_RESTART, Cause.TRANSPORT)
+BOARD_CAUSES = (Cause.BOARD_OVERRUN, Cause.ACQUIRER_RESTART, Cause.TRANSPORT, Cause.BOARD_AWAY)
 
 
 def read_gaps(path: Path) -> dict[str | None, list[Gap]]:

@@ -14,7 +14,7 @@ from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge_recor
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
-from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.span import LOST_BY_BOARD, Gap, Span
 from dtopipe.verify.findings import Comparison
 from dtopipe.verify.gap_check import gaps_checked, run_inconsistencies
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps
@@ -164,7 +164,7 @@ def _verdict(
                 samples=output.record["stop"] - output.record["start"] - known,
                 gaps=known,
                 failure="; ".join(report.problems) or str(output.record.get("failure", "")),
-                overruns=sum(len(gap) for gap in report.gaps if gap.cause is Cause.BOARD_OVERRUN),
+                overruns=sum(len(gap) for gap in report.gaps if gap.cause in LOST_BY_BOARD),
                 absent=report.gaps,
                 retained_from=report.retained_from,
             )

@@ -14,9 +14,9 @@ from dtopipe.boards.registry import load_board
 from dtopipe.core.ending import end_of_duration
 from dtopipe.core.ledger import Stall
 from dtopipe.core.ring_size import burst_slots
-from dtopipe.host.clock import anchor_at, mono_ns
+from dtopipe.host.clock import RunTimes, anchor_at, mono_ns
 from dtopipe.model.clock import Anchor, SampleClock
-from dtopipe.model.errors import BoardError
+from dtopipe.model.errors import BoardError, DtopipeError
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.calls import CallWords
@@ -31,18 +31,25 @@ from dtopipe.workers.process import Worker, run_worker
 
 # How often the control line is looked at while blocks stream: a stop is heard within this time.
 _LISTEN_EVERY_NS = 10_000_000
+_PAIR_EVERY_NS, _PAIR_AT_LEAST_EVERY_NS = 1_000_000_000, 5_000_000_000
 # An orphan waits this long for a slot in which nobody moves; then its readers are taken for dead.
 _ORPHAN_PATIENCE_S = 10.0
+# What a board's code raises that is wrong itself: trying again until the board is there would change nothing.
+_MISTAKES = (AssertionError, AttributeError, ImportError, NameError, NotImplementedError, TypeError)
 
 
 class Acquirer:
     """One board, one ring, from `start` to the end-of-run mark."""
 
-    def __init__(self, worker: Worker, board: Board, opened: Opened, ring: Ring, wake: AcquirerWake) -> None:
+    def __init__(
+        self, worker: Worker, board: Board, opened: Opened, ring: Ring, wake: AcquirerWake, start: Message
+    ) -> None:
         self._worker = worker
         self._board = board
         self._clock = SampleClock(opened.rate_hz)
         self._clocked = opened.clocked
+        self._times = RunTimes(start.get("utc_offset_ns", int))
+        self._hole_cause = Cause(start.get("hole_cause", str))
         self._ring = ring
         self._writer = RingWriter(ring)
         self._calls = CallWords.of_acquirer(ring)
@@ -62,6 +69,7 @@ class Acquirer:
         self._hurried = False
         self._listened_ns = 0
         self._paired_ns = 0
+        self._is_in_time = False
 
     def run(self) -> None:
         """Start the board and stream until it ends, the duration is over, or a stop is asked for."""
@@ -98,6 +106,7 @@ class Acquirer:
         """What the board has now; before waiting for more, readers are told of what they have not heard of."""
         self._calls.enter(Call.READ)
         event = self._board.read(0)
+        self._is_in_time = event is None
         if event is None:
             self._announce()
             event = self._board.read(LONGEST_SLEEP_S)
@@ -114,10 +123,10 @@ class Acquirer:
             self._board.recall(self._ring.board_gaps())
         t_first_ns = self._board.start(at)
         before = self._anchor
-        self._anchor = self._given_anchor or anchor_at(at, t_first_ns)
+        self._anchor = self._given_anchor or self._times.anchor_at(at, t_first_ns)
         if at > self._at:
             lost_from = before.t_utc_ns + self._clock.offset_ns(self._at - before.sample_index)
-            self._writer.record_gap(Gap(Span(self._at, at), Cause.ACQUIRER_RESTART, lost_from))
+            self._writer.record_gap(Gap(Span(self._at, at), self._hole_cause, lost_from))
             self._at = at
         self._writer.begin_epoch(self._anchor)
 
@@ -149,7 +158,7 @@ class Acquirer:
     def _anchor_of(self, taken: Taken) -> Anchor:
         """Where the times of these samples come from; a reading has a request of its own."""
         if taken.poll is not None:
-            return taken.anchor or anchor_at(self._at, taken.poll.t_requested_ns)
+            return taken.anchor or self._times.anchor_at(self._at, taken.poll.t_requested_ns)
         if taken.anchor is not None and taken.anchor != self._anchor:
             self._anchor = taken.anchor
             self._writer.begin_epoch(taken.anchor)
@@ -205,8 +214,13 @@ class Acquirer:
             self._wake.announce(rows, self._writer.head, self._at)
 
     def _pair(self, t_mono_ns: int) -> None:
-        """Once a second: the index reached, and when that was seen."""
-        if t_mono_ns - self._paired_ns >= 1_000_000_000:
+        """Once a second: the index reached, and when that was seen.
+
+        A block that was there already tells more of this machine's load than of the board: one that was waited for is
+        waited for, but not for long.
+        """
+        since_ns = t_mono_ns - self._paired_ns
+        if since_ns >= (_PAIR_EVERY_NS if self._is_in_time or not self._clocked else _PAIR_AT_LEAST_EVERY_NS):
             self._paired_ns = t_mono_ns
             self._writer.set_clock_pair(anchor_at(self._at, t_mono_ns))
 
@@ -280,11 +294,16 @@ def main(worker: Worker) -> None:
             return
         ring = Ring.attach(start.get("segment", str), start.get("held", str, ""))
         began = time.process_time()
-        acquirer = Acquirer(worker, board, opened, ring, wake)
+        acquirer = Acquirer(worker, board, opened, ring, wake, start)
         acquirer.run()
         logging.info("streamed with %.2f s of processor time", time.process_time() - began)
         worker.control.send(Message("ended"))
         acquirer.say_goodbye()
+    except (DtopipeError, *_MISTAKES):
+        raise
+    except Exception as error:
+        # Of a driver that has no word for it.
+        raise BoardError(orders.get("type", str), f"{type(error).__name__}: {error}") from error
     finally:
         board.close()
         wake.close()

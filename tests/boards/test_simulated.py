@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -270,3 +271,20 @@ def test_without_a_name_any_number_of_runs_share_the_simulated_device() -> None:
     assert one.open().device == two.open().device == "simulated"
     one.close()
     two.close()
+
+
+def test_while_its_away_file_is_there_it_can_neither_be_opened_nor_read(tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    board = SimulatedBoard({**COUNTER, "away_file": str(away)}, task())
+    away.touch()
+    with pytest.raises(BoardError, match="does not answer"):
+        board.open()
+    away.unlink()
+    board.open()
+    board.start(0)
+    away.touch()
+    with pytest.raises(BoardError, match="does not answer"):
+        board.read(0)
+    away.unlink()
+    assert isinstance(board.read(0), Taken)
+    board.close()

@@ -50,3 +50,10 @@ def test_pauses_stop_growing_for_whoever_allows_many_restarts() -> None:
     assert answers[-1] == RestartAfter(10.0)
     patient = RestartBudget(RestartPlan(max_restarts=9, backoff_s=30.0))
     assert [patient.died(now_ns=at * S, ready_ns=0) for at in (10, 20)] == [RestartAfter(30.0), RestartAfter(30.0)]
+
+
+def test_a_board_that_is_away_spends_one_try_each_time_however_soon() -> None:
+    budget = RestartBudget(RestartPlan(max_restarts=3, within_s=3600.0, backoff_s=1.0))
+    answers = [budget.was_away(n * 1_000_000_000) for n in range(4)]
+    assert answers == [RestartAfter(1.0), RestartAfter(2.0), RestartAfter(4.0), GiveUp(4)]
+    assert budget.longest_pause_s == 10.0

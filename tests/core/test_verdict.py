@@ -7,6 +7,7 @@ from itertools import combinations
 
 import pytest
 
+from dtopipe.core.remark import Remark, remarks_from
 from dtopipe.core.verdict import SinkOutcome, VerdictState, judge
 from dtopipe.model.policy import Policy
 
@@ -94,3 +95,28 @@ def test_an_early_end_is_said_first_and_is_no_fault_by_itself() -> None:
     verdict = judge([lacking], end_sample_index=100, ended_early="the disk is full")
     assert verdict.state is VerdictState.INCOMPLETE
     assert verdict.text.startswith("ended early: the disk is full; a lacks 10 of 100")
+
+
+def test_a_run_without_a_sample_is_not_good() -> None:
+    empty = replace(WHOLE, stop=0, samples=0)
+    found = judge([empty], end_sample_index=0)
+    assert (found.state, found.text) == (VerdictState.INCOMPLETE, "no sample was acquired")
+    begun_later = replace(WHOLE, start=500, stop=500, samples=0)
+    assert judge([begun_later], end_sample_index=500, first_sample_index=500).state is VerdictState.INCOMPLETE
+
+
+def test_what_board_and_clocks_did_stands_in_the_verdict_and_only_a_lack_changes_it() -> None:
+    step, silent = Remark("the wall clock was set back by 3600.000 s"), Remark("no sample since noon", is_lack=True)
+    state, text = verdict(WHOLE, remarks=[step])
+    assert state is VerdictState.GOOD
+    assert text == "1000 samples per channel, whole in 1 output; the wall clock was set back by 3600.000 s"
+    assert verdict(WHOLE, remarks=[silent, step]) == (
+        VerdictState.INCOMPLETE,
+        "no sample since noon; the wall clock was set back by 3600.000 s",
+    )
+
+
+def test_remarks_are_read_back_from_a_record_and_a_strange_one_has_none() -> None:
+    remarks = (Remark("a"), Remark("b", is_lack=True))
+    assert remarks_from([remark.facts() for remark in remarks]) == remarks
+    assert remarks_from("x") == remarks_from([1, {"text": 2}, None]) == ()

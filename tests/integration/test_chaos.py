@@ -68,10 +68,21 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(lab: Any, small_disk: Any
     assert all(sink["restarts"] == 0 for sink in found["record"]["sinks"].values())
 
 
+def test_a_board_that_is_away_and_a_clock_that_is_set_cost_what_is_named(lab: Any) -> None:
+    path = lab.write(_topology(sinks={name: EVERY_SINK[name] for name in ("raw", "table")}))
+    ended = lab.dtopipe("chaos", str(path), "--seed", "58", "--duration", "4s", "--faults", "board,clock", "--json")
+    found = ended.json
+    assert found["broken"] == [], ended.stderr
+    assert {fault["kind"] for fault in found["faults"]} == {"board", "clock"}
+    gaps = [json.loads(line) for line in (lab.run_folder / "gaps.jsonl").read_text().splitlines()]
+    assert {gap["cause"] for gap in gaps} == {"board_away"}
+    assert "wall clock" in found["record"]["verdict"]["text"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--faults", "kil"], "there are: kill, stop, full, server, acquirer, journal, journal_disk"),
+        (["--faults", "kil"], "there are: kill, stop, full, server, acquirer, journal, journal_disk, board, clock"),
         (["--duration", "soon"], "--duration"),
         (["--faults", "server"], "none of these faults can be injected here"),
     ],
