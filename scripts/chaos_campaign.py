@@ -14,6 +14,8 @@ disk (a tmpfs, which only root on Linux can mount), cut connections and the serv
     no-journal      the same victims as `sinks`: what is absent is a range with its cause
     journal         the journal is killed 20 times in 60 s, its disk is away for 30 s while other sinks begin anew, and
                     sinks are killed and stopped beside that: nothing is to be absent
+    sessions        the runtime folder and the name of the memory are swept, sinks begin anew, another session looks at
+                    the run and would repair it: nothing is to be absent
 
 Run folders of failures are kept, under --keep.
 """
@@ -46,6 +48,7 @@ FAULTS = {
     "acquirer-max": f"{_ORDINARY},acquirer,acquirer",
     "no-journal": _ORDINARY,
     "journal": "kill,stop,journal,journal_disk",
+    "sessions": "kill,swept,session",
 }
 VARIANTS = tuple(FAULTS)
 TOTAL_RATE_HZ = 100_000

@@ -8,6 +8,7 @@ from typing import Protocol
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.journal_faults import JournalDeaths, JournalDiskAway
 from dtopipe.chaos.scene import Scene
+from dtopipe.chaos.session_faults import AnotherSession, Swept
 
 
 class Episode(Protocol):
@@ -26,4 +27,6 @@ class Episode(Protocol):
 EPISODES: Mapping[Kind, Callable[[Scene], Episode]] = {
     Kind.JOURNAL: JournalDeaths,
     Kind.JOURNAL_DISK: JournalDiskAway,
+    Kind.SWEPT: Swept,
+    Kind.SESSION: AnotherSession,
 }

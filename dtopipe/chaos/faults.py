@@ -39,6 +39,8 @@ class Kind(StrEnum):
     ACQUIRER = "acquirer"
     JOURNAL = "journal"
     JOURNAL_DISK = "journal_disk"
+    SWEPT = "swept"
+    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,6 @@ class Run:
         self.presence = Presence(self.keys)
         try:
             self.folder = self._begun_folder()
-            self.presence.serve()
         except BaseException:
             self.presence.end()
             raise
@@ -91,7 +90,7 @@ class Run:
         self.journal = next((agent for agent in self.sinks.values() if agent.plan.is_journal), None)
         # Programs that follow the run, by their keys; they are no part of its record.
         self.subscribers: dict[str, Subscriber] = {}
-        self.gateway = Gateway(self, self.common_orders())
+        self.gateway = Gateway(self)
         self._board_gaps_seen = 0
         self._pairs_seen = 0
         self._register()
@@ -265,6 +264,7 @@ class Run:
         folder = RunFolder.create(self.plan.run_root, self.plan.name, self.started)
         try:
             self.presence.take(folder, self.run_id)
+            self.presence.serve()
         except BaseException:
             folder.remove()
             raise
