@@ -16,6 +16,8 @@ disk (a tmpfs, which only root on Linux can mount), cut connections and the serv
                     sinks are killed and stopped beside that: nothing is to be absent
     board           the board is away, for up to 25 s, and the wall clock is set, by up to ten years: exactly the ranges
                     named board_away are absent, and no time of a sample moves
+    sessions        the runtime folder and the name of the memory are swept, sinks begin anew, another session looks at
+                    the run and would repair it: nothing is to be absent
 
 Run folders of failures are kept, under --keep.
 """
@@ -49,6 +51,7 @@ FAULTS = {
     "no-journal": _ORDINARY,
     "journal": "kill,stop,journal,journal_disk",
     "board": "kill,stop,board,clock",
+    "sessions": "kill,swept,session",
 }
 VARIANTS = tuple(FAULTS)
 TOTAL_RATE_HZ = 100_000

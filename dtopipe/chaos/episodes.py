@@ -9,6 +9,7 @@ from dtopipe.chaos.board_faults import BoardAway, ClockStepped
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.journal_faults import JournalDeaths, JournalDiskAway
 from dtopipe.chaos.scene import Scene
+from dtopipe.chaos.session_faults import AnotherSession, Swept
 
 
 class Episode(Protocol):
@@ -29,4 +30,6 @@ EPISODES: Mapping[Kind, Callable[[Scene], Episode]] = {
     Kind.JOURNAL_DISK: JournalDiskAway,
     Kind.BOARD: BoardAway,
     Kind.CLOCK: ClockStepped,
+    Kind.SWEPT: Swept,
+    Kind.SESSION: AnotherSession,
 }

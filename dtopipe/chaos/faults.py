@@ -41,6 +41,8 @@ class Kind(StrEnum):
     JOURNAL_DISK = "journal_disk"
     BOARD = "board"
     CLOCK = "clock"
+    SWEPT = "swept"
+    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True)

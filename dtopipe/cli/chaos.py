@@ -39,7 +39,7 @@ _WHEN = {
     "--faults",
     default="kill,stop,full,server",
     show_default=True,
-    help="Also: acquirer, journal, journal_disk, board, clock; one named twice is twice as likely.",
+    help="Also: acquirer, journal, journal_disk, board, clock, swept, session; one named twice is twice as likely.",
 )
 @click.option("--duration", default="20s", show_default=True, help="How long faults are injected.")
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where the run is kept.")
@@ -54,8 +54,10 @@ def chaos(
     a successor that takes over; stop: SIGSTOP, now and then for longer than the ring; server: every connection to a
     database is cut, or its server dies, if --server-death says how; full: the disk of the run is filled, if it is a
     small one; acquirer: SIGKILL to the process that owns the board; journal: 20 times SIGKILL to the journal within
-    60 s; journal_disk: the folder of the journal is away for 30 s, and other sinks are killed meanwhile. Afterwards
-    every output is held to the board's formula, sample by sample.
+    60 s; journal_disk: the folder of the journal is away for 30 s, and other sinks are killed meanwhile;
+    swept: the run's runtime folder and the name of its memory are taken away, as a logout does, and a sink is killed;
+    session: another login session looks at the run and would repair it. Afterwards every output is held to the board's
+    formula, sample by sample.
 
     Ends with the verdict's exit code, and with 1 if anything that is promised did not hold.
 

@@ -2,9 +2,8 @@
 
 An entry holds the lock of the run's supervisor, local sockets, and `entry.json`, which says where the run is and how it
 is spoken with. What the run itself needs is not here: a session's end, or whoever cleans temporary folders, takes it
-away, and the supervisor makes it anew. It carries a mark from its first instant, and what a killed run leaves here
-tells the user's next `up`, `stop` or `repair` what to clear away. What does not carry the mark is somebody else's, and
-never touched.
+away, and the supervisor makes it anew. It carries a mark from its first instant; what a killed run leaves here tells
+the user's next `up`, `stop` or `repair` what to clear away. What does not carry the mark is never touched.
 """
 
 from __future__ import annotations

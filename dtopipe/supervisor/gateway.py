@@ -42,10 +42,9 @@ _HURRY_NS = 2_000_000_000
 class Gateway:
     """Serves the run to other machines, if its topology says `listen`. It harms no sink by anything that it does."""
 
-    def __init__(self, run: Run, common_orders: dict[str, Any]) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
         self._plan: ListenPlan | None = run.plan.listen
-        self._common = common_orders
         self._process: WorkerProcess | None = None
         self._generation = 0
         self._endpoint = ""
@@ -97,7 +96,7 @@ class Gateway:
             "keep_for_s": plan.keep_for_s,
             "expected": [r["id"] for r in self._remotes if not r["finished"] and r["policy"] == "block"],
         }
-        orders = Message("orders", {**self._common, **own})
+        orders = Message("orders", {**self._run.common_orders(), **own})
         self._process = WorkerProcess("dtopipe.workers.gateway", orders, self._run.folder.log_path(NAME))
         self._run.events.append("started", NAME, pid=self._process.pid)
 

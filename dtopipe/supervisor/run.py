@@ -82,7 +82,6 @@ class Run:
         self.presence = Presence(self.keys)
         try:
             self.folder = self._begun_folder()
-            self.presence.serve()
         except BaseException:
             self.presence.end()
             raise
@@ -96,7 +95,7 @@ class Run:
         self.journal = next((agent for agent in self.sinks.values() if agent.plan.is_journal), None)
         # Programs that follow the run, by their keys; they are no part of its record.
         self.subscribers: dict[str, Subscriber] = {}
-        self.gateway = Gateway(self, self.common_orders())
+        self.gateway = Gateway(self)
         self.board_watch = BoardWatch(self)
         self.clock_watch = ClockWatch(self)
         self._board_gaps_seen = 0
@@ -284,6 +283,7 @@ class Run:
         folder = RunFolder.create(self.plan.run_root, self.plan.name, self.started)
         try:
             self.presence.take(folder, self.run_id)
+            self.presence.serve()
         except BaseException:
             folder.remove()
             raise

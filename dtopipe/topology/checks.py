@@ -180,20 +180,20 @@ def _ring(plan: RunPlan, cost: Cost) -> Found:
     if cost.ring_bytes > free:
         # Others take of it too, until the run begins.
         slots = int((free * 0.95 - bytes_before_slots(cost.n_channels)) / cost.slot_bytes)
-        seconds = slots * cost.samples_per_block / cost.rate_hz
-        fitting = f"set ring: {{seconds: {_rounded_down(seconds)}}} or less, or free shared memory"
         yield (
             "ring",
             f"a ring of {size_text(cost.ring_bytes)} ({cost.ring_seconds:.3g} s) does not fit into the "
             f"{size_text(free)} of shared memory that are free",
-            fitting if slots >= FEWEST_SLOTS else _NO_RING_FITS,
+            _shorter_ring(slots, cost) if slots >= FEWEST_SLOTS else _NO_RING_FITS,
         )
 
 
-def _rounded_down(seconds: float) -> str:
-    """Three digits, never more than there is room for."""
+def _shorter_ring(slots: int, cost: Cost) -> str:
+    """Three digits of seconds, never more than there is room for."""
+    seconds = slots * cost.samples_per_block / cost.rate_hz
     step = 10.0 ** (math.floor(math.log10(seconds)) - 2)
-    return f"{math.floor(seconds / step + 1e-9) * step:.3g}"
+    fitting = math.floor(seconds / step + 1e-9) * step
+    return f"set ring: {{seconds: {fitting:.3g}}} or less, or free shared memory"
 
 
 def _disks(cost: Cost, length_s: float) -> Found:

@@ -21,18 +21,23 @@ class ControlServer:
 
     def __init__(self, folder: Path, keys: Keys) -> None:
         self._socket, self.endpoint = bind(zmq.ROUTER, folder, _NAME, keys)
+        self._is_a_file = self.endpoint.endswith(f"/{_NAME}")
         self._hearings = 0
         # For those who do not reach the endpoint; empty where there is none.
         self.other_endpoint = ""
-        self.hear_in(folder)
+        if not self._is_a_file:
+            self.hear_in(folder)
         self.malformed = Malformed("message")
 
     def hear_in(self, folder: Path) -> None:
         """Be reached in this folder too, which is a new one, or was cleared away."""
         # Each time by another name: a listener takes its file away at its end, whosever that is by then.
         self._hearings += 1
-        if not self.endpoint.endswith(f"/{_NAME}"):
-            self.other_endpoint = bind_in(folder, f"{_NAME}.{self._hearings}", self._socket)
+        bound = bind_in(folder, f"{_NAME}.{self._hearings}", self._socket)
+        if self._is_a_file:
+            self.endpoint = bound or self.endpoint
+        else:
+            self.other_endpoint = bound
 
     def receive(self, timeout_s: float) -> tuple[bytes, Message] | None:
         """The next message with its sender's address, or None. What is malformed is counted and dropped."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from dtopipe.core.ring_size import bytes_before_slots
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import RingError
 from dtopipe.model.policy import Policy
@@ -125,3 +126,10 @@ def test_the_last_row_can_be_waited_for(ring: Ring) -> None:
     stall = writer.lease()
     assert writer.waits(stall)  # type: ignore[arg-type]
     assert ring.status().waiting_for[-1] == row == 61
+
+
+@pytest.mark.parametrize("n_channels", [1, 7, 63, 64, 65, 4096])
+def test_what_a_ring_takes_is_known_before_there_is_one(n_channels: int) -> None:
+    layout = Layout(5, n_channels, 10, "int16")
+    assert bytes_before_slots(n_channels) + 5 * layout.slot_bytes == layout.segment_bytes
+    assert 0 <= layout.slots_offset - (layout.stats_offset + 8 * n_channels * 8) < 4096

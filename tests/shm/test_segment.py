@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,3 +126,18 @@ def test_names_are_short_enough_for_every_system_and_not_given_twice() -> None:
     assert len(many) == 100
     # macOS allows 31 characters, the slash in front among them.
     assert all(len("/" + one) <= 31 for one in many)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows what a process holds")
+def test_a_segment_whose_name_is_gone_is_had_from_the_process_that_holds_it(name: str) -> None:
+    made = Segment.create(name, SIZE)
+    made.buffer[5] = 42
+    unlink(name)
+    code = f"from dtopipe.shm.segment import Segment; Segment.attach({name!r}, {made.held!r}).buffer[5] += 1"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert made.buffer[5] == 43
+    for other, held in ((new_name(), made.held), (name, f"/proc/{os.getpid()}/fd/0"), (name, "/etc/passwd")):
+        with pytest.raises(RingError):
+            Segment.attach(other, held)
+    made.close()
+    assert made.held == ""
