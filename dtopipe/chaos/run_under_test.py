@@ -93,8 +93,9 @@ def running(file: Path, plan: RunPlan, run_dir: Path) -> Iterator[RunUnderTest]:
     sets += [f"sinks.{sink.name}.restart.within=1s" for sink in plan.sinks if not sink.is_journal]
     words = [word for text in sets for word in ("--set", text)]
     before = {path.parent for path in plan.run_root.glob("*/*/run.json")}
+    command = [sys.executable, "-P", "-m", "dtopipe", "up", str(file), "--simulate", "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "dtopipe", "up", str(file), "--simulate", "--json", "--run-dir", str(run_dir), *words],
+        [*command, "--run-dir", str(run_dir), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     run = None
