@@ -29,7 +29,7 @@ class LockHeld(OSError):
 class FileLock:
     """An exclusive lock on `path`, created if need be, from `acquire()` to `release()` or the process's death."""
 
-    def __init__(self, path: Path, mode: int = 0o644) -> None:
+    def __init__(self, path: Path, mode: int = 0o666) -> None:
         """`mode`: of a file that is made, less what the umask takes; with 0o666 for every user, whatever that says."""
         self.path = path
         self._mode = mode
