@@ -7,14 +7,13 @@ once the writer has closed the file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dtopipe.model.errors import SinkError, WireError
-from dtopipe.model.facts import parsed
+from dtopipe.model.facts import parsed, strict_json
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
@@ -52,7 +51,7 @@ class FileMetadata:
             "position": describe_position(self.position),
             "gaps": describe_gaps(self.gaps),
         }
-        return {KEY: json.dumps(document, ensure_ascii=False, default=str).encode()}
+        return {KEY: strict_json(document).encode()}
 
 
 def metadata_from(path: Path, key_values: Mapping[bytes, bytes] | None) -> FileMetadata:
