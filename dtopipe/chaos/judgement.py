@@ -110,7 +110,7 @@ def _of_values(held: Held, samples: int, *, is_ordered: bool) -> Iterator[str]:
 def _of_verify(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
     """`dtopipe verify` comes to the run's own verdict."""
     verified = subprocess.run(
-        [sys.executable, "-m", "dtopipe", "verify", str(folder.path), "--outside", "--json"],
+        [sys.executable, "-P", "-m", "dtopipe", "verify", str(folder.path), "--outside", "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     found = ""

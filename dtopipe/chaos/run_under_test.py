@@ -97,8 +97,9 @@ def running(file: Path, plan: RunPlan, run_dir: Path) -> Iterator[RunUnderTest]:
     sets += levers.sets
     words = [word for text in sets for word in ("--set", text)]
     before = {path.parent for path in plan.run_root.glob("*/*/run.json")}
+    command = [sys.executable, "-P", "-m", "dtopipe", "up", str(file), "--simulate", "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "dtopipe", "up", str(file), "--simulate", "--json", "--run-dir", str(run_dir), *words],
+        [*command, "--run-dir", str(run_dir), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=levers.environment,
     )  # fmt: skip
     run = None

@@ -13,6 +13,7 @@ from typing import Any
 from rich.live import Live
 
 from dtopipe.cli.console import Console
+from dtopipe.cli.hangup import hangup_is_ignored
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.live_table import disk_lines, drain_hint, headline, status_table
 from dtopipe.cli.output import print_json
@@ -82,14 +83,19 @@ def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
 
 
 def _stop_on_signals(supervisor: Supervisor) -> None:
-    """Ctrl-C, a closed terminal and a polite kill all end the run in order, from now to the end of the process."""
+    """Ctrl-C, a closed terminal and a polite kill all end the run in order, from now to the end of the process.
+
+    Under nohup a closed terminal does not. A script's `dtopipe up ... &` is started with Ctrl-C ignored: it is heard
+    all the same, for `kill -INT` is how such a run is ended, and a Ctrl-C that ends the script ends its runs in order.
+    """
     known = {getattr(signal, name): by for name, by in _SIGNALS.items() if hasattr(signal, name)}
 
     def stop(number: int, frame: FrameType | None) -> None:
         supervisor.request_stop(known[number])
 
     for number in known:
-        signal.signal(number, stop)
+        if not hangup_is_ignored(number):
+            signal.signal(number, stop)
 
 
 def _while_the_terminal_lasts(show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:

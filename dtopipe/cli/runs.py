@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,17 @@ def runs(run_dir: Path, as_json: bool) -> None:
     table.add_column("verdict", keeps=Keeps.LETTERS)
     for row in rows:
         run = row.document
-        table.add_row(Text(run["run"]), Text(str(run["started_at"] or "")[:19]), f"{run['samples']:,}", row.verdict)
+        table.add_row(Text(run["run"]), Text(_utc(run["started_at"])), f"{run['samples']:,}", row.verdict)
     console = Console()
     console.print(table if rows else f"no runs below {run_dir}; start one with: dtopipe up FILE")
     for row in [row for row in rows if row.document.get("remedy")][-_MOST_REMEDIES:]:
         line = Text(f"{row.document['run']} can be completed: {row.document['remedy']}")
         console.print(line, soft_wrap=True)
+
+
+def _utc(started_at: str | None) -> str:
+    """The second, and that it is one of UTC, whatever the zone of who reads it."""
+    return f"{datetime.fromisoformat(started_at).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if started_at else ""
 
 
 def _row(folder: RunFolder) -> _Row:

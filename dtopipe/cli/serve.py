@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from dtopipe.cli.console import Console
+from dtopipe.cli.hangup import hangup_is_ignored
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
@@ -124,7 +125,7 @@ class _Hall:
             who = message.get("name", str, "") or message.get("label", str, "") or remote_id[:8]
             text = f"{who} {_WORDS.get(event, event)}"
         self._console.print(
-            shown(f"{time.strftime('%H:%M:%S')}  {text}"), soft_wrap=True, highlight=False, markup=False
+            shown(f"{time.strftime('%H:%M:%SZ', time.gmtime())}  {text}"), soft_wrap=True, highlight=False, markup=False
         )
 
 
@@ -140,5 +141,5 @@ def _end_on_signals(hall: _Hall) -> None:
         hall.is_over = True
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
+        if hasattr(signal, name) and not hangup_is_ignored(getattr(signal, name)):
             signal.signal(getattr(signal, name), end)

@@ -51,7 +51,7 @@ def _detach(*, as_json: bool) -> None:
     if warning := end_of_session_warning():
         click.echo(f"dtopipe: {warning}", err=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "dtopipe", *arguments, "--json"],
+        [sys.executable, "-P", "-m", "dtopipe", *arguments, "--json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -18,7 +18,6 @@ from types import TracebackType
 _LOCKED_BYTE = 2**62
 # Whoever only looks has a lock for an instant, which must not be taken for another owner.
 _LOOK_PATIENCE_S = 0.25
-_EVERYBODY = 0o666
 _PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -29,10 +28,10 @@ class LockHeld(OSError):
 class FileLock:
     """An exclusive lock on `path`, created if need be, from `acquire()` to `release()` or the process's death."""
 
-    def __init__(self, path: Path, mode: int = 0o644) -> None:
-        """`mode`: of a file that is made, less what the umask takes; with 0o666 for every user, whatever that says."""
+    def __init__(self, path: Path, *, for_everybody: bool = False) -> None:
+        """A file that is made has the mode that the umask asks for; `for_everybody`: every user may lock it."""
         self.path = path
-        self._mode = mode
+        self._for_everybody = for_everybody
         self._fd: int | None = None
 
     @property
@@ -59,10 +58,10 @@ class FileLock:
             # First without O_CREAT, which Linux refuses for a file of others in a folder like /tmp.
             return os.open(self.path, os.O_RDWR | _PLAIN)
         except FileNotFoundError:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _PLAIN, self._mode)
-        if self._mode == _EVERYBODY:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o666)
+        if self._for_everybody:
             with contextlib.suppress(OSError):
-                self.path.chmod(_EVERYBODY)
+                self.path.chmod(0o666)
         return fd
 
     def release(self) -> None:

@@ -102,7 +102,7 @@ class MachineWideName:
 
     def _lock_file(self, said: bytes) -> None:
         path = Path(_FOLDER) / f"{self._name}.lock"
-        lock = FileLock(path, mode=0o666)
+        lock = FileLock(path, for_everybody=True)
         try:
             lock.acquire()
         except LockHeld:

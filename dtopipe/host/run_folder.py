@@ -14,14 +14,15 @@ from typing import Any
 import yaml
 
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.foreign_record import is_foreign_record
 from dtopipe.host.known_runs import known_runs
+from dtopipe.host.plain_file import not_a_file
 from dtopipe.host.recorded_path import ensure_own_files
 from dtopipe.host.run_lock import read_mark, run_lock_is_held
 from dtopipe.host.run_record import read_run_record
 from dtopipe.host.runtime import RuntimeEntry, entries, entry_at
 from dtopipe.host.runtime_folder import runtime_trouble
 from dtopipe.model.errors import UsageError
-from dtopipe.model.facts import finite
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.shown import json_text
 
@@ -101,12 +102,14 @@ class RunFolder:
             return []
 
     def become_latest(self) -> None:
-        """Name this run in `latest`, beside it."""
-        replace_text(self.path.parent / _LATEST, self.path.name + "\n")
+        """Name this run in `latest`, beside it; a folder or a pipe of that name is somebody else's, and stays."""
+        latest = self.path.parent / _LATEST
+        if not not_a_file(latest):
+            replace_text(latest, self.path.name + "\n")
 
     def write_record(self, record: Mapping[str, Any]) -> None:
-        """Replace `run.json` atomically; a number that is none, as a channel's greatest value may be, is null."""
-        replace_text(self.record_path, json_text(finite(record), indent=2) + "\n")
+        """Replace `run.json` atomically."""
+        replace_text(self.record_path, json_text(record, indent=2) + "\n")
 
     def remove(self) -> None:
         """Take back a folder of a run that never started, and its parent if that is empty then."""
@@ -153,9 +156,10 @@ def through_latest(path: Path) -> Path:
 
 
 def runs_in(root: Path) -> Iterator[RunFolder]:
-    """Every run below `root`, oldest first within a name."""
+    """Every run below `root`, oldest first within a name; what other programs keep there is passed over."""
     for record in sorted(root.glob("*/*/run.json")):
-        yield RunFolder(record.parent.absolute())
+        if not is_foreign_record(record):
+            yield RunFolder(record.parent.absolute())
 
 
 def runs_in_progress() -> Iterator[RunFolder]:
@@ -221,10 +225,11 @@ def _is_same(one: Path, other: Path) -> bool:
 def _latest_of(folder: Path) -> str:
     """The newest run of a name; by its folder's name where `latest` is not there or not right."""
     with contextlib.suppress(OSError):
-        named = (folder / _LATEST).read_text(encoding="utf-8").strip()
+        named = (folder / _LATEST).read_text(encoding="utf-8").strip() if (folder / _LATEST).is_file() else ""
         if is_file_name(named) and (folder / named / "run.json").is_file():
             return named
-    return max((record.parent.name for record in folder.glob("*/run.json")), default="")
+    records = [record for record in folder.glob("*/run.json") if not is_foreign_record(record)]
+    return max((record.parent.name for record in records), default="")
 
 
 def _in_progress_of(name: str) -> list[Path]:

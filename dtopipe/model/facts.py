@@ -43,12 +43,21 @@ def parsed(text: str | bytes) -> Any:
 
 
 def finite(document: Any) -> Any:
-    """The same document as JSON can hold it: null for a number that is none."""
+    """The same document as JSON can hold it: null for a number that is none, its name where it is a key."""
     if isinstance(document, dict):
-        return {key: finite(value) for key, value in document.items()}
+        return {str(key) if _is_none(key) else key: finite(value) for key, value in document.items()}
     if isinstance(document, (list, tuple)):
         return [finite(value) for value in document]
-    return None if isinstance(document, float) and not math.isfinite(document) else document
+    return None if _is_none(document) else document
+
+
+def _is_none(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def strict_json(document: Any, *, ensure_ascii: bool = False) -> str:
+    """The document as JSON that every program reads: NaN and infinities are null."""
+    return json.dumps(finite(document), ensure_ascii=ensure_ascii, default=str, allow_nan=False)
 
 
 def _finite(text: str) -> float | None:

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from dtopipe.model.facts import finite
+
 # C0 and DEL, C1, what changes the direction of writing or has no width, the ends of lines and paragraphs, and halves
 # of characters, which no terminal can be sent.
 _STEERING = "\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
@@ -27,8 +29,11 @@ def shown_lines(text: str) -> str:
 
 
 def json_text(document: Any, indent: int | None = None) -> str:
-    """A document as JSON: any letters, but what steers a terminal or ends a line by its escape."""
-    text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
+    """A document as JSON: any letters, but what steers a terminal or ends a line by its escape.
+
+    A number that is none, as a channel's greatest value may be, is null.
+    """
+    text = json.dumps(finite(document), indent=indent, ensure_ascii=False, default=str, allow_nan=False)
     return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dtopipe.host.plain_file import not_a_file
 from dtopipe.model.errors import SinkError
 from dtopipe.sinks.commit_record import SUFFIX, ensure_not_written
-from dtopipe.sinks.outputs import sink_errors, sync_folder
+from dtopipe.sinks.outputs import ensure_file, sink_errors, sync_folder
 from dtopipe.sinks.parquet_tail import TAIL_SUFFIX
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
 from dtopipe.wire.raw_files import INDEX_SUFFIX, segment_path, segments_of
@@ -36,6 +37,8 @@ def put_in_place(path: Path, *, keep: bool) -> Path | None:
     With `keep`, what was there is moved aside; returns where it is then.
     """
     new = new_path(path)
+    for each in _files(path):
+        ensure_file(each)
     aside = _free_aside(path) if keep and _files(path) else None
     with sink_errors(path):
         ensure_not_written(path)
@@ -66,7 +69,8 @@ def complete(path: Path) -> None:
 def discard(path: Path) -> None:
     """Clear away what was written anew and is not whole. Raises OSError."""
     for file in (*_files(new_path(path)), _draft(path)):
-        file.unlink(missing_ok=True)
+        if not not_a_file(file):
+            file.unlink(missing_ok=True)
 
 
 def _marked(path: Path, mark: Path) -> tuple[list[str], str | None]:
@@ -106,6 +110,7 @@ def _clear(old: Path, path: Path, aside: str | None) -> None:
     """Make room where an old file is: moved aside, where that is wanted."""
     if not old.exists():
         return
+    ensure_file(old)
     if aside is None:
         old.unlink()
     else:

@@ -107,7 +107,7 @@ class FileWriter(ABC):
         if not left_over:
             self.make_way()
         with sink_errors(path):
-            self._fd = os.open(path, _OPEN_FLAGS, 0o644)
+            self._fd = os.open(path, _OPEN_FLAGS, 0o666)
             origin = os.fstat(self._fd).st_size
             if origin:
                 with path.open("rb") as file:
@@ -121,7 +121,7 @@ class FileWriter(ABC):
         with sink_errors(path):
             if self._fd < 0:
                 # What has bytes that count is never made anew: it was there, and is away or was deleted.
-                self._fd = opened_again(path) if record.data_bytes else os.open(path, _OPEN_FLAGS, 0o644)
+                self._fd = opened_again(path) if record.data_bytes else os.open(path, _OPEN_FLAGS, 0o666)
             there = os.fstat(self._fd).st_size
             if there < record.data_bytes:
                 raise shortened(path, there, record.data_bytes)
@@ -209,7 +209,7 @@ class FileWriter(ABC):
         self._sync_output()
         fd, size = self._fd, self._size
         with sink_errors(path):
-            self._fd = os.open(path, _OPEN_FLAGS | os.O_TRUNC, 0o644)
+            self._fd = os.open(path, _OPEN_FLAGS | os.O_TRUNC, 0o666)
         self._size = 0
         try:
             self._put([header])

@@ -15,7 +15,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.sinks.commit_record import SUFFIX
-from dtopipe.sinks.outputs import free_name, sink_errors
+from dtopipe.sinks.outputs import ensure_file, free_name, sink_errors
 from dtopipe.wire.raw_files import INDEX_SUFFIX, index_entry, index_path, read_index, segment_path, segments_of
 
 # As much as is read in no time: an hour of commits.
@@ -29,6 +29,8 @@ def prepare_segments(path: Path, on_exists: OnExists) -> None:
     """
     with sink_errors(path):
         make_folders(path.parent)
+        for each in (path.with_name(path.name + SUFFIX), *(segment_path(path, n) for n in segments_of(path) if n)):
+            ensure_file(each)
         segments = [number for number in segments_of(path) if number]
         if not segments:
             return

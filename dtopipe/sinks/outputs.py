@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.plain_file import FILES_ONLY, not_a_file
 from dtopipe.model.errors import OutputAway, OutputExists, SinkError, SinkUnavailable
 from dtopipe.model.policy import OnExists
 
@@ -71,8 +72,8 @@ def prepare(path: Path, on_exists: OnExists, companions: Sequence[str] = ()) -> 
     """
     with sink_errors(path):
         make_folders(path.parent)
-        if path.is_dir():
-            raise SinkError(path, "there is a folder of this name", "choose another name")
+        for ending in ("", *companions):
+            ensure_file(path.with_name(path.name + ending))
         if not path.exists() or on_exists is OnExists.APPEND:
             return
         if on_exists is OnExists.ERROR:
@@ -89,6 +90,13 @@ def prepare(path: Path, on_exists: OnExists, companions: Sequence[str] = ()) -> 
                 there.unlink()
             else:
                 shutil.move(there, aside.with_name(aside.name + ending))
+
+
+def ensure_file(path: Path) -> None:
+    """Raises SinkError where a pipe, a device or a folder is: none of them is written, moved or deleted."""
+    with sink_errors(path):
+        if not_a_file(path):
+            raise SinkError(path, not_a_file(path).removeprefix(f"{path} "), FILES_ONLY)
 
 
 def free_name(path: Path) -> Path:

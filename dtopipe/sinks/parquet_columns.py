@@ -6,7 +6,6 @@ channels: each is encoded by pyarrow as a small file of its own, whose chunk is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.facts import strict_json
 from dtopipe.model.policy import Layout
 from dtopipe.model.readings import ReadingColumn
 from dtopipe.model.stream import Channel, SensorStatus, Stream
@@ -133,7 +133,7 @@ def _channel_metadata(channel: Channel) -> dict[str, str]:
     metadata = {"unit": channel.unit, "kind": channel.kind}
     metadata |= {"scale": repr(channel.scale), "offset": repr(channel.offset)}
     if channel.range is not None:
-        metadata["range"] = json.dumps(channel.range)
+        metadata["range"] = strict_json(channel.range)
     return metadata
 
 

@@ -8,14 +8,13 @@ closed the file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dtopipe.model.errors import SinkError, WireError
-from dtopipe.model.facts import parsed
+from dtopipe.model.facts import parsed, strict_json
 from dtopipe.model.nulls import NullRange, nulls_from
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
@@ -56,7 +55,7 @@ class FileMetadata:
             "gaps": describe_gaps(self.gaps),
             "nulls": [each.facts(self.stream.channels[each.channel].name) for each in self.nulls],
         }
-        return {KEY: json.dumps(document, ensure_ascii=False, default=str).encode()}
+        return {KEY: strict_json(document).encode()}
 
 
 def metadata_from(path: Path, key_values: Mapping[bytes, bytes] | None) -> FileMetadata:

@@ -7,7 +7,6 @@ it. The index of the samples is a BRIN, which costs next to nothing since rows c
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from dtopipe.model.clock import utc_ns
 from dtopipe.model.errors import SinkError, SinkSchemaError
+from dtopipe.model.facts import strict_json
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.postgres_config import PostgresConfig, check_name
@@ -386,11 +386,7 @@ def _channel_row(channel: Channel) -> Sequence[Any]:
 
 def _json(value: Any) -> str:
     """JSON that `jsonb` takes."""
-    written = json.dumps(value, ensure_ascii=False, default=str)
-    if "NaN" in written or "Infinity" in written:
-        # No numbers to JSON: their names stand for them.
-        written = json.dumps(json.loads(written, parse_constant=str), ensure_ascii=False)
-    return _JSON_NUL.sub("\\1\ufffd", text(written))
+    return _JSON_NUL.sub("\\1\ufffd", text(strict_json(value)))
 
 
 def _timestamp(iso: str) -> datetime:

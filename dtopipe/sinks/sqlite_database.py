@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -63,12 +64,20 @@ class Pragmas:
         return Pragmas(mode, synchronous, self.busy_timeout_ms)
 
 
+def _make_file(path: Path) -> None:
+    """With the mode that the user's umask asks for: SQLite would let no group write it, whatever that says."""
+    # What is in the way SQLite says in its own words.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+
+
 class Database:
     """One connection; every method raises SinkUnavailable where another try may succeed, SinkError where not."""
 
     def __init__(self, path: Path, pragmas: Pragmas) -> None:
         self.path = path
         self._pragmas = pragmas
+        _make_file(path)
         with self.explained():
             # The one thread that calls a writer need not be the same one all the time.
             self.connection = sqlite3.connect(

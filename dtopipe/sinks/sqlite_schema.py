@@ -8,13 +8,13 @@ its rows are in order, and a key would cost a fifth of the speed of writing; who
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.facts import strict_json
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.stream import Channel, Stream
@@ -113,7 +113,7 @@ def insert_run(connection: sqlite3.Connection, stream: Stream, layout: Layout, s
         (
             stream.run_id, stream.task, stream.device, stream.started_at, stream.rate_hz, stream.simulated,
             READINGS_LAYOUT if stream.polled else layout.value, stream.dtype, stream.samples_per_block,
-            json.dumps(dict(stream.metadata), ensure_ascii=False, default=str), start, start, start,
+            strict_json(dict(stream.metadata)), start, start, start,
         ),
     )  # fmt: skip
     run = cursor.lastrowid or 0
@@ -232,10 +232,10 @@ def _column_type(channel: Channel) -> str:
 
 def _channel_row(channel: Channel) -> tuple[str | float | int | None, ...]:
     low, high = channel.range or (None, None)
-    details = json.dumps(dict(channel.details), ensure_ascii=False, default=str)
+    details = strict_json(dict(channel.details))
     calibration = channel.details.get("calibration")
     return (
         channel.name, channel.unit, channel.kind, channel.scale, channel.offset, low, high,
         channel.physical_channel, details,
-        None if calibration is None else json.dumps(calibration, ensure_ascii=False, default=str),
+        None if calibration is None else strict_json(calibration),
     )  # fmt: skip

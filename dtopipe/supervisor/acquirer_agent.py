@@ -10,6 +10,7 @@ from typing import Any
 from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget
 from dtopipe.core.hanging import CallClock
 from dtopipe.core.link_clock import LinkPair
+from dtopipe.model.facts import finite
 from dtopipe.model.plan import RestartPlan, RunPlan
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Stream
@@ -82,7 +83,7 @@ class AcquirerAgent:
             rate_hz=facts.get("rate_hz", float),
             samples_per_block=facts.get("samples_per_block", int),
             started_at=facts.get("started_at", str, "") or started_at,
-            metadata={**facts.get("metadata", dict), **self._plan.metadata},
+            metadata=finite({**facts.get("metadata", dict), **self._plan.metadata}),
             simulated=facts.get("simulated", bool),
             polled=facts.get("polled", bool, False),
         )

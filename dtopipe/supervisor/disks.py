@@ -16,9 +16,11 @@ from dtopipe.core.disk import (
     bytes_text,
     reserve_bytes,
 )
+from dtopipe.model.span import Span
 from dtopipe.supervisor.disk_probe import DiskProbe, FolderSeen
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.kept_room import KeptRoom
+from dtopipe.supervisor.record import acquired
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.topology.cost import sink_costs
@@ -181,7 +183,7 @@ class Disks:
         run, position = self._run, agent.position
         to_come = 0
         if not agent.state.is_final:
-            to_come = max(0, agent.stop(run.end_sample_index) - position.committed)
+            to_come = self._samples_to_come(agent)
             if run.ring is not None and run.stream is not None and run.ring.status().waiting_for:
                 # The ring is full: the board's own buffers are filling.
                 task = run.plan.board.task
@@ -191,6 +193,16 @@ class Disks:
         if position.samples >= _SAMPLES_THAT_TELL:
             estimate = max(estimate, n_bytes / position.samples)
         return OutputNeed(agent.plan.type, to_come, estimate, 0 if agent.state.is_final else waiting_bytes)
+
+    def _samples_to_come(self, agent: SinkAgent) -> int:
+        """Samples that were acquired and are not committed: of what the board lost nothing is to be written."""
+        run, position = self._run, agent.position
+        if run.ring is None:
+            return 0
+        absent = Span(position.committed, max(position.committed, agent.stop(run.end_sample_index)))
+        lost = sum(len(gap.span.intersection(absent)) for gap in run.ring.board_gaps_beyond(absent.start))
+        # Of very many gaps the ring's log has only the newest ones.
+        return max(0, min(len(absent) - lost, acquired(run.ring)["samples"] - position.samples))
 
     def _patience_s(self) -> float:
         run = self._run

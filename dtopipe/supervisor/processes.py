@@ -31,7 +31,8 @@ class WorkerProcess:
     def __init__(self, module: str, orders: Message, log_path: Path) -> None:
         with _log(log_path) as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                # Not from the current folder: a `signal.py` there is the user's own.
+                [sys.executable, "-P", "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

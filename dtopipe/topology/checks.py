@@ -60,6 +60,19 @@ def check_metadata(metadata: Mapping[str, Any]) -> Found:
             yield f"metadata.{key}", "must be given for each run", f"add --meta {key}=..."
 
 
+def check_numbers(value: Any, key: str) -> Found:
+    """Problems with numbers below `key` that no JSON can hold, and so no record of a run."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from check_numbers(name, f"{key}.{name}")
+            yield from check_numbers(each, f"{key}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for number, each in enumerate(value):
+            yield from check_numbers(each, f"{key}[{number}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield key, f"{value} is no number that a record can hold", "write null, or a text in quotes"
+
+
 def check_extras(sinks: Sequence[SinkPlan]) -> Found:
     """Problems with what is not installed."""
     for sink in sinks:

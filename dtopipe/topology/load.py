@@ -20,6 +20,7 @@ from dtopipe.topology.checks import (
     check_extras,
     check_metadata,
     check_names,
+    check_numbers,
     check_readings,
     check_room,
     check_sizes,
@@ -138,6 +139,7 @@ class _Loading:
         self._found(check_databases(sinks, name))
         if task and task.polled:
             self._found(check_readings(sinks))
+        self._found(check_numbers(values.get("metadata"), "metadata"))
         if top and not rehearsal:
             self._found(check_metadata(top.metadata))
         named = self._named_channels(values.get("task"), task, board)

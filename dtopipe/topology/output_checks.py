@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path, PurePath
 
+from dtopipe.host.plain_file import FILES_ONLY, not_a_file
 from dtopipe.host.recorded_path import COMMIT_RECORD, OWN_FILES
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import OnExists
@@ -66,6 +67,10 @@ def _same_file(first: SinkPlan, second: SinkPlan) -> bool:
 
 def _in_run_folder(text: str, path: PurePath) -> Iterator[tuple[str, str]]:
     top = path.parts[0] if path.parts else ""
+    if top.startswith("~"):
+        # It would have been replaced by the folder, if there were one.
+        yield f"{text}: there is no home folder for {top}", "set HOME, or write the whole path"
+        return
     if top == "..":
         yield f"{text} leads out of the run folder", "write an absolute path, or one without .."
     elif not top or text.endswith(("/", os.sep)):
@@ -81,6 +86,8 @@ def _absolute(sink: SinkPlan, path: Path) -> Iterator[tuple[str, str]]:
         yield f"a name that ends in {COMMIT_RECORD} is a commit record's", "choose another name"
     elif path.is_dir():
         yield f"{path} is a folder", "name a file in it"
+    elif path.exists() and not path.is_file():
+        yield not_a_file(path), FILES_ONLY
     elif not path.parent.is_dir():
         yield f"there is no folder {path.parent}", "make it, or choose another path"
     elif not os.access(path.parent, os.W_OK):
@@ -100,7 +107,9 @@ def _existing(sink: SinkPlan, path: Path) -> Iterator[tuple[str, str]]:
 
 def _run_folder(root: Path) -> Found:
     there = existing_part(root)
-    if not there.is_dir():
+    if named := next((part for part in root.parts if part.startswith("~")), ""):
+        yield "run_dir", f"{root}: there is no home folder for {named}", "set HOME, or write the whole path"
+    elif not there.is_dir():
         yield "run_dir", f"{there} is not a folder", "choose another place with --run-dir"
     elif not os.access(there, os.W_OK):
         yield "run_dir", f"{there} cannot be written to", "choose another place with --run-dir"

@@ -52,10 +52,18 @@ class KnownKey:
 
 
 def keys_dir() -> Path:
-    """The user's folder of keys, which may not be there yet; `DTOPIPE_KEYS_DIR` overrides it."""
-    return Path(
-        os.environ.get("DTOPIPE_KEYS_DIR") or Path(platformdirs.user_config_dir("dtopipe", appauthor=False)) / "keys"
-    )
+    """The user's folder of keys, which may not be there yet; `DTOPIPE_KEYS_DIR` overrides it.
+
+    Raises UsageError for a user without a home folder.
+    """
+    if named := os.environ.get("DTOPIPE_KEYS_DIR"):
+        return Path(named)
+    folder = Path(platformdirs.user_config_dir("dtopipe", appauthor=False)) / "keys"
+    if folder.parts[0].startswith("~"):
+        raise UsageError(
+            "this user has no home folder for keys\n    set DTOPIPE_KEYS_DIR to a folder of your own, or HOME"
+        )
+    return folder
 
 
 class KeyFolder:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from dataclasses import dataclass, replace
 
 from dtopipe.model.errors import WireError
-from dtopipe.model.facts import MOST_COUNT, Facts, parsed
+from dtopipe.model.facts import MOST_COUNT, Facts, parsed, strict_json
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -92,7 +91,7 @@ class Header:
 def new_record(stream: Stream, sink_type: str, data_origin: int, state: State) -> tuple[bytes, Header]:
     """A whole file with this first record, its gaps being still to come."""
     document = {"sink_type": sink_type, "data_origin": data_origin, "stream": describe_stream(stream)}
-    text = json.dumps(document).encode()
+    text = strict_json(document, ensure_ascii=True).encode()
     header = Header(sink_type, stream, data_origin, _aligned(_HEAD.size + len(text), _VERSION))
     head = (_HEAD.pack(MAGIC, _VERSION, len(text)) + text).ljust(header.records_at, b"\0")
     records = [bytes(header.record_bytes)] * 2

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import WireError
+from dtopipe.model.facts import strict_json
 from dtopipe.model.stream import Block
 from dtopipe.wire.checksum import crc32
 from dtopipe.wire.dtraw_headers import (
@@ -66,7 +67,7 @@ _SEARCHED_BYTES = 2**20
 
 def encode_file_header(header: FileHeader) -> bytes:
     """Length and JSON."""
-    return _framed(json.dumps(file_document(header)))
+    return _framed(strict_json(file_document(header), ensure_ascii=True))
 
 
 def encode_chunk(header: ChunkHeader, codes: NDArray[Any]) -> list[bytes | memoryview]:

@@ -177,7 +177,7 @@ def chunk_document(header: ChunkHeader, crc32: int) -> dict[str, Any]:
 
 def chunk_text(header: ChunkHeader, crc32: int) -> str:
     """`chunk_document` as JSON."""
-    return json.dumps(chunk_document(header, crc32))
+    return json.dumps(chunk_document(header, crc32), allow_nan=False)
 
 
 # (seq, first_sample_index, block_index, crc32) of a block to its header.
