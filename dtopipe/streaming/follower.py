@@ -85,7 +85,7 @@ class Follower:
         journal = answer.body.get("journal")
         self._is_covered = journal is not None
         self._intake: DirectIntake = (
-            CoveredIntake(self._reader, wake, JournalReader(Path(journal)))
+            CoveredIntake(self._reader, wake, Lookout(ring), JournalReader(Path(journal)))
             if journal is not None
             else DirectIntake(self._reader, wake)
         )
