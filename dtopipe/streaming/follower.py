@@ -20,6 +20,7 @@ from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.shm.layout import Head, Stage
+from dtopipe.shm.lookout import Lookout
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.streaming.blocks import BlockMaker

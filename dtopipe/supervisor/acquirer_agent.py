@@ -30,6 +30,8 @@ class AcquirerAgent:
         self.opened_now = False
         self.found_dead = False
         self.started_ns: int | None = None
+        # The first block that its present process can publish.
+        self.began_at_block = 0
         self.ended = False
         self.reported: Message | None = None
         self.restart_due_ns: int | None = None
@@ -98,8 +100,12 @@ class AcquirerAgent:
         if self.link_pair is None or pair.round_trip_ns < self.link_pair.round_trip_ns:
             self.link_pair = pair
 
-    def died(self, now_ns: int) -> None:
-        """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good."""
+    def died(self, now_ns: int, *, has_delivered: bool = False) -> None:
+        """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good.
+
+        A clocked board goes on, and every moment of a pause is a gap: who has delivered blocks is succeeded at once.
+        Who has not has most likely met a board that is not there, for which a pause is right.
+        """
         why = self.reported.get("message", str, "") if self.reported else ""
         why = why or (self.process.exit_text if self.process else "")
         if self.process:
@@ -114,7 +120,8 @@ class AcquirerAgent:
         elif isinstance(answer, GiveUp):
             self.failure = f"the acquirer gave up after {answer.text}: {why}"
         else:
-            self.restart_due_ns = now_ns + round(answer.pause_s * 1e9)
+            pause_s = 0.0 if has_delivered and self.is_clocked else answer.pause_s
+            self.restart_due_ns = now_ns + round(pause_s * 1e9)
 
     def orders(self, common: dict[str, Any]) -> Message:
         """What its process must know before the ring is there."""

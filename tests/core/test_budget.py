@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget
+from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget, must_start_now, pause_within
 from dtopipe.model.plan import RestartPlan
 
 S = 1_000_000_000
@@ -50,3 +50,16 @@ def test_pauses_stop_growing_for_whoever_allows_many_restarts() -> None:
     assert answers[-1] == RestartAfter(10.0)
     patient = RestartBudget(RestartPlan(max_restarts=9, backoff_s=30.0))
     assert [patient.died(now_ns=at * S, ready_ns=0) for at in (10, 20)] == [RestartAfter(30.0), RestartAfter(30.0)]
+
+
+def test_pauses_of_who_holds_the_ring_fit_into_it_however_many_there_are() -> None:
+    room_s, start_s, paused_s = 6.0, 0.5, 0.0
+    while not must_start_now(room_s, start_s):
+        pause_s = pause_within(10.0, room_s)
+        paused_s += pause_s
+        room_s -= pause_s + 0.1
+        assert room_s > 0
+    assert room_s > start_s
+    assert pause_within(0.25, 60.0) == 0.25
+    assert pause_within(10.0, -1.0) == 0.0
+    assert must_start_now(3.0, start_s=1.6)
