@@ -69,7 +69,7 @@ class Lookout:
 
     def number_before(self, sample_index: int) -> int | None:
         """The last block that begins at or before this sample; None if all that are there begin behind it."""
-        low, high = max(0, self.head - self.n_slots + 1), self.head
+        low, high = max(0, self.head - self.n_slots), self.head
         found = None
         while low < high:
             middle = (low + high) // 2
