@@ -69,7 +69,8 @@ def test_a_place_is_found_by_its_sample_and_holes_belong_to_the_block_before(rin
         assert lookout.number_before(firsts[n]) == n
         assert lookout.number_before(firsts[n] + N - 1) == n
     assert lookout.number_before(660) == 14
-    assert lookout.number_before(firsts[12]) is None
+    assert lookout.number_before(firsts[12]) == 12
+    assert lookout.number_before(firsts[11]) is None
     assert lookout.number_before(10**9) == 19
 
 
