@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from dtopipe.host.absence import Absence, absence_of
+from dtopipe.host.disappearance import Disappearance, disappearance_of
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Gap
@@ -65,7 +65,7 @@ class JournalReader:
     def is_deleted(self) -> bool:
         """True if a file that is not there was taken out of its folder; False while its disk or folder is away."""
         try:
-            return absence_of(self._path, self._device) is Absence.DELETED
+            return disappearance_of(self._path, self._device) is Disappearance.DELETED
         except OSError:
             return False
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dtopipe.host.absence import Absence, absence_of
+from dtopipe.host.disappearance import Disappearance, disappearance_of
 from dtopipe.model.errors import OutputAway, SinkError
 from dtopipe.sinks.commit_record import read_commit_record, record_path
 from dtopipe.sinks.outputs import sink_error
@@ -73,12 +73,12 @@ def absent(path: Path, device: int | None = None) -> SinkError:
     """The error for a file that was there and is not; `device` is the one that it was on."""
     folder = path.parent
     try:
-        absence = absence_of(path, device)
+        disappearance = disappearance_of(path, device)
     except OSError as error:
         return sink_error(path, error)
-    if absence is Absence.FOLDER_GONE:
+    if disappearance is Disappearance.FOLDER_GONE:
         return OutputAway(path, f"its folder {folder} is not there any more", f"put it back or mount it, {_REPAIR}")
-    if absence is Absence.NOT_MOUNTED:
+    if disappearance is Disappearance.NOT_MOUNTED:
         return OutputAway(path, f"its disk or share is not mounted at {folder} any more", f"mount it again, {_REPAIR}")
     return SinkError(path, "was deleted or moved away", f"put it back and call dtopipe restart, {_REPAIR}")
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 
-class Absence(StrEnum):
+class Disappearance(StrEnum):
     """Only a file that was DELETED does not come back by itself."""
 
     FOLDER_GONE = "folder_gone"
@@ -15,7 +15,7 @@ class Absence(StrEnum):
     DELETED = "deleted"
 
 
-def absence_of(path: Path, device: int | None = None) -> Absence:
+def disappearance_of(path: Path, device: int | None = None) -> Disappearance:
     """What became of the file at `path`; `device` is the one that it was on. Raises OSError.
 
     An unmounted disk or share leaves an empty folder, or the one below it; a folder that was moved leaves none: both
@@ -27,5 +27,5 @@ def absence_of(path: Path, device: int | None = None) -> Absence:
         with os.scandir(folder) as entries:
             others = next(entries, None) is not None
     except (FileNotFoundError, NotADirectoryError):
-        return Absence.FOLDER_GONE
-    return Absence.NOT_MOUNTED if elsewhere or not others else Absence.DELETED
+        return Disappearance.FOLDER_GONE
+    return Disappearance.NOT_MOUNTED if elsewhere or not others else Disappearance.DELETED
