@@ -66,11 +66,13 @@ class JournalDiskAway:
         if not scene.passes(_COMMITTED_AFTER_S):
             return
         began_s = at_s()
+        # Who stands still while the ring fills has everything from the journal's pin on still to take.
+        first = scene.dice.choice(self._others())
+        scene.suspend(first)
         folder.rename(away)
         try:
             first_s, then_s = scene.dice.uniform(*_VICTIM_AFTER_S), scene.dice.uniform(*_ANOTHER_AFTER_S)
-            for pause_s in (first_s, then_s):
-                victim = scene.dice.choice(self._others())
+            for victim, pause_s in ((first, first_s), (scene.dice.choice(self._others()), then_s)):
                 if scene.passes(pause_s) and scene.kill(victim):
                     yield Fault(at_s(), Kind.KILL, victim)
             scene.passes(_AWAY_S - first_s - then_s)

@@ -37,6 +37,13 @@ class Scene:
             time.sleep(min(left_s, _LOOK_EVERY_S))
         return self.run.goes_on()
 
+    def suspend(self, name: str) -> None:
+        """SIGSTOP to this sink's present process, until it is killed."""
+        process = self.run.process_of(name)
+        if process is not None:
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+
     def kill(self, name: str) -> bool:
         """SIGKILL to this sink's present process; False where there is none."""
         process = self.run.process_of(name)

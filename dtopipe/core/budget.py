@@ -9,6 +9,10 @@ from dtopipe.model.plan import RestartPlan
 
 # A worker that dies this soon after it was ready has most likely met the same cause again.
 _EARLY_DEATH_S = 2.0
+# A pause takes no more of what the ring has left than this part, so that several deaths in a row fit into it.
+_PART_OF_ROOM = 1 / 8
+# What a successor takes to be there, where nobody has seen it yet; and twice what it took before, on a busy machine.
+_LEAST_START_S, _START_MARGIN = 1.0, 2.0
 # No pause grows beyond this, or beyond the first one if that is longer: whoever allows many restarts wants them soon.
 _LONGEST_PAUSE_S = 10.0
 
@@ -30,6 +34,16 @@ class GiveUp:
     def text(self) -> str:
         """Such as `3 failures`."""
         return f"{self.deaths} failure{'s' if self.deaths != 1 else ''}"
+
+
+def pause_within(pause_s: float, room_s: float) -> float:
+    """How long the successor of one who holds the ring may be put off: `room_s` is left until the ring is full."""
+    return min(pause_s, max(0.0, room_s) * _PART_OF_ROOM)
+
+
+def must_start_now(room_s: float, start_s: float) -> bool:
+    """True if the ring is full before a successor that takes `start_s` would surely be there."""
+    return room_s <= max(_LEAST_START_S, _START_MARGIN * start_s)
 
 
 class RestartBudget:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from dtopipe.core.gaps import explained
-from dtopipe.host.clock import mono_ns
+from dtopipe.journal.covered import CoveredBlocks
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
@@ -21,8 +20,6 @@ from dtopipe.shm.ring import Ring
 _BATCH_BLOCKS = 256
 # A frame that fits into the processor's cache is read, encrypted and checked there.
 _BATCH_BYTES = 2**19
-# What the ring has no more is committed in the journal: what cannot be found there for so long is not there.
-_PATIENCE_NS = 5_000_000_000
 
 
 @dataclass(slots=True)
@@ -73,8 +70,8 @@ class LiveReader:
         self._drops = drops
         self._at = at
         self._number: int | None = None
-        self._in_journal = self._is_away = False
-        self._nothing_since_ns = 0
+        self._covered: CoveredBlocks | None = None
+        self._passed_over: Cause | None = None
         stream = run.stream
         block_bytes = max(1, len(stream.channels) * stream.samples_per_block * run.ring.layout.item_bytes)
         self._batch = max(1, min(_BATCH_BLOCKS, _BATCH_BYTES // block_bytes))
@@ -102,60 +99,37 @@ class LiveReader:
                 self._journal.close()
 
     def _blocks(self, most: int) -> list[Block]:
-        if self._number is None:
+        if self._journal is None:
+            return self._uncovered(most)
+        if self._covered is None:
             number = self._lookout.number_before(self._at)
-            self._in_journal = number is None and self._journal is not None
-            self._number = self._number_in_journal() if number is None else number
-        if not self._in_journal:
-            blocks = self._from_ring(most)
-            if blocks or not self._lookout.is_overtaken(self._number):
-                return blocks
-            if self._journal is None:
-                self._number = self._lookout.resume()
-                return self._from_ring(most)
-            self._in_journal = True
-        return self._from_journal(self._journal, most) if self._journal is not None else []
+            self._covered = CoveredBlocks(
+                self._lookout, self._journal, self._number_in(self._journal) if number is None else number
+            )
+        blocks = self._covered.take(most)
+        self._number = self._covered.number
+        self._passed_over = self._covered.passed_over() or self._passed_over
+        return blocks
 
-    def _from_ring(self, most: int) -> list[Block]:
-        blocks = self._lookout.take(self._number or 0, most)
+    def _uncovered(self, most: int) -> list[Block]:
+        """From the ring alone: overtaken, half a ring behind the head."""
+        lookout = self._lookout
+        if self._number is None:
+            number = lookout.number_before(self._at)
+            self._number = (lookout.resume() if lookout.is_overtaken(0) else 0) if number is None else number
+        blocks = lookout.take(self._number, most)
+        if not blocks and lookout.is_overtaken(self._number):
+            self._number = lookout.resume()
+            blocks = lookout.take(self._number, most)
         if blocks:
             self._number = blocks[-1].block_index + 1
-            self._nothing_since_ns = 0
         return blocks
 
-    def _from_journal(self, journal: JournalReader, most: int) -> list[Block]:
-        """What is committed there from our number on, and back to the ring once that is near enough."""
-        lookout, number = self._lookout, self._number or 0
-        try:
-            blocks = journal.take(number, most)
-            self._is_away = False
-        except (OSError, WireError) as error:
-            if not self._is_away:
-                logging.warning("the journal cannot be read: %s", error)
-            blocks, self._is_away = [], True
-        if blocks:
-            self._number = number = blocks[-1].block_index + 1
-            self._nothing_since_ns = 0
-        elif lookout.is_overtaken(number) and not self._is_away and self._has_waited():
-            logging.error("blocks from %d on are in neither ring nor journal", number)
-            self._number = number = lookout.resume()
-            self._nothing_since_ns = 0
-        if lookout.head - number <= lookout.n_slots // 2 and not lookout.is_overtaken(number):
-            self._in_journal = False
-            journal.close()
-        return blocks
-
-    def _number_in_journal(self) -> int:
-        if self._journal is None:
-            return self._lookout.resume() if self._lookout.is_overtaken(0) else 0
+    def _number_in(self, journal: JournalReader) -> int:
         # Where it cannot be read now, it is read from its beginning later: what is before our place is passed over.
         with contextlib.suppress(OSError, WireError):
-            return self._journal.number_before(self._at)
+            return journal.number_before(self._at)
         return 0
-
-    def _has_waited(self) -> bool:
-        self._nothing_since_ns = self._nothing_since_ns or mono_ns()
-        return mono_ns() - self._nothing_since_ns > _PATIENCE_NS
 
     def _tail(self) -> list[Block | Gap]:
         """What is absent between the last block and the end of the run, once no block can follow."""
@@ -168,6 +142,9 @@ class LiveReader:
         """Why something is absent that the board has not lost."""
         if self._drops:
             return Cause.POLICY_DROP
+        passed_over, self._passed_over = self._passed_over, None
+        if passed_over is not None:
+            return passed_over
         return Cause.WRITE_ERROR if self._journal is not None and self._journal.damaged else Cause.TRANSPORT
 
     def _gaps(self, stop: int, anchor: Anchor) -> list[Gap]:

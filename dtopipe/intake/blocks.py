@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from typing import Protocol
 
-from dtopipe.host.clock import mono_ns
+from dtopipe.journal.covered import CoveredBlocks, RingBlocks
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.position import Position
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block
 from dtopipe.shm.reader import RingReader
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
-
-_log = logging.getLogger("dtopipe.intake")
-# A commit record that is torn by being written is whole at the next look.
-_JOURNAL_PATIENCE_NS = 5_000_000_000
 
 
 class Intake(Protocol):
@@ -51,6 +46,13 @@ class Intake(Protocol):
     def gaps(self) -> list[Gap]:
         """Holes in what was taken that the ring may not know any more."""
 
+    def passed_over(self) -> Cause | None:
+        """Why what is absent before the next block was passed over; None if the policy says why."""
+
+    @property
+    def awaited(self) -> str:
+        """What it waits for while that is not the board; empty while it does not."""
+
     def close(self) -> None:
         """Stop reading."""
 
@@ -79,6 +81,15 @@ class DirectIntake:
         """None: the ring knows them all."""
         return []
 
+    @property
+    def awaited(self) -> str:
+        """Nobody but the board."""
+        return ""
+
+    def passed_over(self) -> Cause | None:
+        """None: its policy says why."""
+        return None
+
     def release(self) -> None:
         """Give the slots back, and wake the acquirer if it waits for one."""
         if self._reader.release():
@@ -102,11 +113,11 @@ class CoveredIntake(DirectIntake):
     away is waited for.
     """
 
-    def __init__(self, reader: RingReader, wake: ReaderWake, journal: JournalReader) -> None:
+    def __init__(self, reader: RingReader, wake: ReaderWake, ring: RingBlocks, journal: JournalReader) -> None:
         super().__init__(reader, wake)
         self._journal = journal
-        self._in_journal = self._is_away = False
-        self._nothing_since_ns = 0
+        self._blocks = CoveredBlocks(ring, journal, reader.cursor)
+        self._got_nothing = False
         self.take = self._take
 
     @property
@@ -118,56 +129,33 @@ class CoveredIntake(DirectIntake):
         """What the journal knows of holes in what was read from it."""
         return self._journal.gaps
 
+    def passed_over(self) -> Cause | None:
+        """Why what is absent before the next block was passed over; None if nothing was."""
+        return self._blocks.passed_over()
+
+    @property
+    def awaited(self) -> str:
+        """What it waits for while that is not the board."""
+        return self._blocks.awaited
+
+    def sleep(self, timeout_s: float) -> None:
+        """Until a block is announced, or the journal may show what it has; never longer than 50 ms."""
+        if self._got_nothing and self._reader.blocks_behind > 0:
+            self._wake.sleep(timeout_s)
+        else:
+            super().sleep(timeout_s)
+
     def close(self) -> None:
         """Close the links, and the journal."""
-        self._journal.close()
+        self._blocks.close()
         super().close()
 
     def _take(self, most: int) -> list[Block]:
-        reader = self._reader
-        if not self._in_journal:
-            blocks = reader.take(most)
-            if blocks or not reader.is_overtaken():
-                return blocks
-            self._in_journal = True
-            _log.info("overtaken at block %d: reading on from the journal", reader.cursor)
-        blocks = self._take_from_journal(most)
-        # What is still to come from the journal would be overtaken soon in the ring.
-        if reader.blocks_behind <= reader.n_slots // 2 and not reader.is_overtaken():
-            self._in_journal = False
-            # An open file cannot be deleted on every system.
-            self._journal.close()
-            _log.info("back in the ring at block %d", reader.cursor)
+        blocks = self._blocks.take(most)
+        self._got_nothing = not blocks
+        if self._blocks.number != self._reader.cursor:
+            self._reader.skip_to(self._blocks.number, len(blocks))
         return blocks
-
-    def _take_from_journal(self, most: int) -> list[Block]:
-        reader = self._reader
-        try:
-            blocks = self._journal.take(reader.cursor, most)
-        except OSError as error:
-            blocks = []
-            if not self._is_away:
-                _log.warning("the journal cannot be read: %s", error)
-            # Where its file alone is gone it does not come back; any other trouble of a disk may pass.
-            self._is_away = not (isinstance(error, FileNotFoundError) and self._journal.has_folder)
-            if self._is_away:
-                self._nothing_since_ns = 0
-                return []
-        self._is_away = False
-        if blocks:
-            reader.skip_to(blocks[-1].block_index + 1, len(blocks))
-            self._nothing_since_ns = 0
-        elif reader.is_overtaken() and self._has_waited():
-            lost_to = reader.cursor + reader.blocks_behind - reader.n_slots // 2
-            _log.error("blocks %d to %d are in neither ring nor journal", reader.cursor, lost_to)
-            reader.skip_to(lost_to, 0)
-            self._nothing_since_ns = 0
-        return blocks
-
-    def _has_waited(self) -> bool:
-        """True once nothing has come for so long that nothing can come: what is overtaken is committed there."""
-        self._nothing_since_ns = self._nothing_since_ns or mono_ns()
-        return mono_ns() - self._nothing_since_ns > _JOURNAL_PATIENCE_NS
 
 
 class QueuedIntake:
@@ -186,6 +174,11 @@ class QueuedIntake:
         self._thread.start()
 
     held = 0
+    awaited = ""
+
+    def passed_over(self) -> Cause | None:
+        """None: its policy says why."""
+        return None
 
     def gaps(self) -> list[Gap]:
         """None: the ring knows them all."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from dtopipe.host.disappearance import Disappearance, disappearance_of
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Gap
@@ -24,7 +25,8 @@ _log = logging.getLogger("dtopipe.journal")
 class JournalReader:
     """Blocks of one journal from any number on, in order. `path`: the output's, whether it has segments or not.
 
-    A chunk that is damaged is passed over, counted in `damaged`, and shows as a hole in the sample indices.
+    A chunk that is damaged is passed over, counted in `damaged`, and shows as a hole in the sample indices; so is a
+    segment whose header is.
     Raises OSError when the disk does, FileNotFoundError while the journal is not where it was.
     """
 
@@ -40,6 +42,8 @@ class JournalReader:
         self._plain: PlainChunks | None = None
         self._first = 0
         self._committed = (-1, 0)
+        self._device: int | None = None
+        self._unreadable: set[int] = set()
         self._extra = b""
         self.damaged = 0
         self.gaps: list[Gap] = []
@@ -58,10 +62,12 @@ class JournalReader:
         self._next = number
         return blocks
 
-    @property
-    def has_folder(self) -> bool:
-        """False while the folder itself is away, such as an unmounted disk."""
-        return self._path.parent.is_dir()
+    def is_deleted(self) -> bool:
+        """True if a file that is not there was taken out of its folder; False while its disk or folder is away."""
+        try:
+            return disappearance_of(self._path, self._device) is Disappearance.DELETED
+        except OSError:
+            return False
 
     def number_before(self, sample_index: int) -> int:
         """Number of an indexed block that begins at or before this sample; 0 where the index knows none."""
@@ -134,23 +140,29 @@ class JournalReader:
         if (self._segment, self._at) >= self._committed:
             self._look()
         if self._segment < self._committed[0] and self._at >= os.fstat(self._file.fileno()).st_size:
-            self._open(self._following(self._segment))
+            behind = [number for number in segments_of(self._path) if self._segment < number <= self._committed[0]]
+            if not self._open_first(behind):
+                return False
         return (self._segment, self._at) < self._committed
 
     def _look(self) -> None:
-        """What the commit record says now; nothing new where it is torn by being written at this moment."""
+        """What the commit record says now; nothing new where it is torn by being written at this moment.
+
+        Raises FileNotFoundError where there is none: what is read on in an open file would not be the journal's.
+        """
         snapshot = None
         with contextlib.suppress(WireError):
             snapshot = read_snapshot(self._path)
         if snapshot is not None:
             self._extra = snapshot.extra
             self._committed = (segment_in(snapshot.extra), snapshot.data_bytes)
+        else:
+            record_path(self._path).stat()
 
     def _seek(self, number: int) -> None:
         """To a chunk at or before the block of this number."""
         self._look()
         if self._committed[0] < 0:
-            record_path(self._path).stat()
             return
         index = read_index(self._path)
         places = index[index["number"] <= number]
@@ -158,15 +170,16 @@ class JournalReader:
             segment, offset = int(entry["segment"]), int(entry["offset"])
             if (segment, offset) < self._committed and self._begins_at(segment, offset, int(entry["number"])):
                 return
-        self._open(kept_segments(self._path, self._extra)[0])
+        self._open_first(kept_segments(self._path, self._extra))
 
     def _begins_at(self, segment: int, offset: int, number: int) -> bool:
-        """True, and there, if the block of this number really begins at that byte."""
+        """True, and there, if the block of this number really begins at that byte. Raises OSError as the disk does."""
         try:
             self._open(segment)
             self._open_file.seek(offset)
             read = next_chunk(self._open_file, self._open_header, self._path)
-        except (OSError, WireError):
+        except (FileNotFoundError, WireError):
+            # It is retired, or damaged.
             return False
         self._at = self._open_file.seek(offset)
         return read is not None and read[0].block_index == number
@@ -185,10 +198,10 @@ class JournalReader:
         for segment, offset, number in self._places_behind(damaged_at):
             if self._begins_at(segment, offset, number):
                 return
+        # Nothing is there of a disk that is away, which is no damage.
+        record_path(self._path).stat()
         following = [segment for segment in segments_of(self._path) if segment > self._segment]
-        if following:
-            self._open(following[0])
-        else:
+        if not self._open_first(following) and not following:
             self._at = self._committed[1]
 
     def _places_behind(self, at: int) -> Iterator[tuple[int, int, int]]:
@@ -199,11 +212,28 @@ class JournalReader:
             if place < self._committed:
                 yield *place, int(entry["number"])
 
+    def _open_first(self, segments: Sequence[int]) -> bool:
+        """Open the first of these whose header can be read; False, and none is open, where there is none."""
+        if not segments:
+            return False
+        for segment in segments:
+            try:
+                self._open(segment)
+            except WireError as error:
+                if segment not in self._unreadable:
+                    self._unreadable.add(segment)
+                    self.damaged += 1
+                    _log.warning("a segment of the journal is damaged, and read on behind it: %s", error)
+            else:
+                return True
+        return False
+
     def _open(self, segment: int) -> None:
         if segment != self._segment or self._file is None:
             self.close()
             file = segment_path(self._path, segment).open("rb")
             try:
+                self._device = os.fstat(file.fileno()).st_dev
                 self._header = read_header_of(file, self._path)
             except BaseException:
                 file.close()
@@ -212,9 +242,6 @@ class JournalReader:
             self._first = file.tell()
             self._plain = PlainChunks(file, self._header, views=self._views)
         self._at = self._open_file.seek(self._first)
-
-    def _following(self, segment: int) -> int:
-        return next(number for number in segments_of(self._path) if number > segment)
 
     @property
     def _open_file(self) -> IO[bytes]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dtopipe.core.catch_up import Seen
 from dtopipe.core.ledger import resume_after_overtaking
 from dtopipe.model.stream import Block
 from dtopipe.shm.layout import Head, Stage
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.slots import Slots
+from dtopipe.shm.table import SubscriberTable
 
 # How far behind the head "earliest" begins without a journal, so that it is there still when it is read.
 EARLIEST_PART_OF_RING = 0.75
@@ -18,6 +20,7 @@ class Lookout:
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
         self._words = ring.words
+        self._table = SubscriberTable(ring)
         self._slots = Slots(ring)
 
     @property
@@ -46,17 +49,27 @@ class Lookout:
     def take(self, number: int, most: int) -> list[Block]:
         """Up to `most` blocks from `number` on; fewer where one is overwritten meanwhile."""
         blocks: list[Block] = []
-        if not self.is_overtaken(number):
-            for each in range(number, min(self.head, number + most)):
-                block = self._slots.copied(each)
-                if block is None:
-                    break
-                blocks.append(block)
+        for each in range(number, min(self.head, number + most)):
+            block = self._slots.copied(each)
+            if block is None:
+                break
+            blocks.append(block)
         return blocks
+
+    def seen(self) -> Seen:
+        """How ring and journal are now, for a reader that is covered."""
+        # The journal first: what it commits meanwhile only moves on.
+        journal_end, journal_lives = self._table.journal_end()
+        head = self.head
+        oldest = max(0, head - self.n_slots)
+        # Its slot may be in the writer's hands already, or lie at somebody's pin.
+        if oldest < head and self._ring.first_sample_index(oldest) is None:
+            oldest += 1
+        return Seen(head, oldest, self.n_slots, journal_end, journal_lives)
 
     def number_before(self, sample_index: int) -> int | None:
         """The last block that begins at or before this sample; None if all that are there begin behind it."""
-        low, high = max(0, self.head - self.n_slots + 1), self.head
+        low, high = max(0, self.head - self.n_slots), self.head
         found = None
         while low < high:
             middle = (low + high) // 2

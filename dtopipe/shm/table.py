@@ -109,6 +109,16 @@ class SubscriberTable:
         """The reader of this row is the journal that covers others; before there is a first block."""
         self._ring.words[Head.JOURNAL_ROW] = row + 1
 
+    def journal_end(self) -> tuple[int, bool]:
+        """(number before which the journal has committed everything, True unless it has ended or given up)."""
+        words = self._ring.words
+        while True:
+            successions, row = words[Head.SUCCESSIONS], words[Head.JOURNAL_ROW]
+            end = words[self.at(row - 1) + Row.RELEASED] if row else words[Head.JOURNAL_END]
+            # Its row may have moved to a successor's, or have been closed, between two of these looks.
+            if words[Head.SUCCESSIONS] == successions and words[Head.JOURNAL_ROW] == row:
+                return end, bool(row)
+
     def settle(self, sample_index: int) -> None:
         """Everything before this sample is durable in every other BLOCK output: the journal may let it go."""
         self._ring.words[Head.SETTLED] = sample_index

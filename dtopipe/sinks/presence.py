@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from dtopipe.host.disappearance import Disappearance, disappearance_of
 from dtopipe.model.errors import OutputAway, SinkError
 from dtopipe.sinks.commit_record import read_commit_record, record_path
 from dtopipe.sinks.outputs import sink_error
@@ -69,21 +70,15 @@ def opened_again(path: Path) -> int:
 
 
 def absent(path: Path, device: int | None = None) -> SinkError:
-    """Why a file that was there is not, as far as its folder tells; `device` is the one that it was on.
-
-    An unmounted disk or share leaves an empty folder, or the one below it; a folder that was moved leaves none: both
-    may come back. Out of a folder with other files in it somebody has taken this one.
-    """
+    """The error for a file that was there and is not; `device` is the one that it was on."""
     folder = path.parent
     try:
-        elsewhere = device is not None and folder.stat().st_dev != device
-        with os.scandir(folder) as entries:
-            others = next(entries, None) is not None
-    except (FileNotFoundError, NotADirectoryError):
-        return OutputAway(path, f"its folder {folder} is not there any more", f"put it back or mount it, {_REPAIR}")
+        disappearance = disappearance_of(path, device)
     except OSError as error:
         return sink_error(path, error)
-    if elsewhere or not others:
+    if disappearance is Disappearance.FOLDER_GONE:
+        return OutputAway(path, f"its folder {folder} is not there any more", f"put it back or mount it, {_REPAIR}")
+    if disappearance is Disappearance.NOT_MOUNTED:
         return OutputAway(path, f"its disk or share is not mounted at {folder} any more", f"mount it again, {_REPAIR}")
     return SinkError(path, "was deleted or moved away", f"put it back and call dtopipe restart, {_REPAIR}")
 

@@ -32,6 +32,8 @@ class AcquirerAgent:
         self.opened_now = False
         self.found_dead = False
         self.started_ns: int | None = None
+        # The first block that its present process can publish.
+        self.began_at_block = 0
         self.ended = False
         self.reported: Message | None = None
         self.restart_due_ns: int | None = None
@@ -108,11 +110,12 @@ class AcquirerAgent:
         if self.link_pair is None or pair.round_trip_ns < self.link_pair.round_trip_ns:
             self.link_pair = pair
 
-    def died(self, now_ns: int, t_utc: str, epoch: int | None) -> None:
+    def died(self, now_ns: int, t_utc: str, epoch: int | None, *, has_delivered: bool = False) -> None:
         """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good.
 
         `t_utc` is now (ISO 8601). `epoch`: the ring's; None before the board has run. A board that runs and says that
-        it cannot is away, and waited for.
+        it cannot is away, and waited for. A clocked board goes on otherwise, and every moment of a pause is a gap: who
+        has delivered blocks is succeeded at once.
         """
         why = self.reported.get("message", str, "") if self.reported else ""
         why = why or (self.process.exit_text if self.process else "")
@@ -135,7 +138,8 @@ class AcquirerAgent:
         elif isinstance(answer, GiveUp):
             self.failure = f"the acquirer gave up after {answer.text}: {why}"
         else:
-            self.restart_due_ns = now_ns + round(answer.pause_s * 1e9)
+            pause_s = 0.0 if has_delivered and self.is_clocked and not is_away else answer.pause_s
+            self.restart_due_ns = now_ns + round(pause_s * 1e9)
 
     def orders(self, common: dict[str, Any]) -> Message:
         """What its process must know before the ring is there."""

@@ -11,7 +11,7 @@ from dtopipe.core.ring_size import ring_slots
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import RingError
 from dtopipe.model.position import Position
-from dtopipe.shm.layout import Layout
+from dtopipe.shm.layout import Head, Layout
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.processes import WorkerProcess
@@ -52,7 +52,7 @@ class Launcher:
         run = self._run
         agent.reported = None
         agent.said_hello = agent.found_dead = agent.is_closed = False
-        agent.ready_ns = None
+        agent.ready_ns, agent.spawned_ns = None, mono_ns()
         agent.process = WorkerProcess(
             "dtopipe.workers.sink_worker", agent.orders(run.common_orders()), run.folder.log_path(agent.plan.name)
         )
@@ -110,6 +110,8 @@ class Launcher:
             # As late as can be: a clock that was set while the board opened is right now.
             run.clock_watch.begin()
         run.acquirer.started_ns = mono_ns()
+        if run.ring is not None:
+            run.acquirer.began_at_block = run.ring.words[Head.HEAD]
         start = {
             **run.memory(),
             "utc_offset_ns": run.times.utc_offset_ns,

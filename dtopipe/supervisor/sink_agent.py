@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.core.absence import Absence
-from dtopipe.core.budget import GiveUp, RestartBudget
+from dtopipe.core.budget import GiveUp, RestartBudget, must_start_now, pause_within
 from dtopipe.core.hanging import CallClock
 from dtopipe.core.lifecycle import Happened, WorkerState, after
 from dtopipe.core.outcome import SinkOutcome
@@ -34,6 +34,9 @@ class SinkAgent:
         self.restarts = 0
         self.ready_ns: int | None = None
         self.restart_due_ns = 0
+        self.spawned_ns = 0
+        # The longest that a successor took until it was ready; the first process waits for the board as well.
+        self.start_s = 0.0
         self.otherwise = Cause.POLICY_DROP
         self.said_hello = False
         self.found_dead = False
@@ -113,8 +116,22 @@ class SinkAgent:
         self.unmoved_s = 0.0
         self.restart_due_ns = now_ns
 
-    def died(self, now_ns: int) -> None:
-        """Its process is dead: restart it, at once if that was asked for, else after a pause, or give up."""
+    def became_ready(self, now_ns: int) -> None:
+        """Its process has opened the output."""
+        self.ready_ns = now_ns
+        if self.generation:
+            self.start_s = max(self.start_s, (now_ns - self.spawned_ns) / 1e9)
+
+    def is_to_be_restarted(self, now_ns: int, room_s: float | None) -> bool:
+        """True once its pause is over, or the ring that it holds has not got more room than its start takes."""
+        return now_ns >= self.restart_due_ns or (room_s is not None and must_start_now(room_s, self.start_s))
+
+    def died(self, now_ns: int, room_s: float | None = None) -> None:
+        """Its process is dead: restart it, at once if that was asked for, else after a pause, or give up.
+
+        `room_s`: how long the ring has room, where that is full while this sink is not there; None where it is not, or
+        where the board waits.
+        """
         why = self.reported.get("message", str, "") if self.reported else ""
         self.failure = why or (self.process.exit_text if self.process else "")
         if self.process:
@@ -130,7 +147,8 @@ class SinkAgent:
             self.happened(Happened.SPENT_ITS_BUDGET)
             self.failure = f"gave up after {answer.text}: {self.failure}"
         else:
-            self.restart_due_ns = now_ns + round(answer.pause_s * 1e9)
+            pause_s = answer.pause_s if room_s is None else pause_within(answer.pause_s, room_s)
+            self.restart_due_ns = now_ns + round(pause_s * 1e9)
 
     def look(self, table: SubscriberTable) -> RowStatus | None:
         """Read the row, and keep the position that it shows."""

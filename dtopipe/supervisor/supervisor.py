@@ -230,7 +230,7 @@ class Supervisor:
             self._launcher.begin_sink(agent)
         elif message.kind == "ready" and agent.state is WorkerState.OPENING:
             agent.position = position_from(message.body)
-            agent.ready_ns = mono_ns()
+            agent.became_ready(mono_ns())
             # Why its predecessor ended is no state of this one; it stands in the events.
             agent.failure = ""
             agent.happened(Happened.SAID_READY)

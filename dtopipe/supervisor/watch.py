@@ -5,7 +5,7 @@ from __future__ import annotations
 from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.model.errors import TopologyError
 from dtopipe.model.span import Cause
-from dtopipe.shm.layout import Stage
+from dtopipe.shm.layout import Head, Stage
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
@@ -52,19 +52,24 @@ class Watch:
         run.events.append("died", "acquirer", how=agent.process.exit_text)
         if run.phase is Phase.OPENING and agent.reported:
             raise run.refusal("board", agent.reported.get("message", str), agent.reported.get("remedy", str, ""))
-        was_away = bool(agent.away)
-        agent.died(now_ns, run.clock_now()[:20], run.ring.status().epoch if run.ring else None)
+        was_away, has_delivered = bool(agent.away), self._has_delivered()
+        epoch = run.ring.status().epoch if run.ring else None
+        agent.died(now_ns, run.clock_now()[:20], epoch, has_delivered=has_delivered)
         if agent.away and not was_away:
             run.events.append("away", "acquirer", why=agent.away)
         if agent.failure:
             self._tell_the_end_of_its_life("acquirer", agent.failure)
             self._drain.abort(agent.failure)
 
+    def _has_delivered(self) -> bool:
+        """True if the acquirer's present process, or the one that died just now, has published anything."""
+        return self._run.ring is not None and self._run.ring.words[Head.HEAD] > self._run.acquirer.began_at_block
+
     def _look_at_sink(self, agent: SinkAgent, now_ns: int) -> None:
         run = self._run
         if run.table:
             agent.look(run.table)
-        if agent.state is WorkerState.RESTARTING and now_ns >= agent.restart_due_ns:
+        if agent.state is WorkerState.RESTARTING and agent.is_to_be_restarted(now_ns, self._room_s(agent)):
             self._restart(agent)
         if agent.process is None or agent.process.is_alive:
             return
@@ -79,9 +84,22 @@ class Watch:
         run.events.append("died", agent.plan.name, how=agent.process.exit_text)
         if run.phase is Phase.OPENING and agent.reported:
             raise self._refusal(agent, agent.reported)
-        agent.died(now_ns)
+        agent.died(now_ns, self._room_s(agent))
         if agent.state is WorkerState.GAVE_UP:
             self._gave_up(agent)
+
+    def _room_s(self, agent: SinkAgent) -> float | None:
+        """How long the ring has room for what this sink holds; None if it holds nothing, or the board can wait."""
+        run = self._run
+        if run.ring is None or run.table is None or run.stream is None or agent.row is None:
+            return None
+        if not run.acquirer.is_clocked or run.has_ended:
+            return None
+        pin = next((pin for pin in run.table.pins() if pin.row == agent.row), None)
+        if pin is None:
+            return None
+        free = run.ring.layout.n_slots - (run.ring.words[Head.HEAD] - pin.released)
+        return free * run.stream.samples_per_block / run.stream.rate_hz
 
     def _refusal(self, agent: SinkAgent, reported: Message) -> TopologyError:
         path, message = reported.get("path", str, ""), reported.get("message", str)

@@ -23,6 +23,7 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
+from dtopipe.shm.lookout import Lookout
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.sinks.reopening import ReopeningWriter
@@ -88,6 +89,7 @@ class SinkWorker:
         self._retiring = Retiring(writer, ring, calls)
         self._looked_ns = 0
         self._last_block: int | None = None
+        self._awaited = ""
 
     @property
     def position(self) -> Position:
@@ -105,6 +107,7 @@ class SinkWorker:
             if self._patience.is_detached and self._has_reached_its_end():
                 break
             blocks = self._intake.take(self._most)
+            self._say_for_whom()
             if blocks:
                 self._append(blocks)
             elif ended:
@@ -121,6 +124,18 @@ class SinkWorker:
         self._commit()
         self._show(self._retiring.position(self._position))
         self._intake.close()
+
+    def _say_for_whom(self) -> None:
+        """Tell the supervisor for what this sink waits, once, and once that it waits no more."""
+        awaited = self._intake.awaited
+        if awaited == self._awaited:
+            return
+        if awaited:
+            remedy = "put it back or mount it: this sink goes on by itself, and has missed nothing"
+            self._worker.control.send(Message("away", {"message": f"waits for {awaited}", "remedy": remedy}))
+        else:
+            self._worker.control.send(Message("back"))
+        self._awaited = awaited
 
     def _append(self, blocks: Sequence[Block]) -> None:
         """Hand blocks over in order, each hole before the block that follows it."""
@@ -146,7 +161,7 @@ class SinkWorker:
         gaps = explained(
             Span(self._at, stop),
             [*self._ring.board_gaps_beyond(self._at), *self._intake.gaps()],
-            self._otherwise,
+            self._intake.passed_over() or self._otherwise,
             lambda index: anchor.t_utc_ns + clock.offset_ns(index - anchor.sample_index),
         )
         self._otherwise = self._usual_cause
@@ -224,7 +239,7 @@ def _intake(worker: Worker, begin: Message, ring: Ring) -> Intake:
     reader = RingReader(ring, row)
     journal = begin.body.get("journal")
     if journal is not None:
-        return CoveredIntake(reader, wake, JournalReader(Path(journal)))
+        return CoveredIntake(reader, wake, Lookout(ring), JournalReader(Path(journal)))
     if Policy(worker.orders.get("policy", str)) is Policy.DROP_NEWEST:
         return QueuedIntake(reader, wake, worker.orders.get("queue_blocks", int))
     return DirectIntake(reader, wake)

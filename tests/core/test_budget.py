@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget
+from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget, must_start_now, pause_within
 from dtopipe.model.plan import RestartPlan
 
 S = 1_000_000_000
@@ -57,3 +57,16 @@ def test_a_board_that_is_away_spends_one_try_each_time_however_soon() -> None:
     answers = [budget.was_away(n * 1_000_000_000) for n in range(4)]
     assert answers == [RestartAfter(1.0), RestartAfter(2.0), RestartAfter(4.0), GiveUp(4)]
     assert budget.longest_pause_s == 10.0
+
+
+def test_pauses_of_who_holds_the_ring_fit_into_it_however_many_there_are() -> None:
+    room_s, start_s, paused_s = 6.0, 0.5, 0.0
+    while not must_start_now(room_s, start_s):
+        pause_s = pause_within(10.0, room_s)
+        paused_s += pause_s
+        room_s -= pause_s + 0.1
+        assert room_s > 0
+    assert room_s > start_s
+    assert pause_within(0.25, 60.0) == 0.25
+    assert pause_within(10.0, -1.0) == 0.0
+    assert must_start_now(3.0, start_s=1.6)

@@ -18,6 +18,7 @@ from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.hbuf import HbufWriter
 from dtopipe.sinks.hbuf_reader import HbufReader
 from dtopipe.tools.replay_raw import iter_blocks
+from dtopipe.wire.commit_snapshot import record_path
 from dtopipe.wire.raw_files import index_path, segment_path, segments_of
 
 STREAM = recorded()
@@ -162,6 +163,41 @@ def test_a_damaged_chunk_is_passed_over_and_counted(path: Path, opened: Opened, 
     assert reader.damaged == 1
     # What lies behind it, up to where the index begins again, cannot be found.
     assert found == [0, 1, 2, *range(5, 30)]
+
+
+def test_a_segment_whose_header_is_damaged_is_passed_over_as_a_damaged_chunk_is(path: Path, opened: Opened) -> None:
+    writer = journal(path, 3000)
+    write(writer, 0, 3000)
+    reader = opened()
+    start = numbers(reader.take(0, 1))
+    second = segment_path(path, segments_of(path)[1])
+    lost_with = [block.first_sample_index // 100 for block in iter_blocks(second)]
+    data = bytearray(second.read_bytes())
+    data[4] ^= 0xFF
+    second.write_bytes(data)
+    index_path(path).unlink()
+    found = start + numbers(reader.take(1, 1000))
+    assert lost_with
+    assert found == [number for number in range(30) if number not in lost_with]
+    assert reader.damaged == 1
+    writer.abandon()
+
+
+def test_only_a_file_that_was_taken_out_of_its_folder_is_deleted(path: Path, opened: Opened) -> None:
+    writer = journal(path, None)
+    write(writer, 0, 1000)
+    reader = opened()
+    assert len(reader.take(0, 3)) == 3
+    (path.parent / "other.csv").touch()
+    record_path(path).unlink()
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        reader.take(10, 1)
+    assert reader.is_deleted()
+    for file in path.parent.iterdir():
+        file.unlink()
+    assert not reader.is_deleted(), "an empty folder is one on which nothing is mounted"
+    writer.abandon()
 
 
 def test_gaps_are_handed_on_beside_the_blocks(path: Path, opened: Opened, segment: int | None) -> None:

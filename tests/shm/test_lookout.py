@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from dtopipe.core.catch_up import Seen
 from dtopipe.model.clock import Anchor
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.layout import Layout
@@ -44,7 +45,10 @@ def test_what_is_there_is_read_and_what_is_not_is_said(ring: Ring) -> None:
     assert lookout.head == 20
     assert lookout.is_overtaken(12)
     assert not lookout.is_overtaken(13)
-    assert lookout.take(12, 4) == []
+    # What nobody has begun to write anew is there still.
+    assert lookout.take(11, 4) == []
+    assert lookout.seen() == Seen(head=20, oldest=12, n_slots=8, journal_end=0, journal_lives=False)
+    assert lookout.take(12, 1)[0].block_index == 12
     taken = lookout.take(13, 100)
     assert [block.block_index for block in taken] == list(range(13, 20))
     assert [block.first_sample_index for block in taken] == [500 + N * n for n in range(13, 20)]
@@ -65,7 +69,8 @@ def test_a_place_is_found_by_its_sample_and_holes_belong_to_the_block_before(rin
         assert lookout.number_before(firsts[n]) == n
         assert lookout.number_before(firsts[n] + N - 1) == n
     assert lookout.number_before(660) == 14
-    assert lookout.number_before(firsts[12]) is None
+    assert lookout.number_before(firsts[12]) == 12
+    assert lookout.number_before(firsts[11]) is None
     assert lookout.number_before(10**9) == 19
 
 
