@@ -108,9 +108,11 @@ class DelimitedWriter(FileWriter):
         if self.output.layout is Layout.LONG:
             return list(LONG_COLUMNS)
         columns = [*TIME_COLUMNS, *(channel.name for channel in stream.channels)]
+        seen: set[str] = set()
         for name in columns:
-            if columns.count(name) > 1:
+            if name in seen:
                 raise SinkError(self.path, f"two columns would be named {name!r}", "rename that channel")
+            seen.add(name)
         return columns
 
     def _times(self, samples: Block) -> list[Texts]:

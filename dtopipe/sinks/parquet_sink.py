@@ -14,8 +14,8 @@ class ParquetSink(TabularSink):
     """One Parquet file for programs, of readings or of blocks, readable at any time, whole at the close.
 
     `compression`: of the columns' pages; `use_dictionary`: dictionaries where they pay; `encoding`: `newer`, or `plain`
-    for readers that lack the newer ones (then snappy in place of zstd); `row_group_size`: rows in a group, default about
-    a million. `layout`: `wide`, a row a sample, or `long`, a row a sample and channel.
+    for readers that lack those (then snappy in place of zstd); `row_group_size`: rows in a group, by default
+    about a million. `layout`: `wide`, a row a sample, or `long`, a row a sample and channel.
     `on_exists`: `error`, `rename` or `overwrite`. Needs the extra `parquet`.
     """
 
