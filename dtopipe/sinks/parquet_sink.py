@@ -25,8 +25,8 @@ class ParquetSink(TabularSink):
         *,
         compression: str = "zstd",
         use_dictionary: bool = True,
-        encoding: str = "newer",
         row_group_size: int | None = None,
+        encoding: str = "newer",
         layout: str | Layout = Layout.WIDE,
         on_exists: str | OnExists = OnExists.ERROR,
     ) -> None:
