@@ -100,9 +100,10 @@ class DaqBlock:
 
     `data`: (n_channels, samples_per_channel) float64 in each channel's unit, rows as in `channels`, NaN where the
     sensor is not OK; what a masked array masks is no measurement. `raw_codes`: the board's codes of the same shape,
-    where it has any. `first_sample_index`: of the run. `t_mono_ns` (`perf_counter_ns`), `t0`, `t_utc`: of the first sample. `sensor_status`: by channel's name,
-    (samples_per_channel,) int8 of SensorStatus; a channel that is absent is OK throughout. `error`: the block stands
-    for samples that are not there. Arrays and mappings cannot be written to.
+    where it has any. `first_sample_index`: of the run. `t_mono_ns` (`perf_counter_ns`), `t0`, `t_utc`: of the first
+    sample. `sensor_status`: by channel's name, (samples_per_channel,) int8 of SensorStatus; a channel that is
+    absent is OK throughout. `error`: the block stands for samples that are not there. Arrays and mappings cannot be
+    written to.
 
     Ours: `t_utc_ns`, the first sample's time to the nanosecond; `calibration`, how codes become values, one `Channel`
     a row; `gaps_before`, what is absent just before this block. Raises SpecError if shapes do not fit.

@@ -22,6 +22,7 @@ class CsvWriter(DelimitedWriter):
     null = b""
     finite_only = False
     separator = b","
+    fill = b"0"
 
     def header(self, stream: Stream) -> bytes:
         """The columns' names."""
@@ -35,6 +36,17 @@ class CsvWriter(DelimitedWriter):
     def literals(self, columns: Sequence[str], unquoted: Sequence[str]) -> list[bytes]:
         """Commas, and the line's end."""
         return [b"", *[b","] * (len(columns) - 1), b"\n"]
+
+    def filled_at(self, data: bytes, start: int, stop: int) -> int:
+        """Before the digits of t_mono_ns: zeros there are no other number."""
+        at = start
+        for _ in range(self.n_before_t_mono_ns):
+            at = data.index(b",", at) + 1
+        return at + (data[at : at + 1] == b"-")
+
+    def may_be_laid(self, part: bytes) -> bool:
+        """Without quotes no line's end and no comma is part of a text."""
+        return b'"' not in part
 
     def quoted(self, text: str | None) -> bytes:
         """In quotes where it must be."""

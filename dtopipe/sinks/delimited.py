@@ -21,11 +21,16 @@ from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_lines import ReadingLines
 from dtopipe.sinks.text import ValueTexts, iso_times, rising_integers, rows
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES
+from dtopipe.sinks.whole_lines import laid
 
 TIME_COLUMNS = ("sample_index", "t_mono_ns", "t_utc")
 LONG_COLUMNS = (
     "device", "task", "channel", "block_index", *TIME_COLUMNS, "value", "unit", "error_type", "error_message",
 )  # fmt: skip
+# Texts are as long as they are.
+_ANY_LENGTH = 0
+_INTEGER_BYTES = len(str(-(2**63)))
+_TIME_BYTES = len("2026-11-22T23:41:00.000000000Z")
 # A batch's rows and their padding stay in a few MB, near the processor.
 _BATCH_BYTES = 2**17
 
@@ -37,6 +42,8 @@ class DelimitedWriter(FileWriter):
     finite_only: bool
     # What stands before each value of a wide row where that is always the same: values are then made with it.
     separator: bytes = b""
+    # What may be repeated in a row, at the place that `filled_at` gives, without a value being another one.
+    fill: bytes
 
     @abstractmethod
     def literals(self, columns: Sequence[str], unquoted: Sequence[str]) -> list[bytes]:
@@ -52,6 +59,20 @@ class DelimitedWriter(FileWriter):
     @abstractmethod
     def has_columns(self, file: BinaryIO, columns: Sequence[str]) -> bool:
         """True if the rows of the file, which is at its beginning, have just these columns."""
+
+    @abstractmethod
+    def filled_at(self, data: bytes, start: int, stop: int) -> int:
+        """Where in the row from `start` to `stop` (behind its newline) the fill may stand."""
+
+    def may_be_laid(self, part: bytes) -> bool:
+        """True if each line of these rows is a row."""
+        return True
+
+    def placed(self, part: bytes, at: int) -> bytes:
+        """The rows as they stand from byte `at` of the file on: none of them across two pages, if they are short."""
+        if not self.may_be_laid(part):
+            return part
+        return laid(part, at, self._longest or _twice_the_longest(part), self.fill, self.filled_at)
 
     def check_appendable(self, stream: Stream, file: BinaryIO) -> None:
         """Rows may follow whole rows of the same columns."""
@@ -71,6 +92,7 @@ class DelimitedWriter(FileWriter):
             columns = reading_columns(stream.channels)
             literals = self.literals([column.name for column in columns], ())
             self._reading_lines = ReadingLines(columns, literals, self.null, self.quoted, self.finite_only)
+            self._longest, self.n_before_t_mono_ns = _ANY_LENGTH, TIME_COLUMNS.index("t_mono_ns")
             return
         wide = self.output.layout is Layout.WIDE
         prefix = self.separator if wide else b""
@@ -78,6 +100,20 @@ class DelimitedWriter(FileWriter):
         self._literals = self.literals(self._columns(stream), TIME_COLUMNS[2:])
         if prefix:
             self._literals = [*self._literals[: len(TIME_COLUMNS)], b"", self._literals[-1]]
+        self._longest = self._longest_row(stream)
+        columns: Sequence[str] = TIME_COLUMNS if wide else LONG_COLUMNS
+        self.n_before_t_mono_ns = columns.index("t_mono_ns")
+
+    def _longest_row(self, stream: Stream) -> int:
+        """No row has more bytes than this."""
+        fixed = sum(map(len, self._literals)) + 2 * _INTEGER_BYTES + _TIME_BYTES
+        if self.output.layout is Layout.WIDE:
+            return fixed + len(stream.channels) * self._texts.longest
+        names = max(len(self.quoted(channel.name)) for channel in stream.channels)
+        units = max(len(self.quoted(channel.unit)) for channel in stream.channels)
+        about = len(self.quoted(stream.device)) + len(self.quoted(stream.task))
+        errors = sum(max(len(self.quoted(text)) for text in texts) for texts in (ERROR_TYPES, ERROR_MESSAGES))
+        return fixed + about + names + units + errors + _INTEGER_BYTES + self._texts.longest
 
     def begin_text(self, stream: Stream) -> bytes:
         """Be ready to encode this stream without an output, for who compares; returns what stands before its rows."""
@@ -152,6 +188,10 @@ class DelimitedWriter(FileWriter):
                 np.array([self.quoted(text) for text in ERROR_MESSAGES])[codes],
             ]
             yield rows(self._literals, columns)
+
+
+def _twice_the_longest(part: bytes) -> int:
+    return 2 * max(map(len, part.split(b"\n"))) + 2
 
 
 def _same(text: bytes, n: int) -> Texts:

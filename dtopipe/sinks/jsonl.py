@@ -23,6 +23,7 @@ class JsonlWriter(DelimitedWriter):
     sink_type = "jsonl"
     null = b"null"
     finite_only = True
+    fill = b" "
 
     def header(self, stream: Stream) -> bytes:
         """Nothing: each line says what it is. Names that clash are refused."""
@@ -46,6 +47,10 @@ class JsonlWriter(DelimitedWriter):
             found.append(before + json.dumps(column, ensure_ascii=False).encode() + b":" + quote)
             before = quote + b","
         return [*found, before[:-1] + b"}\n"]
+
+    def filled_at(self, data: bytes, start: int, stop: int) -> int:
+        """Behind the object: spaces there are none of it."""
+        return stop - 1
 
     def quoted(self, text: str | None) -> bytes:
         """As a JSON string."""

@@ -54,8 +54,7 @@ async def test_masked_values_are_null_in_every_output(made: Any, tmp_path: Path)
 
 async def test_a_masked_value_of_a_reading_is_null(tmp_path: Path) -> None:
     async with CsvSink(tmp_path / "t.csv") as sink:
-        await sink.write(reading(0, {"ch0": 1.5}))
-        await sink.write(reading(1, {"ch0": MASKED[0, 2]}))
+        await sink.write_many([reading(0, {"ch0": 1.5}), reading(1, {"ch0": MASKED[0, 2]})])
     header, *rows = [line.split(",") for line in (tmp_path / "t.csv").read_text().splitlines()]
     assert [row[header.index("ch0")] for row in rows] == ["1.5", ""]
 
