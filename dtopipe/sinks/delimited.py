@@ -42,8 +42,6 @@ class DelimitedWriter(FileWriter):
     finite_only: bool
     # What stands before each value of a wide row where that is always the same: values are then made with it.
     separator: bytes = b""
-    # What may be repeated in a row, at the place that `filled_at` gives, without a value being another one.
-    fill: bytes
 
     @abstractmethod
     def literals(self, columns: Sequence[str], unquoted: Sequence[str]) -> list[bytes]:
@@ -61,8 +59,11 @@ class DelimitedWriter(FileWriter):
         """True if the rows of the file, which is at its beginning, have just these columns."""
 
     @abstractmethod
-    def filled_at(self, data: bytes, start: int, stop: int) -> int:
-        """Where in the row from `start` to `stop` (behind its newline) the fill may stand."""
+    def fill_of(self, data: bytes, start: int, stop: int) -> tuple[int, bytes] | None:
+        """Where in the row from `start` to `stop` (behind its newline) which byte may be repeated: no value is changed.
+
+        None if there is no such place.
+        """
 
     def may_be_laid(self, part: bytes) -> bool:
         """True if each line of these rows is a row."""
@@ -72,7 +73,7 @@ class DelimitedWriter(FileWriter):
         """The rows as they stand from byte `at` of the file on: none of them across two pages, if they are short."""
         if not self.may_be_laid(part):
             return part
-        return laid(part, at, self._longest or _twice_the_longest(part), self.fill, self.filled_at)
+        return laid(part, at, self._longest or _twice_the_longest(part), self.fill_of)
 
     def check_appendable(self, stream: Stream, file: BinaryIO) -> None:
         """Rows may follow whole rows of the same columns."""
@@ -92,7 +93,7 @@ class DelimitedWriter(FileWriter):
             columns = reading_columns(stream.channels)
             literals = self.literals([column.name for column in columns], ())
             self._reading_lines = ReadingLines(columns, literals, self.null, self.quoted, self.finite_only)
-            self._longest, self.n_before_t_mono_ns = _ANY_LENGTH, TIME_COLUMNS.index("t_mono_ns")
+            self._longest = _ANY_LENGTH
             return
         wide = self.output.layout is Layout.WIDE
         prefix = self.separator if wide else b""
@@ -101,8 +102,6 @@ class DelimitedWriter(FileWriter):
         if prefix:
             self._literals = [*self._literals[: len(TIME_COLUMNS)], b"", self._literals[-1]]
         self._longest = self._longest_row(stream)
-        columns: Sequence[str] = TIME_COLUMNS if wide else LONG_COLUMNS
-        self.n_before_t_mono_ns = columns.index("t_mono_ns")
 
     def _longest_row(self, stream: Stream) -> int:
         """No row has more bytes than this."""

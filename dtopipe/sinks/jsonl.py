@@ -23,7 +23,6 @@ class JsonlWriter(DelimitedWriter):
     sink_type = "jsonl"
     null = b"null"
     finite_only = True
-    fill = b" "
 
     def header(self, stream: Stream) -> bytes:
         """Nothing: each line says what it is. Names that clash are refused."""
@@ -48,9 +47,9 @@ class JsonlWriter(DelimitedWriter):
             before = quote + b","
         return [*found, before[:-1] + b"}\n"]
 
-    def filled_at(self, data: bytes, start: int, stop: int) -> int:
-        """Behind the object: spaces there are none of it."""
-        return stop - 1
+    def fill_of(self, data: bytes, start: int, stop: int) -> tuple[int, bytes] | None:
+        """Spaces behind the object, which are none of it."""
+        return stop - 1, b" "
 
     def quoted(self, text: str | None) -> bytes:
         """As a JSON string."""
