@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SpecError
+from dtopipe.model.sample_arrays import checked_array, measured, unmasked
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Channel, SensorStatus
 
@@ -104,10 +105,11 @@ class DaqBlock:
     """Samples of all channels over one span.
 
     `data`: (n_channels, samples_per_channel) float64 in each channel's unit, rows as in `channels`, NaN where the
-    sensor is not OK. `raw_codes`: the board's codes of the same shape, where it has any. `first_sample_index`: of the
-    run. `t_mono_ns` (`perf_counter_ns`), `t0`, `t_utc`: of the first sample. `sensor_status`: by channel's name,
-    (samples_per_channel,) int8 of SensorStatus; a channel that is absent is OK throughout. `error`: the block stands
-    for samples that are not there. Arrays and mappings cannot be written to.
+    sensor is not OK; what a masked array masks is no measurement. `raw_codes`: the board's codes of the same shape,
+    where it has any. `first_sample_index`: of the run. `t_mono_ns` (`perf_counter_ns`), `t0`, `t_utc`: of the first
+    sample. `sensor_status`: by channel's name, (samples_per_channel,) int8 of SensorStatus; a channel that is
+    absent is OK throughout. `error`: the block stands for samples that are not there. Arrays and mappings cannot be
+    written to.
 
     Ours: `t_utc_ns`, the first sample's time to the nanosecond; `calibration`, how codes become values, one `Channel`
     a row; `gaps_before`, what is absent just before this block. Raises SpecError if shapes do not fit.
@@ -147,22 +149,19 @@ class DaqBlock:
     def __post_init__(self) -> None:
         """Check the shapes, freeze arrays and mappings."""
         object.__setattr__(self, "channels", tuple(self.channels))
-        expected = (len(self.channels), self.samples_per_channel)
         for name in ("data", "raw_codes", "cjc_data"):
             array = getattr(self, name)
             if array is None:
                 continue
-            if array.shape != expected:
-                raise SpecError(
-                    f"DaqBlock.{name} shape {array.shape} does not match"
-                    f" (len(channels)={expected[0]}, samples_per_channel={expected[1]})"
-                )
+            array = checked_array(f"DaqBlock.{name}", array, len(self.channels), self.samples_per_channel)
+            if name == "raw_codes":
+                array = unmasked("DaqBlock.raw_codes", array)
             object.__setattr__(self, name, _read_only(array))
         for channel, mask in self.sensor_status.items():
-            if mask.shape != expected[1:]:
+            if mask.shape != (self.samples_per_channel,):
                 raise SpecError(
                     f"DaqBlock.sensor_status[{channel!r}] shape {mask.shape} does not match"
-                    f" (samples_per_channel={expected[1]},)"
+                    f" (samples_per_channel={self.samples_per_channel},)"
                 )
         for name in ("block_index", "first_sample_index"):
             if getattr(self, name) < 0:
@@ -211,6 +210,7 @@ class DaqSample:
 def block_to_long_rows(block: DaqBlock) -> Iterator[DaqSample]:
     """Every sample of a block, one channel's behind the other's."""
     offsets_ns = sample_offsets_ns(block).tolist()
+    values = measured(block.data)
     for row, channel in enumerate(block.channels):
         mask = block.sensor_status.get(channel)
         for number, offset_ns in enumerate(offsets_ns):
@@ -218,7 +218,7 @@ def block_to_long_rows(block: DaqBlock) -> Iterator[DaqSample]:
                 device=block.device,
                 task=block.task,
                 channel=channel,
-                value=float(block.data[row, number]),
+                value=float(values[row, number]),
                 unit=block.units.get(channel),
                 sample_index=block.first_sample_index + number,
                 block_index=block.block_index,

@@ -11,8 +11,13 @@ from typing import BinaryIO
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputOptions, SinkWriter
-from dtopipe.sinks.delimited import DelimitedWriter
+from dtopipe.sinks.delimited import LONG_COLUMNS, TIME_COLUMNS, DelimitedWriter
+from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.tabular import TabularSink, output_options
+
+# Of rows that have texts too, the column that is sure to be a number with a fraction.
+_N_BEFORE_VALUE = LONG_COLUMNS.index("value")
+_N_BEFORE_LATENCY = [column.name for column in reading_columns(())].index("latency_s")
 
 
 class CsvWriter(DelimitedWriter):
@@ -35,6 +40,29 @@ class CsvWriter(DelimitedWriter):
     def literals(self, columns: Sequence[str], unquoted: Sequence[str]) -> list[bytes]:
         """Commas, and the line's end."""
         return [b"", *[b","] * (len(columns) - 1), b"\n"]
+
+    def fill_of(self, data: bytes, start: int, stop: int) -> tuple[int, bytes] | None:
+        """Zeros at the end of a number's fraction; else, in front of the sample index, spaces.
+
+        Every reader has both for the same numbers, and takes the column for one of numbers still.
+        """
+        is_long = self.output.layout is Layout.LONG and not self._stream.polled
+        first, end = start, stop
+        for _ in range(_N_BEFORE_VALUE if is_long else _N_BEFORE_LATENCY if self._stream.polled else len(TIME_COLUMNS)):
+            first = data.index(b",", first) + 1
+        if is_long or self._stream.polled:
+            end = data.index(b",", first)
+        point = data.rfind(b".", first, end)
+        if point < 0:
+            return None if is_long else (start, b" ")
+        at = point + 1
+        while data[at : at + 1].isdigit():
+            at += 1
+        return at, b"0"
+
+    def may_be_laid(self, part: bytes) -> bool:
+        """Without quotes no line's end and no comma is part of a text."""
+        return b'"' not in part
 
     def quoted(self, text: str | None) -> bytes:
         """In quotes where it must be."""

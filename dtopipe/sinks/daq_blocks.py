@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from dtopipe.core.gaps import explained
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.daq import rate_hz_of
+from dtopipe.model.errors import SinkSchemaError, SpecError
+from dtopipe.model.sample_arrays import checked_array, measured
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
 from dtopipe.sinks.column_lock import ColumnLock
@@ -86,7 +88,7 @@ class BlockItems:
 
     def _values(self, block: Any) -> NDArray[np.float64]:
         """(n_locked, n) float64, NaN for a channel that this block has not."""
-        data = np.asarray(block.data, np.float64)
+        data = self._shaped(block, measured(block.data))
         names = self.columns.names
         if names == tuple(block.channels):
             return data
@@ -97,9 +99,20 @@ class BlockItems:
                 values[number] = data[rows[name]]
         return values
 
+    def _shaped(self, block: Any, data: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values, if they have one row a channel. Raises SinkSchemaError."""
+        try:
+            return checked_array("a block's data", data, len(block.channels), int(block.samples_per_channel))
+        except SpecError as error:
+            raise SinkSchemaError(None, f"{self._output}: {error}", "give an array of one row a channel") from error
+
     def _status(self, block: Any) -> NDArray[np.int8] | None:
         """(n_locked, n) int8, or None where every sensor is OK."""
         masks = {name: np.clip(mask, 0, SensorStatus.HIGH) for name, mask in block.sensor_status.items()}
+        if np.ma.is_masked(block.data):
+            absent = np.ma.getmaskarray(block.data)
+            for row, name in enumerate(block.channels):
+                masks[name] = np.where(absent[row], _ABSENT, masks.get(name, SensorStatus.OK))
         masks |= {name: _ABSENT for name in self.columns.units if name not in block.channels}
         if not any(np.any(mask) for mask in masks.values()):
             return None

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import SinkSchemaError
 from dtopipe.model.readings import Readings
@@ -87,7 +89,7 @@ class ReadingItems:
     def _value(self, reading: Any, name: str) -> float | None:
         """A measured value is a float from the start, whatever the first one looked like."""
         value = reading.values.get(name)
-        if value is None:
+        if value is None or value is np.ma.masked:
             return None
         if not isinstance(value, Real):
             raise SinkSchemaError(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from dtopipe.model.daq import sample_offsets_ns
+from dtopipe.model.sample_arrays import measured
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.daq_times import error_texts
 from dtopipe.sinks.reading_columns import reading_columns
@@ -39,6 +42,7 @@ def block_to_rows(block: Any) -> list[Row]:
     """One row a channel and sample, one channel's behind the other's; no value where the block is an error."""
     error_type, error_message = error_texts(block.error) or (None, None)
     offsets_ns = sample_offsets_ns(block).tolist()
+    values, is_masked = measured(block.data), np.ma.getmaskarray(block.data)
     return [
         {
             "device": block.device,
@@ -48,7 +52,7 @@ def block_to_rows(block: Any) -> list[Row]:
             "sample_index": block.first_sample_index + number,
             "t_mono_ns": block.t_mono_ns + offset_ns,
             "t_utc": (block.t_utc + timedelta(microseconds=offset_ns / 1000)).isoformat(),
-            "value": None if block.error is not None else float(block.data[row, number]),
+            "value": None if block.error is not None or is_masked[row, number] else float(values[row, number]),
             "unit": block.units.get(channel),
             "error_type": error_type,
             "error_message": error_message,

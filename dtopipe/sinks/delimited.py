@@ -21,11 +21,16 @@ from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_lines import ReadingLines
 from dtopipe.sinks.text import ValueTexts, iso_times, rising_integers, rows
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES
+from dtopipe.sinks.whole_lines import laid
 
 TIME_COLUMNS = ("sample_index", "t_mono_ns", "t_utc")
 LONG_COLUMNS = (
     "device", "task", "channel", "block_index", *TIME_COLUMNS, "value", "unit", "error_type", "error_message",
 )  # fmt: skip
+# Texts are as long as they are.
+_ANY_LENGTH = 0
+_INTEGER_BYTES = len(str(-(2**63)))
+_TIME_BYTES = len("2026-11-22T23:41:00.000000000Z")
 # A batch's rows and their padding stay in a few MB, near the processor.
 _BATCH_BYTES = 2**17
 
@@ -53,6 +58,23 @@ class DelimitedWriter(FileWriter):
     def has_columns(self, file: BinaryIO, columns: Sequence[str]) -> bool:
         """True if the rows of the file, which is at its beginning, have just these columns."""
 
+    @abstractmethod
+    def fill_of(self, data: bytes, start: int, stop: int) -> tuple[int, bytes] | None:
+        """Where in the row from `start` to `stop` (behind its newline) which byte may be repeated: no value is changed.
+
+        None if there is no such place.
+        """
+
+    def may_be_laid(self, part: bytes) -> bool:
+        """True if each line of these rows is a row."""
+        return True
+
+    def placed(self, part: bytes, at: int) -> bytes:
+        """The rows as they stand from byte `at` of the file on: none of them across two pages, if they are short."""
+        if not self.may_be_laid(part):
+            return part
+        return laid(part, at, self._longest or _twice_the_longest(part), self.fill_of)
+
     def check_appendable(self, stream: Stream, file: BinaryIO) -> None:
         """Rows may follow whole rows of the same columns."""
         if not self.has_columns(file, self._columns(stream)):
@@ -71,6 +93,7 @@ class DelimitedWriter(FileWriter):
             columns = reading_columns(stream.channels)
             literals = self.literals([column.name for column in columns], ())
             self._reading_lines = ReadingLines(columns, literals, self.null, self.quoted, self.finite_only)
+            self._longest = _ANY_LENGTH
             return
         wide = self.output.layout is Layout.WIDE
         prefix = self.separator if wide else b""
@@ -78,6 +101,18 @@ class DelimitedWriter(FileWriter):
         self._literals = self.literals(self._columns(stream), TIME_COLUMNS[2:])
         if prefix:
             self._literals = [*self._literals[: len(TIME_COLUMNS)], b"", self._literals[-1]]
+        self._longest = self._longest_row(stream)
+
+    def _longest_row(self, stream: Stream) -> int:
+        """No row has more bytes than this."""
+        fixed = sum(map(len, self._literals)) + 2 * _INTEGER_BYTES + _TIME_BYTES
+        if self.output.layout is Layout.WIDE:
+            return fixed + len(stream.channels) * self._texts.longest
+        names = max(len(self.quoted(channel.name)) for channel in stream.channels)
+        units = max(len(self.quoted(channel.unit)) for channel in stream.channels)
+        about = len(self.quoted(stream.device)) + len(self.quoted(stream.task))
+        errors = sum(max(len(self.quoted(text)) for text in texts) for texts in (ERROR_TYPES, ERROR_MESSAGES))
+        return fixed + about + names + units + errors + _INTEGER_BYTES + self._texts.longest
 
     def begin_text(self, stream: Stream) -> bytes:
         """Be ready to encode this stream without an output, for who compares; returns what stands before its rows."""
@@ -108,9 +143,11 @@ class DelimitedWriter(FileWriter):
         if self.output.layout is Layout.LONG:
             return list(LONG_COLUMNS)
         columns = [*TIME_COLUMNS, *(channel.name for channel in stream.channels)]
+        seen: set[str] = set()
         for name in columns:
-            if columns.count(name) > 1:
+            if name in seen:
                 raise SinkError(self.path, f"two columns would be named {name!r}", "rename that channel")
+            seen.add(name)
         return columns
 
     def _times(self, samples: Block) -> list[Texts]:
@@ -150,6 +187,10 @@ class DelimitedWriter(FileWriter):
                 np.array([self.quoted(text) for text in ERROR_MESSAGES])[codes],
             ]
             yield rows(self._literals, columns)
+
+
+def _twice_the_longest(part: bytes) -> int:
+    return 2 * max(map(len, part.split(b"\n"))) + 2
 
 
 def _same(text: bytes, n: int) -> Texts:

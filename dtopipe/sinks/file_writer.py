@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -67,6 +67,10 @@ class FileWriter(ABC):
     def extra(self) -> bytes:
         """Up to 32 bytes of the sink's own state, stored with each commit."""
         return b""
+
+    def placed(self, part: bytes, at: int) -> bytes:
+        """What `encoded` gave, as it is written from byte `at` of the file on."""
+        return part
 
     def data_path(self, extra: bytes) -> Path:
         """The file that the bytes go to; `extra` is what `extra()` said at the last commit, empty at first."""
@@ -140,7 +144,7 @@ class FileWriter(ABC):
         self._opened()
         size, state = self._size, self.extra()
         try:
-            self._put(self.encoded(items))
+            self._put(self.encoded(items), self.placed)
         except BaseException:
             self._take_back(size, state)
             raise
@@ -249,7 +253,9 @@ class FileWriter(ABC):
         os.ftruncate(self._fd, size)
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
 
-    def _put(self, parts: Iterable[bytes | Gathered]) -> None:
+    def _put(
+        self, parts: Iterable[bytes | Gathered], placed: Callable[[bytes, int], bytes] = lambda part, at: part
+    ) -> None:
         self._opened()
         held: list[Any] = []
         held_bytes = 0
@@ -258,6 +264,7 @@ class FileWriter(ABC):
                 held += part.pieces
                 held_bytes += part.n_bytes
             else:
+                part = placed(part, self._size + held_bytes)
                 held.append(part)
                 held_bytes += len(part)
             if held_bytes >= _JOINED_BYTES or len(held) >= _MOST_PIECES // 2:

@@ -47,6 +47,10 @@ class JsonlWriter(DelimitedWriter):
             before = quote + b","
         return [*found, before[:-1] + b"}\n"]
 
+    def fill_of(self, data: bytes, start: int, stop: int) -> tuple[int, bytes] | None:
+        """Spaces behind the object, which are none of it."""
+        return stop - 1, b" "
+
     def quoted(self, text: str | None) -> bytes:
         """As a JSON string."""
         return b"null" if text is None else json.dumps(text, ensure_ascii=False).encode()

@@ -56,8 +56,8 @@ class ParquetWriter:
         *,
         compression: str = "zstd",
         use_dictionary: bool = True,
-        encoding: str = "newer",
         row_group_size: int | None = None,
+        encoding: str = "newer",
     ) -> None:
         if output.path is None:
             raise SinkError(None, "a parquet sink writes to a file", "give it a path, such as path: run.parquet")

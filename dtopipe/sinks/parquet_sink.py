@@ -14,7 +14,7 @@ class ParquetSink(TabularSink):
     """One Parquet file for programs, of readings or of blocks, readable at any time, whole at the close.
 
     `compression`: of the columns' pages; `use_dictionary`: dictionaries where they pay; `encoding`: `newer`, or `plain`
-    for readers that lack the newer ones (then snappy in place of zstd); `row_group_size`: rows in a group, default
+    for readers that lack those (then snappy in place of zstd); `row_group_size`: rows in a group, by default
     about a million. `layout`: `wide`, a row a sample, or `long`, a row a sample and channel.
     `on_exists`: `error`, `rename` or `overwrite`. Needs the extra `parquet`.
     """
@@ -25,8 +25,8 @@ class ParquetSink(TabularSink):
         *,
         compression: str = "zstd",
         use_dictionary: bool = True,
-        encoding: str = "newer",
         row_group_size: int | None = None,
+        encoding: str = "newer",
         layout: str | Layout = Layout.WIDE,
         on_exists: str | OnExists = OnExists.ERROR,
     ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dtopipe.model.capacity import MOST_POSTGRES_COLUMNS, SYSTEM_COLUMNS, postgres_row_fits
 from dtopipe.model.clock import utc_ns
 from dtopipe.model.errors import SinkError, SinkSchemaError
 from dtopipe.model.facts import strict_json
@@ -24,8 +25,6 @@ from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.postgres_connection import advisory_key
 from dtopipe.sinks.reading_columns import reading_columns
 
-# Every table of Postgres has them.
-SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 # What `runs.layout` says of a run of readings.
 READINGS_LAYOUT = "readings"
 SAMPLE_COLUMNS = {
@@ -130,9 +129,6 @@ _NULLS = {
     "cause": "text",
 }
 _OTHER_SCHEMA = "give another schema"
-_MOST_COLUMNS = 1600
-# A row has to be in one page of 8 kB.
-_MOST_CHANNELS = 1000
 _JSON_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -182,7 +178,8 @@ def check_channels(stream: Stream, layout: Layout) -> None:
         check_name("channel", name)
         if name in SAMPLE_COLUMNS or name in SYSTEM_COLUMNS:
             raise SinkError(None, f"channel {name!r} is also a fixed column", "rename the channel, or use layout: long")
-    if len(names) > _MOST_CHANNELS:
+    widths = [4 if column_type(channel, stream.dtype) == "integer" else 8 for channel in stream.channels]
+    if not postgres_row_fits([*(8 for _ in SAMPLE_COLUMNS), *widths]):
         raise SinkError(None, f"{len(names)} channels are too many columns for Postgres", "use layout: long")
 
 
@@ -327,7 +324,7 @@ def _statements(
             message = f"column {column!r} of {name!r} is {there} there, and this run's is {kind}"
             raise SinkSchemaError(tables.config.target(), message, f"{_OTHER_SCHEMA}, or rename the channel")
     new = [_column(name, column, kind) for column, kind in columns.items() if column not in existing]
-    if len(new) + len(existing) > _MOST_COLUMNS:
+    if len(new) + len(existing) > MOST_POSTGRES_COLUMNS:
         raise SinkError(tables.config.target(), f"{name!r} would have too many columns", _OTHER_SCHEMA)
     return [f"ALTER TABLE {path} {', '.join(f'ADD COLUMN {column}' for column in new)}"] if new else []
 

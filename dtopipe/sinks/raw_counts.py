@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.errors import SinkError, SinkSchemaError
+from dtopipe.model.errors import SinkError, SinkSchemaError, SpecError
 from dtopipe.model.policy import Layout, OnExists
+from dtopipe.model.sample_arrays import checked_array, unmasked
 from dtopipe.model.stream import Block, Channel, Stream
 from dtopipe.sinks.base import OutputOptions, SinkWriter
 from dtopipe.sinks.daq_blocks import anchor_of, stream_of
@@ -62,7 +63,7 @@ class RawCountsSink(ProgramSink):
         if block.raw_codes is None:
             self._mark(block)
             return
-        codes = np.asarray(block.raw_codes)
+        codes = self._codes(block)
         if self._stream is None:
             stream = stream_of(block, _channels(block), codes.dtype.name)
             self._stream = replace(stream, metadata=self._metadata)
@@ -75,6 +76,14 @@ class RawCountsSink(ProgramSink):
             )
         writer = self._writer or self.begin_run(self._stream, int(block.first_sample_index))
         self._append(writer, block, codes)
+
+    def _codes(self, block: Any) -> NDArray[Any]:
+        """Raises SinkSchemaError where they are no codes of one row a channel."""
+        try:
+            codes = unmasked("raw_codes", np.asanyarray(block.raw_codes))
+            return checked_array("raw_codes", codes, len(block.channels), int(block.samples_per_channel))
+        except SpecError as error:
+            raise SinkSchemaError(self.path, str(error), "give an array of one row a channel") from error
 
     def _mark(self, block: Any) -> None:
         """A chunk of no samples; before the first codes there is no file that it could go to."""

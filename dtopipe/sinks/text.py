@@ -21,6 +21,8 @@ from dtopipe.sinks.values import EngineeringValues
 _N_CODES = 65_536
 _NS_PER_S = 1_000_000_000
 _CHUNK = 10_000
+# Such as -2.2250738585072014e-308.
+_MOST_VALUE_BYTES = 24
 
 
 def rising_integers(values: NDArray[np.int64]) -> Texts:
@@ -90,6 +92,12 @@ class ValueTexts:
             tables = [_table(kind, prefix, null, finite_only) for kind in different]
             self._tables = np.concatenate(tables) if len(tables) > 1 else tables[0]
             self._first_entries = np.array([different.index(kind) * _N_CODES for kind in kinds], np.int32)
+
+    @property
+    def longest(self) -> int:
+        """No value's text has more bytes, its prefix included."""
+        most = _MOST_VALUE_BYTES if self._tables is None else self._tables.itemsize
+        return len(self._prefix) + max(most, len(self._null))
 
     def __call__(self, samples: Block) -> Texts:
         """(n_samples, n_channels) texts, C order."""

@@ -147,9 +147,16 @@ def _surroundings(record: Mapping[str, Any]) -> dict[str, Any]:
         "task": {
             "mode": "polled" if stream.get("polled") else "continuous",
             "rate_hz": stream["rate_hz"],
-            "channels": [{"name": channel["name"], "unit": channel["unit"]} for channel in stream["channels"]],
+            "channels": [
+                {"name": channel["name"], "unit": channel["unit"], **({"kind": "raw"} if _is_raw(channel) else {})}
+                for channel in stream["channels"]
+            ],
         },
     }
+
+
+def _is_raw(channel: Mapping[str, Any]) -> bool:
+    return channel.get("kind") == "raw"
 
 
 def _stubs(record: Mapping[str, Any], run_folder: Path) -> dict[str, Any]:

@@ -18,14 +18,13 @@ from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
-from dtopipe.model.postgres_config import MOST_NAME_BYTES
+from dtopipe.topology.capability import FIXED_COLUMNS
 from dtopipe.topology.cost import Cost, DiskCost, estimate, size_text
 from dtopipe.topology.options import postgres_config
 from dtopipe.topology.problems import nearest
 
 Found = Iterator[tuple[str, str, str]]
 
-FIXED_COLUMNS = ("sample_index", "t_mono_ns", "t_utc", "t_utc_ns", "run")
 # File systems take 255; a log's name has an ending, a run's folder may get a number.
 _LONGEST_NAME_BYTES = 200
 _NO_RING_FITS = (
@@ -108,17 +107,6 @@ def check_databases(sinks: Sequence[SinkPlan], name: str) -> Found:
         seen.setdefault(target, sink.name)
 
 
-def _too_long_for_postgres(sink: SinkPlan, named: Mapping[str, str], *, polled: bool) -> Found:
-    """Columns whose names Postgres would cut; readings have one more for each unit."""
-    if sink.type != "postgres" or (sink.layout is Layout.LONG and not polled):
-        return
-    most = MOST_NAME_BYTES - (len("_unit") if polled else 0)
-    for key, name in named.items():
-        if len(name.encode(errors="replace")) > most and name in (sink.channels or named.values()):
-            remedy = "shorten it" if polled else f"shorten it, or set sinks.{sink.name}.layout: long"
-            yield key, f"{name!r} has more than {most} bytes, the most that a column of sink {sink.name} takes", remedy
-
-
 def check_channels(
     named: Mapping[str, str], sinks: Sequence[SinkPlan], board: Mapping[str, Any], *, polled: bool
 ) -> Found:
@@ -127,40 +115,28 @@ def check_channels(
     In a table of readings a channel may be called as it likes: its column is.
     """
     names = list(named.values())
-    for number, (key, name) in enumerate(named.items()):
-        if name in names[:number]:
+    seen: set[str] = set()
+    for key, name in named.items():
+        if name in seen:
             yield key, f"two channels are named {name!r}", "rename one of them"
         elif name in FIXED_COLUMNS and not polled:
             yield key, f"{name!r} is a column of every output", "rename this channel"
         elif "\0" in name:
             yield key, "a name must not hold a NUL character", "rename this channel"
+        seen.add(name)
     for number, fault in enumerate(board.get("sensor_faults") or ()):
         if fault["channel"] not in names:
             key = f"board.sensor_faults[{number}].channel"
             yield key, f"there is no channel {fault['channel']!r}", nearest(fault["channel"], names)
     for sink in sinks:
+        before: set[str] = set()
         for number, name in enumerate(sink.channels or ()):
             key = f"sinks.{sink.name}.channels[{number}]"
-            if name not in names:
+            if name not in seen:
                 yield key, f"there is no channel {name!r}", nearest(name, names)
-            elif name in (sink.channels or ())[:number]:
+            elif name in before:
                 yield key, f"{name!r} stands here twice", "take one out"
-        if sink.type == "sqlite" and sink.layout is Layout.WIDE and not polled:
-            yield from _alike_but_for_case(sink, named)
-        yield from _too_long_for_postgres(sink, named, polled=polled)
-
-
-def _alike_but_for_case(sink: SinkPlan, named: Mapping[str, str]) -> Found:
-    """SQLite takes ASCII capitals and small letters of a column for the same."""
-    seen = {column: column for column in FIXED_COLUMNS}
-    for key, name in named.items():
-        if sink.channels is not None and name not in sink.channels:
-            continue
-        folded = "".join(letter.lower() if letter.isascii() else letter for letter in name)
-        other = seen.setdefault(folded, name)
-        if other != name:
-            remedy = "rename one of them, or set layout: long"
-            yield key, f"{name!r} and {other!r} are the same column in SQLite (sink {sink.name})", remedy
+            before.add(name)
 
 
 def check_sizes(plan: RunPlan) -> Found:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from dtopipe.model.errors import Place, Problem, SinkOptionError, TopologyError
 from dtopipe.model.plan import BoardPlan, ChannelPlan, ListenPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
+from dtopipe.topology.capability import Column, check_capability
 from dtopipe.topology.checks import (
     check_channels,
     check_databases,
@@ -149,6 +150,7 @@ class _Loading:
         if named:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
+            self._found(check_capability(_columns(named, task), sinks, polled=polled))
         plan = None
         at = top.listen if top else None
         listen = ListenPlan(at.endpoint, at.insecure, at.keep_for) if at else None
@@ -360,6 +362,11 @@ class _Loading:
 def _is_part_of(keys: Iterable[str], whole: str) -> bool:
     """True if one of the keys is this one, or below it."""
     return any(key == whole or key.startswith((f"{whole}.", f"{whole}[")) for key in keys)
+
+
+def _columns(named: Mapping[str, str], task: TaskPlan | None) -> list[Column]:
+    raw = {channel.name for channel in task.channels if channel.kind == "raw"} if task else set()
+    return [Column(key, name, name in raw) for key, name in named.items()]
 
 
 def _by_place(problem: Problem) -> tuple[str, int, int]:

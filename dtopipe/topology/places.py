@@ -12,8 +12,9 @@ import yaml
 from dtopipe.model.errors import Place, Problem, TopologyError
 
 _MAX_BYTES = 2**20
-# With aliases a file of a few lines can stand for gigabytes.
-_MAX_NODES = 20_000
+# With aliases a file of a few lines can stand for gigabytes. A long one has more values of its own: of thousands of
+# channels, one in seven bytes.
+_MAX_NODES, _BYTES_A_NODE = 20_000, 4
 # Of the key that stands there again; what is wrong with the first one is another mistake.
 TWICE = "stands here a second time"
 _WAY_TO_BEGIN = "dtopipe init writes one to start from"
@@ -84,7 +85,7 @@ def parse_yaml(data: bytes | str, name: str) -> Placed:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise TopologyError([Problem(begin, "", "a topology is a mapping with board: and sinks:", _WAY_TO_BEGIN)])
-        reading = _Reading(loader, name)
+        reading = _Reading(loader, name, max(_MAX_NODES, len(data) // _BYTES_A_NODE))
         document = reading.value(node, "")
     except yaml.MarkedYAMLError as error:
         raise TopologyError([_not_yaml(error, name)]) from error
@@ -133,10 +134,11 @@ def _not_text(error: yaml.reader.ReaderError, data: bytes | str, name: str) -> P
 
 
 class _Reading:
-    def __init__(self, loader: _Loader, name: str) -> None:
+    def __init__(self, loader: _Loader, name: str, most_nodes: int = _MAX_NODES) -> None:
         self._loader = loader
         self._name = name
         self._nodes = 0
+        self._most_nodes = most_nodes
         self.places: dict[str, Place] = {}
         self.problems: list[Problem] = []
 
@@ -144,8 +146,9 @@ class _Reading:
         self._nodes += 1
         place = Place(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
         self.places.setdefault(key, place)
-        if self._nodes > _MAX_NODES:
-            raise TopologyError([Problem(place, key, f"more than {_MAX_NODES} values: are there aliases in aliases?")])
+        if self._nodes > self._most_nodes:
+            what = f"more than {self._most_nodes} values: are there aliases in aliases?"
+            raise TopologyError([Problem(place, key, what)])
         if node.tag not in _PLAIN_TAGS:
             self.problems.append(Problem(place, key, f"a value of type {node.tag}", "write a plain value"))
             return None

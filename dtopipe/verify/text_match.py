@@ -82,7 +82,8 @@ def _batches(raw: RawBlocks, channels: Sequence[int], spans: Sequence[Span]) -> 
 def _wide(writer: DelimitedWriter, file: BinaryIO, batches: Iterator[list[Block]]) -> Iterator[Span | None]:
     for blocks in batches:
         for text in writer.encoded(blocks):
-            if file.read(len(text)) != text:
+            placed = writer.placed(text, file.tell())
+            if file.read(len(placed)) != placed:
                 yield None
                 return
         for block in blocks:
@@ -104,7 +105,8 @@ def _long(writer: DelimitedWriter, file: BinaryIO, batches: Iterator[list[Block]
                 yield None
                 return
             for text in writer.long_rows(together[0]):
-                if file.read(len(text)) != text:
+                placed = writer.placed(text, file.tell())
+                if file.read(len(placed)) != placed:
                     yield None
                     return
             yield together[0].samples.span

@@ -24,7 +24,7 @@ from small_disks import SmallDisk
 
 from dtopipe.errors import OutputLocked, SinkError, SinkOptionError, SinkSchemaError, SinkUnavailable
 from dtopipe.model.policy import Layout, OnExists
-from dtopipe.model.stream import Stream
+from dtopipe.model.stream import SensorStatus, Stream
 from dtopipe.sinks import PostgresConfig, PostgresSink, postgres_companion
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.postgres import PostgresWriter
@@ -80,6 +80,22 @@ def test_runs_stand_side_by_side_while_they_are_written(
     assert [(run_id, n, int(total)) for run_id, n, total in rows] == [
         (f"run-{k}", 900, 900 * 899 // 2) for k in range(3)
     ]
+
+
+def test_the_widest_row_is_stored_with_its_nulls_and_a_wider_one_is_refused(
+    postgres: PostgresServer, schema: str, writer: Callable[..., PostgresWriter]
+) -> None:
+    stream = recorded(tuple(f"c{number}" for number in range(997)))
+    status = np.zeros((997, 2), np.int8)
+    status[500] = SensorStatus.OPEN
+    one = writer()
+    one.open(stream, 0, resume=False)
+    one.append([block(stream, 0, 2, status=status)])
+    one.close()
+    rows = postgres.sql(f'SELECT count(*), count(c499), count(c500) FROM "{schema}".samples')
+    assert rows == [(2, 2, 0)]
+    with pytest.raises(SinkError, match="998 channels are too many columns"):
+        writer().open(recorded(tuple(f"c{number}" for number in range(998))), 0, resume=False)
 
 
 def test_writers_that_begin_at_once_with_channels_of_their_own_all_find_their_columns(

@@ -1,0 +1,46 @@
+"""Lays lines into pages, so that whoever looks at a growing file finds whole lines only.
+
+A file that is written to grows for its readers page by page, however much one write holds: a line across the border
+of two pages is seen cut. So a line that ends near the end of a page is made longer, by bytes that change no value, until
+it ends with the page. Pages are of 4 kB or multiples of that everywhere. Where a line stands alone decides, not how many
+were written at a time: the same rows at the same place are the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+PAGE_BYTES = 4096
+# Of longer lines too much of a page would be filled up: they stand as they come.
+_LONGEST_LINE_BYTES = 1024
+
+FillOf = Callable[[bytes, int, int], tuple[int, bytes] | None]
+
+
+def laid(data: bytes, at: int, longest: int, fill_of: FillOf) -> bytes:
+    """Whole lines of at most `longest` bytes, as they stand in a file from byte `at` on.
+
+    `fill_of(data, start, stop)`: the place in the line there where a byte may be repeated, and that byte; or None.
+    """
+    if longest > _LONGEST_LINE_BYTES:
+        return data
+    pieces: list[bytes] = []
+    begin = copied = 0
+    while True:
+        room = PAGE_BYTES - at % PAGE_BYTES
+        stop = data.find(b"\n", begin + max(0, room - longest)) + 1
+        if not stop:
+            break
+        at += stop - begin
+        lacking = room - (stop - begin)
+        fill = fill_of(data, data.rfind(b"\n", begin, stop - 1) + 1 or begin, stop) if lacking > 0 else None
+        if fill is not None:
+            place, byte = fill
+            pieces += data[copied:place], byte * lacking
+            copied = place
+            at += lacking
+        begin = stop
+    if not pieces:
+        return data
+    pieces.append(data[copied:])
+    return b"".join(pieces)

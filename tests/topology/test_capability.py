@@ -1,0 +1,93 @@
+"""What an output cannot hold is refused before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dtopipe.model.capacity import MOST_POSTGRES_COLUMNS, postgres_row_fits
+from dtopipe.model.errors import TopologyError
+from dtopipe.model.plan import SinkPlan
+from dtopipe.model.policy import Layout
+from dtopipe.topology.capability import Column, check_capability
+from dtopipe.topology.load import load_plan
+
+SERVER = "type: postgres, host: db, user: lab, database: d"
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def problems(channels: list[str], sink: str, mode: str = "continuous", kind: str = "voltage") -> list[str]:
+    """Of a topology with these channels and one sink `s`."""
+    listed = "".join(f"    - {{name: {name}, kind: {kind}}}\n" for name in channels)
+    text = f"board: {{type: simulated}}\ntask:\n  rate_hz: 10\n  mode: {mode}\n  channels:\n{listed}"
+    Path("t.yaml").write_text(f"{text}sinks:\n  s: {{{sink}}}\n", encoding="utf-8")
+    try:
+        load_plan(Path("t.yaml"))
+    except TopologyError as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
+def numbered(n: int) -> list[str]:
+    return [f"c{number}" for number in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("sink", "mode", "kind", "most"),
+    [
+        ("type: sqlite, path: s.db", "continuous", "voltage", 1996),
+        ("type: sqlite, path: s.db", "polled", "voltage", 994),
+        (SERVER, "continuous", "voltage", 997),
+        (SERVER, "continuous", "raw", 1596),
+        (SERVER, "polled", "voltage", 780),
+    ],
+)
+def test_a_database_is_given_no_more_channels_than_a_row_of_it_takes(
+    sink: str, mode: str, kind: str, most: int
+) -> None:
+    assert problems(numbered(most), sink, mode, kind) == []
+    (problem,) = problems(numbered(most + 1), sink, mode, kind)
+    assert f"sinks.s: {most + 1:,} channels are too many columns" in problem
+    assert f"a row of {most:,}" in problem
+
+
+def test_the_long_layout_takes_any_number_of_channels_and_a_sink_may_choose_some() -> None:
+    assert problems(numbered(2100), "type: sqlite, path: s.db, layout: long") == []
+    assert problems(numbered(2100), "type: sqlite, path: s.db, channels: [c7, c2099]") == []
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_number_of_columns_beyond_reason_is_refused(kind: str) -> None:
+    columns = [Column(f"task.channels[{number}].name", f"c{number}") for number in range(60_000)]
+    sink = SinkPlan("s", kind, f"s.{kind}")
+    ((key, what, remedy),) = check_capability(columns, [sink], polled=False)
+    assert key == "sinks.s"
+    assert what == "60,000 channels are too many columns: programs that read such a file take a row of 16,381"
+    assert remedy == "set sinks.s.layout: long, or choose channels for it: sinks.s.channels: [...]"
+    assert list(check_capability(columns, [replace(sink, layout=Layout.LONG)], polled=False)) == []
+
+
+def test_thousands_of_channels_are_no_aliases_in_aliases() -> None:
+    assert problems(numbered(7000), "type: hbuf, path: s.dt-raw") == []
+
+
+@pytest.mark.parametrize("name", ["xmin", "ctid", "tableoid", "cmax"])
+def test_a_name_that_postgres_has_for_itself_is_refused_where_it_would_be_a_column(name: str) -> None:
+    (problem,) = problems(["a", name], SERVER)
+    assert f"task.channels[1].name: '{name}' is a column that every table of Postgres has (sink s)" in problem
+    assert problems(["a", name], f"{SERVER}, layout: long") == []
+    assert problems(["a", name], "type: sqlite, path: s.db") == []
+    assert problems(["a", name.upper()], SERVER) == []
+
+
+def test_a_row_of_numbers_fits_into_a_page_with_its_bits_for_nulls() -> None:
+    assert postgres_row_fits([8] * (4 + 997))
+    assert not postgres_row_fits([8] * (4 + 998))
+    assert postgres_row_fits([4] * MOST_POSTGRES_COLUMNS)
+    assert not postgres_row_fits([4] * (MOST_POSTGRES_COLUMNS + 1))
