@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -210,11 +211,16 @@ def _programs(folder: Path, user: str | None) -> Path:
         subprocess.run([programs / "initdb", "--version"], user=user, cwd="/", check=True, capture_output=True)
         return programs
     # The checkout lies in root's own home, or was installed under a umask that keeps it from everybody else.
+    installed, package = programs.parent, programs.parents[1]
     copy = folder / "programs"
-    shutil.copytree(programs.parent, copy, symlinks=True)
+    copy.mkdir()
+    shutil.copytree(installed, copy / package.name / installed.name, symlinks=True)
+    # Wheels for Linux have what they link to beside the package.
+    for libraries in package.parent.glob(f"{package.name}.libs"):
+        shutil.copytree(libraries, copy / libraries.name, symlinks=True)
     for path in (copy, *copy.rglob("*")):
-        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
-    return copy / programs.name
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o444))
+    return copy / package.name / installed.name / programs.name
 
 
 def own_environment() -> dict[str, str]:
