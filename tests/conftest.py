@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,8 +46,11 @@ def nothing_left_behind() -> Iterator[None]:
         yield
     try:
         left.assert_none()
+    except BaseException:
+        left.kill_all()
+        raise
     finally:
-        left.clear_away()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
