@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,10 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-from leftovers import MARK, RUNTIME_PREFIX, SHORT, module_of, processes_with, unused_segments
+from leftovers import MARK, module_of, processes_with, unused_segments
 from marked_mounts import clear_dead_mounts, mount_table, unmount_below
 
-from dtopipe.shm.segment import Segment, names, new_name, unlink
+from dtopipe.shm.segment import Segment, new_name, unlink
 
 # Whoever reads a line from its standard input lives until that is closed.
 WAITING = "import sys; print(flush=True); sys.stdin.read()"
@@ -69,28 +68,24 @@ def test_the_module_that_a_python_runs_is_behind_its_options(command: str, modul
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists segments")
-def test_a_segment_is_left_if_nobody_has_it_and_no_other_test_will_clear_it_away(odd_folder: Path) -> None:
-    before, here = set(names()), Path(os.environ["DTOPIPE_RUNTIME_DIR"])
-    other = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=SHORT))
+def test_a_segment_is_left_if_this_test_made_it_and_nobody_has_it(
+    odd_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Path(os.environ["DTOPIPE_RUNTIME_DIR"])
     name = new_name()
+    monkeypatch.setenv("DTOPIPE_RUNTIME_DIR", f"{here}-of-another-test")
+    other = new_name()
     try:
-        Segment.create(name, 4096).close()
-        assert unused_segments(before, here) == [name]
-        assert unused_segments({*before, name}, here) == []
+        for each in (name, other):
+            Segment.create(each, 4096).close()
+        assert unused_segments(here) == [name]
         mapping = f"from dtopipe.shm.segment import Segment\nkept = Segment.attach({name!r})\n"
         with _started(odd_folder, mapping + WAITING, PYTHONPATH=str(Path(__file__).parents[1])) as holder:
-            assert unused_segments(before, here) == []
+            assert unused_segments(here) == []
             holder.communicate()
-        (other / "run").mkdir()
-        (other / "run" / "entry.json").write_text(json.dumps({"segment": name}), encoding="utf-8")
-        assert unused_segments(before, here) == []
-        if os.geteuid() == 0:
-            shutil.rmtree(other)
-            os.chown(f"/dev/shm/{name}", 65534, -1)
-            assert unused_segments(before, here) == []
     finally:
-        unlink(name)
-        shutil.rmtree(other, ignore_errors=True)
+        for each in (name, other):
+            unlink(each)
 
 
 def test_disks_of_killed_tests_go_with_the_next_one(odd_folder: Path, small_disk: Any) -> None:
