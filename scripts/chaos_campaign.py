@@ -42,6 +42,10 @@ from typing import Any
 import yaml
 from private_postgres import private_server
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "powercut"))
+
+from marked_mounts import clear_dead_mounts, own_source
+
 # What is injected in each; what stands there twice is twice as likely.
 _ORDINARY = "kill,kill,stop,full,server"
 FAULTS = {
@@ -166,8 +170,9 @@ def small_disk(wanted: bool) -> Iterator[Path]:
     """A folder for runs, on a disk that can be filled where that can be had."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         mounted = False
+        clear_dead_mounts()
         if wanted and sys.platform == "linux" and os.geteuid() == 0:
-            done = subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", folder], check=False)
+            done = subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, own_source(), folder], check=False)
             mounted = done.returncode == 0
         try:
             yield Path(folder)

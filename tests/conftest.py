@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from leftovers import RUNTIME_PREFIX, SHORT, Leftovers
+from leftovers import SHORT, Leftovers
 from marked_mounts import unmount_below
 from small_disks import SmallDisk
 
@@ -37,7 +38,7 @@ class CommandEnded:
 def nothing_left_behind() -> Iterator[None]:
     """Fails a test that leaves a process, a shared-memory segment or a runtime entry; clears away what it names."""
     # Unix sockets live in there, and their paths have 107 bytes: pytest's own folders are too deep.
-    folder = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=SHORT))
+    folder = Path(tempfile.mkdtemp(prefix="dtp-", dir=SHORT))
     left = Leftovers(folder)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in left.environment.items():
@@ -45,8 +46,11 @@ def nothing_left_behind() -> Iterator[None]:
         yield
     try:
         left.assert_none()
+    except BaseException:
+        left.kill_all()
+        raise
     finally:
-        left.clear_away()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,16 +15,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dtopipe.shm.segment import is_ours, names
+from dtopipe.shm.segment import names, prefix_of
 
-# Where a path stays short enough for a socket, whatever TMPDIR says; and where every suite looks for what the others
-# are about.
+# Where a path stays short enough for a socket, whatever TMPDIR says.
 SHORT = "/tmp" if os.name != "nt" and os.access("/tmp", os.W_OK) else None
-RUNTIME_PREFIX = "dtp-"
 # Inherited by all that a test starts, also where it gives them another runtime folder.
 MARK = "DTOPIPE_TEST_MARK"
 # What ends in order may take a moment to be gone.
 GRACE_S = 10.0
+_PROCESSES = Path("/proc")
 
 
 class Leftovers:
@@ -34,7 +31,6 @@ class Leftovers:
 
     def __init__(self, runtime: Path) -> None:
         self._runtime = runtime
-        self._segments_before = set(names())
         self._processes_before = set(psutil.Process().children(recursive=True))
 
     @property
@@ -45,15 +41,14 @@ class Leftovers:
     def assert_none(self) -> None:
         """Fails for what is still there after a moment."""
         _assert_gone("processes", lambda: _described(self._processes()))
-        _assert_gone("shared-memory segments", lambda: unused_segments(self._segments_before, self._runtime))
+        _assert_gone("shared-memory segments", lambda: unused_segments(self._runtime))
         _assert_gone("runtime entries", lambda: _entries(self._runtime))
 
-    def clear_away(self) -> None:
-        """Kill the processes that are still there, and take the runtime folder away."""
+    def kill_all(self) -> None:
+        """The processes that are still there."""
         for process in self._processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        shutil.rmtree(self._runtime, ignore_errors=True)
 
     def _processes(self) -> set[psutil.Process]:
         """Descendants, and those with our mark that lost their parent."""
@@ -64,10 +59,22 @@ class Leftovers:
 def processes_with(variable: str, value: str) -> list[psutil.Process]:
     """Those that were started with this in their environment, as far as we may look."""
     found = []
-    for process in psutil.process_iter():
+    for pid in _pids_with(variable, value) if Path(_PROCESSES, "self", "environ").exists() else psutil.pids():
         with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
             if process.environ().get(variable) == value:
                 found.append(process)
+    return found
+
+
+def _pids_with(variable: str, value: str) -> list[int]:
+    """Read as the system has it: an object for each of the machine's processes, behind every test, takes its time."""
+    wanted = os.fsencode(f"{variable}={value}")
+    found = []
+    for folder in os.scandir(_PROCESSES):
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and wanted in Path(folder, "environ").read_bytes():
+                found.append(int(folder.name))
     return found
 
 
@@ -80,10 +87,9 @@ def module_of(command: Sequence[str]) -> str:
     return options[1] if options[:1] == ["-m"] and len(options) > 1 else ""
 
 
-def unused_segments(before: set[str], runtime: Path) -> list[str]:
-    """This user's that came since, that no process has mapped, and that no run of another test will clear away."""
-    came = [name for name in names() if name not in before and is_ours(name)]
-    return [name for name in came if not _is_mapped(name) and not _is_of_another(name, runtime)]
+def unused_segments(runtime: Path) -> list[str]:
+    """Those that were made under this runtime folder, and that no process has mapped."""
+    return [name for name in names() if name.startswith(prefix_of(str(runtime))) and not _is_mapped(name)]
 
 
 def _assert_gone(what: str, left: Callable[[], list[str]]) -> None:
@@ -112,18 +118,6 @@ def _is_mapped(segment: str) -> bool:
             with contextlib.suppress(OSError):
                 if f"/{segment}" in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace"):
                     return True
-    return False
-
-
-def _is_of_another(segment: str, runtime: Path) -> bool:
-    """True if a run of another test, in whose runtime folder it is named, has it."""
-    for folder in Path(SHORT or tempfile.gettempdir()).glob(f"{RUNTIME_PREFIX}*"):
-        # A folder, or an entry, may be cleared away while it is looked at.
-        with contextlib.suppress(OSError):
-            for entry in folder.glob("*/entry.json") if folder != runtime else ():
-                with contextlib.suppress(OSError):
-                    if segment in entry.read_text(encoding="utf-8"):
-                        return True
     return False
 
 

@@ -48,8 +48,8 @@ class RunUnderTest:
         pid = self._facts(name).get("pid")
         with contextlib.suppress(psutil.Error):
             process = None if pid is None else psutil.Process(pid)
-            # Its number may be another program's by now.
-            if process and any("dtopipe.workers" in word for word in process.cmdline()):
+            # Its number may be another program's by now, which the run's supervisor has not started.
+            if process and self._process.pid in (parent.pid for parent in process.parents()):
                 return process
         return None
 

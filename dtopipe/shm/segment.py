@@ -13,18 +13,28 @@ import os
 import re
 import secrets
 import sys
+import zlib
 from pathlib import Path
 
 from dtopipe.model.errors import RingError
 
 PREFIX = "dtopipe-"
-_NAME = re.compile(re.escape(PREFIX) + r"[0-9a-f]{12}")
+_NAME = re.compile(re.escape(PREFIX) + r"[0-9a-f]{20}")
 _HELD = re.compile(r"/proc/[0-9]+/fd/[0-9]+")
 
 
 def new_name() -> str:
-    """A name that nobody has: 20 characters, as macOS allows 31."""
-    return PREFIX + secrets.token_hex(6)
+    """A name that nobody has, with the prefix of the runtime folder that was asked for: 28 characters.
+
+    macOS allows 31. The prefix tells what is whose on a machine where sessions, containers or tests of one user run
+    side by side; whoever removes a segment goes by its whole name.
+    """
+    return prefix_of(os.environ.get("DTOPIPE_RUNTIME_DIR", "")) + secrets.token_hex(6)
+
+
+def prefix_of(runtime_folder: str) -> str:
+    """What the names of segments begin with that were made under this `DTOPIPE_RUNTIME_DIR`; empty: under none."""
+    return f"{PREFIX}{zlib.crc32(os.fsencode(runtime_folder)):08x}"
 
 
 def is_own_name(name: str) -> bool:

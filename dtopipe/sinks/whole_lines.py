@@ -1,9 +1,9 @@
 """Lays lines into pages, so that whoever looks at a growing file finds whole lines only.
 
 A file that is written to grows for its readers page by page, however much one write holds: a line across the border
-of two pages is seen cut. So a line that ends near the end of a page is made longer, by bytes that change no value, until
-it ends with the page. Pages are of 4 kB or multiples of that everywhere. Where a line stands alone decides, not how many
-were written at a time: the same rows at the same place are the same bytes.
+of two pages is seen cut. So a line that ends near the end of a page is made longer, by bytes that change no value,
+until it ends with the page. Pages are of 4 kB or multiples of that everywhere. Where a line stands alone decides, not
+how many were written at a time: the same rows at the same place are the same bytes.
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ from dtopipe.cli.recovery import recover_killed
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
 from dtopipe.model.errors import DtopipeError
-from dtopipe.shm.segment import names
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
 
@@ -180,7 +179,6 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._segments_before = set(names())
         self._running: list[RunningUp] = []
 
     def write(self, topology: dict[str, Any], name: str = "topology.yaml") -> Path:
@@ -237,7 +235,7 @@ class Lab:
 
     def segments(self) -> list[str]:
         """Shared memory that this test's runs left: what came since, and no process has mapped."""
-        return unused_segments(self._segments_before, Path(os.environ["DTOPIPE_RUNTIME_DIR"]))
+        return unused_segments(Path(os.environ["DTOPIPE_RUNTIME_DIR"]))
 
     def processes(self) -> list[psutil.Process]:
         """Processes of runs of this test, whoever started them."""

@@ -123,8 +123,10 @@ def gaps_of(machine: Machine, sink: str | None) -> list[dict[str, Any]]:
 class Cable:
     """A TCP relay that can be cut, or fall silent as a firewall does that drops without a word."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, holds_after: int | None = None) -> None:
+        """`holds_after`: so many bytes come through from the target, then it falls silent."""
         self._target = target_port
+        self._room = holds_after
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -180,7 +182,20 @@ class Cable:
                 continue
             self._pairs.append((near, far))
             self._start(self._pump, near, far)
-            self._start(self._pump, far, near)
+            self._start(self._pump_back, far, near)
+
+    def _pump_back(self, source: socket.socket, sink: socket.socket) -> None:
+        while self._room:
+            data = b""
+            with contextlib.suppress(OSError):
+                data = source.recv(self._room)
+                sink.sendall(data)
+            if not data:
+                break
+            self._room -= len(data)
+        if self._room == 0:
+            self.hold()
+        self._pump(source, sink)
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):

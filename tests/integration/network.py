@@ -23,7 +23,7 @@ from typing import Any, Literal
 import psutil
 import pytest
 from laboratory import PATIENCE_S, Ended, RunningUp
-from leftovers import RUNTIME_PREFIX, SHORT
+from leftovers import SHORT
 from machines import Machine
 
 from dtopipe.transport.key_folder import read_public_file
@@ -76,8 +76,8 @@ class Host(Machine):
         super().__init__(folder, name)
         self.name, self.namespace, self.number = name, namespace, number
         self.ipv4, self.ipv6 = f"10.99.0.{number}", f"fd99::{number}"
-        # Short, for sockets; and where tests beside this one look whose shared memory that is.
-        self.runtime = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=SHORT))
+        # Short, for sockets.
+        self.runtime = Path(tempfile.mkdtemp(prefix="dtp-", dir=SHORT))
 
     @property
     def environment(self) -> dict[str, str]:

@@ -127,7 +127,8 @@ def test_a_repair_that_is_killed_over_its_fetching_begins_anew(
     remote.interrupt()
     remote.finish()
     service = serve(daq, second_port)
-    slow = Cable(second_port)
+    # Whoever looks for a file that is there for an instant only may never see it.
+    slow = Cable(second_port, holds_after=10_000)
     try:
         first = office.run(
             "repair", str(office.run_folder), "--from", f"tcp://127.0.0.1:{slow.port}",

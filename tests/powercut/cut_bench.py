@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,8 +17,9 @@ import psutil
 from cut_mounts import CutMount, mounted
 from cut_plans import DSN_VARIABLE, Plan
 
+from dtopipe.shm.segment import is_ours, unlink
+
 PATIENCE_S = 120.0
-_SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass
@@ -97,22 +96,24 @@ class Bench:
     def power_goes(self, mount: CutMount, process: subprocess.Popen[str]) -> str:
         """Cut, and nothing of what ran is left but the disk. What the command had said."""
         mount.cut()
-        victims = [process.pid, *(child.pid for child in _descendants(process.pid))]
-        for pid in victims:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        victims = _with_descendants(process.pid)
+        for victim in victims:
+            with contextlib.suppress(psutil.Error):
+                victim.kill()
         mount.end()
         stdout, stderr = process.communicate(timeout=PATIENCE_S)
-        psutil.wait_procs([psutil.Process(pid) for pid in victims if psutil.pid_exists(pid)], PATIENCE_S)
+        psutil.wait_procs(victims, PATIENCE_S)
         self._forget()
         return stdout + stderr
 
     def _forget(self) -> None:
         """Shared memory and runtime folder, as after a boot."""
-        for file in self.runtime.rglob("*"):
-            with contextlib.suppress(OSError):
-                for name in re.findall(rb"dtopipe-[\w.-]+", file.read_bytes() if file.is_file() else b""):
-                    (_SHARED_MEMORY / name.decode()).unlink(missing_ok=True)
+        for entry in self.runtime.glob("*/entry.json"):
+            # It may have been made, and not yet written.
+            with contextlib.suppress(OSError, ValueError):
+                segment = json.loads(entry.read_text(encoding="utf-8"))["segment"]
+                if is_ours(segment):
+                    unlink(segment)
         for path in self.runtime.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -122,7 +123,10 @@ class Bench:
         return next(iter(sorted(self.disk.glob("runs/*/*/run.json"))), self.disk / "none" / "run.json").parent
 
 
-def _descendants(pid: int) -> list[psutil.Process]:
+def _with_descendants(pid: int) -> list[psutil.Process]:
     with contextlib.suppress(psutil.Error):
-        return list(psutil.Process(pid).children(recursive=True))
+        process = psutil.Process(pid)
+        # Who stands still starts nobody who would not be found.
+        process.suspend()
+        return [process, *process.children(recursive=True)]
     return []

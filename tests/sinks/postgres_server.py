@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -63,7 +64,11 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, or start it again."""
         socket_folder = shlex.quote(str(self._folder))
-        options = f"-h 127.0.0.1 -p {self.port} -k {socket_folder} -c max_connections=40 -c shared_buffers=32MB"
+        options = (
+            f"-h 127.0.0.1 -p {self.port} -k {socket_folder} -c max_connections=40 -c shared_buffers=32MB"
+            # In its folder, and gone with that when it was killed.
+            " -c dynamic_shared_memory_type=mmap"
+        )
         self._control("start", "-w", "-t", "30", "-o", options, "-l", str(self.data / "log"))
 
     def ensure_running(self) -> None:
@@ -86,9 +91,17 @@ class PostgresServer:
         deadline = time.monotonic() + PATIENCE_S
         while self.processes() and time.monotonic() < deadline:
             time.sleep(0.01)
+        self._remove_interlock()
         # Where nobody reaps it, its process id goes on, and with it these locks.
         for lock in (self.data / "postmaster.pid", *self._folder.glob(".s.PGSQL.*")):
             lock.unlink(missing_ok=True)
+
+    def _remove_interlock(self) -> None:
+        """The piece of System V shared memory that a server has, however it was set up; only it takes that away."""
+        with contextlib.suppress(OSError, IndexError):
+            # Its seventh line: the key and the number of that piece.
+            number = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[6].split()[1]
+            subprocess.run(["ipcrm", "--shmem-id", number], check=False, capture_output=True)
 
     def pause(self) -> None:
         """SIGSTOP to every process."""
@@ -210,11 +223,16 @@ def _programs(folder: Path, user: str | None) -> Path:
         subprocess.run([programs / "initdb", "--version"], user=user, cwd="/", check=True, capture_output=True)
         return programs
     # The checkout lies in root's own home, or was installed under a umask that keeps it from everybody else.
+    installed, package = programs.parent, programs.parents[1]
     copy = folder / "programs"
-    shutil.copytree(programs.parent, copy, symlinks=True)
+    copy.mkdir()
+    shutil.copytree(installed, copy / package.name / installed.name, symlinks=True)
+    # Wheels for Linux have what they link to beside the package.
+    for libraries in package.parent.glob(f"{package.name}.libs"):
+        shutil.copytree(libraries, copy / libraries.name, symlinks=True)
     for path in (copy, *copy.rglob("*")):
-        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
-    return copy / programs.name
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o444))
+    return copy / package.name / installed.name / programs.name
 
 
 def own_environment() -> dict[str, str]:
