@@ -71,7 +71,7 @@ def test_rows_are_visible_behind_a_commit_and_those_of_parquet_behind_a_row_grou
 def test_the_ring_is_what_the_run_will_make(ring: str, slots: int) -> None:
     cost = cost_of("type: simulated", f"ring: {ring}\n{SINKS}")
     shape = Layout(cost.ring_slots, 2, 100, "int16")
-    assert (cost.ring_slots, cost.ring_bytes) == (slots, slots * shape.slot_bytes)
+    assert (cost.ring_slots, cost.ring_bytes) == (slots, shape.segment_bytes)
     assert cost.ring_seconds == pytest.approx(slots * 0.1)
 
 
