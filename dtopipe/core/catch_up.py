@@ -75,11 +75,14 @@ class WaitFor:
 
 @dataclass(frozen=True, slots=True)
 class PassOver:
-    """Nobody has the numbers up to `stop`, exclusive, and nobody will."""
+    """Nobody has the numbers up to `stop`, exclusive, and nobody will.
+
+    `cause`: None for a hole in the journal itself, of which its reader knows whether it is damaged there or retired.
+    """
 
     start: int
     stop: int
-    cause: Cause
+    cause: Cause | None
 
 
 _Step = TypeVar("_Step", TakeFromRing, WaitFor)
@@ -116,14 +119,14 @@ class CatchUp:
     def gave(self, first: int, seen: Seen) -> TakeFromRing | PassOver | None:
         """The journal's next block is number `first`. None: it is to be taken, and those that follow it.
 
-        A journal that is damaged, or was overruled, has holes; what the ring holds of one is taken there.
+        A journal that is damaged, retires segments or was overruled has holes; what the ring holds of one is taken there.
         """
         self._has_waited = False
         if first <= self.number:
             return None
         if self._is_held(seen):
             return self._back_in_ring(TakeFromRing(self.number))
-        return self._passed(min(first, max(seen.oldest, self.number + 1)), Cause.WRITE_ERROR)
+        return self._passed(min(first, max(seen.oldest, self.number + 1)), None)
 
     def lacks(self, lack: Lack, seen: Seen, now_ns: int) -> TakeFromRing | WaitFor | PassOver:
         """The journal was asked and gave nothing."""
@@ -153,7 +156,7 @@ class CatchUp:
         self._looked_ns = now_ns
         return self._waited_ns >= _PATIENCE_NS
 
-    def _passed(self, stop: int, cause: Cause) -> PassOver:
+    def _passed(self, stop: int, cause: Cause | None) -> PassOver:
         step = PassOver(self.number, stop, cause)
         self.took(stop)
         return step

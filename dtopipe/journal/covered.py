@@ -13,6 +13,7 @@ from dtopipe.model.span import Cause
 from dtopipe.model.stream import Block
 
 _log = logging.getLogger("dtopipe.journal")
+_TRIES = 16
 
 
 class RingBlocks(Protocol):
@@ -41,29 +42,29 @@ class CoveredBlocks:
         return self._catch_up.number
 
     def passed_over(self) -> Cause | None:
-        """Why what is absent before the next block was passed over; None if nothing was. Asked once."""
+        """Why what is absent before the next block was passed over; None if nothing was, or the journal knows. Asked once."""
         cause, self._passed_over = self._passed_over, None
         return cause
 
     def take(self, most: int) -> list[Block]:
         """Up to `most` blocks; empty where there is none yet."""
-        was_in_journal, before = self._catch_up.is_in_journal, self.number
-        step: TakeFromRing | ReadJournal | WaitFor | PassOver | None = self._catch_up.next(self._ring.seen())
+        was_in_journal, before, passed_from = self._catch_up.is_in_journal, self.number, -1
         blocks: list[Block] = []
-        if isinstance(step, ReadJournal):
-            if not was_in_journal:
-                _log.info("overtaken at block %d: reading on from the journal", before)
-            blocks, step = self._from_journal(most)
-        if isinstance(step, PassOver):
-            _log.error("blocks %d to %d are in neither ring nor journal: %s", step.start, step.stop - 1, step.cause)
-            self._passed_over = step.cause
-        elif isinstance(step, TakeFromRing):
-            blocks = self._ring.take(step.number, most)
-        if blocks:
-            self._catch_up.took(blocks[-1].block_index + 1)
-        if not isinstance(step, WaitFor) or step.whom is Awaited.BOARD:
-            self._waits_for("")
-        if was_in_journal and not self._catch_up.is_in_journal:
+        # At the tail of the ring the writer comes next: whoever sleeps there is overtaken again.
+        for _ in range(_TRIES):
+            blocks, step = self._step(most)
+            if isinstance(step, PassOver):
+                passed_from = step.start if passed_from < 0 else passed_from
+                self._passed_over = step.cause or self._passed_over
+            elif blocks or isinstance(step, WaitFor):
+                break
+        if passed_from >= 0:
+            first = blocks[0].block_index if blocks else self.number
+            _log.error("blocks %d to %d are in neither ring nor journal", passed_from, first - 1)
+        is_in_journal = self._catch_up.is_in_journal
+        if is_in_journal and not was_in_journal:
+            _log.info("overtaken at block %d: reading on from the journal", before)
+        elif was_in_journal and not is_in_journal:
             # An open file cannot be deleted on every system.
             self.close()
             _log.info("back in the ring at block %d", self.number)
@@ -73,6 +74,20 @@ class CoveredBlocks:
         """Close the journal. Harmless twice."""
         with contextlib.suppress(OSError):
             self._journal.close()
+
+    def _step(self, most: int) -> tuple[list[Block], TakeFromRing | WaitFor | PassOver | None]:
+        """One turn of the machine: what was taken, and what it said in the end."""
+        step: TakeFromRing | ReadJournal | WaitFor | PassOver | None = self._catch_up.next(self._ring.seen())
+        blocks: list[Block] = []
+        if isinstance(step, ReadJournal):
+            blocks, step = self._from_journal(most)
+        if isinstance(step, TakeFromRing):
+            blocks = self._ring.take(step.number, most)
+        if blocks:
+            self._catch_up.took(blocks[-1].block_index + 1)
+        if not isinstance(step, WaitFor) or step.whom is Awaited.BOARD:
+            self._waits_for("")
+        return blocks, step
 
     def _from_journal(self, most: int) -> tuple[list[Block], TakeFromRing | WaitFor | PassOver | None]:
         """Its blocks up to the first hole, else what to do without them."""
