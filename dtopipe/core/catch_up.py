@@ -119,7 +119,8 @@ class CatchUp:
     def gave(self, first: int, seen: Seen) -> TakeFromRing | PassOver | None:
         """The journal's next block is number `first`. None: it is to be taken, and those that follow it.
 
-        A journal that is damaged, retires segments or was overruled has holes; what the ring holds of one is taken there.
+        A journal that is damaged, retires segments or was overruled has holes; what the ring holds of one is taken
+        there.
         """
         self._has_waited = False
         if first <= self.number:

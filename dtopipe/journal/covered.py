@@ -42,7 +42,10 @@ class CoveredBlocks:
         return self._catch_up.number
 
     def passed_over(self) -> Cause | None:
-        """Why what is absent before the next block was passed over; None if nothing was, or the journal knows. Asked once."""
+        """Why what is absent before the next block was passed over; asked once.
+
+        None if nothing was, or if the journal knows.
+        """
         cause, self._passed_over = self._passed_over, None
         return cause
 
