@@ -28,7 +28,7 @@ def gateway_of(end_sample_index: int) -> tuple[Gateway, Ledger]:
     run: Any = SimpleNamespace(
         plan=SimpleNamespace(listen=None), end_sample_index=end_sample_index, gaps=ledger, phase=None
     )
-    return Gateway(run, {}), ledger
+    return Gateway(run), ledger
 
 
 def tell(gateway: Gateway, spans: list[tuple[int, int]]) -> None:
