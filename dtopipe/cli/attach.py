@@ -14,6 +14,7 @@ from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import endpoint_options, host_of, link_of
 from dtopipe.cli.foreground import run_in_foreground
 from dtopipe.cli.output import print_json
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached, reached
 from dtopipe.model.errors import DtopipeError, UsageError
@@ -42,7 +43,7 @@ _FILE_ENDINGS = (".yaml", ".yml", ".json")
     "ring, the default for an endpoint; or a sample index.",
 )  # fmt: skip
 @endpoint_options
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print how the sinks are then, as JSON.")
 def attach(
     words: tuple[str, ...],

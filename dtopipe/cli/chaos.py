@@ -17,6 +17,7 @@ from dtopipe.chaos.moments import Moment
 from dtopipe.cli.console import Console
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.cli.whole_table import WholeTable
 from dtopipe.model.errors import UsageError
@@ -42,7 +43,7 @@ _WHEN = {
     help="Also: acquirer, journal, journal_disk, board, clock, swept, session; one named twice is twice as likely.",
 )
 @click.option("--duration", default="20s", show_default=True, help="How long faults are injected.")
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where the run is kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where the run is kept.")
 @click.option("--server-death", metavar="COMMAND", help="Kills the database's server and starts it again.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done and found as JSON.")
 def chaos(

@@ -11,6 +11,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import find_run, through_latest
 from dtopipe.model.shown import shown
 from dtopipe.topology.single_sink import convertible_options
@@ -28,7 +29,7 @@ from dtopipe.verify.convert import output_at, raw_file_of
 )
 @click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the sink; may be repeated.")
 @outside_option
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def convert(
     source: str,

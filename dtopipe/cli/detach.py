@@ -12,6 +12,7 @@ import click
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.remedy import run_word
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import DtopipeError
@@ -26,7 +27,7 @@ _ENDED = ("detached", "done", "gave_up", "cut_off", "cancelled")
 @click.command()
 @click.argument("name")
 @click.argument("run", required=False)
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print how the sink is then, as JSON.")
 def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
     r"""Take a sink out of a run in progress: it writes what was acquired until now, and closes its output.

@@ -19,6 +19,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import recover_one
 from dtopipe.cli.remedy import print_remedy
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.host.run_folder import RunFolder, find_run
@@ -41,7 +42,7 @@ from dtopipe.transport.source_link import is_endpoint
 )  # fmt: skip
 @endpoint_options
 @outside_option
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def repair(
     run: str,

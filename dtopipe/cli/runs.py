@@ -14,10 +14,11 @@ from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
 from dtopipe.cli.remedy import remedy_facts
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.ending import EndedBy, ending_from
-from dtopipe.host.run_folder import RunFolder, runs_in, runs_in_progress
+from dtopipe.host.run_folder import RunFolder, ensure_readable, runs_in, runs_in_progress
 from dtopipe.host.runtime_folder import runtime_trouble
 from dtopipe.model.errors import DtopipeError, UsageError, words_of
 
@@ -44,7 +45,7 @@ _ENDED_BY = {
 
 
 @click.command()
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def runs(run_dir: Path, as_json: bool) -> None:
     r"""List runs, newest last: those below --run-dir, and those in progress anywhere. Writes nothing.
@@ -57,6 +58,7 @@ def runs(run_dir: Path, as_json: bool) -> None:
       dtopipe runs
       dtopipe runs --run-dir /data/runs --json
     """
+    ensure_readable(run_dir)
     present = {folder.path: folder for folder in runs_in_progress()}
     folders = {folder.path: folder for folder in runs_in(run_dir)} | present
     rows = sorted(map(_row, folders.values()), key=lambda row: str(row.document["started_at"]))

@@ -17,6 +17,7 @@ from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recovery import seen
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
@@ -46,7 +47,7 @@ _WORDS = {
 @click.option("--insecure", is_flag=True, help="To everybody who can reach it, without keys.")
 @click.option("--once", is_flag=True, help="End once somebody has fetched what they lacked, and nobody else is here.")
 @outside_option
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print at the end who was here, as JSON.")
 def serve(
     run: str, endpoint: str | None, insecure: bool, once: bool, outside: bool, run_dir: Path, as_json: bool

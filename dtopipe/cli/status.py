@@ -12,6 +12,7 @@ from dtopipe.cli.live_table import status_table
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
 from dtopipe.cli.remedy import print_remedy
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import outputs_table, verdict_line
 from dtopipe.host.run_folder import find_run
 from dtopipe.transport.run_link import ask_run
@@ -20,7 +21,7 @@ from dtopipe.wire.control import Message
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(run: str | None, run_dir: Path, as_json: bool) -> None:
     r"""Show how a run is: one in progress as it is now, a past one as it ended.

@@ -15,6 +15,7 @@ from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed, recover_one, seen
 from dtopipe.cli.remedy import print_remedy
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.host.run_folder import find_living_run
 from dtopipe.host.run_life import reached
@@ -28,7 +29,7 @@ _LOOK_EVERY_S = 0.1
 @click.command()
 @click.argument("run", required=False)
 @click.option("--now", is_flag=True, help="Do not wait for slow sinks.")
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the final run record as JSON.")
 def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
     r"""End a run in order: stop the board, let every sink write what was acquired, print the verdict.

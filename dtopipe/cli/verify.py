@@ -16,6 +16,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recount_progress import RecountProgress
 from dtopipe.cli.remedy import print_remedy, remedy_facts
+from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import find_run
@@ -29,7 +30,7 @@ from dtopipe.wire.gap_lines import gap_line
 @click.command()
 @click.argument("run")
 @outside_option
-@click.option("--run-dir", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs are kept.")
+@click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(run: str, outside: bool, run_dir: Path, as_json: bool) -> None:
     r"""Recount every output of a run from the files themselves, and compare values with the raw file if there is one.

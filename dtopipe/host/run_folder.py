@@ -125,6 +125,13 @@ def find_run(wanted: str | None, root: Path, *, outside: bool = False) -> RunFol
     """
     if wanted is None:
         return _only_run_in_progress()
+    try:
+        return _run_of(wanted, root, outside=outside)
+    except PermissionError as error:
+        raise _closed(Path(error.filename)) from error
+
+
+def _run_of(wanted: str, root: Path, *, outside: bool) -> RunFolder:
     folder = through_latest(Path(wanted))
     if folder.is_file() and folder.name == "run.json":
         folder = folder.parent
@@ -142,8 +149,22 @@ def find_run(wanted: str | None, root: Path, *, outside: bool = False) -> RunFol
         raise UsageError(
             f"{wanted!r} is a file, and no run" + (f"\n    the run that it belongs to: {run}" if run else "")
         )
+    for place in (root, root / name):
+        ensure_readable(place)
     known = ", ".join(sorted({folder.path.parent.name for folder in runs_in(root)})) or "none"
     raise UsageError(f"there is no run {wanted!r}\n    runs in {root}: {known}; --run-dir names another place")
+
+
+def ensure_readable(root: Path) -> None:
+    """Raises UsageError if somebody keeps this user from what is there."""
+    if root.exists() and not os.access(root, os.R_OK | os.X_OK):
+        raise _closed(root)
+
+
+def _closed(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} cannot be looked at: permission denied\n    ask its owner, or let them allow you to read it"
+    )
 
 
 def through_latest(path: Path) -> Path:

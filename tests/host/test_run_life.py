@@ -131,11 +131,12 @@ os.setgroups([]); os.setgid({user}); os.setuid({user})
 """
 
 
-def _as_other_user(folder: RunFolder, then: str) -> subprocess.Popen[str]:
+def _as_other_user(folder: RunFolder, then: str, keeping: Path | None = None) -> subprocess.Popen[str]:
+    """Says what it prints; `keeping`: a folder that stays closed to them."""
     # pytest's folders are closed to others.
     for path in (folder.path, *folder.path.parents):
         if path.stat().st_uid == 0 and path.parent != path and path.is_relative_to("/tmp") and path != Path("/tmp"):
-            path.chmod(0o755)
+            path.chmod(0o700 if path == keeping else 0o755)
     code = _AS_OTHER_USER.format(user=OTHER_USER, then=then)
     return subprocess.Popen(
         [sys.executable, "-c", code, str(folder.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -161,6 +162,24 @@ except Exception as error:
     said, _ = _as_other_user(folder, "print(holder_of(folder).words)").communicate(timeout=60)
     assert said == "in progress on lab-pc, as far as can be seen from here\n"
     assert sorted((path, path.stat().st_mtime_ns) for path in folder.path.rglob("*")) == before
+
+
+@as_root
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_who_may_not_look_into_a_folder_of_runs_is_told_so(run: Any, closed: int) -> None:
+    folder, _ = run
+    then = f"""
+from dtopipe.host.run_folder import find_run
+os.chdir({str(folder.path.parents[2])!r})
+try:
+    find_run("heat", __import__("pathlib").Path("runs"))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    other = _as_other_user(folder, then, keeping=(folder.path, *folder.path.parents)[closed])
+    said, _ = other.communicate(timeout=60)
+    assert said.startswith("UsageError runs"), said
+    assert "permission denied" in said
 
 
 @as_root
