@@ -149,7 +149,7 @@ def _run_of(wanted: str, root: Path, *, outside: bool) -> RunFolder:
         raise UsageError(
             f"{wanted!r} is a file, and no run" + (f"\n    the run that it belongs to: {run}" if run else "")
         )
-    for place in (root, root / name):
+    for place in (root, root / name, *(root / name).glob("*/")):
         ensure_readable(place)
     known = ", ".join(sorted({folder.path.parent.name for folder in runs_in(root)})) or "none"
     raise UsageError(f"there is no run {wanted!r}\n    runs in {root}: {known}; --run-dir names another place")

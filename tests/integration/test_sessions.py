@@ -72,7 +72,8 @@ def test_a_name_that_fits_two_runs_is_refused_with_both_paths(lab: Any, tmp_path
     second = lab.start(_topology(), "--run-dir", "more")
     lab.wait_for(lambda: len(list(runs_in_progress())) == 2, "second run")
     other = next(run.path for run in runs_in_progress() if run.path != one)
-    lab.wait_for((other / "run.json").exists, "its record")
+    second._folder = other
+    second.wait_for_samples("table", 100)
     nowhere = tmp_path / "nowhere"
     for find in (find_run, find_living_run):
         for wanted in ("lab", "lab/latest", None):
