@@ -19,11 +19,13 @@ from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.host.run_folder import find_living_run
 from dtopipe.host.run_life import reached
+from dtopipe.host.run_lock import RunMark, read_mark
 from dtopipe.model.errors import UsageError
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
 
 _LOOK_EVERY_S = 0.1
+_GOODBYE_S = 2.0
 
 
 @click.command()
@@ -45,11 +47,13 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
     recover_killed()
     folder = find_living_run(run, run_dir)
     console = Console(stderr=as_json)
+    mark = read_mark(folder.path)
     if ask_run(folder, Message("stop", {"now": now, "user": _user(), "host": platform.node()})):
         words = "waiting for the sinks to write what was acquired; stop --now does not wait for slow ones"
         with console.status(words):
             while reached(folder) is not None:
                 time.sleep(_LOOK_EVERY_S)
+            _let_go(mark)
     elif folder.read_record().get("verdict") is not None:
         console.print("the run had ended already")
     found = seen(folder)
@@ -67,6 +71,13 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
     console.print(verdict_line(record), soft_wrap=True)
     print_remedy(console, record, folder.path)
     sys.exit(exit_code(record))
+
+
+def _let_go(mark: RunMark | None) -> None:
+    """Who looks for its process once we are back finds none; one that does other things besides is not waited for."""
+    deadline = time.monotonic() + _GOODBYE_S
+    while mark is not None and mark.supervisor_lives() and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _user() -> str:
