@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,15 @@ class CommandEnded:
     def json(self) -> Any:
         """The one document on stdout."""
         return json.loads(self.stdout)
+
+
+def pytest_configure() -> None:
+    """Let processes of tests hear what nohup, or a script's `&`, has the suite itself ignore."""
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            # It stays without effect here; who is started begins with the default.
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(autouse=True)
