@@ -57,7 +57,7 @@ def nothing_left_behind() -> Iterator[None]:
     try:
         left.assert_none()
     except BaseException:
-        left.kill_all()
+        left.clear_away()
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
