@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,15 @@ class CommandEnded:
         return json.loads(self.stdout)
 
 
+def pytest_configure() -> None:
+    """Let processes of tests hear what nohup, or a script's `&`, has the suite itself ignore."""
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            # It stays without effect here; who is started begins with the default.
+            signal.signal(number, lambda *_: None)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fails a test that leaves a process, a shared-memory segment or a runtime entry; clears away what it names."""
@@ -47,7 +57,7 @@ def nothing_left_behind() -> Iterator[None]:
     try:
         left.assert_none()
     except BaseException:
-        left.kill_all()
+        left.clear_away()
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dtopipe.shm.segment import names, prefix_of
+from dtopipe.shm.segment import names, prefix_of, unlink
 
 # Where a path stays short enough for a socket, whatever TMPDIR says.
 SHORT = "/tmp" if os.name != "nt" and os.access("/tmp", os.W_OK) else None
@@ -44,11 +44,14 @@ class Leftovers:
         _assert_gone("shared-memory segments", lambda: unused_segments(self._runtime))
         _assert_gone("runtime entries", lambda: _entries(self._runtime))
 
-    def kill_all(self) -> None:
-        """The processes that are still there."""
+    def clear_away(self) -> None:
+        """Kill the processes that are still there, and take the names of their segments away."""
         for process in self._processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        for name in names():
+            if name.startswith(prefix_of(str(self._runtime))):
+                unlink(name)
 
     def _processes(self) -> set[psutil.Process]:
         """Descendants, and those with our mark that lost their parent."""
