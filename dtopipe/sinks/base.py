@@ -42,9 +42,11 @@ __all__ = [
     "OutputReader",
     "OutputRows",
     "Position",
+    "RemarkingWriter",
     "RetiringWriter",
     "SinkWriter",
     "may_retry",
+    "remark_of",
 ]
 
 
@@ -105,11 +107,23 @@ class RetiringWriter(Protocol):
 
 
 @runtime_checkable
+class RemarkingWriter(Protocol):
+    """A writer that says, after its `close`, what its output is not that was promised; empty if nothing."""
+
+    remark: str
+
+
+@runtime_checkable
 class FileOutput(Protocol):
     """What a writer of files has besides: others can see whether the output is still where it was opened."""
 
     def files(self) -> Sequence[Path]:
         """What must be there once samples are committed, the commit record among them; asked before `open` too."""
+
+
+def remark_of(writer: SinkWriter) -> str:
+    """What a writer that was closed has to say of its output, for the verdict."""
+    return writer.remark if isinstance(writer, RemarkingWriter) else ""
 
 
 def may_retry(writer: SinkWriter) -> bool:

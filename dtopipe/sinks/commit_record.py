@@ -32,9 +32,26 @@ from dtopipe.wire.commit_bytes import (
     packed_nulls,
     state_in,
 )
-from dtopipe.wire.commit_snapshot import SUFFIX, CommitSnapshot, committed_nulls, read_snapshot, record_path
+from dtopipe.wire.commit_snapshot import (
+    SUFFIX,
+    CommitSnapshot,
+    committed_nulls,
+    earlier_record_path,
+    earlier_suffixes,
+    read_snapshot,
+    record_path,
+)
 
-__all__ = ["SUFFIX", "CommitRecord", "CommitSnapshot", "ensure_not_written", "read_commit_record", "record_path"]
+__all__ = [
+    "SUFFIX",
+    "CommitRecord",
+    "CommitSnapshot",
+    "earlier_suffixes",
+    "ensure_not_written",
+    "keep_earlier",
+    "read_commit_record",
+    "record_path",
+]
 
 
 class CommitRecord:
@@ -269,6 +286,26 @@ def read_commit_record(path: Path) -> CommitSnapshot | None:
     """
     with sink_errors(path), _damage_of(path):
         return read_snapshot(path)
+
+
+def keep_earlier(path: Path) -> None:
+    """Before another run is appended to an output: keep the record of the one that it belongs to. Raises SinkError."""
+    with sink_errors(path):
+        try:
+            data = record_path(path).read_bytes()
+            header = header_in(data)
+        except (FileNotFoundError, WireError):
+            return
+        if header is None:
+            return
+        place = earlier_record_path(path, header.stream.run_id)
+        draft = place.with_name(f"{place.name}.new")
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(place)
+    sync_folder(place)
 
 
 def ensure_not_written(path: Path) -> None:

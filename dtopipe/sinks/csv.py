@@ -11,11 +11,11 @@ from typing import BinaryIO
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.base import OutputOptions, SinkWriter
-from dtopipe.sinks.delimited import LONG_COLUMNS, TIME_COLUMNS, DelimitedWriter
+from dtopipe.sinks.delimited import LONG_COLUMNS, DelimitedWriter
 from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.tabular import TabularSink, output_options
 
-# Of rows that have texts too, the column that is sure to be a number with a fraction.
+# What stands before the column that is sure to be a number, of rows that have texts too.
 _N_BEFORE_VALUE = LONG_COLUMNS.index("value")
 _N_BEFORE_LATENCY = [column.name for column in reading_columns(())].index("latency_s")
 
@@ -46,27 +46,40 @@ class CsvWriter(DelimitedWriter):
 
         Every reader has both for the same numbers, and takes the column for one of numbers still.
         """
-        is_long = self.output.layout is Layout.LONG and not self._stream.polled
-        first, end = start, stop
-        for _ in range(_N_BEFORE_VALUE if is_long else _N_BEFORE_LATENCY if self._stream.polled else len(TIME_COLUMNS)):
+        if self.output.layout is Layout.WIDE and not self._stream.polled:
+            point = data.rfind(b".", start, stop)
+            # No number has a Z: then it is the point of t_utc.
+            if data.find(b"Z", point, stop) >= 0:
+                return start, b" "
+            # Most often it is the last number, without an exponent.
+            is_last = data[point + 1 : stop - 1].isdigit()
+            return stop - 1 if is_last else _end_of_digits(data, point + 1), b"0"
+        return self._fill_among_texts(data, start)
+
+    def _fill_among_texts(self, data: bytes, start: int) -> tuple[int, bytes] | None:
+        """The same for readings and the long layout, of which one column is sure to be a number."""
+        first = start
+        for _ in range(_N_BEFORE_LATENCY if self._stream.polled else _N_BEFORE_VALUE):
             first = data.index(b",", first) + 1
-        if is_long or self._stream.polled:
-            end = data.index(b",", first)
-        point = data.rfind(b".", first, end)
-        if point < 0:
-            return None if is_long else (start, b" ")
-        at = point + 1
-        while data[at : at + 1].isdigit():
-            at += 1
-        return at, b"0"
+        point = data.rfind(b".", first, data.index(b",", first))
+        # Between quotes a comma is none of ours.
+        if point < 0 or b'"' in data[start:first]:
+            return (start, b" ") if self._stream.polled else None
+        return _end_of_digits(data, point + 1), b"0"
 
     def may_be_laid(self, part: bytes) -> bool:
-        """Without quotes no line's end and no comma is part of a text."""
-        return b'"' not in part
+        """In a row with a line's end in a text, a line has half of its quotes."""
+        return b'"' not in part or all(line.count(b'"') % 2 == 0 for line in part.split(b"\n"))
 
     def quoted(self, text: str | None) -> bytes:
         """In quotes where it must be."""
         return _line([text]) if text else b""
+
+
+def _end_of_digits(data: bytes, at: int) -> int:
+    while data[at : at + 1].isdigit():
+        at += 1
+    return at
 
 
 def _line(fields: Sequence[str]) -> bytes:

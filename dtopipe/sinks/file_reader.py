@@ -32,7 +32,7 @@ class FileReader(ABC):
 
     def __init__(self, path: Path, run_id: str | None = None, stream: Stream | None = None) -> None:
         self.path = path
-        self.snapshot, self._damage_of_record = record_of(path)
+        self.snapshot, self._damage_of_record = record_of(path, run_id)
         self._stream = self.snapshot.stream if self.snapshot else stream
         with sink_errors(path):
             self.end = self.size()
@@ -40,6 +40,9 @@ class FileReader(ABC):
             raise SinkError(
                 path, f"it belongs to another run ({self.snapshot.stream.run_id})", "look for this run's own output"
             )
+        if self.snapshot and run_id is not None and run_id != _run_id_of(path):
+            # What follows is of another run.
+            self.end = min(self.end, self.snapshot.data_bytes)
         self.start = self.snapshot.data_origin if self.snapshot else 0
         # A complete file is read whole, whatever its record says.
         self.is_open = self.snapshot is not None and not self.snapshot.closed
@@ -132,12 +135,21 @@ class FileReader(ABC):
         return self._stream.channels
 
 
-def record_of(path: Path) -> tuple[CommitSnapshot | None, list[str]]:
-    """What the commit record beside an output says as far as it is whole, and what is wrong with it."""
+def _run_id_of(path: Path) -> str | None:
+    """Which run an output was last written by, as its commit record says."""
+    found = record_of(path)[0]
+    return None if found is None else found.stream.run_id
+
+
+def record_of(path: Path, run_id: str | None = None) -> tuple[CommitSnapshot | None, list[str]]:
+    """What the commit record beside an output says as far as it is whole, and what is wrong with it.
+
+    With `run_id` that of this run, if others were appended behind it.
+    """
     name = record_path(path).name
     with sink_errors(path):
         try:
-            found = read_whole_part(path)
+            found = read_whole_part(path, run_id)
         except WireError as error:
             return None, [f"its commit record {name} is damaged: {error}"]
     if found is None:

@@ -15,7 +15,14 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
+from dtopipe.sinks.commit_record import (
+    SUFFIX,
+    CommitRecord,
+    earlier_suffixes,
+    ensure_not_written,
+    keep_earlier,
+    record_path,
+)
 from dtopipe.sinks.null_ranges import NullList
 from dtopipe.sinks.outputs import prepare, sink_error, sink_errors, sync_file, sync_folder
 from dtopipe.sinks.presence import opened_again, shortened
@@ -78,7 +85,9 @@ class FileWriter(ABC):
 
     def make_way(self) -> None:
         """Make the way free for a new output, as `on_exists` says. Raises OutputExists, SinkError."""
-        prepare(self.path, self.output.on_exists, (SUFFIX,))
+        with sink_errors(self.path):
+            earlier = earlier_suffixes(self.path)
+        prepare(self.path, self.output.on_exists, (SUFFIX, *earlier))
 
     def check_appendable(self, stream: Stream, file: BinaryIO) -> None:
         """Raise SinkError if this run's rows cannot follow what is in the file, which is not empty."""
@@ -116,6 +125,7 @@ class FileWriter(ABC):
             if origin:
                 with path.open("rb") as file:
                     self.check_appendable(self._stream, file)
+                keep_earlier(self.path)
         self._record = CommitRecord.begin(self.path, self._stream, self.sink_type, start, origin)
         return self._go_on(self._record, header)
 

@@ -13,7 +13,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.base import FileOutput, RetiringWriter, SinkWriter, may_retry
+from dtopipe.sinks.base import FileOutput, RetiringWriter, SinkWriter, may_retry, remark_of
 from dtopipe.sinks.outputs import sink_error
 from dtopipe.sinks.presence import Presence, absent, ensure_resumable
 
@@ -82,6 +82,11 @@ class ReopeningWriter:
             return self._position
         self._position = writer.retire_before(settled)
         return self._position
+
+    @property
+    def remark(self) -> str:
+        """As RemarkingWriter.remark."""
+        return "" if self._writer is None else remark_of(self._writer)
 
     def close(self) -> Position:
         """As SinkWriter.close."""

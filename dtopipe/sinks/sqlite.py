@@ -63,6 +63,7 @@ class SqliteWriter:
         self._output = output
         self._tables = TableNames(table_readings, table_blocks).checked(self._path)
         self._pragmas = Pragmas(journal_mode, synchronous, busy_timeout_ms).checked(self._path)
+        self.remark = ""
         self._record: CommitRecord | None = None
         self._database: Database | None = None
         self._rows: list[BlockRows | ReadingRows | GapRows | NullRows] = []
@@ -180,7 +181,7 @@ class SqliteWriter:
         database = self._opened()
         with database.transaction(durable=True) as connection:
             connection.execute("UPDATE runs SET finished = 1 WHERE run = ?", (self._run,))
-        database.make_one_file()
+        self.remark = database.make_one_file()
         self.abandon()
         return self._position
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sqlite3
 import time
@@ -22,6 +21,8 @@ _PAGE_BYTES = 8192
 # The write-ahead log is written back at this size: with SQLite's own 4 MB, checkpoints are a tenth of the time.
 _LOG_BYTES = 16 * 2**20
 _LOOK_AGAIN_S = 0.02
+# A program that only looks now and then is gone by then.
+_PASSING_READER_S = 1.0
 
 # By what SQLite says (primary result code): what it means here, and the way out.
 _TEMPORARY = {
@@ -29,7 +30,6 @@ _TEMPORARY = {
     sqlite3.SQLITE_LOCKED: ("another program holds it", "end its transaction, or raise busy_timeout_ms"),
     sqlite3.SQLITE_FULL: ("the disk is full", "free some space; what is committed is safe"),
 }
-_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 # The same, but the connection may be to a file that is none any more when it is over: it is opened again.
 _AWAY = {
     sqlite3.SQLITE_IOERR: ("the disk does not answer as it should", "see whether it is full, or away"),
@@ -127,19 +127,38 @@ class Database:
                 if durable:
                     self.connection.execute(f"PRAGMA synchronous = {self._pragmas.synchronous}")
 
-    def make_one_file(self) -> None:
-        """Write the log back into the file and end it; a reader that will not go keeps its log beside the file.
+    def make_one_file(self) -> str:
+        """Write the log back into the file and end it; returns what is left to be said of it, empty if nothing is.
 
-        Raises SinkUnavailable where there is no room for what the log holds: it keeps that until there is.
+        Raises SinkUnavailable where there is no room for what the log holds, or a reader still needs it: it keeps that.
         """
         with self.explained():
+            # Whoever waits for it listens meanwhile.
+            self.connection.execute("PRAGMA busy_timeout = 0")
             try:
-                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                self.connection.execute("PRAGMA journal_mode = DELETE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in _HELD:
-                    raise
-                logging.warning("%s: another program has it open, so its -wal stays beside it: %s", self.path, error)
+                return self._fold_log()
+            finally:
+                self.connection.execute(f"PRAGMA busy_timeout = {self._pragmas.busy_timeout_ms}")
+
+    def _fold_log(self) -> str:
+        deadline = time.monotonic() + min(self._pragmas.busy_timeout_ms / 1000, _PASSING_READER_S)
+        while True:
+            # Frames of the log, and those of them that are in the file; -1 where there is no log.
+            is_held, n_frames, n_written = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not is_held:
+                with contextlib.suppress(sqlite3.OperationalError):
+                    self.connection.execute("PRAGMA journal_mode = DELETE")
+                    return ""
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_LOOK_AGAIN_S)
+        if n_written < n_frames:
+            raise SinkUnavailable(
+                self.path,
+                "another program reads it in a transaction that it keeps open: the last rows are in its -wal alone",
+                "end that transaction; until then copy the file together with its -wal",
+            )
+        return "another program has it open, which keeps a -wal beside it; the file alone has every row"
 
     def close(self) -> None:
         """Give up the connection; what is not committed is forgotten. Never raises."""

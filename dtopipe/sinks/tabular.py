@@ -6,6 +6,7 @@ in a thread, one call at a time, so that the program's event loop never waits fo
 
 from __future__ import annotations
 
+import logging
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -20,10 +21,11 @@ from anyio import to_thread
 from dtopipe.model.errors import OutputExists, SinkNotOpen, SinkOptionError, SinkSchemaError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.base import OutputOptions, SinkWriter, remark_of
 from dtopipe.sinks.daq_blocks import BlockItems
 from dtopipe.sinks.daq_readings import ReadingItems
 
+_log = logging.getLogger("dtopipe.sinks")
 _T = TypeVar("_T")
 
 
@@ -130,6 +132,8 @@ class ProgramSink(ABC):
     def _complete(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            if remark := remark_of(self._writer):
+                _log.warning("%s: %s", self.name, remark)
             self._writer = None
 
 

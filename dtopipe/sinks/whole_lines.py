@@ -24,23 +24,26 @@ def laid(data: bytes, at: int, longest: int, fill_of: FillOf) -> bytes:
     """
     if longest > _LONGEST_LINE_BYTES:
         return data
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
+    view = memoryview(data)
+    find, find_last = data.find, data.rfind
     begin = copied = 0
+    room = PAGE_BYTES - at % PAGE_BYTES
     while True:
-        room = PAGE_BYTES - at % PAGE_BYTES
-        stop = data.find(b"\n", begin + max(0, room - longest)) + 1
+        # The first line that ends so near to the page's end that the next one might not.
+        stop = find(b"\n", begin + max(0, room - longest)) + 1
         if not stop:
             break
-        at += stop - begin
         lacking = room - (stop - begin)
-        fill = fill_of(data, data.rfind(b"\n", begin, stop - 1) + 1 or begin, stop) if lacking > 0 else None
+        fill = fill_of(data, find_last(b"\n", begin, stop - 1) + 1 or begin, stop) if lacking > 0 else None
         if fill is not None:
             place, byte = fill
-            pieces += data[copied:place], byte * lacking
+            pieces += view[copied:place], byte * lacking
             copied = place
-            at += lacking
+            lacking = 0
+        room = lacking % PAGE_BYTES or PAGE_BYTES
         begin = stop
     if not pieces:
         return data
-    pieces.append(data[copied:])
+    pieces.append(view[copied:])
     return b"".join(pieces)

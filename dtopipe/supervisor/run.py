@@ -142,8 +142,9 @@ class Run:
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
-        """What the board and the clocks did that no output shows."""
-        return (*self.board_watch.remarks(), *self.clock_watch.remarks())
+        """What the board and the clocks did that no output shows, and what an output is not that was promised."""
+        of_sinks = [Remark(f"{name}: {agent.remark}") for name, agent in self.sinks.items() if agent.remark]
+        return (*self.board_watch.remarks(), *self.clock_watch.remarks(), *of_sinks)
 
     def covers(self, policy: Policy) -> bool:
         """True if who reads under this policy finds in a journal what the ring has no more."""

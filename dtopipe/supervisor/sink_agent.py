@@ -41,8 +41,9 @@ class SinkAgent:
         self.said_hello = False
         self.found_dead = False
         self.reported: Message | None = None
-        # Its process has closed the output in order.
+        # Its process has closed the output in order, and what it said of that.
         self.is_closed = False
+        self.remark = ""
         self.failure = ""
         # Why its output is away, while it is.
         self.away = ""

@@ -249,6 +249,7 @@ class Supervisor:
             run.events.append("back", name)
         elif message.kind == "closed":
             agent.is_closed = True
+            agent.remark = message.get("remark", str, "")
         elif message.kind == "done" and not agent.state.is_final:
             agent.position = position_from(message.body)
             if agent.cut_off_at_ns and agent.detach_at is not None and agent.is_closed:

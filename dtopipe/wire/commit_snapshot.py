@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from dtopipe.model.errors import WireError
@@ -15,6 +18,8 @@ from dtopipe.model.stream import Stream
 from dtopipe.wire.commit_bytes import header_in, state_in, whole_entries_in
 
 SUFFIX = ".dtopipe"
+# Letters of a name that stands for a run's id, which may be no name of a file.
+_NAMED = 16
 # Two commits during one read tear both records; three times in a row that is damage.
 _TORN_READS = 2
 
@@ -22,6 +27,19 @@ _TORN_READS = 2
 def record_path(path: Path) -> Path:
     """Where the commit record of an output is."""
     return path.with_name(path.name + SUFFIX)
+
+
+def earlier_record_path(path: Path, run_id: str) -> Path:
+    """Where the commit record of a run is kept, once another one was appended to its output."""
+    return path.with_name(f"{path.name}.{sha256(run_id.encode(errors='replace')).hexdigest()[:_NAMED]}{SUFFIX}")
+
+
+def earlier_suffixes(path: Path) -> list[str]:
+    """What the records that were kept of earlier runs have behind the output's name. Raises OSError."""
+    suffix = re.compile(rf"{re.escape(path.name)}(\.[0-9a-f]{{{_NAMED}}}{re.escape(SUFFIX)})")
+    with contextlib.suppress(FileNotFoundError), os.scandir(path.parent) as entries:
+        return [found[1] for entry in entries if (found := suffix.fullmatch(entry.name))]
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +71,24 @@ def read_snapshot(path: Path) -> CommitSnapshot | None:
     return found
 
 
-def read_whole_part(path: Path) -> CommitSnapshot | None:
-    """As `read_snapshot`, but a list of gaps that is cut or torn is read up to there: see `n_gaps`."""
+def read_whole_part(path: Path, run_id: str | None = None) -> CommitSnapshot | None:
+    """As `read_snapshot`, but a list of gaps that is cut or torn is read up to there: see `n_gaps`.
+
+    With `run_id` the record of that run, if another one was appended to its output; else what the output's own says.
+    """
     for _ in range(_TORN_READS):
         with contextlib.suppress(WireError):
-            found = _snapshot(path)
+            found = _snapshot(record_path(path))
+            if found is not None and run_id not in (None, found.stream.run_id):
+                found = _snapshot(earlier_record_path(path, str(run_id))) or found
             if found is None or len(found.gaps) == found.n_gaps:
                 return found
-    return _snapshot(path)
+    return _snapshot(record_path(path))
 
 
-def _snapshot(path: Path) -> CommitSnapshot | None:
+def _snapshot(place: Path) -> CommitSnapshot | None:
     try:
-        data = record_path(path).read_bytes()
+        data = place.read_bytes()
     except FileNotFoundError:
         return None
     header = header_in(data)

@@ -317,7 +317,7 @@ def main(worker: Worker) -> None:
                 return
         logging.info("written with %.2f s of processor time", time.process_time() - began_s)
         if is_closed:
-            worker.control.send(Message("closed"))
+            worker.control.send(Message("closed", {"remark": writer.remark}))
         worker.control.send(Message("done", describe_position(position)))
     except BaseException:
         writer.abandon()

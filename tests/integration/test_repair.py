@@ -285,8 +285,13 @@ def test_other_runs_in_the_same_files_stay_as_they_are(lab: Any) -> None:
     assert paths["table"].read_bytes() == lines
     with contextlib.closing(sqlite3.connect(paths["base"])) as base:
         assert base.execute("SELECT count(*) FROM samples GROUP BY run").fetchall() == [(4000,), (4000,)]
+    assert lab.dtopipe("verify", str(first), "--outside").code == 0
+    assert _repaired(first, outside=True) == {"raw": "whole", "table": "whole", "base": "whole"}
+    paths["table"].write_bytes(lines.replace(b"\n1000,", b"\n1oo0,", 1))
+    assert lab.dtopipe("verify", str(first), "--outside").code != 0
     refused = lab.dtopipe("repair", str(first), "--sink", "table", "--outside")
     assert (refused.code, "belongs to another run" in refused.stdout) == (1, True)
+    assert paths["table"].read_bytes() == lines.replace(b"\n1000,", b"\n1oo0,", 1)
 
 
 def test_what_nobody_has_any_more_is_a_gap_with_its_cause(lab: Any) -> None:

@@ -368,3 +368,43 @@ def test_what_is_no_output_of_ours_is_refused_by_the_reader(path: Path, content:
         path.write_bytes(content)
     with pytest.raises(SinkError):
         SqliteReader(path).position()
+
+
+def rows_of_the_file_alone(path: Path, aside: Path) -> int:
+    """As somebody finds who copies it without its log."""
+    aside.write_bytes(path.read_bytes())
+    with contextlib.closing(sqlite3.connect(aside)) as connection:
+        (n_rows,) = connection.execute("SELECT count(*) FROM samples").fetchone()
+        return int(n_rows)
+
+
+def test_a_file_that_a_reader_keeps_from_being_whole_is_waited_for(path: Path, tmp_path: Path) -> None:
+    stream = recorded()
+    writer = SqliteWriter(OutputOptions(path))
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 100))
+    writer.commit()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM samples").fetchone() == (100,)
+        writer.append(blocks(stream, 100, 250))
+        with pytest.raises(SinkUnavailable, match="the last rows are in its -wal alone") as raised:
+            writer.close()
+        assert "copy the file together with its -wal" in raised.value.remedy
+        reader.execute("COMMIT")
+    assert writer.close().committed == 250
+    assert writer.remark == ""
+    assert rows_of_the_file_alone(path, tmp_path / "copy.db") == 250
+    assert not Path(f"{path}-wal").exists()
+
+
+def test_a_program_that_only_has_it_open_keeps_no_row_from_the_file(path: Path, tmp_path: Path) -> None:
+    stream = recorded()
+    writer = SqliteWriter(OutputOptions(path))
+    writer.open(stream, 0, resume=False)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as viewer:
+        assert viewer.execute("SELECT count(*) FROM samples").fetchone() == (0,)
+        writer.append(blocks(stream, 0, 250))
+        assert writer.close().committed == 250
+        assert "another program has it open" in writer.remark
+        assert rows_of_the_file_alone(path, tmp_path / "copy.db") == 250
