@@ -149,6 +149,11 @@ def _totals(cost: Cost) -> Table:
         full = "" if disk.full_after_h is None else f", full after {duration_text(disk.full_after_h * 3600)}"
         text = f"about {disk.gb_per_hour:.3g} GB an hour to {disk.folder}, where {disk.free_gb:.1f} GB are free{full}"
         table.add_row("disk", Text(text))
+    for limit in cost.largest_files:
+        then = "goes on in its next file" if limit.goes_on else "can write no more"
+        when = duration_text(limit.after_h * 3600)
+        text = f"{limit.sink} has {size_text(limit.n_bytes)} after about {when}, as {limit.whose} allows, and {then}"
+        table.add_row("largest file", Text(text))
     if cost.length_s is not None:
         gb = cost.disk_gb_per_hour * cost.length_s / 3600
         table.add_row("the run", f"ends after {cost.length_s:,.3g} s of board time, with about {gb:.3g} GB")

@@ -87,6 +87,10 @@ class OutputAway(SinkUnavailable):
     """Its file, folder or disk is not there as it was opened: to be opened again behind its last commit."""
 
 
+class FileTooLarge(SinkError):
+    """The file may grow no further where it is; its disk may have room for another one."""
+
+
 class OutputExists(SinkError):
     """The output is there already and `on_exists` is `error`."""
 

@@ -21,7 +21,7 @@ from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import joined
 from dtopipe.wire.dtraw import FileHeader, decode_status, iter_sound_chunks, read_chunk, read_file_header
 from dtopipe.wire.dtraw_plain import PlainChunks
-from dtopipe.wire.raw_files import RawState, segment_path, segments_of
+from dtopipe.wire.raw_files import RawState, segment_path, segments_from, segments_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class RawSamples:
         try:
             record, _ = record_of(path)
             state = RawState.unpacked(record.extra if record else b"") or RawState()
-            segments = segments_of(path) if record is None or state.segment else [0]
             # Also what no commit names: whole chunks behind the last one are samples as well.
-            self._files = [segment_path(path, number) for number in segments if number >= state.first_segment]
+            segments = segments_of(path) if record is None else segments_from(path, state)
+            self._files = [segment_path(path, number) for number in segments]
             if not any(file.exists() for file in self._files):
                 raise SinkError(path, "none of its segments is there", "refill it from another output")
             self._header = _header(self._files, FileHeader.of(stream))

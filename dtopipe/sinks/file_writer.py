@@ -29,7 +29,8 @@ from dtopipe.sinks.presence import opened_again, shortened
 
 # Pieces are written together: a write of a megabyte takes half the time of the same in blocks. POSIX allows so many.
 _JOINED_BYTES, _MOST_PIECES = 2**20, 1024
-_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# Appending: what others cut off must not become zeros in front of what is written next.
+_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Gathered(NamedTuple):
@@ -135,7 +136,7 @@ class FileWriter(ABC):
         with sink_errors(path):
             if self._fd < 0:
                 # What has bytes that count is never made anew: it was there, and is away or was deleted.
-                self._fd = opened_again(path) if record.data_bytes else os.open(path, _OPEN_FLAGS, 0o666)
+                self._fd = opened_again(path, os.O_APPEND) if record.data_bytes else os.open(path, _OPEN_FLAGS, 0o666)
             there = os.fstat(self._fd).st_size
             if there < record.data_bytes:
                 raise shortened(path, there, record.data_bytes)
@@ -152,6 +153,7 @@ class FileWriter(ABC):
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """Write the bytes; they count once they are committed. What could not be written whole is taken back."""
         self._opened()
+        self._ensure_untouched()
         size, state = self._size, self.extra()
         try:
             self._put(self.encoded(items), self.placed)
@@ -167,6 +169,7 @@ class FileWriter(ABC):
         record = self._opened()
         if not self._pending:
             return record.position
+        self._ensure_untouched()
         position = record.position.after(self._pending)
         has_gaps = position.gap_samples != record.position.gap_samples
         gaps = [item for item in self._pending if isinstance(item, Gap)] if has_gaps else []
@@ -179,6 +182,7 @@ class FileWriter(ABC):
     def sync(self) -> Position:
         """The file and its name first, then its record."""
         record = self._opened()
+        self._ensure_untouched()
         self._sync_output()
         return record.sync()
 
@@ -241,6 +245,15 @@ class FileWriter(ABC):
         if self._record is None:
             raise SinkError(self.path, "this sink is not open", "open it first; a closed sink is not opened again")
         return self._record
+
+    def _ensure_untouched(self) -> None:
+        """Nobody else has cut the file or written to it. Raises SinkError, or OutputAway where a new opening helps."""
+        with sink_errors(self.path):
+            there = os.fstat(self._fd).st_size
+        if there < self._size:
+            raise shortened(self.data_path(self.extra()), there, self._size)
+        if there > self._size:
+            raise OutputAway(self.path, f"another program has added {there - self._size} bytes", "end that program")
 
     def _sync_output(self) -> None:
         sync_file(self._fd, self.path)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dtopipe.core.retention import Complete
-from dtopipe.model.errors import SinkError
+from dtopipe.model.errors import FileTooLarge, SinkError
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
@@ -22,7 +22,7 @@ from dtopipe.sinks.commit_record import SUFFIX, CommitRecord
 from dtopipe.sinks.file_writer import FileWriter, Gathered
 from dtopipe.sinks.hbuf_retention import ALL, SegmentShelf, retires
 from dtopipe.sinks.hbuf_segments import JournalIndex, prepare_segments
-from dtopipe.sinks.outputs import prepare
+from dtopipe.sinks.outputs import prepare, sink_errors, too_large
 from dtopipe.wire.dtraw import (
     OVERRUN_FLAG,
     ChunkHeader,
@@ -104,12 +104,21 @@ class HbufWriter(FileWriter):
 
     def extra(self) -> bytes:
         """Where to go on."""
-        return RawState(self._seq, self._mono_less_utc_ns, self._segment, self._first_kept).packed()
+        has_whole_file = self._first_segment == 0 and self._segment > 0
+        return RawState(self._seq, self._mono_less_utc_ns, self._segment, self._first_kept, has_whole_file).packed()
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
-        """As FileWriter.append."""
-        begin = self.size
-        super().append(items)
+        """As FileWriter.append; where the file may grow no further, it goes on in the next segment."""
+        try:
+            begin = self.size
+            super().append(items)
+        except FileTooLarge:
+            if self.size <= len(self._header):
+                raise
+            self.commit()
+            self._begin_next_segment()
+            begin = self.size
+            super().append(items)
         if self._index is not None:
             self._index.appended(items, self._segment, begin)
 
@@ -168,12 +177,21 @@ class HbufWriter(FileWriter):
     def _begin_next_segment(self) -> None:
         self._segment += 1
         try:
+            self._ensure_free(segment_path(self.path, self._segment))
             self.go_on_in(segment_path(self.path, self._segment), self._header)
         except BaseException:
             self._segment -= 1
             raise
         if self._shelf is not None:
             self._shelf.completed(self._segment - 1, self._opened().position.committed)
+
+    def _ensure_free(self, path: Path) -> None:
+        """For one file that goes on in segments no way was made. Raises FileTooLarge where another output stands."""
+        if self._first_segment or not path.exists():
+            return
+        with sink_errors(path), path.open("rb") as file:
+            if not self._header.startswith(file.read(len(self._header) + 1)):
+                raise FileTooLarge(path, *too_large(self.path))
 
     def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[Gathered]:
         """A chunk each."""

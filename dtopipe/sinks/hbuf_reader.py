@@ -24,7 +24,15 @@ from dtopipe.sinks.null_ranges import merged, ranges_of
 from dtopipe.sinks.values import engineering_values
 from dtopipe.sinks.whole_part import Front, OnDamage, further, whole_position
 from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_sound_chunks, read_file_header
-from dtopipe.wire.raw_files import RawState, absent_segments, kept_segments, segment_in, segment_path, segments_of
+from dtopipe.wire.raw_files import (
+    RawState,
+    absent_segments,
+    kept_segments,
+    segment_in,
+    segment_path,
+    segments_from,
+    segments_of,
+)
 
 # A chunk's header, its codes, and the byte behind it.
 _Chunk: TypeAlias = tuple[ChunkHeader, NDArray[Any], int]
@@ -126,7 +134,7 @@ class HbufReader(FileReader):
                 if chunk.valid_samples or chunk.gap:
                     stop = chunk.gap.span.stop if chunk.gap else chunk.first_sample_index + chunk.valid_samples
                     mono_less_utc_ns = chunk.t_mono_ns - chunk.t_utc_ns
-                    here = RawState(chunk.seq + 1, mono_less_utc_ns, number, state.first_segment)
+                    here = replace(state, seq=chunk.seq + 1, mono_less_utc_ns=mono_less_utc_ns, segment=number)
                     found = Front(stop, end, here.packed())
         return found
 
@@ -229,9 +237,9 @@ class HbufReader(FileReader):
 
     def _all_segments(self) -> list[int]:
         """Those that count, and those that were begun behind them."""
-        first = (RawState.unpacked(self._extra) or RawState()).first_segment
-        written = segment_in(self._extra)
-        return [n for n in segments_of(self.path) if n >= first] if written or self.snapshot is None else [0]
+        if self.snapshot is None:
+            return segments_of(self.path)
+        return segments_from(self.path, RawState.unpacked(self._extra) or RawState())
 
     @contextlib.contextmanager
     def _explained(self, file: Path) -> Iterator[None]:

@@ -9,9 +9,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dtopipe.core.disk import bytes_text
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.file_limit import largest_file
 from dtopipe.host.plain_file import FILES_ONLY, not_a_file
-from dtopipe.model.errors import OutputAway, OutputExists, SinkError, SinkUnavailable
+from dtopipe.model.errors import FileTooLarge, OutputAway, OutputExists, SinkError, SinkUnavailable
 from dtopipe.model.policy import OnExists
 
 # What may be over in a while, with what to do about it.
@@ -41,7 +43,6 @@ _LASTING = {
     errno.ENOTDIR: "choose another place: a part of the path is a file",
     errno.EISDIR: "choose another name: there is a folder of this name",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EFBIG: "this file system holds no larger file; choose another place",
 }
 
 
@@ -57,11 +58,23 @@ def sink_errors(path: Path) -> Iterator[None]:
 def sink_error(path: Path, error: OSError) -> SinkError:
     """SinkUnavailable for what may be over in a while, OutputAway if it is to be opened again then, else SinkError."""
     message = error.strerror or str(error)
+    if error.errno == errno.EFBIG:
+        return FileTooLarge(path, *too_large(path))
     if error.errno in _PASSING:
         return SinkUnavailable(path, message, _PASSING[error.errno])
     if error.errno in _AWAY:
         return OutputAway(path, message, _AWAY[error.errno])
     return SinkError(path, message, _LASTING.get(error.errno or 0, "look at the disk, or choose another place"))
+
+
+def too_large(path: Path) -> tuple[str, str]:
+    """What to say of a file that may grow no further, and the way out; both are for a verdict as well."""
+    with contextlib.suppress(OSError):
+        path = path.resolve()
+    limit = largest_file(path)
+    size, whose = limit or (path.stat().st_size if path.exists() else 0, "its file system, or a limit (ulimit -f),")
+    message = f"is as large as {whose} lets a file be, {bytes_text(size)}: choose another place, or end the run sooner"
+    return message, "an hbuf sink goes on in its next segment by itself"
 
 
 def prepare(path: Path, on_exists: OnExists, companions: Sequence[str] = ()) -> None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from dtopipe.model.errors import SinkError
+from dtopipe.model.errors import FileTooLarge, SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
@@ -33,6 +33,7 @@ from dtopipe.sinks.parquet_file import GrowingParquet
 from dtopipe.sinks.parquet_metadata import FileMetadata
 from dtopipe.sinks.parquet_readings import ReadingTail
 from dtopipe.sinks.parquet_tail import TAIL_SUFFIX, Tail, TailFile, TailSamples, packed_size, size_from, tail_path
+from dtopipe.sinks.presence import ensure_not_cut
 
 # Footers that are no longer the last one may be one part in so many of a file, and so many bytes in any case.
 _DEAD_PART = 16
@@ -176,13 +177,27 @@ class _Run:
         sync_folder(self._path)
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
-        with sink_errors(self._tail.path):
-            self._tail.append(items)
+        try:
+            self._append_to_tail(items)
+        except FileTooLarge:
+            if not self._tail.n_samples:
+                raise
+            # What is in it takes less room as rows.
+            self._move_tail(complete=False)
+            self._append_to_tail(items)
         self._appended = self._appended.after(items)
         self._new_gaps += [item for item in items if isinstance(item, Gap)]
         self._nulls.add(items)
 
+    def _append_to_tail(self, items: Sequence[Block | Gap | Readings]) -> None:
+        with sink_errors(self._tail.path):
+            ensure_not_cut(self._tail.fd, self._tail.path, self._tail.size)
+            self._tail.append(items)
+
     def commit(self) -> Position:
+        with sink_errors(self._path):
+            ensure_not_cut(self._file.fd, self._path, self._file.extent.size)
+            ensure_not_cut(self._tail.fd, self._tail.path, self._tail.size)
         if self._is_due():
             self._move_tail(complete=False)
         elif self._appended != self._record.position:

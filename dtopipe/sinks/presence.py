@@ -59,10 +59,10 @@ def ensure_resumable(path: Path, run_id: str, files: Sequence[Path]) -> None:
         raise SinkError(record_path(path), "is not this run's commit record any more", f"put it back, {_REPAIR}")
 
 
-def opened_again(path: Path) -> int:
-    """A descriptor of a file that was there. Raises OutputAway, SinkError."""
+def opened_again(path: Path, flags: int = 0) -> int:
+    """A descriptor of a file that was there, with more `flags` than to read and write. Raises OutputAway, SinkError."""
     try:
-        return os.open(path, _READ_AND_WRITE)
+        return os.open(path, _READ_AND_WRITE | flags)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise absent(path) from error
     except OSError as error:
@@ -83,10 +83,20 @@ def absent(path: Path, device: int | None = None) -> SinkError:
     return SinkError(path, "was deleted or moved away", f"put it back and call dtopipe restart, {_REPAIR}")
 
 
+def ensure_not_cut(fd: int, path: Path, n_bytes: int) -> None:
+    """Before more is written behind so many bytes of an open file: what is cut off would become zeros.
+
+    Raises SinkError, or OSError.
+    """
+    there = os.fstat(fd).st_size
+    if there < n_bytes:
+        raise shortened(path, there, n_bytes)
+
+
 def shortened(path: Path, n_bytes: int, committed_bytes: int) -> SinkError:
     """The error for a file that has lost what was committed."""
     return SinkError(
         path,
-        f"it has {n_bytes} bytes, its commit record says {committed_bytes}",
+        f"it has {n_bytes} bytes of the {committed_bytes} that were written",
         "somebody has changed it: put it back as it was and call dtopipe restart, or dtopipe repair after the run",
     )

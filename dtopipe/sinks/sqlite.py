@@ -152,6 +152,7 @@ class SqliteWriter:
         """Everything appended is in the file, in one transaction. Raises SinkUnavailable to be tried again."""
         database = self._opened()
         if self._pending:
+            database.ensure_not_cut()
             target = self._position.after([item for item in self._pending if self._moves(item)])
             with database.transaction() as connection:
                 self._move(connection, target)

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dtopipe.model.errors import OutputAway, SinkError, SinkUnavailable
+from dtopipe.host.file_limit import largest_file
+from dtopipe.model.errors import FileTooLarge, OutputAway, SinkError, SinkUnavailable
+from dtopipe.sinks.outputs import too_large
+from dtopipe.sinks.presence import shortened
 
 # Beside the database while it is open or was not closed; they belong to it wherever it goes.
 SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
@@ -77,6 +80,7 @@ class Database:
     def __init__(self, path: Path, pragmas: Pragmas) -> None:
         self.path = path
         self._pragmas = pragmas
+        self._seen_bytes = 0
         _make_file(path)
         with self.explained():
             # The one thread that calls a writer need not be the same one all the time.
@@ -127,6 +131,18 @@ class Database:
                 if durable:
                     self.connection.execute(f"PRAGMA synchronous = {self._pragmas.synchronous}")
 
+    def ensure_not_cut(self) -> None:
+        """Before a transaction: SQLite would write pages behind what somebody has cut off, and zeros between them.
+
+        Raises SinkError.
+        """
+        # What is away is said by who looks for it.
+        with contextlib.suppress(OSError):
+            there = self.path.stat().st_size
+            if there < self._seen_bytes:
+                raise shortened(self.path, there, self._seen_bytes)
+            self._seen_bytes = there
+
     def make_one_file(self) -> str:
         """Write the log back into the file and end it; returns what is left to be said of it, empty if nothing is.
 
@@ -160,6 +176,14 @@ class Database:
             )
         return "another program has it open, which keeps a -wal beside it; the file alone has every row"
 
+    def _is_as_large_as_can_be(self) -> bool:
+        """True if the file, or its log, may take no further page: SQLite calls that a failing or a full disk."""
+        limit = largest_file(self.path)
+        if limit is None:
+            return False
+        files = (self.path, *(self.path.with_name(self.path.name + ending) for ending in SIDE_SUFFIXES))
+        return any(file.exists() and file.stat().st_size > limit[0] - 2 * _PAGE_BYTES for file in files)
+
     def close(self) -> None:
         """Give up the connection; what is not committed is forgotten. Never raises."""
         with contextlib.suppress(sqlite3.Error):
@@ -172,6 +196,8 @@ class Database:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in (*_AWAY, *_TEMPORARY) and self._is_as_large_as_can_be():
+                raise FileTooLarge(self.path, *too_large(self.path)) from error
             if code in _TEMPORARY:
                 message, remedy = _TEMPORARY[code]
                 raise SinkUnavailable(self.path, f"{message} (SQLite: {error})", remedy) from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dtopipe.core.disk import OutputNeed, reserve_bytes
 from dtopipe.core.ring_size import bytes_before_slots, ring_slots, slot_bytes
+from dtopipe.host.file_limit import largest_file
 from dtopipe.model.plan import ChannelPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.row_groups import READINGS_OF_A_GROUP, ROWS_OF_A_GROUP
@@ -100,6 +101,21 @@ class Cost:
     disk_full_after_h: float | None
     disks: tuple[DiskCost, ...]
     sinks: tuple[SinkCost, ...]
+    largest_files: tuple[FileLimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileLimit:
+    """An output whose file can grow no further than `n_bytes`, as `whose` has it, which it will be after `after_h`.
+
+    `goes_on`: in a next file, by itself.
+    """
+
+    sink: str
+    n_bytes: int
+    whose: str
+    after_h: float
+    goes_on: bool
 
 
 def estimate(plan: RunPlan) -> Cost:
@@ -136,7 +152,16 @@ def estimate(plan: RunPlan) -> Cost:
         disk_full_after_h=min((d.full_after_h for d in disks if d.full_after_h is not None), default=None),
         disks=disks,
         sinks=sinks,
+        largest_files=tuple(_limits(plan, sinks)),
     )
+
+
+def _limits(plan: RunPlan, costs: Sequence[SinkCost]) -> Iterator[FileLimit]:
+    for sink, cost in zip(plan.sinks, costs, strict=True):
+        limit = None if sink.path is None else largest_file(existing_part((plan.run_root / sink.path).parent))
+        if limit is not None and cost.bytes_per_s:
+            n_bytes, whose = limit
+            yield FileLimit(sink.name, n_bytes, whose, n_bytes / cost.bytes_per_s / 3600, sink.type == "hbuf")
 
 
 def sink_costs(plan: RunPlan, stream: Stream) -> tuple[SinkCost, ...]:

@@ -28,12 +28,14 @@ class RawState:
 
     `seq` of the next chunk; `mono_less_utc_ns`: what the monotonic clock shows more than UTC, for the times of gaps;
     `segment` that is written, 0 for the one file; `first_segment` that counts, those before it are retired.
+    `has_whole_file`: an output of one file went on in segments, because its file could grow no further.
     """
 
     seq: int = 0
     mono_less_utc_ns: int = 0
     segment: int = 0
     first_segment: int = 0
+    has_whole_file: bool = False
 
     @classmethod
     def unpacked(cls, extra: bytes) -> RawState | None:
@@ -41,12 +43,19 @@ class RawState:
         if len(extra) == _STATE.size:
             return cls(*_STATE.unpack(extra))
         if len(extra) == _STATE.size + _FIRST.size:
-            return cls(*_STATE.unpack_from(extra), *_FIRST.unpack_from(extra, _STATE.size))
+            (first,) = _FIRST.unpack_from(extra, _STATE.size)
+            seq, mono_less_utc_ns, segment = _STATE.unpack_from(extra)
+            return cls(seq, mono_less_utc_ns, segment, first, has_whole_file=first == 0)
         return None
 
+    @property
+    def first(self) -> int:
+        """The first segment that counts: of one file, or where one file was the first, 0."""
+        return self.first_segment or (0 if self.has_whole_file else min(1, self.segment))
+
     def packed(self) -> bytes:
-        """For the commit record; the first segment only where others were before it."""
-        first = _FIRST.pack(self.first_segment) if self.first_segment else b""
+        """For the commit record; the first segment only where others were before it, or 0 was."""
+        first = _FIRST.pack(self.first_segment) if self.first_segment or self.has_whole_file else b""
         return _STATE.pack(self.seq, self.mono_less_utc_ns, self.segment) + first
 
 
@@ -62,16 +71,24 @@ def segments_of(path: Path) -> list[int]:
     return [number for number in found if number] or [0]
 
 
+def segments_from(path: Path, state: RawState) -> list[int]:
+    """The segments that are there from the first on that counts, in order, those that no commit names among them."""
+    if not state.segment:
+        return [0]
+    whole = [0] if state.has_whole_file and path.exists() else []
+    return [*whole, *(number for number in segments_of(path) if number >= max(1, state.first))]
+
+
 def kept_segments(path: Path, extra: bytes) -> list[int]:
     """Of the segments that are there, those that count: `extra` is the commit record's own state, empty without one.
 
     One that was retired may still be there: whoever was to delete it could not, or was killed before. So may one behind
     the last that a commit names, whose writer was killed over its beginning.
     """
-    there, state = segments_of(path), RawState.unpacked(extra)
+    state = RawState.unpacked(extra)
     if state is None:
-        return there
-    return [number for number in there if state.first_segment <= number <= state.segment] if state.segment else [0]
+        return segments_of(path)
+    return [number for number in segments_from(path, state) if number <= state.segment]
 
 
 def absent_segments(path: Path, extra: bytes) -> list[int]:
@@ -80,7 +97,7 @@ def absent_segments(path: Path, extra: bytes) -> list[int]:
     if state is None:
         first, last = (there[0], there[-1]) if there else (0, -1)
     else:
-        first, last = state.first_segment or min(1, state.segment), state.segment
+        first, last = state.first, state.segment
     return sorted(set(range(first, last + 1)) - set(there))
 
 
