@@ -262,6 +262,11 @@ async def move_aside(connection: Any, tables: Tables, run: int, run_id: str) -> 
     await connection.execute(f"UPDATE {tables.path('runs')} SET run_id = $2 WHERE run = $1", run, f"{run_id}.{number}")
 
 
+def literal(value: str) -> str:
+    """The text as an SQL literal, whatever is in it and however the server takes backslashes."""
+    return " E'" + text(value).replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 def text(value: str) -> str:
     """What Postgres can hold of a text: no NUL, no half surrogate pair."""
     return value.replace("\0", "\ufffd").encode(errors="replace").decode()
