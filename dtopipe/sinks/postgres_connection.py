@@ -47,6 +47,8 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "client_encoding": "UTF8",
 }
+# What PgBouncer says to BEGIN in that mode.
+_STATEMENT_POOLING = "not allowed in statement pooling mode"
 # What of them a transaction may set for itself, on every server.
 _POOLED_SETTINGS = {name: _SETTINGS[name] for name in ("idle_in_transaction_session_timeout", "synchronous_commit")}
 # By the beginning of SQLSTATE: what it means here, and the way out.
@@ -278,6 +280,12 @@ class PostgresConnection:
             what = self._clean(error.strerror or str(error))
             return SinkUnavailable(
                 self.target, f"the server cannot be reached ({what})", "see whether it runs, and host and port"
+            )
+        if _STATEMENT_POOLING in str(error):
+            return SinkError(
+                self.target,
+                "a pooler gives each statement to another process of the server, so that no transaction is possible",
+                "set pool_mode = transaction for this database, or name the server itself",
             )
         state = getattr(error, "sqlstate", None)
         if state is None:

@@ -227,6 +227,8 @@ class PostgresReader:
             server.connect()
             server.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield server
+            # A pooler goes on with the server's process, if it is not in the middle of something.
+            server.call(lambda c: c.execute("COMMIT"))
         finally:
             server.close()
 
