@@ -41,6 +41,10 @@ class Silence:
         """True while it is silent, and that was told."""
         return self._is_told
 
+    def lasts_at(self, reached: int) -> bool:
+        """True if it was told, and nothing came since up to this sample index."""
+        return self._is_told and reached == self._reached
+
     def saw(self, reached: int, elapsed_s: float, *, expected: bool = True) -> Fell | Broke | None:
         """The run is at this sample index, `elapsed_s` of watching after the last look.
 

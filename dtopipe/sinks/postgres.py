@@ -142,7 +142,8 @@ class PostgresWriter:
         self._check_open()
         self._connected()
         if self._pending:
-            n_first = first_half(self._pending) if self._may_pair else len(self._pending)
+            may_pair = self._may_pair and not self._server.is_pooled
+            n_first = first_half(self._pending) if may_pair else len(self._pending)
             first, rest = self._pending[:n_first], self._pending[n_first:]
             if rest and not self._companion.begin(lambda c: self._send(c, rest)):
                 first, rest = first + rest, []
@@ -242,7 +243,8 @@ class PostgresWriter:
                 self._server.remember()
             self._companion.ensure_settled()
             runs = self._tables.path("runs")
-            commits = self._server.call(lambda c: c.fetchval(f"SELECT commits FROM {runs} WHERE run = $1", self._run))
+            query = f"SELECT commits FROM {runs} WHERE run = $1"
+            commits = self._server.transaction(lambda c: c.fetchval(query, self._run))
         except BaseException:
             # Half a reconnection is none: nothing may be written without the lock.
             self._server.drop()

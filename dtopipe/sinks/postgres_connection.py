@@ -1,6 +1,10 @@
 """A connection to a Postgres server for one writer: calls from any thread, errors with a way out, no credentials.
 
 asyncpg lives in an event loop of its own thread, so that the connection notices its end also between two calls.
+
+Behind a pooler (PgBouncer) in transaction mode every transaction may be another process of the server. So nothing is
+left with a session that a later transaction needs: statements have no names, and where a pooler is found, settings and
+the lock are taken anew in each transaction.
 """
 
 from __future__ import annotations
@@ -43,6 +47,10 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "client_encoding": "UTF8",
 }
+# What PgBouncer says to BEGIN in that mode.
+_STATEMENT_POOLING = "not allowed in statement pooling mode"
+# What of them a transaction may set for itself, on every server.
+_POOLED_SETTINGS = {name: _SETTINGS[name] for name in ("idle_in_transaction_session_timeout", "synchronous_commit")}
 # By the beginning of SQLSTATE: what it means here, and the way out.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _TEMPORARY = {
@@ -84,6 +92,9 @@ class PostgresConnection:
         self._home = home
         self._connection: Any = None
         self._server_pid = 0
+        # Another process than the one that greeted us does the work: the session is not ours.
+        self._is_pooled = False
+        self._pooled_key: int | None = None
         # Nothing was heard of the server by the present connection yet.
         self._is_new = False
 
@@ -95,6 +106,11 @@ class PostgresConnection:
     def server_pid(self) -> int:
         """The server's process of the connection that was noted by `remember`; 0 before."""
         return self._server_pid
+
+    @property
+    def is_pooled(self) -> bool:
+        """True if a pooler stands between: the server's processes are others' too."""
+        return self._is_pooled
 
     @property
     def is_connected(self) -> bool:
@@ -120,14 +136,22 @@ class PostgresConnection:
         return self._portal or self._stack.enter_context(start_blocking_portal("asyncio"))
 
     def lock(self, key: int) -> None:
-        """Hold this advisory lock as long as the connection lasts. Raises OutputLocked."""
+        """Hold this advisory lock as long as the connection lasts. Raises OutputLocked.
+
+        Behind a pooler it is held by each transaction, which waits for another one that has it.
+        """
+        if self._is_pooled:
+            self._pooled_key = key
+            return
         if not self.call(lambda connection: connection.fetchval("SELECT pg_try_advisory_lock($1)", key)):
             raise OutputLocked(
                 self.target, "another process writes this run there", "wait until it ends, or end its connection"
             )
 
     def ensure_free(self, key: int) -> None:
-        """Nobody holds this advisory lock. Raises OutputLocked."""
+        """Nobody holds this advisory lock, which behind a pooler nobody could. Raises OutputLocked."""
+        if self._is_pooled:
+            return
         self.lock(key)
         self.call(lambda connection: connection.execute("SELECT pg_advisory_unlock($1)", key))
 
@@ -136,8 +160,8 @@ class PostgresConnection:
         self.end_other(self._server_pid, key)
 
     def end_other(self, pid: int, key: int) -> None:
-        """End the server's process `pid` if it holds the lock `key`; 0 is none."""
-        if not pid:
+        """End the server's process `pid` if it holds the lock `key`; 0 is none, and a pooler's is others' too."""
+        if not pid or self._is_pooled:
             return
         high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
         self.call(
@@ -174,6 +198,7 @@ class PostgresConnection:
         async def whole(connection: Any) -> _T:
             await connection.execute("BEGIN")
             try:
+                await self._settle_in(connection)
                 result = await work(connection)
                 await connection.execute("COMMIT")
             except (self._asyncpg.PostgresError, SinkError):
@@ -187,6 +212,25 @@ class PostgresConnection:
             return result
 
         return self.call(whole)
+
+    def begin(self, mode: str) -> None:
+        """Begin a transaction of this mode, which lasts as long as the connection; what is set is set in it alone."""
+
+        async def begun(connection: Any) -> None:
+            await connection.execute(f"BEGIN {mode}")
+            await self._settle_in(connection)
+            await connection.execute("SET LOCAL statement_timeout = 0")
+
+        self.call(begun)
+
+    async def _settle_in(self, connection: Any) -> None:
+        """In a pooler's transaction: what the session of a connection of our own has once for all."""
+        if not self._is_pooled:
+            return
+        settings = {**_POOLED_SETTINGS, "statement_timeout": str(self.config.statement_timeout_ms)}
+        await connection.execute("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items()))
+        if self._pooled_key is not None:
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", self._pooled_key)
 
     def drop(self) -> None:
         """Forget the connection, without a word to the server. Never raises."""
@@ -237,6 +281,12 @@ class PostgresConnection:
             return SinkUnavailable(
                 self.target, f"the server cannot be reached ({what})", "see whether it runs, and host and port"
             )
+        if _STATEMENT_POOLING in str(error):
+            return SinkError(
+                self.target,
+                "a pooler gives each statement to another process of the server, so that no transaction is possible",
+                "set pool_mode = transaction for this database, or name the server itself",
+            )
         state = getattr(error, "sqlstate", None)
         if state is None:
             if isinstance(error, self._asyncpg.ClientConfigurationError):
@@ -276,19 +326,23 @@ class PostgresConnection:
                 **config.arguments(),
                 timeout=config.command_timeout_s,
                 command_timeout=config.command_timeout_s,
-                server_settings={
-                    "application_name": "dtopipe",
-                    "statement_timeout": str(config.statement_timeout_ms),
-                },
+                # A pooler refuses settings that it does not know, and names of statements are its other clients' too.
+                server_settings={"application_name": "dtopipe"},
+                statement_cache_size=0,
             )
             self._connection = connection
-            for name, value in _SETTINGS.items():
-                with contextlib.suppress(self._asyncpg.PostgresError):
-                    await connection.execute(
-                        "SELECT set_config(name, $2, false) FROM pg_settings"
-                        " WHERE name = $1 AND (name NOT LIKE 'tcp%' OR inet_client_addr() IS NOT NULL)",
-                        name, value,
-                    )  # fmt: skip
+            self._is_pooled = await _is_pooled(connection)
+            if not self._is_pooled:
+                await self._set_each(connection)
+
+    async def _set_each(self, connection: Any) -> None:
+        for name, value in {**_SETTINGS, "statement_timeout": str(self.config.statement_timeout_ms)}.items():
+            with contextlib.suppress(self._asyncpg.PostgresError):
+                await connection.execute(
+                    "SELECT set_config(name, $2, false) FROM pg_settings"
+                    " WHERE name = $1 AND (name NOT LIKE 'tcp%' OR inet_client_addr() IS NOT NULL)",
+                    name, value,
+                )  # fmt: skip
 
     async def _bounded(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
         """Not for ever: asyncpg may go on waiting for a connection that is lost, or a server that is gone."""
@@ -310,6 +364,17 @@ class PostgresConnection:
         except (TimeoutError, asyncio.CancelledError):
             connection.terminate()
             raise
+
+
+async def _is_pooled(connection: Any) -> bool:
+    """True if another process works than the one whose number was told at the beginning, which a pooler makes up.
+
+    In a transaction: outside of one, a pooler could give each message of a query to another process.
+    """
+    await connection.execute("BEGIN")
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    await connection.execute("ROLLBACK")
+    return bool(pid != connection.get_server_pid())
 
 
 def _note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,6 +33,7 @@ _BATCH_VALUES = 2**18
 _BATCH_BLOCK_STATS = 2**14
 # A sort of a large table takes its time.
 _QUERY_TIMEOUT_S = 3600.0
+_CURSORS = count(1)
 
 
 def _ns_of(column: str) -> str:
@@ -224,24 +225,24 @@ class PostgresReader:
         server = PostgresConnection(self._config)
         try:
             server.connect()
-            server.call(lambda c: c.execute("SET default_transaction_read_only = on"))
+            server.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield server
+            # A pooler goes on with the server's process, if it is not in the middle of something.
+            server.call(lambda c: c.execute("COMMIT"))
         finally:
             server.close()
 
 
-def _fetched(server: PostgresConnection, query: str, arguments: Sequence[Any], n_rows: int) -> Iterator[list[Any]]:
-    """The rows of a query, `n_rows` at a time."""
-
-    async def begin(connection: Any) -> Any:
-        await connection.execute("SET statement_timeout = 0")
-        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return await connection.cursor(query, *arguments, timeout=_QUERY_TIMEOUT_S)
-
-    cursor = server.call(begin)
-    while rows := server.call(lambda _: cursor.fetch(n_rows, timeout=_QUERY_TIMEOUT_S)):
+def _fetched(
+    server: PostgresConnection, query: str, arguments: Sequence[int | str], n_rows: int
+) -> Iterator[list[Any]]:
+    """The rows of a query, `n_rows` at a time, by a cursor of SQL: asyncpg's is bound to a session."""
+    name = f"rows_{next(_CURSORS)}"
+    declared = f"DECLARE {name} NO SCROLL CURSOR FOR {query}"
+    server.call(lambda c: c.execute(declared, *arguments, timeout=_QUERY_TIMEOUT_S))
+    while rows := server.call(lambda c: c.fetch(f"FETCH {n_rows} FROM {name}", timeout=_QUERY_TIMEOUT_S)):
         yield rows
-    server.call(lambda c: c.execute("COMMIT"))
+    server.call(lambda c: c.execute(f"CLOSE {name}"))
 
 
 def _times(

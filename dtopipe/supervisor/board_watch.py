@@ -60,7 +60,8 @@ class BoardWatch:
         if self._absences:
             times = "once" if self._absences == 1 else f"{self._absences} times"
             found.append(Remark(f"the board was away {times}, for {self._absent_s:.1f} s: {self._absent_why}"))
-        if self.silent_since and self._silence is not None:
+        # Nobody listens while a run ends; what still came then ended the silence too.
+        if self._silence is not None and self._silence.lasts_at(run.end_sample_index):
             text = f"no sample from the board since {self.silent_since} ({self._silence.lasts_s:.0f} s)"
             found.append(Remark(text, is_lack=True))
         elif self._silence is not None and self._silence.count and run.acquirer.is_clocked:

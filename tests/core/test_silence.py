@@ -12,6 +12,7 @@ def test_after_three_block_times_a_silence_is_told_once_and_then_its_end() -> No
     assert silence.saw(100, 0.05) is None
     assert [silence.saw(100, 1.0) for _ in range(7)] == [None] * 5 + [Fell(6.0), None]
     assert silence.is_told
+    assert (silence.lasts_at(100), silence.lasts_at(101)) == (True, False)
     assert silence.saw(200, 1.0) == Broke(7.0)
     assert (silence.is_told, silence.count, silence.longest_s) == (False, 1, 7.0)
 
