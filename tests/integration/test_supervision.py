@@ -143,7 +143,7 @@ def test_a_crash_loop_ends_with_the_reason_and_the_end_of_the_log(lab: Any) -> N
     running.interrupt()
     ended = running.finish()
     assert ended.code == 4, ended.stderr
-    reason = "it has 0 bytes, its commit record says"
+    reason = "it has 0 bytes of the "
     said = [event for event in running.events() if event["event"] == "gave_up"]
     assert len(said) == 1
     assert said[0]["why"].startswith(f"gave up after 2 failures: {reason}")
