@@ -193,10 +193,13 @@ class CommitRecord:
         gaps: Sequence[Gap] = (),
         extra: bytes = b"",
         nulls: Mapping[int, NullRange] | None = None,
+        *,
+        in_synced_file: bool = False,
     ) -> Position:
         """Move the mark; the data up to `data_bytes` are in the output already. Survives every process.
 
-        `nulls`: by number in the list of `nulls()`, what is new there or has grown.
+        `nulls`: by number in the list of `nulls()`, what is new there or has grown. `in_synced_file`: the output goes on
+        in another file, of which all was synced.
         """
         if len(extra) > MOST_EXTRA_BYTES:
             raise ValueError(f"{len(extra)} bytes of a sink's own state: at most {MOST_EXTRA_BYTES} are kept")
@@ -213,6 +216,7 @@ class CommitRecord:
             places = range(n_gaps + len(gaps), n_gaps + len(gaps) + len(begun))
             n_gaps = places.stop
             generation, durable_bytes = self._state.generation + 1, self._state.durable_bytes
+            durable_bytes = data_bytes if in_synced_file else durable_bytes
             self._put(State(generation, position, data_bytes, n_gaps, False, extra, durable_bytes))
         self._null_places += places
         return position

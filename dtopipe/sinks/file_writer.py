@@ -234,7 +234,7 @@ class FileWriter(ABC):
             # The record may reach the disk at any time from now on, and names a file that has to be there then.
             sync_file(self._fd, path)
             sync_folder(path)
-            record.commit(record.position, self._size, (), self.extra())
+            record.commit(record.position, self._size, (), self.extra(), in_synced_file=True)
         except BaseException:
             os.close(self._fd)
             self._fd, self._size = fd, size

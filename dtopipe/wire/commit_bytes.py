@@ -141,8 +141,10 @@ def _unpacked(data: bytes, n_bytes: int) -> State | None:
     fields = _RECORD.unpack_from(body.ljust(_RECORD.size, b"\0"))
     generation, *numbers, data_bytes, n_gaps, closed, n_extra, extra, retained_from, durable_bytes = fields
     position = replace(Position(*numbers), retained_from=retained_from)
-    # A checksum only tells that a record is as it was written.
-    if not position.adds_up or not 0 <= durable_bytes <= data_bytes <= MOST_COUNT or n_extra > MOST_EXTRA_BYTES:
+    # A checksum only tells that a record is as it was written. Earlier versions left `durable_bytes` as it was where an
+    # output went on in another file.
+    counts = (data_bytes, durable_bytes)
+    if not position.adds_up or not all(0 <= n <= MOST_COUNT for n in counts) or n_extra > MOST_EXTRA_BYTES:
         return None
     return State(generation, position, data_bytes, n_gaps, bool(closed), extra[:n_extra], durable_bytes)
 

@@ -97,6 +97,27 @@ def test_what_is_appended_and_not_committed_is_no_part_of_the_record(path: Path)
     assert samples(path) == list(range(1000, 3000))
 
 
+def test_whoever_is_killed_just_behind_the_beginning_of_a_segment_goes_on(path: Path) -> None:
+    writer = HbufWriter(OutputOptions(path), segment=8000, journal=True)
+    writer.open(STREAM, 0, resume=False)
+    # As in a run: the segment is synced for long before it is full.
+    writer.append(blocks(STREAM, 0, 300))
+    writer.commit()
+    assert writer.sync().durable == 300
+    assert len(segments_of(path)) == 1
+    writer.append(blocks(STREAM, 300, 3600))
+    writer.commit()
+    assert len(segments_of(path)) == 2
+    snapshot = read_commit_record(path)
+    assert snapshot is not None
+    assert snapshot.durable_bytes == snapshot.data_bytes
+    writer.abandon()
+    again = HbufWriter(OutputOptions(path), segment=8000, journal=True)
+    assert again.open(STREAM, 0, resume=True).committed == 3600
+    again.close()
+    assert samples(path) == list(range(3600))
+
+
 @pytest.mark.parametrize("left", ["nothing yet", "a header"])
 def test_a_segment_that_was_only_begun_when_the_writer_was_killed_is_nobodys(path: Path, left: str) -> None:
     writer = HbufWriter(OutputOptions(path), segment=4000, journal=True)

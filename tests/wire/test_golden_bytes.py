@@ -232,6 +232,14 @@ def test_a_commit_record_has_just_these_bytes(tmp_path: Path) -> None:
     snapshot = read_commit_record(path)
     assert snapshot is not None
     assert (snapshot.position.durable, snapshot.durable_bytes, snapshot.data_bytes) == (20, 500, 700)
+    # What earlier versions left where the next, shorter file of an output was begun.
+    resumed = CommitRecord.resume(path, "run-1")
+    assert resumed is not None
+    resumed.commit(Position(10, 40, 20, 26, 4, 4), 90)
+    resumed.release()
+    snapshot = read_commit_record(path)
+    assert snapshot is not None
+    assert (snapshot.position.committed, snapshot.durable_bytes, snapshot.data_bytes) == (40, 500, 90)
 
 
 def test_a_commit_record_of_version_1_is_read_and_gone_on_with(tmp_path: Path) -> None:
