@@ -198,8 +198,8 @@ class CommitRecord:
     ) -> Position:
         """Move the mark; the data up to `data_bytes` are in the output already. Survives every process.
 
-        `nulls`: by number in the list of `nulls()`, what is new there or has grown. `in_synced_file`: the output goes on
-        in another file, of which all was synced.
+        `nulls`: by number in the list of `nulls()`, what is new there or has grown. `in_synced_file`: the output goes
+        on in another file, of which all was synced.
         """
         if len(extra) > MOST_EXTRA_BYTES:
             raise ValueError(f"{len(extra)} bytes of a sink's own state: at most {MOST_EXTRA_BYTES} are kept")
