@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,6 @@ from dtopipe.sinks.neighbours import Joined, joined
 from dtopipe.sinks.presence import opened_again
 from dtopipe.sinks.whole_part import DamagedBytes
 from dtopipe.wire.checksum import crc32
-
-if TYPE_CHECKING:
-    from dtopipe.sinks.parquet_readings import TailReadings
 
 TAIL_SUFFIX = ".tail"
 _MAGIC = b"DTTL"
@@ -47,6 +44,21 @@ _FRAME_BYTES = 4 * 2**20
 # The clock's arithmetic takes some 60 bytes a sample while it lasts.
 _CLOCK_SAMPLES = 2**16
 REMEDY = "the rows before it are in the Parquet file; repair this output for the others"
+
+
+class TailContent(Protocol):
+    """What a tail holds, while it is read; a context manager."""
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per channel, or readings."""
+
+    def part(self, start: int, stop: int) -> Any:
+        """What is in it from `start` to `stop`, counted from 0: a TailPart, or columns of readings."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 class TailFile(ABC):
@@ -78,7 +90,7 @@ class TailFile(ABC):
         """The frames of these items, in pieces."""
 
     @abstractmethod
-    def samples(self) -> TailSamples | TailReadings:
+    def samples(self) -> TailContent:
         """What is in the file; a context manager."""
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
