@@ -28,6 +28,7 @@ from dtopipe.sinks.sqlite_rows import BlockRows, GapRows, NullRows, ReadingRows
 from dtopipe.sinks.sqlite_schema import (
     TableNames,
     check_channels,
+    create_fixed_tables,
     create_tables,
     find_run,
     has_runs,
@@ -91,6 +92,8 @@ class SqliteWriter:
                     create_tables(connection, self._path, stream, layout, tables)
                     run = insert_run(connection, stream, layout, start, tables.data_table(stream, layout))
                     found = run, Position(start, start, start)
+                else:
+                    create_fixed_tables(connection, self._path, tables)
                 self._run, self._position = found
             connection = self._database.connection
             self._rows = [GapRows(connection, self._run), NullRows(connection, self._run)]

@@ -84,8 +84,7 @@ def create_tables(
     connection: sqlite3.Connection, path: Path, stream: Stream, layout: Layout, tables: TableNames
 ) -> None:
     """Make the tables, or what an older output lacks of them, ready for `stream`. Raises SinkError."""
-    for name, definition in _fixed_tables(tables).items():
-        _create(connection, path, name, definition)
+    create_fixed_tables(connection, path, tables)
     ensure_readings_table(connection, path, tables.readings, stream.channels if stream.polled else ())
     if stream.polled:
         return
@@ -102,6 +101,12 @@ def create_tables(
     if len(columns) + len(SAMPLE_COLUMNS) > most:
         raise SinkError(path, f"{len(columns)} channels are too many columns for SQLite", "use layout: long")
     connection.execute(f"CREATE TABLE samples {_SAMPLES}, {', '.join(columns)})")
+
+
+def create_fixed_tables(connection: sqlite3.Connection, path: Path, tables: TableNames) -> None:
+    """Make those that no stream changes, or what a run that an earlier version began lacks of them."""
+    for name, definition in _fixed_tables(tables).items():
+        _create(connection, path, name, definition)
 
 
 def insert_run(connection: sqlite3.Connection, stream: Stream, layout: Layout, start: int, table: str) -> int:

@@ -257,6 +257,22 @@ def test_what_is_not_committed_is_not_in_the_file(path: Path) -> None:
     np.testing.assert_array_equal(values_of(SqliteReader(path), 0), codes_of(2, 0, 300)[0] * (10 / 65536) + 0.25)
 
 
+def test_a_run_that_an_earlier_version_began_gets_the_tables_that_it_lacks(path: Path) -> None:
+    stream = recorded()
+    with writing(path, stream) as writer:
+        writer.append(blocks(stream, 0, 100))
+        writer.commit()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE null_ranges")
+    successor = SqliteWriter(OutputOptions(path))
+    assert successor.open(stream, 0, resume=True).committed == 100
+    status = np.full((2, 20), SensorStatus.OK, np.int8)
+    status[0, 5:9] = SensorStatus.OPEN
+    successor.append([block(stream, 100, 120, status=status)])
+    assert successor.close() == Position(0, 120, 120, 120)
+    assert rows(path, "SELECT channel, start, stop, samples FROM null_ranges") == [(0, 105, 109, 4)]
+
+
 def test_append_is_a_new_run_in_the_same_tables_and_adds_the_columns_that_are_absent(path: Path) -> None:
     first, second = recorded(("a", "b")), recorded(("b", "c"), run_id="run-2")
     written(path, first, 20)
