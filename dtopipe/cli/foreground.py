@@ -13,9 +13,10 @@ from typing import Any
 from rich.live import Live
 
 from dtopipe.cli.console import Console
+from dtopipe.cli.fitted_status import FittedStatus
 from dtopipe.cli.hangup import hangup_is_ignored
 from dtopipe.cli.lasting_console import LastingConsole
-from dtopipe.cli.live_table import disk_lines, drain_hint, headline, status_table
+from dtopipe.cli.live_table import disk_lines, drain_hint, headline
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed
 from dtopipe.cli.remedy import command_for, print_remedy
@@ -139,6 +140,6 @@ def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
             nonlocal drawn_s
             if time.monotonic() - drawn_s > _DRAW_EVERY_S or status["phase"] == "finished":
                 drawn_s = time.monotonic()
-                live.update(status_table(status), refresh=True)
+                live.update(FittedStatus(status), refresh=True)
 
         yield draw

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rich.console import ConsoleDimensions
 
 from dtopipe.cli.console import Console
+from dtopipe.cli.fitted_status import FittedStatus
 from dtopipe.cli.live_table import status_table
 from dtopipe.cli.verdict_text import outputs_table
 from dtopipe.cli.whole_table import Keeps, WholeTable
@@ -114,3 +116,40 @@ def test_who_was_served_and_has_everything_is_not_nobody(on_screen: Any) -> None
     text = on_screen(status_table(_status() | {"listen": listen}), 120)
     assert "serving tcp://0.0.0.0:5700: office has everything" in text
     assert "nobody yet" in on_screen(status_table(_status() | {"listen": listen | {"former": {}}}), 120)
+
+
+def _in_a_terminal(status: dict[str, Any], width: int, height: int) -> list[str]:
+    """What a live view leaves on the screen: rich cuts off what has no room."""
+    console = Console()
+    console.size = ConsoleDimensions(width, height)
+    lines = console.render_lines(FittedStatus(status), console.options, pad=False)
+    return ["".join(segment.text for segment in line).rstrip() for line in lines]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 12), (120, 15), (50, 30)])
+def test_a_table_that_is_higher_than_the_terminal_counts_who_is_well_and_shows_who_is_not(
+    width: int, height: int
+) -> None:
+    well = {f"copy{number}": _sink(gaps=0, lag_s=number / 2) for number in range(40)}
+    status = _status() | {"sinks": {**well, "table": _sink(state="away", failure="the disk is full")}}
+    status["board"]["state"] = "running"
+    lines = _in_a_terminal(status, width, height)
+    assert len(lines) <= height
+    text = " ".join(" ".join(lines).split())
+    assert "table: the disk is full" in text
+    assert "123,456,789 gap" in text
+    assert "without trouble, at most 19.5 s behind" in text
+    assert "headroom 3.2 s" in text
+
+
+def test_more_troubles_than_the_terminal_has_lines_say_where_the_rest_is() -> None:
+    ill = {f"copy{number}": _sink(state="away", failure="the disk is full") for number in range(40)}
+    lines = _in_a_terminal(_status() | {"sinks": ill}, 80, 24)
+    assert len(lines) == 24
+    assert lines[-1].endswith("more lines: dtopipe status shows all")
+
+
+def test_a_table_that_fits_is_shown_whole(on_screen: Any) -> None:
+    assert [line.rstrip() for line in on_screen(status_table(_status()), 120).splitlines()] == [
+        *_in_a_terminal(_status(), 120, 50)
+    ]
