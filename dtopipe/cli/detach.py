@@ -51,7 +51,7 @@ def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
     console = Console(stderr=as_json)
     try:
         with console.status(f"waiting for {name} to write what was acquired until now"):
-            sink = _detached(folder, name, console)
+            sink, remarks = _detached(folder, name, console)
     except KeyboardInterrupt:
         words = f"{name} is still being detached; typed again, its output is closed with what it has"
         raise DtopipeError(words) from None
@@ -59,6 +59,8 @@ def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
         print_json({"name": name, **sink})
     failure = shown(f": {sink['failure']}") if sink.get("failure") else ""
     _say(console, f"{name} is {sink['state']} at sample {sink['committed']:,}{failure}")
+    for remark in remarks:
+        _say(console, shown(remark))
     if short := sink.get("detached"):
         _say(console, shown(f"it ends before sample {short['asked_at']:,}: {short['why']}"))
         _say(console, f"once the run is over: dtopipe repair {run_word(folder.path)} --sink {name}")
@@ -69,15 +71,19 @@ def _say(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
-def _detached(folder: RunFolder, name: str, console: Console) -> dict[str, Any]:
-    """How the sink is once its output is closed, or the run is over; says once what is waited for."""
+def _detached(folder: RunFolder, name: str, console: Console) -> tuple[dict[str, Any], list[str]]:
+    """How the sink is once its output is closed, or the run is over, and what its output is not that was promised.
+
+    Says once what is waited for.
+    """
     told = ""
     while True:
         status = ask_run(folder, Message("status"))
         record = dict(status.body) if status else folder.read_record()
         sink: dict[str, Any] = record["sinks"][name]
         if status is None or sink["state"] in _ENDED:
-            return sink
+            remarks = [text if isinstance(text, str) else text.get("text", "") for text in record.get("remarks", ())]
+            return sink, [text for text in remarks if text.startswith(f"{name}: ")]
         if sink.get("failure") and sink["failure"] != told and sink["waited_for_s"]:
             told = sink["failure"]
             _say(console, shown(f"{name} is {sink['state']}: {told}"))

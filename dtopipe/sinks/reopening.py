@@ -84,6 +84,11 @@ class ReopeningWriter:
         return self._position
 
     @property
+    def position(self) -> Position:
+        """How far the output was when it last said so."""
+        return self._position
+
+    @property
     def remark(self) -> str:
         """As RemarkingWriter.remark."""
         return "" if self._writer is None else remark_of(self._writer)

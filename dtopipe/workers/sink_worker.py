@@ -260,13 +260,18 @@ def _selected(stream: Stream, channels: Sequence[str] | None) -> Stream:
     return stream.selected([names.index(name) for name in channels])
 
 
-def _closed(writer: ReopeningWriter, committed: Position) -> tuple[Position, bool]:
-    """How far an output that is away is, and whether it could be closed like that."""
+def _closed(writer: ReopeningWriter, committed: Position) -> tuple[Position, str | None]:
+    """How far an output that is away is, and what is to be said of it; None if it is not in order."""
     try:
-        return writer.close_as_committed(), True
+        return writer.close_as_committed(), writer.remark
+    except SinkUnavailable as error:
+        logging.warning("it cannot be closed: %s", error)
+        # Such as a log that has no room to be folded into its database.
+        remark = f"its output could not be closed ({error.message}): what is committed is in its files together"
+        return max(committed, writer.position, key=lambda each: each.committed), f"{remark}, and repair completes it"
     except SinkError as error:
         logging.warning("it cannot be closed: %s", error)
-        return committed, False
+        return committed, None
 
 
 def main(worker: Worker) -> None:
@@ -305,19 +310,20 @@ def main(worker: Worker) -> None:
             if patience.lets_go:
                 writer.abandon()
                 return
-            position, is_closed = patience.with_it(Call.CLOSE, writer.close), True
+            position = patience.with_it(Call.CLOSE, writer.close)
+            remark: str | None = writer.remark
         except SinkUnavailable as error:
             if not patience.is_cut_off:
                 raise
             # What is committed stays as it is; the supervisor puts the rest on record.
             logging.warning("ended while its output was away: %s", error)
-            position, is_closed = _closed(writer, sink.position) if patience.is_detached else (sink.position, False)
+            position, remark = _closed(writer, sink.position) if patience.is_detached else (sink.position, None)
             writer.abandon()
             if patience.lets_go:
                 return
         logging.info("written with %.2f s of processor time", time.process_time() - began_s)
-        if is_closed:
-            worker.control.send(Message("closed", {"remark": writer.remark}))
+        if remark is not None:
+            worker.control.send(Message("closed", {"remark": remark}))
         worker.control.send(Message("done", describe_position(position)))
     except BaseException:
         writer.abandon()

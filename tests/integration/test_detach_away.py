@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from laboratory import counter_topology
@@ -22,9 +23,14 @@ def test_a_sink_on_a_full_disk_is_detached_with_what_it_has(lab: Any, small_disk
     running.wait_for_samples("raw", 500)
     attached = lab.dtopipe("attach", "--sink", "csv", "--path", str(disk.path / "view.csv"), "--name", "view")
     assert attached.code == 0, attached.stderr
+    path = disk.path / "database.db"
+    attached = lab.dtopipe("attach", "--sink", "sqlite", "--path", str(path), "--name", "database")
+    assert attached.code == 0, attached.stderr
     running.wait_for_samples("view", 200)
-    disk.fill()
+    running.wait_for_samples("database", 200)
+    ballast = disk.fill()
     running.wait_until("away", "view")
+    running.wait_until("away", "database")
 
     second = lab.dtopipe("attach", "--sink", "csv", "--path", str(disk.path / "other.csv"), "--name", "other")
     assert second.code == 2
@@ -34,7 +40,12 @@ def test_a_sink_on_a_full_disk_is_detached_with_what_it_has(lab: Any, small_disk
     third = lab.dtopipe("attach", "--sink", "csv", "--path", "third.csv", "--name", "third")
     assert third.code == 0, third.stderr
 
-    detached = lab.dtopipe("detach", "view")
+    with ThreadPoolExecutor() as pool:
+        # Its log has no room to be folded into it.
+        database = pool.submit(lab.dtopipe, "detach", "database")
+        detached = lab.dtopipe("detach", "view")
+    assert database.result().code == 0, database.result().stderr
+    assert "database: its output could not be closed (the disk is full" in database.result().stdout
     assert detached.code == 0, detached.stderr
     assert "view is away: No space left on device" in detached.stdout
     assert SHORT in detached.stdout
@@ -46,7 +57,13 @@ def test_a_sink_on_a_full_disk_is_detached_with_what_it_has(lab: Any, small_disk
     assert view["gaps"] == 0
     assert view["start"] + view["samples"] == view["stop"] < view["detached"]["asked_at"]
     assert f"view has {view['start']} to {view['stop']}" in ended.json["verdict"]["text"]
+    assert ended.json["sinks"]["database"]["state"] == "detached"
+    assert "database: its output could not be closed" in ended.json["verdict"]["text"]
     assert lab.dtopipe("verify", "lab", "--outside").code == 0
+    ballast.unlink()
+    repaired = lab.dtopipe("repair", "lab", "--sink", "database", "--outside")
+    assert repaired.code == 0, repaired.stderr
+    assert not [each.name for each in disk.path.iterdir() if each.name.endswith("-wal")]
 
 
 def test_why_a_predecessor_ended_is_no_state_of_its_successor(lab: Any) -> None:
