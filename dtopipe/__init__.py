@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         record_polled,
         subscribe,
     )
+    from dtopipe.verify.tail import CommittedRows, tail
 
     __version__: str
 
@@ -39,6 +40,7 @@ _MODULES = {
     "AcquisitionSummary": "streaming",
     "AnalogInputVoltage": "model.task_spec",
     "BufferPlan": "model.task_spec",
+    "CommittedRows": "verify.tail",
     "DaqBlock": "model.daq",
     "DaqReading": "model.daq",
     "DaqSample": "model.daq",
@@ -57,6 +59,7 @@ _MODULES = {
     "record": "streaming",
     "record_polled": "streaming",
     "subscribe": "streaming",
+    "tail": "verify.tail",
 }
 # Modules that need not be imported by themselves.
 _SUBMODULES = ("sync",)
@@ -65,6 +68,7 @@ __all__ = [
     "AcquisitionSummary",
     "AnalogInputVoltage",
     "BufferPlan",
+    "CommittedRows",
     "DaqBlock",
     "DaqReading",
     "DaqSample",
@@ -86,6 +90,7 @@ __all__ = [
     "record_polled",
     "subscribe",
     "sync",
+    "tail",
 ]
 
 

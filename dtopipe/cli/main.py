@@ -23,6 +23,7 @@ _COMMANDS = {
     "check": "Validate a topology without starting it.",
     "runs": "List runs, past and in progress.",
     "status": "Show how a run is, or how it ended.",
+    "tail": "Print what is committed to an output, and follow it.",
     "stop": "End a run in order.",
     "attach": "Add a sink to a run in progress.",
     "detach": "Take a sink out of a run in progress.",

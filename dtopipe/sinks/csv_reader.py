@@ -33,6 +33,10 @@ SPOILT = (ValueError, IndexError, OverflowError, csv.Error)
 class CsvReader(TextReader):
     """Rows in the order of the file."""
 
+    def rows_begin(self) -> int:
+        """Behind the columns' names."""
+        return self._header()[1]
+
     def front(self) -> Front | None:
         """As FileReader.front; rows of the long layout are not in the order of their samples."""
         columns, _ = self._header()

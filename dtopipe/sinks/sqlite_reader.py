@@ -175,12 +175,12 @@ class SqliteReader:
 
     def _uri(self, stack: contextlib.ExitStack) -> str:
         uri = self._path.resolve().as_uri()
+        if _is_being_written(self._path):
+            return f"{uri}?mode=ro"
         beside = [Path(f"{self._path}{suffix}") for suffix in SIDE_SUFFIXES]
         if not any(path.exists() and path.stat().st_size for path in beside):
             # Read-only folders have no room for a lock or a -shm, and nobody is writing.
             return f"{uri}?mode=ro&immutable=1"
-        if _is_being_written(self._path):
-            return f"{uri}?mode=ro"
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dtopipe-", ignore_cleanup_errors=True)))
         for path in (self._path, *beside):
             # The -shm is an index of the -wal, and made again from it.

@@ -22,6 +22,10 @@ class TextReader(FileReader):
     def rows(self, start: int, stop: int, damaged: DamagedBytes) -> Iterator[OutputRows]:
         """The whole rows between these bytes, in the order of the file; `damaged` is told of what is passed over."""
 
+    def rows_begin(self) -> int:
+        """At which byte: what is before that, such as names of columns, is of no run."""
+        return 0
+
     def committed_rows(self, on_damage: OnDamage) -> Iterator[OutputRows]:
         """As FileReader.committed_rows."""
         return self.rows(self.start, self.stop, DamagedBytes(on_damage))

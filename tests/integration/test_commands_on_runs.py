@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,25 @@ def test_a_run_whose_output_nobody_reads_any_more_goes_on(lab: Any, options: tup
     assert record["verdict"]["state"] == "GOOD"
     assert record["acquired"]["samples"] == 1000
     assert code == 0
+
+
+def test_tail_follows_outputs_of_a_run_in_progress_to_its_end(lab: Any) -> None:
+    topology = counter_topology(2, 100, rate_hz=2000.0)
+    topology["sinks"] = {
+        "raw": {"type": "hbuf", "path": "raw.dt-raw"},
+        "view": {"type": "csv", "path": "view.csv"},
+        "table": {"type": "sqlite", "path": "run.db"},
+    }
+    running = lab.start(topology)
+    running.wait_for_samples("view", 200)
+    with ThreadPoolExecutor() as pool:
+        tails = {name: pool.submit(lab.dtopipe, "tail", name, "lab") for name in topology["sinks"]}
+        running.wait_for_samples("view", 3000)
+        assert [tail.result() for tail in tails.values() if tail.done()] == []
+        running.interrupt()
+        end = running.finish().json["acquired"]["end_sample_index"]
+        told = {name: tail.result().stdout.splitlines() for name, tail in tails.items()}
+    assert {name: len(lines) - 1 for name, lines in told.items()} == dict.fromkeys(told, end)
+    assert {int(line.partition(",")[0]) for line in told["table"][1:]} == set(range(end))
+    # The codes of the raw file are told in the channels' units, as the others have them.
+    assert told["raw"] == told["table"]
