@@ -17,7 +17,12 @@ from dtopipe.sinks.tabular import TabularSink, output_options
 
 # What stands before the column that is sure to be a number, of rows that have texts too.
 _N_BEFORE_VALUE = LONG_COLUMNS.index("value")
+_N_BEFORE_INDEX = LONG_COLUMNS.index("block_index")
 _N_BEFORE_LATENCY = [column.name for column in reading_columns(())].index("latency_s")
+
+
+# Polars takes types from so many rows, the fewest of all readers, and a number behind spaces there for a text.
+_ROWS_OF_TYPES = 100
 
 
 class CsvWriter(DelimitedWriter):
@@ -41,31 +46,29 @@ class CsvWriter(DelimitedWriter):
         """Commas, and the line's end."""
         return [b"", *[b","] * (len(columns) - 1), b"\n"]
 
-    def fill_of(self, data: bytes, start: int, stop: int) -> tuple[int, bytes] | None:
-        """Zeros at the end of a number's fraction; else, in front of the sample index, spaces.
+    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> tuple[int, bytes] | None:
+        """Zeros at the end of a number's fraction; else, in front of the first whole number, spaces.
 
-        Every reader has both for the same numbers, and takes the column for one of numbers still.
+        Every reader has both for the same numbers, and takes the column for one of numbers still: a reader that tells
+        a column's type by its first rows finds no spaces in those.
         """
         if self.output.layout is Layout.WIDE and not self._stream.polled:
             point = data.rfind(b".", start, stop)
             # No number has a Z: then it is the point of t_utc.
             if data.find(b"Z", point, stop) >= 0:
-                return start, b" "
+                return self._spaces(start, file_at)
             # Most often it is the last number, without an exponent.
             is_last = data[point + 1 : stop - 1].isdigit()
             return stop - 1 if is_last else _end_of_digits(data, point + 1), b"0"
-        return self._fill_among_texts(data, start)
-
-    def _fill_among_texts(self, data: bytes, start: int) -> tuple[int, bytes] | None:
-        """The same for readings and the long layout, of which one column is sure to be a number."""
-        first = start
-        for _ in range(_N_BEFORE_LATENCY if self._stream.polled else _N_BEFORE_VALUE):
-            first = data.index(b",", first) + 1
+        first = _field(data, start, _N_BEFORE_LATENCY if self._stream.polled else _N_BEFORE_VALUE)
         point = data.rfind(b".", first, data.index(b",", first))
-        # Between quotes a comma is none of ours.
-        if point < 0 or b'"' in data[start:first]:
-            return (start, b" ") if self._stream.polled else None
+        if point < 0:
+            return self._spaces(start if self._stream.polled else _field(data, start, _N_BEFORE_INDEX), file_at)
         return _end_of_digits(data, point + 1), b"0"
+
+    def _spaces(self, place: int, file_at: int) -> tuple[int, bytes] | None:
+        """In front of a whole number, behind the rows from which types are told; None within these."""
+        return None if file_at < _ROWS_OF_TYPES * self.longest else (place, b" ")
 
     def may_be_laid(self, part: bytes) -> bool:
         """In a row with a line's end in a text, a line has half of its quotes."""
@@ -74,6 +77,15 @@ class CsvWriter(DelimitedWriter):
     def quoted(self, text: str | None) -> bytes:
         """In quotes where it must be."""
         return _line([text]) if text else b""
+
+
+def _field(data: bytes, at: int, number: int) -> int:
+    """Where that field of the row begins that is at `at`; between quotes a comma is none of ours."""
+    for _ in range(number):
+        while data[at : at + 1] == b'"':
+            at = data.index(b'"', at + 1) + 1
+        at = data.index(b",", at) + 1
+    return at
 
 
 def _end_of_digits(data: bytes, at: int) -> int:

@@ -21,14 +21,15 @@ from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.sinks.reading_lines import ReadingLines
 from dtopipe.sinks.text import ValueTexts, iso_times, rising_integers, rows
 from dtopipe.sinks.values import ERROR_MESSAGES, ERROR_TYPES
-from dtopipe.sinks.whole_lines import laid
+from dtopipe.sinks.whole_lines import PAGE_BYTES, laid
 
 TIME_COLUMNS = ("sample_index", "t_mono_ns", "t_utc")
 LONG_COLUMNS = (
     "device", "task", "channel", "block_index", *TIME_COLUMNS, "value", "unit", "error_type", "error_message",
 )  # fmt: skip
-# Texts are as long as they are.
+# Texts are as long as they are; few rows of readings are longer.
 _ANY_LENGTH = 0
+_USUAL_BYTES = 1024
 _INTEGER_BYTES = len(str(-(2**63)))
 _TIME_BYTES = len("2026-11-22T23:41:00.000000000Z")
 # A batch's rows and their padding stay in a few MB, near the processor.
@@ -59,10 +60,10 @@ class DelimitedWriter(FileWriter):
         """True if the rows of the file, which is at its beginning, have just these columns."""
 
     @abstractmethod
-    def fill_of(self, data: bytes, start: int, stop: int) -> tuple[int, bytes] | None:
+    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> tuple[int, bytes] | None:
         """Where in the row from `start` to `stop` (behind its newline) which byte may be repeated: no value is changed.
 
-        None if there is no such place.
+        `file_at`: where in the file the row ends. None if there is no such place.
         """
 
     def may_be_laid(self, part: bytes) -> bool:
@@ -73,7 +74,12 @@ class DelimitedWriter(FileWriter):
         """The rows as they stand from byte `at` of the file on: none of them across two pages, if they are short."""
         if not self.may_be_laid(part):
             return part
-        return laid(part, at, self._longest or _twice_the_longest(part), self.fill_of)
+        return laid(part, at, self._longest or _longest_to_come(part), self.fill_of)
+
+    @property
+    def longest(self) -> int:
+        """No row has more bytes than this, as far as can be told."""
+        return self._longest or _USUAL_BYTES
 
     def check_appendable(self, stream: Stream, file: BinaryIO) -> None:
         """Rows may follow whole rows of the same columns."""
@@ -189,8 +195,9 @@ class DelimitedWriter(FileWriter):
             yield rows(self._literals, columns)
 
 
-def _twice_the_longest(part: bytes) -> int:
-    return 2 * max(map(len, part.split(b"\n"))) + 2
+def _longest_to_come(part: bytes) -> int:
+    """What a row with texts in it may have: an error's words are longer than nothing."""
+    return min(PAGE_BYTES, max(_USUAL_BYTES, 2 * max(map(len, part.split(b"\n"))) + 2))
 
 
 def _same(text: bytes, n: int) -> Texts:

@@ -47,7 +47,7 @@ class JsonlWriter(DelimitedWriter):
             before = quote + b","
         return [*found, before[:-1] + b"}\n"]
 
-    def fill_of(self, data: bytes, start: int, stop: int) -> tuple[int, bytes] | None:
+    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> tuple[int, bytes] | None:
         """Spaces behind the object, which are none of it."""
         return stop - 1, b" "
 

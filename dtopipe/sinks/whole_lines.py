@@ -11,23 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 PAGE_BYTES = 4096
-# Of longer lines too much of a page would be filled up: they stand as they come.
-_LONGEST_LINE_BYTES = 1024
 
-FillOf = Callable[[bytes, int, int], tuple[int, bytes] | None]
+FillOf = Callable[[bytes, int, int, int], tuple[int, bytes] | None]
 
 
 def laid(data: bytes, at: int, longest: int, fill_of: FillOf) -> bytes:
     """Whole lines of at most `longest` bytes, as they stand in a file from byte `at` on.
 
-    `fill_of(data, start, stop)`: the place in the line there where a byte may be repeated, and that byte; or None.
+    `fill_of(data, start, stop, file_at)`: the place in the line there where a byte may be repeated, and that byte; or
+    None. `file_at`: where in the file the line ends.
     """
-    if longest > _LONGEST_LINE_BYTES:
+    if longest > PAGE_BYTES:
+        # There is no page that has one of these whole: they stand as they come.
         return data
     pieces: list[bytes | memoryview] = []
     view = memoryview(data)
     find, find_last = data.find, data.rfind
-    begin = copied = 0
+    begin = copied = filled = 0
     room = PAGE_BYTES - at % PAGE_BYTES
     while True:
         # The first line that ends so near to the page's end that the next one might not.
@@ -35,11 +35,13 @@ def laid(data: bytes, at: int, longest: int, fill_of: FillOf) -> bytes:
         if not stop:
             break
         lacking = room - (stop - begin)
-        fill = fill_of(data, find_last(b"\n", begin, stop - 1) + 1 or begin, stop) if lacking > 0 else None
+        start = find_last(b"\n", begin, stop - 1) + 1 or begin
+        fill = fill_of(data, start, stop, at + stop + filled) if lacking > 0 else None
         if fill is not None:
             place, byte = fill
             pieces += view[copied:place], byte * lacking
             copied = place
+            filled += lacking
             lacking = 0
         room = lacking % PAGE_BYTES or PAGE_BYTES
         begin = stop
