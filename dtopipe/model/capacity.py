@@ -11,6 +11,10 @@ from collections.abc import Sequence
 MOST_SQLITE_COLUMNS = 2000
 # https://www.postgresql.org/docs/current/limits.html
 MOST_POSTGRES_COLUMNS = 1600
+# More than any board has, and no more than what is told to each process of a run has room for.
+MOST_CHANNELS = 16_384
+# What every row of SQLite has, and what is asked for by it: a column of this name would hide it.
+SQLITE_ROW_NAME = "rowid"
 # Every table of Postgres has them.
 SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 # The widest table that a spreadsheet opens; of text rows beyond it nobody's program makes a table.

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dtopipe.model.capacity import SQLITE_ROW_NAME
 from dtopipe.model.errors import SinkError
 from dtopipe.model.facts import strict_json
 from dtopipe.model.policy import Layout
@@ -62,11 +63,19 @@ class TableNames:
 def check_channels(path: Path, stream: Stream, layout: Layout) -> None:
     """Refuse what SQLite cannot hold. Raises SinkError."""
     names = [channel.name for channel in stream.channels]
+    if layout is Layout.WIDE or stream.polled:
+        _check_row_name(path, names)
     if layout is Layout.WIDE and not stream.polled:
         _check_columns_of_samples(path, names)
         return
     for name in names:
         check_text(path, "channel", name)
+
+
+def _check_row_name(path: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if name.lower() == SQLITE_ROW_NAME:
+            raise SinkError(path, f"channel {name!r} is what SQLite calls a row by", "rename the channel")
 
 
 def _check_columns_of_samples(path: Path, names: Sequence[str]) -> None:

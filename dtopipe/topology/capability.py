@@ -1,6 +1,6 @@
 """What the outputs that were chosen can hold: how many columns, and of which names.
 
-Every command that begins a sink asks here: `check`, `up` and `attach`.
+Every command that begins a sink asks here: `check`, `up`, `attach` and `convert`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dtopipe.model.capacity import (
+    MOST_CHANNELS,
     MOST_POSTGRES_COLUMNS,
     MOST_SQLITE_COLUMNS,
     MOST_TEXT_COLUMNS,
+    SQLITE_ROW_NAME,
     SYSTEM_COLUMNS,
     most_that_fit,
     postgres_row_fits,
@@ -48,8 +50,8 @@ def check_capability(columns: Sequence[Column], sinks: Sequence[SinkPlan], *, po
             continue
         chosen = None if sink.channels is None else set(sink.channels)
         own = [column for column in columns if chosen is None or column.name in chosen]
-        if sink.type == "sqlite" and not polled:
-            yield from _alike_but_for_case(sink, own)
+        if sink.type == "sqlite":
+            yield from _names_for_sqlite(sink, own, polled=polled)
         elif sink.type == "postgres":
             yield from _names_for_postgres(sink, own, polled=polled)
         most, what = _most(sink, own, polled=polled)
@@ -57,6 +59,13 @@ def check_capability(columns: Sequence[Column], sinks: Sequence[SinkPlan], *, po
             remedy = f"choose channels for it: sinks.{sink.name}.channels: [...]"
             remedy = remedy if polled else f"set sinks.{sink.name}.layout: long, or {remedy}"
             yield f"sinks.{sink.name}", f"{len(own):,} channels are too many columns: {what} of {most:,}", remedy
+
+
+def check_number(columns: Sequence[Column]) -> Found:
+    """A problem with a number of channels that is beyond reason, whatever the outputs are."""
+    if len(columns) > MOST_CHANNELS:
+        what = f"{len(columns):,} channels are more than a run takes: {MOST_CHANNELS:,}"
+        yield "task.channels", what, "make several topologies of them"
 
 
 def _most(sink: SinkPlan, own: Sequence[Column], *, polled: bool) -> tuple[int, str]:
@@ -100,12 +109,16 @@ def _names_for_postgres(sink: SinkPlan, own: Sequence[Column], *, polled: bool) 
             yield column.key, f"{name!r} is a column that every table of Postgres has (sink {sink.name})", remedy
 
 
-def _alike_but_for_case(sink: SinkPlan, own: Sequence[Column]) -> Found:
-    """SQLite takes ASCII capitals and small letters of a column for the same."""
+def _names_for_sqlite(sink: SinkPlan, own: Sequence[Column], *, polled: bool) -> Found:
+    """SQLite takes ASCII capitals and small letters of a column for the same, and a row has a name of its own."""
     seen = {column: column for column in FIXED_COLUMNS}
     for column in own:
         folded = "".join(letter.lower() if letter.isascii() else letter for letter in column.name)
+        if folded == SQLITE_ROW_NAME:
+            remedy = "rename this channel" if polled else f"rename it, or set sinks.{sink.name}.layout: long"
+            yield column.key, f"{column.name!r} is what SQLite calls a row by (sink {sink.name})", remedy
         other = seen.setdefault(folded, column.name)
-        if other != column.name:
+        # Columns of readings have names of their own where these would be alike.
+        if other != column.name and not polled:
             remedy = "rename one of them, or set layout: long"
             yield column.key, f"{column.name!r} and {other!r} are the same column in SQLite (sink {sink.name})", remedy

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from dtopipe.model.errors import Place, Problem, SinkOptionError, TopologyError
 from dtopipe.model.plan import BoardPlan, ChannelPlan, ListenPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
-from dtopipe.topology.capability import Column, check_capability
+from dtopipe.topology.capability import Column, check_capability, check_number
 from dtopipe.topology.checks import (
     check_channels,
     check_databases,
@@ -150,7 +150,9 @@ class _Loading:
         if named:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
-            self._found(check_capability(_columns(named, task), sinks, polled=polled))
+            columns = _columns(named, task)
+            self._found(check_number(columns))
+            self._found(check_capability(columns, sinks, polled=polled))
         plan = None
         at = top.listen if top else None
         listen = ListenPlan(at.endpoint, at.insecure, at.keep_for) if at else None

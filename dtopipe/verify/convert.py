@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.host.run_folder import RunFolder
-from dtopipe.model.errors import UsageError
+from dtopipe.model.errors import Problem, TopologyError, UsageError
+from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
-from dtopipe.model.stream import Block
+from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.base import OutputOptions
 from dtopipe.sinks.registry import load_writer
+from dtopipe.topology.capability import Column, check_capability
 from dtopipe.verify.outputs import outputs_of, raw_output
 from dtopipe.verify.raw_source import RawSource
 
@@ -49,10 +51,11 @@ def convert(
 ) -> Position:
     """Write every sample and gap of a `.dt-raw` file into a new output, with the recording's own times.
 
-    `on_samples(samples per channel so far)` shows progress. Raises UsageError, WireError or SinkError; then what was
-    written up to there is committed and complete in itself.
+    `on_samples(samples per channel so far)` shows progress. Raises UsageError, TopologyError, WireError or SinkError;
+    then what was written up to there is committed and complete in itself.
     """
     raw = RawSource(source)
+    _ensure_held(raw.stream, sink_type, output.layout)
     writer = load_writer(sink_type)(output, **options)
     writer.open(raw.stream, raw.start, resume=False)
     waiting: list[Block | Gap] = []
@@ -72,6 +75,15 @@ def convert(
         position = writer.close()
         on_samples(n_written + n_waiting)
     return position
+
+
+def _ensure_held(stream: Stream, sink_type: str, layout: Layout) -> None:
+    """Raises TopologyError where the output cannot hold this stream; nothing of it is there then."""
+    columns = [Column(f"channel {channel.name!r}", channel.name, channel.is_raw) for channel in stream.channels]
+    found = check_capability(columns, [SinkPlan("output", sink_type, layout=layout)], polled=stream.polled)
+    problems = [Problem(None, "", what, "use --layout long") for _, what, _ in found]
+    if problems:
+        raise TopologyError(problems)
 
 
 def output_at(path: Path | None, layout: str, on_exists: str) -> OutputOptions:

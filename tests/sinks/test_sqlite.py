@@ -164,7 +164,13 @@ def test_awkward_channel_names_come_out_unharmed(path: Path, layout: Layout) -> 
 
 @pytest.mark.parametrize(
     ("names", "culprit"),
-    [(("tc1", "TC1"), "'tc1'"), (("a", "Sample_Index"), "fixed column"), (("a\0b",), "NUL"), (("\ud800",), "Unicode")],
+    [
+        (("tc1", "TC1"), "'tc1'"),
+        (("a", "Sample_Index"), "fixed column"),
+        (("a\0b",), "NUL"),
+        (("\ud800",), "Unicode"),
+        (("RowID",), "a row"),
+    ],
 )
 def test_names_that_cannot_be_columns_are_refused_before_anything_is_made(
     path: Path, names: tuple[str, ...], culprit: str

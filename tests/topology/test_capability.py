@@ -6,13 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from recordings import blocks, recorded
 
 from dtopipe.model.capacity import MOST_POSTGRES_COLUMNS, postgres_row_fits
 from dtopipe.model.errors import TopologyError
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Layout
-from dtopipe.topology.capability import Column, check_capability
+from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.hbuf import HbufWriter
+from dtopipe.topology.capability import Column, check_capability, check_number
 from dtopipe.topology.load import load_plan
+from dtopipe.verify.convert import convert
 
 SERVER = "type: postgres, host: db, user: lab, database: d"
 
@@ -71,6 +75,37 @@ def test_a_number_of_columns_beyond_reason_is_refused(kind: str) -> None:
     assert what == "60,000 channels are too many columns: programs that read such a file take a row of 16,381"
     assert remedy == "set sinks.s.layout: long, or choose channels for it: sinks.s.channels: [...]"
     assert list(check_capability(columns, [replace(sink, layout=Layout.LONG)], polled=False)) == []
+
+
+def test_more_channels_than_a_run_takes_are_refused_whatever_the_outputs_are() -> None:
+    columns = [Column("", "") for _ in range(60_000)]
+    ((key, what, remedy),) = check_number(columns)
+    assert (key, remedy) == ("task.channels", "make several topologies of them")
+    assert what == "60,000 channels are more than a run takes: 16,384"
+    assert list(check_number(columns[:16_384])) == []
+
+
+@pytest.mark.parametrize("name", ["rowid", "RowID"])
+def test_the_name_of_a_row_of_sqlite_is_refused_where_it_would_be_a_column(name: str) -> None:
+    sqlite = "type: sqlite, path: s.db"
+    (problem,) = problems(["a", name], sqlite)
+    assert f"task.channels[1].name: '{name}' is what SQLite calls a row by (sink s)" in problem
+    assert len(problems(["a", name], sqlite, mode="polled")) == 1
+    assert problems(["a", name], f"{sqlite}, layout: long") == []
+    assert problems(["a", name], "type: csv, path: s.csv") == []
+
+
+@pytest.mark.parametrize(("kind", "names"), [("sqlite", ("Temp", "temp")), ("postgres", ("xmin", "a"))])
+def test_a_conversion_is_refused_what_a_run_is(kind: str, names: tuple[str, ...], tmp_path: Path) -> None:
+    stream = recorded(names)
+    writer = HbufWriter(OutputOptions(tmp_path / "a.dt-raw"))
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 100))
+    writer.close()
+    output = OutputOptions(tmp_path / "out" if kind == "sqlite" else None)
+    with pytest.raises(TopologyError, match="use --layout long"):
+        convert(tmp_path / "a.dt-raw", kind, output, {})
+    assert not (tmp_path / "out").exists()
 
 
 def test_thousands_of_channels_are_no_aliases_in_aliases() -> None:
