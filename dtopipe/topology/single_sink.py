@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from dtopipe.topology.attachment import sink_of_options
 from dtopipe.topology.options import SINK_POINTS, broken_plug_ins, own_options, sink_models
 from dtopipe.topology.problems import nearest, problems_of
 from dtopipe.topology.schema import SinkPart
+from dtopipe.topology.variables import absent_problems, resolved
 
 # What a sink needs in a topology, and a conversion says in another way.
 _STAND_INS = {"path": "output"}
@@ -21,11 +23,15 @@ _STAND_INS = {"path": "output"}
 def convertible_options(kind: str, options: Sequence[str]) -> dict[str, Any]:
     """The own options of a sink of this type from `-o key=value`; what is not given is left to the sink.
 
-    Raises TopologyError with every mistake: also for keys that only mean something while a run goes on.
+    `${VAR}` comes from the environment of the command, as for other commands. Raises TopologyError with every mistake:
+    also for keys that only mean something while a run goes on.
     """
     placed = sink_of_options(kind, None, kind, None, options, Path.cwd())
     key = f"sinks.{kind}"
-    given: dict[str, Any] = placed.document["sinks"][kind]
+    absent: dict[str, list[str]] = {}
+    given: dict[str, Any] = resolved(placed.document["sinks"][kind], os.environ, absent, key)
+    if absent:
+        raise TopologyError([Problem(p.place, "", p.message, p.remedy) for p in absent_problems(absent, placed.places)])
     models = sink_models()
     if kind not in models:
         broken = broken_plug_ins(SINK_POINTS)

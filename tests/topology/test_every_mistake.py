@@ -98,3 +98,13 @@ def test_options_of_a_conversion_are_checked_as_a_topologys_are() -> None:
     assert "-o busy_timeout_ms: must be 0 or more" in text
     assert "did you mean journal_mode?" in text
     assert "-o flush_interval: is for a run, and no option of a conversion" in text
+
+
+def test_an_option_of_a_conversion_may_be_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_SCHEMA", "archive")
+    given = ["host=h", "database=d", "schema=${LAB_SCHEMA}", "user=${NOBODY_HAS_THIS:-lab}"]
+    assert convertible_options("postgres", given) == {"host": "h", "database": "d", "schema": "archive", "user": "lab"}
+    with pytest.raises(TopologyError) as caught:
+        convertible_options("postgres", ["password=${NOBODY_HAS_THIS}"])
+    (problem,) = caught.value.problems
+    assert "the environment has no NOBODY_HAS_THIS" in str(problem)
