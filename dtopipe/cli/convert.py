@@ -13,10 +13,12 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import find_run, through_latest
+from dtopipe.model.errors import UsageError, words_of
 from dtopipe.model.shown import shown
 from dtopipe.topology.single_sink import convertible_options
 from dtopipe.verify.convert import convert as convert_file
 from dtopipe.verify.convert import output_at, raw_file_of
+from dtopipe.wire.raw_files import is_in_segments
 
 
 @click.command()
@@ -79,6 +81,16 @@ def _raw_file(source: str, run_dir: Path, *, outside: bool) -> Path:
     """The file itself, also in a run that is named as runs are, or the raw file of a run."""
     for place in (Path(source), run_dir / source):
         file = through_latest(place)
-        if file.is_file() and file.name != "run.json":
+        if (file.is_file() and file.name != "run.json") or is_in_segments(file):
             return file
-    return raw_file_of(find_run(source, run_dir, outside=outside))
+        if not file.exists() and (file.parent / "run.json").is_file():
+            raw = raw_file_of(find_run(str(file.parent), run_dir, outside=outside))
+            raise UsageError(f"the run {file.parent} has no file {file.name}\n    its raw file is {raw}")
+    try:
+        folder = find_run(source, run_dir, outside=outside)
+    except UsageError as error:
+        if Path(source).suffix:
+            message, remedy = words_of(error)
+            raise UsageError(f"{message}, and no such file\n    {remedy}") from error
+        raise
+    return raw_file_of(folder)

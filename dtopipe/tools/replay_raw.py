@@ -29,7 +29,7 @@ from dtopipe.wire.dtraw import (
 from dtopipe.wire.dtraw import (
     read_file_header as file_header_of,
 )
-from dtopipe.wire.raw_files import segment_path, segments_of
+from dtopipe.wire.raw_files import is_in_segments, segment_path, segments_of
 
 _RUNS = Path("runs")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -106,9 +106,17 @@ def iter_blocks(path: str | Path) -> Iterator[DaqBlock]:
 
 def _files_of(path: str | Path) -> list[Path]:
     """The file, or those of the run's raw output. Raises SinkError for a run that has none."""
-    where = through_latest(Path(path))
-    if where.is_file():
-        return [where]
+    where = Path(path)
+    for place in (where, _RUNS / path):
+        file = through_latest(place)
+        if file.is_file():
+            return [file]
+        if is_in_segments(file):
+            return [segment_path(file, number) for number in segments_of(file)]
+        if not file.exists() and (file.parent / "run.json").is_file():
+            words = f"the run {file.parent} has no file {file.name}"
+            raise SinkError(None, words, "name the run: then it is its raw file")
+    where = through_latest(where)
     try:
         folder = find_run(str(path), _RUNS)
         sinks = folder.read_record()["sinks"]

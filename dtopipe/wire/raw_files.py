@@ -71,6 +71,11 @@ def segments_of(path: Path) -> list[int]:
     return [number for number in found if number] or [0]
 
 
+def is_in_segments(path: Path) -> bool:
+    """True if what is called `path` is there in segments."""
+    return not path.exists() and path.parent.is_dir() and segments_of(path) != [0]
+
+
 def segments_from(path: Path, state: RawState) -> list[int]:
     """The segments that are there from the first on that counts, in order, those that no commit names among them."""
     if not state.segment:
