@@ -179,7 +179,32 @@ except Exception as error:
     other = _as_other_user(folder, then, keeping=(folder.path, *folder.path.parents)[closed])
     said, _ = other.communicate(timeout=60)
     assert said.startswith("UsageError runs"), said
-    assert "permission denied" in said
+    assert "permission denied, it belongs to root\n" in said
+    assert "sudo -u root dtopipe" in said
+
+
+@as_root
+def test_of_a_private_run_it_is_told_whose_it_is(run: Any) -> None:
+    folder, _ = run
+    (folder.path / "logs").mkdir(mode=0o700)
+    folder.record_path.chmod(0o600)
+    then = """
+from dtopipe.host.closed import closed_below, owner_of
+try:
+    folder.read_record()
+except Exception as error:
+    print(type(error).__name__, error)
+print([(path.name, owner_of(path)) for path in closed_below(folder.path.parents[1])])
+"""
+    said, _ = _as_other_user(folder, then).communicate(timeout=60)
+    assert said.startswith(
+        f"UsageError {folder.record_path} cannot be looked at: permission denied, it belongs to root"
+    )
+    assert said.endswith("[]\n")
+    said, _ = _as_other_user(folder, then, keeping=folder.path).communicate(timeout=60)
+    assert said.endswith(f"[('{folder.path.name}', 'root')]\n"), said
+    said, _ = _as_other_user(folder, then, keeping=folder.path.parent).communicate(timeout=60)
+    assert said.endswith("[('heat', 'root')]\n"), said
 
 
 @as_root
