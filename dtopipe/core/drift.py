@@ -10,6 +10,8 @@ from dtopipe.model.clock import Anchor, SampleClock
 _PAIRS = 5
 # Less may be the machine's doing. At 94 ppm it is reached after nine minutes.
 _WORTH_A_WORD_NS = 50_000_000
+# No two clocks differ by so much: then less is worth a word, if a busy machine does not explain it.
+_NO_CLOCK_PPM, _EARLIER_NS = 500, 30_000_000
 
 
 class RateDrift:
@@ -35,9 +37,11 @@ class RateDrift:
         if len(self._last) < _PAIRS:
             return False
         behind_ns = min(self._last) - min(self._first)
+        if not _is_worth_a_word(abs(behind_ns), pair.t_mono_ns - anchor.t_mono_ns):
+            return False
         if abs(behind_ns) > abs(self._worst_ns):
             self._worst_ns = behind_ns
-        if abs(behind_ns) < max(_WORTH_A_WORD_NS, 2 * abs(self._told_ns)):
+        if abs(behind_ns) < 2 * abs(self._told_ns):
             return False
         self._told_ns = behind_ns
         return True
@@ -45,4 +49,8 @@ class RateDrift:
     @property
     def worst_ns(self) -> int:
         """The most by which the samples' times were behind the clock; less than 0: ahead. 0 if not worth a word."""
-        return self._worst_ns if abs(self._worst_ns) >= _WORTH_A_WORD_NS else 0
+        return self._worst_ns
+
+
+def _is_worth_a_word(off_ns: int, elapsed_ns: int) -> bool:
+    return off_ns >= _WORTH_A_WORD_NS or off_ns >= max(_EARLIER_NS, elapsed_ns * _NO_CLOCK_PPM // 1_000_000)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from dtopipe.host.closed import closed, is_closed
 from dtopipe.model.errors import UsageError
 
 # What the supervisor and `repair` write into a run folder.
@@ -54,7 +55,11 @@ def ensure_own_files(folder: Path) -> None:
     """Raises UsageError if a file that a run has for itself leads out of the folder, or is a pipe or a device."""
     try:
         files = _linked_files(folder, (*OWN_FILES, *_DRAFTS_AND_RESCUED))
-        fault = _first_fault(folder, [*files, *_linked_files(folder / "logs", ("",))])
+        # Logs that may not be looked at lead nobody anywhere.
+        logs = [] if is_closed(folder / "logs") else _linked_files(folder / "logs", ("",))
+        fault = _first_fault(folder, [*files, *logs])
+    except PermissionError as error:
+        raise closed(folder) from error
     except OSError as error:
         raise UsageError(f"{folder} cannot be looked at: {error.strerror}") from error
     if fault:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from dtopipe.host.closed import closed, is_closed
 from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.host.foreign_record import is_foreign_record
 from dtopipe.host.known_runs import known_runs
@@ -128,7 +129,7 @@ def find_run(wanted: str | None, root: Path, *, outside: bool = False) -> RunFol
     try:
         return _run_of(wanted, root, outside=outside)
     except PermissionError as error:
-        raise _closed(Path(error.filename)) from error
+        raise closed(Path(error.filename)) from error
 
 
 def _run_of(wanted: str, root: Path, *, outside: bool) -> RunFolder:
@@ -157,14 +158,8 @@ def _run_of(wanted: str, root: Path, *, outside: bool) -> RunFolder:
 
 def ensure_readable(root: Path) -> None:
     """Raises UsageError if somebody keeps this user from what is there."""
-    if root.exists() and not os.access(root, os.R_OK | os.X_OK):
-        raise _closed(root)
-
-
-def _closed(path: Path) -> UsageError:
-    return UsageError(
-        f"{path} cannot be looked at: permission denied\n    ask its owner, or let them allow you to read it"
-    )
+    if is_closed(root):
+        raise closed(root)
 
 
 def through_latest(path: Path) -> Path:

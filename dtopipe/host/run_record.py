@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dtopipe.host.closed import closed
 from dtopipe.model.errors import UsageError
 from dtopipe.model.facts import Facts, Misfit, parsed
 from dtopipe.model.identifiers import RUN_ID_HELP, is_file_name, is_run_id
@@ -41,6 +42,8 @@ def read_run_record(path: Path) -> dict[str, Any]:
         check_run_record(Facts(record))
     except Misfit as error:
         raise UsageError(f"{path}: {error}\n    this is not a run record as dtopipe writes it") from error
+    except PermissionError as error:
+        raise closed(path) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not a run record: {error}") from error
     return {**_ABSENT, **record}

@@ -67,6 +67,11 @@ class SampleClock:
         rounded: NDArray[np.int64] = quotient + up + whole
         return rounded
 
+    def anchor_at(self, anchor: Anchor, sample_index: int) -> Anchor:
+        """The times of that sample, as they follow from the anchor: another one of the same epoch."""
+        offset_ns = self.offset_ns(sample_index - anchor.sample_index)
+        return Anchor(sample_index, anchor.t_mono_ns + offset_ns, anchor.t_utc_ns + offset_ns)
+
     def index_at(self, elapsed_ns: int) -> int:
         """How many whole sample periods fit into `elapsed_ns`."""
         return int(elapsed_ns / _period_ns(self.rate_hz))

@@ -15,7 +15,7 @@ from dtopipe.model.daq import DaqReading
 from dtopipe.model.errors import BoardError
 from dtopipe.model.task_spec import ErrorPolicy, OverflowPolicy
 from dtopipe.streaming.hand_over import HandOver
-from dtopipe.streaming.readings import Poller, error_reading
+from dtopipe.streaming.readings import Poller
 from dtopipe.streaming.recording import AcquisitionSummary, Recording
 from dtopipe.streaming.session import Session
 
@@ -45,7 +45,7 @@ async def record_polled(
     summary = AcquisitionSummary(started_at=datetime.now(UTC))
     stream: HandOver[DaqReading] = HandOver(buffer_size, OverflowPolicy(overflow), summary)
     recording = Recording(stream, summary, rate_hz)
-    ticks = _Ticks(session, poller, recording, rate_hz, ErrorPolicy(error_policy))
+    ticks = _Ticks(poller, recording, rate_hz, ErrorPolicy(error_policy))
     ended = session.thread.begin(ticks.run)
     try:
         yield recording
@@ -66,13 +66,11 @@ class _Ticks:
 
     def __init__(
         self,
-        session: Session,
         poller: Poller,
         recording: Recording[DaqReading],
         rate_hz: float,
         error_policy: ErrorPolicy,
     ) -> None:
-        self._session = session
         self._poller = poller
         self._recording = recording
         self._period_s = 1.0 / rate_hz
@@ -93,7 +91,7 @@ class _Ticks:
                     stream.end(error)
                     return
                 returned = self._error_policy is ErrorPolicy.RETURN
-                reading = error_reading(self._session.spec.name, self._session.device, error) if returned else None
+                reading = self._poller.error_reading(error) if returned else None
             if reading is not None and not stream.put(reading):
                 return
             due = int((time.perf_counter() - start_s) / self._period_s)

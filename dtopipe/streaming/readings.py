@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
-
 import numpy as np
 
 from dtopipe.boards.base import Board, Opened, Taken
@@ -36,13 +33,14 @@ class Poller:
         self._board = board
         self._opened = opened
         self._values = EngineeringValues(opened.channels)
-        self._times: RunTimes | None = None
+        self._has_begun = False
+        self._known_times: RunTimes | None = None
 
     def poll(self) -> DaqReading:
         """The values of now; called in the board's thread. Raises BoardError."""
-        if self._times is None:
+        if not self._has_begun:
             self._board.start(0)
-            self._times = RunTimes()
+            self._has_begun = True
         requested_mono_ns = mono_ns()
         taken = self._next_sample(requested_mono_ns)
         received_mono_ns = mono_ns()
@@ -65,6 +63,28 @@ class Poller:
             else {name: SensorStatus(int(of)) for name, of in zip(names, status[:, 0], strict=True) if of},
         )
 
+    def error_reading(self, error: BaseException) -> DaqReading:
+        """A reading of nothing, now, with the reason."""
+        t_mono_ns = mono_ns()
+        now = moment(self._times.utc_ns(t_mono_ns))
+        return DaqReading(
+            device=self._opened.device,
+            task=self._task,
+            requested_at=now,
+            received_at=now,
+            t_utc=now,
+            t_mono_ns=t_mono_ns,
+            latency_s=0.0,
+            error=error,
+        )
+
+    @property
+    def _times(self) -> RunTimes:
+        """The same for all of its readings, from the first one on."""
+        if self._known_times is None:
+            self._known_times = RunTimes()
+        return self._known_times
+
     def _next_sample(self, since_ns: int) -> Taken:
         while True:
             event = self._board.read(_READ_TIMEOUT_S)
@@ -75,18 +95,3 @@ class Poller:
                 return own
             if event is None and mono_ns() - since_ns > _PATIENCE_S * 1e9:
                 raise BoardError(self._opened.device, f"no reading within {_PATIENCE_S:g} s", "look at its connection")
-
-
-def error_reading(task: str, device: str, error: BaseException) -> DaqReading:
-    """A reading of nothing, with the reason."""
-    now = datetime.now(UTC)
-    return DaqReading(
-        device=device,
-        task=task,
-        requested_at=now,
-        received_at=now,
-        t_utc=now,
-        t_mono_ns=time.perf_counter_ns(),
-        latency_s=0.0,
-        error=error,
-    )

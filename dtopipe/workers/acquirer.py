@@ -123,12 +123,23 @@ class Acquirer:
             self._board.recall(self._ring.board_gaps())
         t_first_ns = self._board.start(at)
         before = self._anchor
-        self._anchor = self._given_anchor or self._times.anchor_at(at, t_first_ns)
+        self._anchor = self._given_anchor or self._anchor_behind(before, at, t_first_ns)
         if at > self._at:
             lost_from = before.t_utc_ns + self._clock.offset_ns(self._at - before.sample_index)
             self._writer.record_gap(Gap(Span(self._at, at), self._hole_cause, lost_from))
             self._at = at
         self._writer.begin_epoch(self._anchor)
+
+    def _anchor_behind(self, before: Anchor, at: int, t_first_ns: int | None) -> Anchor:
+        """Where the times of a new epoch come from: the clock, but never before what was published.
+
+        A board that is faster than its label, or is read as fast as the ring allows, has samples whose times are ahead
+        of the clock; its times go on from there.
+        """
+        read = self._times.anchor_at(at, t_first_ns)
+        if not before.t_mono_ns:
+            return read
+        return max(read, self._clock.anchor_at(before, at), key=lambda anchor: anchor.t_mono_ns)
 
     def _publish(self, taken: Taken) -> bool:
         """Into the ring with it; False if the run is hurried to its end while the ring is full."""

@@ -16,8 +16,17 @@ def _pair(second: float, rate_hz: float, late_ns: int = 0) -> Anchor:
 def test_half_a_percent_is_told_after_20_s_with_how_far_the_times_are_behind() -> None:
     drift = RateDrift(1000.0)
     told = [drift.saw(_pair(second, 995.0), ANCHOR) for second in range(1, 21)]
-    assert sum(told) == 1
+    # Once more when it was twice as much.
+    assert sum(told) == 2
     assert 60e6 < drift.worst_ns < 110e6
+
+
+def test_what_no_two_clocks_differ_by_is_told_before_it_is_far() -> None:
+    drift = RateDrift(1000.0)
+    assert any(drift.saw(_pair(second, 998.0), ANCHOR) for second in range(1, 24))
+    assert 30e6 <= drift.worst_ns < 50e6
+    # As much, but in a time in which clocks may come to it.
+    assert not any(drift.saw(_pair(second, 999.9), Anchor(0, 1, 0)) for second in range(10, 400, 10))
 
 
 def test_94_ppm_are_told_within_18_minutes_and_a_fast_board_is_ahead() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from dtopipe.boards.exclusive import ExclusiveDevice
 from dtopipe.host import session
+from dtopipe.host.identity import who_is_here
 from dtopipe.host.known_runs import KnownRun, forget_ended_runs, known_runs
 from dtopipe.host.life_locks import LifeLocks
 from dtopipe.host.run_folder import RunFolder, runs_in_progress
@@ -179,7 +180,32 @@ except Exception as error:
     other = _as_other_user(folder, then, keeping=(folder.path, *folder.path.parents)[closed])
     said, _ = other.communicate(timeout=60)
     assert said.startswith("UsageError runs"), said
-    assert "permission denied" in said
+    assert "permission denied, it belongs to root\n" in said
+    assert "sudo -u root dtopipe" in said
+
+
+@as_root
+def test_of_a_private_run_it_is_told_whose_it_is(run: Any) -> None:
+    folder, _ = run
+    (folder.path / "logs").mkdir(mode=0o700)
+    folder.record_path.chmod(0o600)
+    then = """
+from dtopipe.host.closed import closed_below, owner_of
+try:
+    folder.read_record()
+except Exception as error:
+    print(type(error).__name__, error)
+print([(path.name, owner_of(path)) for path in closed_below(folder.path.parents[1])])
+"""
+    said, _ = _as_other_user(folder, then).communicate(timeout=60)
+    assert said.startswith(
+        f"UsageError {folder.record_path} cannot be looked at: permission denied, it belongs to root"
+    )
+    assert said.endswith("[]\n")
+    said, _ = _as_other_user(folder, then, keeping=folder.path).communicate(timeout=60)
+    assert said.endswith(f"[('{folder.path.name}', 'root')]\n"), said
+    said, _ = _as_other_user(folder, then, keeping=folder.path.parent).communicate(timeout=60)
+    assert said.endswith("[('heat', 'root')]\n"), said
 
 
 @as_root
@@ -246,6 +272,8 @@ def test_runs_of_other_sessions_are_found_also_after_a_logout(
 def test_a_run_in_the_background_of_a_session_is_told_of_lingering(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not who_is_here().user:
+        pytest.skip("a user without a name has no login sessions")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
     monkeypatch.setattr(session, "_LINGERING", tmp_path)
     warning = session.end_of_session_warning()

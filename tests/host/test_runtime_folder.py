@@ -53,9 +53,11 @@ def test_whoever_only_looks_makes_no_folder(folder: Path, run_cli: Callable[...,
 def test_folders_for_the_user_alone_are_private_under_any_umask(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DTOPIPE_RUNTIME_DIR", str(tmp_path / "a" / "b" / "rt"))
+    # A socket's path has no room for a long TMPDIR.
+    place = folder.parent
+    monkeypatch.setenv("DTOPIPE_RUNTIME_DIR", str(place / "a" / "b" / "rt"))
     entry, lock = RuntimeEntry.create()
-    made = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "rt", entry.folder]
+    made = [place / "a", place / "a" / "b", place / "a" / "b" / "rt", entry.folder]
     keys = KeyFolder(tmp_path / "c" / "keys")
     keys._make_folder(KeyState.OWN)  # what every command that writes a key does first
     made += [tmp_path / "c", tmp_path / "c" / "keys", tmp_path / "c" / "keys" / "own"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,10 @@ def test_a_killed_acquirer_of_a_board_that_waits_loses_nothing(lab: Any) -> None
     ended = running.finish()
     assert ended.code == 0, ended.stderr
     assert ended.json["acquired"] == {**ended.json["acquired"], "samples": 40_000, "overrun_samples": 0}
+    # Its samples are ahead of the clock: the successor's are too.
+    with (lab.run_folder / "table.csv").open(newline="") as file:
+        times = [(int(row["t_mono_ns"]), row["t_utc"]) for row in csv.DictReader(file)]
+    assert all(one[0] < next_one[0] and one[1] < next_one[1] for one, next_one in pairwise(times))
     _assert_the_record_is_true(lab, ended.json)
     _assert_nothing_is_left(lab)
 

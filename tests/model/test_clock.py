@@ -66,6 +66,10 @@ def test_samples_before_the_anchor_lie_before_it() -> None:
     assert SampleClock(1000.0).offsets_ns(-3, 5).tolist() == [-3_000_000, -2_000_000, -1_000_000, 0, 1_000_000]
 
 
+def test_an_epochs_anchor_may_be_told_at_any_of_its_samples() -> None:
+    assert SampleClock(1000.0).anchor_at(Anchor(10, 50_000_000, 70_000_000), 12) == Anchor(12, 52_000_000, 72_000_000)
+
+
 @given(sample=RATES_AND_INDICES)
 def test_the_index_at_a_time_is_that_of_the_last_whole_period(sample: tuple[float, int]) -> None:
     rate_hz, index = sample

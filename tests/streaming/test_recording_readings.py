@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,6 +93,18 @@ async def test_a_failed_poll_is_raised_returned_or_skipped() -> None:
     assert returned[1].values == {}
     skipped = await polled(ErrorPolicy.SKIP)
     assert [round(reading.values["ch0"] / VOLTS_A_CODE) for reading in skipped] == [-32768, -32767, -32766, -32765]
+
+
+async def test_a_clock_that_is_set_takes_no_reading_of_an_error_before_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    began_ns, wall_clock = time.perf_counter_ns(), time.time_ns
+    # Every instant that is read later is an hour before the one at which this began.
+    monkeypatch.setattr(time, "time_ns", lambda: wall_clock() - (time.perf_counter_ns() - began_ns) * 3_600_000)
+    returned = await polled(ErrorPolicy.RETURN)
+    assert returned[1].error is not None
+    times = [reading.t_utc for reading in returned]
+    assert times == sorted(times)
+    steady_s = [(reading.t_mono_ns - returned[0].t_mono_ns) / 1e9 for reading in returned]
+    assert [(at - times[0]).total_seconds() for at in times] == pytest.approx(steady_s, abs=0.1)
 
 
 @pytest.mark.parametrize("policy", list(OverflowPolicy))
