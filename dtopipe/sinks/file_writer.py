@@ -241,6 +241,11 @@ class FileWriter(ABC):
             raise
         os.close(fd)
 
+    @property
+    def end(self) -> int:
+        """Exclusive sample index up to which everything was appended."""
+        return self._pending[-1].span.stop if self._pending else self._opened().position.committed
+
     def _opened(self) -> CommitRecord:
         if self._record is None:
             raise SinkError(self.path, "this sink is not open", "open it first; a closed sink is not opened again")

@@ -71,7 +71,8 @@ def _make_file(path: Path) -> None:
     """With the mode that the user's umask asks for: SQLite would let no group write it, whatever that says."""
     # What is in the way SQLite says in its own words.
     with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        # It is made where a link leads to, as SQLite would.
+        os.close(os.open(os.path.realpath(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 class Database:
