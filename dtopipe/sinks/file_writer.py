@@ -189,6 +189,7 @@ class FileWriter(ABC):
     def close(self) -> Position:
         """Commit, sync, close."""
         self.commit()
+        self._ensure_untouched()
         self._sync_output()
         position = self._opened().close()
         self.abandon()

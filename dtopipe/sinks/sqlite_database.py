@@ -147,8 +147,10 @@ class Database:
     def make_one_file(self) -> str:
         """Write the log back into the file and end it; returns what is left to be said of it, empty if nothing is.
 
-        Raises SinkUnavailable where there is no room for what the log holds, or a reader still needs it: it keeps that.
+        Raises SinkUnavailable where there is no room for what the log holds, or a reader still needs it: it keeps that;
+        SinkError where somebody has cut the file.
         """
+        self.ensure_not_cut()
         with self.explained():
             # Whoever waits for it listens meanwhile.
             self.connection.execute("PRAGMA busy_timeout = 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +105,27 @@ def test_what_a_link_leads_to_is_written_through_it(tmp_path: Path, kind: str) -
     assert link.is_symlink()
     assert load_reader(kind)(link).position().samples == items[-1].span.stop
     assert there.stat().st_size
+
+
+@pytest.mark.parametrize("has_more", [True, False])
+@pytest.mark.parametrize("kind", FILES)
+def test_what_was_cut_behind_the_last_commit_is_not_closed_as_if_it_were_whole(
+    tmp_path: Path, kind: str, has_more: bool
+) -> None:
+    path = tmp_path / "output"
+    options = {"row_group_size": 100} if kind == "parquet" else {}
+    writer = load_writer(kind)(OutputOptions(path), **options)
+    writer.open(recorded(), 0, resume=False)
+    items = blocks(recorded(), 0, 60_000)
+    for at in range(0, 500, 50):
+        writer.append(items[at : at + 50])
+        writer.commit()
+    assert path.stat().st_size
+    # As logrotate's copytruncate does.
+    os.truncate(path, 0)
+    with pytest.raises(SinkError, match="it has 0 bytes of the"):
+        if has_more:
+            writer.append(items[500:])
+        writer.close()
+    assert path.stat().st_size == 0
+    writer.abandon()
