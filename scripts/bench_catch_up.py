@@ -108,7 +108,7 @@ def running(document: dict[str, Any], where: Path) -> Iterator[tuple[subprocess.
     """A `dtopipe up`, once its samples come."""
     file = where / "catch-up.yaml"
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
-    command = [sys.executable, "-m", "dtopipe", "up", str(file), "--json", "--run-dir", str(where / "runs")]
+    command = [sys.executable, "-P", "-m", "dtopipe", "up", str(file), "--json", "--run-dir", str(where / "runs")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + START_LIMIT_S

@@ -162,7 +162,7 @@ def topology(folder: Path, block_bytes: int, n_blocks: int) -> Path:
 def serving(folder: Path) -> Iterator[None]:
     """A gateway that serves the run."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dtopipe", "serve", "link/latest", "--endpoint", ENDPOINT],
+        [sys.executable, "-P", "-m", "dtopipe", "serve", "link/latest", "--endpoint", ENDPOINT],
         cwd=folder, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -192,7 +192,7 @@ def pipeline(folder: Path, key: Path) -> tuple[float, int]:
     file = folder / "follower.yaml"
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "dtopipe", "up", str(file), "--json"],
+        [sys.executable, "-P", "-m", "dtopipe", "up", str(file), "--json"],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
     )  # fmt: skip
     record = json.loads(done.stdout)
@@ -244,7 +244,7 @@ def bare_receiver(endpoint: str, server: str, n_blocks: int, block_bytes: int) -
 
 def command(*words: str, cwd: Path) -> None:
     """A dtopipe command to its end."""
-    subprocess.run([sys.executable, "-m", "dtopipe", *words], cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-P", "-m", "dtopipe", *words], cwd=cwd, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def recorded(folder: Path, samples: int, channels: int) -> Path:
     }  # fmt: skip
     path = folder / "bench.yaml"
     path.write_text(json.dumps(topology))
-    subprocess.run([sys.executable, "-m", "dtopipe", "up", str(path), "--json"], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-P", "-m", "dtopipe", "up", str(path), "--json"], check=True, capture_output=True)
     return next((folder / f"runs-{samples}").glob("bench/*/run.json")).parent
 
 

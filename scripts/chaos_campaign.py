@@ -132,7 +132,7 @@ def one_run(variant: str, seed: int, duration: str, run_dir: Path, server: Any, 
     file = run_dir / "campaign.yaml"
     file.write_text(yaml.safe_dump(topology(variant, random.Random(seed), server.dsn)), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "dtopipe", "chaos", str(file), "--seed", str(seed), "--duration", duration,
+        [sys.executable, "-P", "-m", "dtopipe", "chaos", str(file), "--seed", str(seed), "--duration", duration,
          "--faults", FAULTS[variant], "--run-dir", str(run_dir), "--server-death", server.death, "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

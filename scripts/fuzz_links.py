@@ -213,7 +213,7 @@ class RunInProgress:
         self.out, self.err = (lab.folder / f"{self.name}.{ending}" for ending in ("json", "err"))
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = psutil.Popen(
-                [sys.executable, "-m", "dtopipe", "up", str(path), "--json"],
+                [sys.executable, "-P", "-m", "dtopipe", "up", str(path), "--json"],
                 cwd=lab.folder, env=lab.env, stdout=out, stderr=err,
             )  # fmt: skip
         self._seen = {self.process.pid: psutil.Process(self.process.pid)}

@@ -77,7 +77,7 @@ def one_run(folder: Path, block: int, channels: int, samples: int) -> dict[str, 
         "sinks": {kind: {"type": kind, "path": f"out.{ending}"} for kind, ending in SINKS.items()},
     }
     (folder / "soak.yaml").write_text(yaml.safe_dump(topology))
-    command = [sys.executable, "-m", "dtopipe", "up", "soak.yaml", "--json"]
+    command = [sys.executable, "-P", "-m", "dtopipe", "up", "soak.yaml", "--json"]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     record = json.loads(done.stdout) if done.stdout else {"verdict": {"state": done.stderr}}

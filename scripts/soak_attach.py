@@ -234,7 +234,7 @@ def command(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
     """A command to its end."""
     env = {**os.environ, "DTOPIPE_KEYS_DIR": str(machine.keys.path)}
     return subprocess.run(
-        [sys.executable, "-m", "dtopipe", *words],
+        [sys.executable, "-P", "-m", "dtopipe", *words],
         cwd=machine.folder, env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -78,7 +78,7 @@ class AnotherSession:
     @staticmethod
     def _typed(session: str, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "dtopipe", *words],
+            [sys.executable, "-P", "-m", "dtopipe", *words],
             env={**os.environ, "DTOPIPE_RUNTIME_DIR": session}, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, encoding="utf-8", timeout=_COMMAND_LIMIT_S, check=False,
         )  # fmt: skip

@@ -35,7 +35,7 @@ def go_on_as_owner(folder: RunFolder) -> None:
         name, home, groups = f"'#{user_id}'", "/", [group_id]
     environment = {key: value for key, value in os.environ.items() if key not in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
     environment |= {"HOME": home}
-    command = [sys.executable, "-m", "dtopipe", *sys.argv[1:]]
+    command = [sys.executable, "-P", "-m", "dtopipe", *sys.argv[1:]]
     try:
         done = subprocess.run(
             command, user=user_id, group=group_id, extra_groups=groups, env=environment, check=False

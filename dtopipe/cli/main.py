@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dtopipe.host.open_files import OF_A_COMMAND, ensure_open_files
 from dtopipe.model.errors import DtopipeError, TopologyError, UsageError
 from dtopipe.model.shown import shown_lines
 
@@ -63,8 +64,10 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; 2 for usage and topology, 1 for what could not be done."""
+        _name_any_letter()
         _write_any_letter()
         try:
+            ensure_open_files(OF_A_COMMAND)
             return super().invoke(ctx)
         except TopologyError as error:
             count = len(error.problems)
@@ -77,6 +80,13 @@ class _Commands(click.Group):
         except DtopipeError as error:
             click.echo(shown_lines(f"dtopipe: {error}"), err=True)
             sys.exit(1)
+        except UnicodeEncodeError as error:
+            if error.encoding != sys.getfilesystemencoding():
+                raise
+            letters = str(error.object)[error.start : error.end]
+            message = f"dtopipe: names of files have no {letters!r} here, where they are {error.encoding}"
+            click.echo(shown_lines(f"{message}\n    set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8"), err=True)
+            sys.exit(2)
 
 
 def _keep_lines(command: click.Command) -> None:
@@ -85,6 +95,16 @@ def _keep_lines(command: click.Command) -> None:
     if isinstance(command, click.Group) and not isinstance(command, _Commands):
         for part in command.commands.values():
             _keep_lines(part)
+
+
+def _name_any_letter() -> None:
+    """In an ASCII locale with UTF-8 mode off no name could have any other letter: begin again, with that mode.
+
+    So do the processes that this one starts.
+    """
+    if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode and sys.executable:
+        command = [sys.executable, "-P", "-m", "dtopipe", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606
 
 
 def _write_any_letter() -> None:

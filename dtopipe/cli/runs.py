@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,9 +79,16 @@ def runs(run_dir: Path, as_json: bool) -> None:
     table.add_column("started", is_spare=True)
     table.add_numbers("samples")
     table.add_column("verdict", keeps=Keeps.LETTERS)
+    times = Counter(row.document["run"] for row in rows)
     for row in rows:
         run = row.document
-        table.add_row(Text(run["run"]), Text(_utc(run["started_at"])), f"{run['samples']:,}", row.verdict)
+        # What is to be typed: a path, where the name would be refused.
+        table.add_row(
+            Text(run["run"] if times[run["run"]] == 1 else run["folder"]),
+            Text(_utc(run["started_at"])),
+            f"{run['samples']:,}",
+            row.verdict,
+        )
     console = Console()
     console.print(table if rows else f"no runs below {run_dir}; start one with: dtopipe up FILE")
     for row in [row for row in rows if row.document.get("remedy")][-_MOST_REMEDIES:]:

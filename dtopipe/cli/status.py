@@ -14,7 +14,7 @@ from dtopipe.cli.recovery import Seen, seen
 from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import outputs_table, verdict_line
-from dtopipe.host.run_folder import find_run
+from dtopipe.host.run_folder import find_living_run
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
 
@@ -34,7 +34,7 @@ def status(run: str | None, run_dir: Path, as_json: bool) -> None:
       dtopipe status
       dtopipe status heat-flux/latest --json
     """
-    folder = find_run(run, run_dir)
+    folder = find_living_run(run, run_dir)
     answer = ask_run(folder, Message("status"))
     found = Seen(dict(answer.body)) if answer else seen(folder)
     record = found.record

@@ -14,11 +14,15 @@ MOST_ON_FAT = 2**32 - 1
 
 def largest_file(path: Path) -> tuple[int, str] | None:
     """Bytes that a file at `path` may have, and what says so; None where nothing does that is known here."""
-    limits = [(size, words) for size, words in (_process_limit(), _disk_limit(path)) if size]
+    limits = [(size, words) for size, words in (process_limit(), _disk_limit(path)) if size]
     return min(limits, default=None)
 
 
-def _process_limit() -> tuple[int, str]:
+def process_limit() -> tuple[int, str]:
+    """What this process and those that it starts may make of a file, and what says so; 0 where there is no limit.
+
+    Shared memory is a file too.
+    """
     if sys.platform == "win32":
         return 0, ""
     import resource

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 FILES_ONLY = "name a file: outputs are cut back and read again; programs follow a run with dtopipe.subscribe"
+NO_LINKS = "name the file that it leads to"
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -23,3 +24,11 @@ def not_a_file(path: Path) -> str:
         return ""
     kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "")
     return f"{path} is {kind}, and no file" if kind else ""
+
+
+def led_elsewhere(path: Path) -> str:
+    """Where a symbolic link at this path leads, in words; empty for anything else.
+
+    What it leads to can be written and read through it; to replace or move it would take the link for the file.
+    """
+    return f"{path} is a link to {path.readlink()}" if path.is_symlink() else ""

@@ -28,6 +28,8 @@ from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.shown import json_text
 
 _LATEST = "latest"
+# Where runs are kept unless somebody names another place.
+DEFAULT_ROOT = Path("runs")
 _LOG_END_BYTES = 16_384
 # On Windows a file that somebody reads cannot be replaced for that moment.
 _REPLACE_TRIES = 50
@@ -122,12 +124,16 @@ class RunFolder:
 def find_run(wanted: str | None, root: Path, *, outside: bool = False) -> RunFolder:
     """The run that RUN names: a folder, `name`, `name/<start>`, `name/latest`; without it, the only one in progress.
 
-    `root` is where runs are kept; `outside` as of the folder. Raises UsageError, with what there is.
+    `root` is where runs are kept; `outside` as of the folder. Raises UsageError, with what there is; also for a name of
+    two runs in progress, unless `root` is a place that somebody chose: nobody can know which is meant.
     """
     if wanted is None:
         return _only_run_in_progress()
     try:
-        return _run_of(wanted, root, outside=outside)
+        folder = _run_of(wanted, root, outside=outside)
+        if root == DEFAULT_ROOT and (others := _others_in_progress(wanted, root, folder)) and _is_held(folder.path):
+            _only_one(wanted, [folder.path, *others])
+        return folder
     except PermissionError as error:
         raise closed(Path(error.filename)) from error
 
@@ -145,6 +151,9 @@ def _run_of(wanted: str, root: Path, *, outside: bool) -> RunFolder:
             return RunFolder(_only_one(wanted, elsewhere), outside=outside)
     if start and (root / name / start / "run.json").is_file():
         return RunFolder((root / name / start).absolute(), outside=outside)
+    # As `dtopipe runs` lists them.
+    if start and (elsewhere := [path for path in _in_progress_of(name) if path.name == start]):
+        return RunFolder(_only_one(wanted, elsewhere), outside=outside)
     if folder.is_file():
         run = next((str(above) for above in folder.parents if (above / "run.json").is_file()), "")
         raise UsageError(
@@ -199,12 +208,25 @@ def find_living_run(wanted: str | None, root: Path) -> RunFolder:
     The ended one below `root` is hardly meant while another of its name is in progress, but nobody can know.
     """
     folder = find_run(wanted, root)
-    name, _, start = (wanted or "/").replace("\\", "/").rstrip("/").partition("/")
-    if start in ("", _LATEST) and folder.path == (root / name / folder.path.name).absolute():
-        others = [path for path in _in_progress_of(name) if not _is_same(path, folder.path)]
-        if others and folder.read_record().get("verdict") is not None:
-            return RunFolder(_only_one(str(wanted), [folder.path, *others]))
+    others = _others_in_progress(wanted or "", root, folder)
+    if others and folder.read_record().get("verdict") is not None:
+        return RunFolder(_only_one(str(wanted), [folder.path, *others]))
     return folder
+
+
+def _others_in_progress(wanted: str, root: Path, folder: RunFolder) -> list[Path]:
+    """Runs that the name `folder` was found by fits as well."""
+    name, _, start = wanted.replace("\\", "/").rstrip("/").partition("/")
+    if folder.path != (root / name / folder.path.name).absolute():
+        return []
+    found = (path for path in _in_progress_of(name) if start in ("", _LATEST, path.name))
+    return [path for path in found if not _is_same(path, folder.path)]
+
+
+def _is_held(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return run_lock_is_held(folder)
+    return False
 
 
 def _only_one(wanted: str, found: Sequence[Path]) -> Path:

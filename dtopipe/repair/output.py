@@ -17,7 +17,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
-from dtopipe.repair.replacement import complete, discard, new_path, put_in_place
+from dtopipe.repair.replacement import complete, discard, ensure_replaceable, new_path, put_in_place
 from dtopipe.repair.sources import Refill
 from dtopipe.sinks.base import OutputOptions, RetiringWriter, SinkWriter
 from dtopipe.sinks.file_reader import record_of
@@ -57,6 +57,7 @@ def rewrite_output(
     path = output.path
     if path is None:
         return Rewritten(_rewritten_in_database(output, refill, on_samples, covered))
+    ensure_replaceable(path)
     try:
         on_exists = _others_copied(output, path, keep=keep)
         writer = _writer(output, new_path(path), on_exists)

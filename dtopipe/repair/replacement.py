@@ -18,7 +18,7 @@ from typing import Any
 from dtopipe.host.plain_file import not_a_file
 from dtopipe.model.errors import SinkError
 from dtopipe.sinks.commit_record import SUFFIX, ensure_not_written
-from dtopipe.sinks.outputs import ensure_file, sink_errors, sync_folder
+from dtopipe.sinks.outputs import ensure_file, ensure_no_link, sink_errors, sync_folder
 from dtopipe.sinks.parquet_tail import TAIL_SUFFIX
 from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
 from dtopipe.wire.raw_files import INDEX_SUFFIX, segment_path, segments_of
@@ -31,14 +31,20 @@ def new_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.repair{path.suffix}")
 
 
+def ensure_replaceable(path: Path) -> None:
+    """Raises SinkError where a pipe, a device, a folder or a link is in the place of one of the output's files."""
+    for each in _files(path):
+        ensure_file(each)
+        ensure_no_link(each)
+
+
 def put_in_place(path: Path, *, keep: bool) -> Path | None:
     """The new output, which is whole and synced, becomes the one at `path`. Raises SinkError.
 
     With `keep`, what was there is moved aside; returns where it is then.
     """
     new = new_path(path)
-    for each in _files(path):
-        ensure_file(each)
+    ensure_replaceable(path)
     aside = _free_aside(path) if keep and _files(path) else None
     with sink_errors(path):
         ensure_not_written(path)
@@ -111,6 +117,7 @@ def _clear(old: Path, path: Path, aside: str | None) -> None:
     if not old.exists():
         return
     ensure_file(old)
+    ensure_no_link(old)
     if aside is None:
         old.unlink()
     else:

@@ -16,6 +16,7 @@ import sys
 import zlib
 from pathlib import Path
 
+from dtopipe.host.file_limit import process_limit
 from dtopipe.model.errors import RingError
 
 PREFIX = "dtopipe-"
@@ -65,6 +66,12 @@ class Segment:
         try:
             return cls(name, *_create(name, size))
         except (OSError, OverflowError) as error:
+            limit, whose = process_limit()
+            if limit and size > limit:
+                raise RingError(
+                    f"a ring of {size / 2**20:.1f} MiB is a file in memory, and {whose} lets none be so large\n"
+                    "    make the ring smaller (ring: in the topology) or raise that limit: ulimit -f unlimited"
+                ) from error
             if isinstance(error, OverflowError) or error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
                 raise RingError(
                     f"no room for a ring of {size / 2**20:.1f} MiB in shared memory\n"

@@ -189,6 +189,7 @@ class FileWriter(ABC):
     def close(self) -> Position:
         """Commit, sync, close."""
         self.commit()
+        self._ensure_untouched()
         self._sync_output()
         position = self._opened().close()
         self.abandon()
@@ -240,6 +241,11 @@ class FileWriter(ABC):
             self._fd, self._size = fd, size
             raise
         os.close(fd)
+
+    @property
+    def end(self) -> int:
+        """Exclusive sample index up to which everything was appended."""
+        return self._pending[-1].span.stop if self._pending else self._opened().position.committed
 
     def _opened(self) -> CommitRecord:
         if self._record is None:

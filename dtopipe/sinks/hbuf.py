@@ -108,17 +108,27 @@ class HbufWriter(FileWriter):
         return RawState(self._seq, self._mono_less_utc_ns, self._segment, self._first_kept, has_whole_file).packed()
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
-        """As FileWriter.append; where the file may grow no further, it goes on in the next segment."""
+        """As FileWriter.append; where the file may grow no further, it goes on in the next segment.
+
+        What is too much for one segment goes into several: the first of them are committed, whatever becomes of the
+        rest, and what is in them is passed over if the same items come again.
+        """
+        if items and items[0].span.start < self.end:
+            items = [item for item in items if item.span.start >= self.end]
+        begin = self.size
         try:
-            begin = self.size
             super().append(items)
         except FileTooLarge:
-            if self.size <= len(self._header):
+            if begin > len(self._header):
+                self.commit()
+                self._begin_next_segment()
+                self.append(items)
+            elif len(items) > 1:
+                self.append(items[: len(items) // 2])
+                self.append(items[len(items) // 2 :])
+            else:
                 raise
-            self.commit()
-            self._begin_next_segment()
-            begin = self.size
-            super().append(items)
+            return
         if self._index is not None:
             self._index.appended(items, self._segment, begin)
 

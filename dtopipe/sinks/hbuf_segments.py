@@ -15,7 +15,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.sinks.commit_record import SUFFIX
-from dtopipe.sinks.outputs import ensure_file, free_name, sink_errors
+from dtopipe.sinks.outputs import ensure_file, ensure_no_link, free_name, sink_errors
 from dtopipe.wire.raw_files import INDEX_SUFFIX, index_entry, index_path, read_index, segment_path, segments_of
 
 # As much as is read in no time: an hour of commits.
@@ -46,6 +46,7 @@ def prepare_segments(path: Path, on_exists: OnExists) -> None:
         for there, elsewhere in (*companions, *files):
             if not there.exists():
                 continue
+            ensure_no_link(there)
             if on_exists is OnExists.OVERWRITE:
                 there.unlink()
             else:

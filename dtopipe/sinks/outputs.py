@@ -12,7 +12,7 @@ from pathlib import Path
 from dtopipe.core.disk import bytes_text
 from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.host.file_limit import largest_file
-from dtopipe.host.plain_file import FILES_ONLY, not_a_file
+from dtopipe.host.plain_file import FILES_ONLY, NO_LINKS, led_elsewhere, not_a_file
 from dtopipe.model.errors import FileTooLarge, OutputAway, OutputExists, SinkError, SinkUnavailable
 from dtopipe.model.policy import OnExists
 
@@ -99,6 +99,7 @@ def prepare(path: Path, on_exists: OnExists, companions: Sequence[str] = ()) -> 
             there = path.with_name(path.name + ending)
             if not there.exists():
                 continue
+            ensure_no_link(there)
             if on_exists is OnExists.OVERWRITE:
                 there.unlink()
             else:
@@ -110,6 +111,13 @@ def ensure_file(path: Path) -> None:
     with sink_errors(path):
         if not_a_file(path):
             raise SinkError(path, not_a_file(path).removeprefix(f"{path} "), FILES_ONLY)
+
+
+def ensure_no_link(path: Path) -> None:
+    """Raises SinkError where a symbolic link is, before something takes the place of the file that it leads to."""
+    with sink_errors(path):
+        if led_elsewhere(path):
+            raise SinkError(path, led_elsewhere(path).removeprefix(f"{path} "), NO_LINKS)
 
 
 def free_name(path: Path) -> Path:

@@ -195,16 +195,20 @@ class _Run:
             self._tail.append(items)
 
     def commit(self) -> Position:
-        with sink_errors(self._path):
-            ensure_not_cut(self._file.fd, self._path, self._file.extent.size)
-            ensure_not_cut(self._tail.fd, self._tail.path, self._tail.size)
+        self._ensure_not_cut()
         if self._is_due():
             self._move_tail(complete=False)
         elif self._appended != self._record.position:
             self._move_record(self._tail.size)
         return self._record.position
 
+    def _ensure_not_cut(self) -> None:
+        with sink_errors(self._path):
+            ensure_not_cut(self._file.fd, self._path, self._file.extent.size)
+            ensure_not_cut(self._tail.fd, self._tail.path, self._tail.size)
+
     def sync(self) -> Position:
+        self._ensure_not_cut()
         sync_file(self._file.fd, self._path)
         sync_file(self._tail.fd, self._tail.path)
         position = self._record.sync()
@@ -238,6 +242,7 @@ class _Run:
 
     def _move_tail(self, *, complete: bool) -> None:
         """Everything in the tail becomes row groups; after a failure all is as before."""
+        self._ensure_not_cut()
         extent = self._file.extent
         try:
             with sink_errors(self._path):

@@ -157,10 +157,12 @@ class GrowingParquet:
 
     def _begin(self, footer: bytes, last_field: int) -> None:
         """A file of this footer alone takes its name as a whole one."""
-        begun = self._path.with_name(self._path.name + _BEGUN_SUFFIX)
+        # Where a link leads to: the name that is taken is not the link's.
+        place = Path(os.path.realpath(self._path))
+        begun = place.with_name(place.name + _BEGUN_SUFFIX)
         try:
             begun.write_bytes(MAGIC + footer)
-            begun.replace(self._path)
+            begun.replace(place)
         except OSError:
             with contextlib.suppress(OSError):
                 begun.unlink()

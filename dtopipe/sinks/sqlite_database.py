@@ -71,7 +71,8 @@ def _make_file(path: Path) -> None:
     """With the mode that the user's umask asks for: SQLite would let no group write it, whatever that says."""
     # What is in the way SQLite says in its own words.
     with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        # It is made where a link leads to, as SQLite would.
+        os.close(os.open(os.path.realpath(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 class Database:
@@ -146,8 +147,10 @@ class Database:
     def make_one_file(self) -> str:
         """Write the log back into the file and end it; returns what is left to be said of it, empty if nothing is.
 
-        Raises SinkUnavailable where there is no room for what the log holds, or a reader still needs it: it keeps that.
+        Raises SinkUnavailable where there is no room for what the log holds, or a reader still needs it: it keeps that;
+        SinkError where somebody has cut the file.
         """
+        self.ensure_not_cut()
         with self.explained():
             # Whoever waits for it listens meanwhile.
             self.connection.execute("PRAGMA busy_timeout = 0")

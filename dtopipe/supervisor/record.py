@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import socket
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,8 +21,9 @@ from dtopipe.supervisor.sink_agent import SinkAgent
 _PACKAGES = ("dtopipe", "numpy", "pyzmq", "msgpack", "pyarrow", "asyncpg", "dtollib")
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that matter for the data."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Of Python and of the packages that matter for the data; looked up once, for every record of a run has them."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -16,6 +16,7 @@ from dtopipe.core.lifecycle import Happened, WorkerState
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
+from dtopipe.host.open_files import ensure_open_files, of_a_run
 from dtopipe.model.errors import DtopipeError, NothingFollowed, UsageError, WireError
 from dtopipe.model.identifiers import is_run_id
 from dtopipe.model.plan import RunPlan
@@ -78,9 +79,10 @@ class Supervisor:
     def run(self) -> dict[str, Any]:
         """The whole run; returns its record.
 
-        Raises TopologyError if it could not start, NothingFollowed if it was stopped before the run that it was to
-        follow was there: then nothing is left of it.
+        Raises UsageError where this process may not open as many files as it takes, TopologyError if it could not
+        start, NothingFollowed if it was stopped before the run that it was to follow was there: then nothing is left.
         """
+        ensure_open_files(of_a_run(len(self._plan.sinks)))
         self._run = run = Run(self._plan)
         self._launcher = Launcher(run)
         self._drain = Drain(run)

@@ -51,7 +51,13 @@ def sink_of_options(
     base = f"sinks.{name}"
     placed.places |= {base: Place("--name", 0, 0), f"{base}.type": Place("--sink", 0, 0)}
     if path is not None:
-        put(placed, f"{base}.path", str((folder / Path(path).expanduser()).absolute()), "--path")
+        try:
+            put(placed, f"{base}.path", str((folder / Path(path).expanduser()).absolute()), "--path")
+        except RuntimeError as error:
+            message = f"{path}: there is no home folder for {Path(path).parts[0]}"
+            raise TopologyError(
+                [Problem(Place("--path", 0, 0), f"{base}.path", message, "set HOME, or write the whole path")]
+            ) from error
     if policy is not None:
         put(placed, f"{base}.policy", policy, "--policy")
     problems = []

@@ -14,6 +14,7 @@ import psutil
 
 from dtopipe.core.disk import bytes_text
 from dtopipe.core.ring_size import FEWEST_SLOTS, bytes_before_slots
+from dtopipe.host.file_limit import process_limit
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.plan import RunPlan, SinkPlan
@@ -165,6 +166,17 @@ def _ring(plan: RunPlan, cost: Cost) -> Found:
         what = f"two blocks take {size_text(smallest)}: {plan.ring.bytes} bytes are too few"
         yield "ring.bytes", what, f"set ring: {{bytes: {smallest}}} or more"
         return
+    limit, whose = process_limit()
+    if limit and cost.ring_bytes > limit:
+        slots = int((limit - bytes_before_slots(cost.n_channels)) / cost.slot_bytes)
+        raised = "raise that limit: ulimit -f unlimited"
+        yield (
+            "ring",
+            f"a ring of {size_text(cost.ring_bytes)} ({cost.ring_seconds:.3g} s) is a file in memory, and "
+            f"{whose} lets none be larger than {size_text(limit)}",
+            f"{_ring_of(slots, cost)} or less, or {raised}" if slots >= FEWEST_SLOTS else raised,
+        )
+        return
     free = free_shared_memory()
     if cost.ring_bytes > free:
         # Others take of it too, until the run begins.
@@ -173,16 +185,16 @@ def _ring(plan: RunPlan, cost: Cost) -> Found:
             "ring",
             f"a ring of {size_text(cost.ring_bytes)} ({cost.ring_seconds:.3g} s) does not fit into the "
             f"{size_text(free)} of shared memory that are free",
-            _shorter_ring(slots, cost) if slots >= FEWEST_SLOTS else _NO_RING_FITS,
+            f"{_ring_of(slots, cost)} or less, or free shared memory" if slots >= FEWEST_SLOTS else _NO_RING_FITS,
         )
 
 
-def _shorter_ring(slots: int, cost: Cost) -> str:
+def _ring_of(slots: int, cost: Cost) -> str:
     """Three digits of seconds, never more than there is room for."""
     seconds = slots * cost.samples_per_block / cost.rate_hz
     step = 10.0 ** (math.floor(math.log10(seconds)) - 2)
     fitting = math.floor(seconds / step + 1e-9) * step
-    return f"set ring: {{seconds: {fitting:.3g}}} or less, or free shared memory"
+    return f"set ring: {{seconds: {fitting:.3g}}}"
 
 
 def _disks(cost: Cost, length_s: float) -> Found:

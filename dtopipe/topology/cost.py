@@ -78,7 +78,7 @@ class Cost:
     `headroom_s`: how long those that `held_by` names may stop until the board is held up; what `waits` loses nothing
     even then. The BLOCK sinks in `covered` read on from the journal, and hold nobody: `covered_s` is how long they may
     lag until its disk is full, None where it never is.
-    `length_s`: of the run, if it ends by itself. `disk_full_after_h`: the first disk.
+    `length_s`: of what is recorded, if the run ends by itself. `disk_full_after_h`: the first disk.
     """
 
     n_channels: int
@@ -205,14 +205,19 @@ def _waits(plan: RunPlan) -> bool:
 
 
 def _length_s(plan: RunPlan, task: TaskPlan) -> float | None:
-    """The shortest of what ends the run; None if nothing does."""
+    """The shortest of what ends the run, without what is lost on purpose; None if nothing ends it."""
     ends = [plan.duration_s]
     options = plan.board.options
     if plan.board.type == "replay" and not options.get("loop"):
         ends.append(recorded_length_s(Path(str(options["path"]))))
     if plan.board.type in ("simulated", "dtollib") and options.get("max_samples") is not None:
         ends.append(options["max_samples"] / task.rate_hz)
-    return min((end for end in ends if end is not None), default=None)
+    length_s = min((end for end in ends if end is not None), default=None)
+    if length_s is None or plan.board.type != "simulated":
+        return length_s
+    end = round(length_s * task.rate_hz)
+    lost: int = sum(min(each["samples"], max(0, end - each["at"])) for each in options.get("overruns") or ())
+    return max(0.0, length_s - lost / task.rate_hz)
 
 
 def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path, PurePath
 
-from dtopipe.host.plain_file import FILES_ONLY, not_a_file
+from dtopipe.host.plain_file import FILES_ONLY, NO_LINKS, led_elsewhere, not_a_file
 from dtopipe.host.recorded_path import COMMIT_RECORD, OWN_FILES
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import OnExists
@@ -99,6 +99,8 @@ def _absolute(sink: SinkPlan, path: Path) -> Iterator[tuple[str, str]]:
 def _existing(sink: SinkPlan, path: Path) -> Iterator[tuple[str, str]]:
     if sink.on_exists is OnExists.ERROR:
         yield f"{path} exists already", "move it away, or set on_exists: rename, overwrite or append"
+    elif sink.on_exists is not OnExists.APPEND and led_elsewhere(path):
+        yield led_elsewhere(path), NO_LINKS
     elif sink.on_exists is OnExists.APPEND and sink.type in _ONE_RUN_A_FILE:
         yield f"a {sink.type} file holds one run, and {path} exists already", "set on_exists: rename or overwrite"
     elif sink.on_exists is OnExists.APPEND and not os.access(path, os.W_OK):

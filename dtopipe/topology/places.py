@@ -143,12 +143,9 @@ class _Reading:
         self.problems: list[Problem] = []
 
     def value(self, node: yaml.Node, key: str) -> Any:
-        self._nodes += 1
-        place = Place(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
+        place = self._place(node)
         self.places.setdefault(key, place)
-        if self._nodes > self._most_nodes:
-            what = f"more than {self._most_nodes} values: are there aliases in aliases?"
-            raise TopologyError([Problem(place, key, what)])
+        self._count(place, key)
         if node.tag not in _PLAIN_TAGS:
             self.problems.append(Problem(place, key, f"a value of type {node.tag}", "write a plain value"))
             return None
@@ -163,10 +160,14 @@ class _Reading:
             return None
 
     def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Any]:
+        own = [(k, v) for k, v in node.value if not _is_merge(k)]
+        names = {k.value for k, _ in own if isinstance(k, yaml.ScalarNode)}
+        # What stands here itself counts.
+        taken = [pair for name, pair in self._taken_over(node, key).items() if name not in names]
         found: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            place = Place(self._name, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
+        for key_node, value_node in (*taken, *own):
+            place = self._place(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(Problem(place, key, "a key is a word", "write the keys out"))
                 continue
             name = str(key_node.value)
@@ -177,6 +178,37 @@ class _Reading:
             self.places[path] = place
             found[name] = self.value(value_node, path)
         return found
+
+    def _taken_over(self, node: yaml.MappingNode, key: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """The keys that `<<:` takes over from another mapping, or from each of a list, of which the first counts."""
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key_node, others in node.value:
+            if not _is_merge(key_node):
+                continue
+            for other in others.value if isinstance(others, yaml.SequenceNode) else [others]:
+                self._count(self._place(key_node), key)
+                if not isinstance(other, yaml.MappingNode):
+                    remedy = "write <<: *NAME, of a mapping that has &NAME before it"
+                    self.problems.append(Problem(self._place(key_node), key, "<<: takes over a mapping's keys", remedy))
+                    continue
+                for pair in (*other.value, *self._taken_over(other, key).values()):
+                    if not _is_merge(pair[0]):
+                        found.setdefault(str(pair[0].value), pair)
+        return found
+
+    def _place(self, node: yaml.Node) -> Place:
+        return Place(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def _count(self, place: Place, key: str) -> None:
+        self._nodes += 1
+        if self._nodes > self._most_nodes:
+            what = f"more than {self._most_nodes} values: are there aliases in aliases?"
+            raise TopologyError([Problem(place, key, what)])
+
+
+def _is_merge(node: yaml.Node) -> bool:
+    """True for a plain `<<`; in quotes it is a name."""
+    return isinstance(node, yaml.ScalarNode) and node.value == "<<" and node.style is None
 
 
 def _way_to_a_file(path: Path) -> str:

@@ -58,12 +58,12 @@ def keys_dir() -> Path:
     """
     if named := os.environ.get("DTOPIPE_KEYS_DIR"):
         return Path(named)
-    folder = Path(platformdirs.user_config_dir("dtopipe", appauthor=False)) / "keys"
-    if folder.parts[0].startswith("~"):
-        raise UsageError(
-            "this user has no home folder for keys\n    set DTOPIPE_KEYS_DIR to a folder of your own, or HOME"
-        )
-    return folder
+    # Some versions raise for want of a home folder, others name it as `~`.
+    with contextlib.suppress(RuntimeError):
+        folder = Path(platformdirs.user_config_dir("dtopipe", appauthor=False)) / "keys"
+        if not folder.parts[0].startswith("~"):
+            return folder
+    raise UsageError("this user has no home folder for keys\n    set DTOPIPE_KEYS_DIR to a folder of your own, or HOME")
 
 
 class KeyFolder:

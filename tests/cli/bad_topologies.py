@@ -544,5 +544,11 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "not YAML: ",
         'write a variable in quotes: "${VAR}"',
     ),
-    "a key that is none": (change("table:", "<<:"), "9:3", "sinks: a key is a word", "write the keys out"),
+    "a key that is none": (change("table:", "[a, b]:"), "9:3", "sinks: a key is a word", "write the keys out"),
+    "a word taken over": (
+        change("    - {name: tc1}", "    - {name: tc1, <<: flux}"),
+        "7:19",
+        "task.channels[1]: <<: takes over a mapping's keys",
+        "write <<: *NAME",
+    ),
 }

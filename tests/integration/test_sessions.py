@@ -65,7 +65,9 @@ def test_a_lock_and_mark_that_were_taken_away_are_made_anew(lab: Any) -> None:
     assert running.finish().code == 0
 
 
-def test_a_name_that_fits_two_runs_is_refused_with_both_paths(lab: Any, tmp_path: Path) -> None:
+def test_a_name_that_fits_two_runs_is_refused_with_both_paths(
+    lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = lab.start(_topology(), "--run-dir", "runs")
     first.wait_for_samples("table", 100)
     one = first.folder
@@ -81,8 +83,16 @@ def test_a_name_that_fits_two_runs_is_refused_with_both_paths(lab: Any, tmp_path
                 find(wanted, nowhere)
             assert str(one) in str(refused.value)
             assert str(other) in str(refused.value)
-    # Here, there is one of that name.
+    # In the place that was named, there is one of that name; in the current folder there is one by chance.
     assert find_living_run("lab", tmp_path / "more").path == other
+    monkeypatch.chdir(one.parents[2])
+    for find in (find_run, find_living_run):
+        for wanted in ("lab", "lab/latest"):
+            with pytest.raises(UsageError, match="fits 2 runs"):
+                find(wanted, Path("runs"))
+    assert find_run(f"runs/lab/{one.name}", Path("runs")).path == one
+    if one.name != other.name:
+        assert find_run(f"lab/{other.name}", nowhere).path == other
     second.process.send_signal(2)
     assert second.finish().code == 0
     # It is over, and another of its name is not: who wants to speak with it may mean either.

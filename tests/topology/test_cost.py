@@ -88,6 +88,10 @@ def test_the_length_of_a_run_is_the_first_of_what_ends_it() -> None:
     assert cost_of().length_s is None
     assert cost_of("type: simulated, max_samples: 5000").length_s == 5.0
     assert cost_of("type: simulated, max_samples: 5000", duration="2s").length_s == 2.0
+    # Of what is lost on purpose nothing is written.
+    lossy = "type: simulated, overruns: [{at: 1000, samples: 2000000000}, {at: 2000002000, samples: 10}]"
+    assert cost_of(lossy + ", max_samples: 2000002005").length_s == 2.0
+    assert cost_of(lossy, duration="1000s").length_s == 1.0
     ecg = "sinks: {t: {type: csv, path: t.csv}}\n"
     assert cost_of(f"type: replay, path: '{ECG.as_posix()}'", ecg).length_s == pytest.approx(300, rel=0.2)
     assert cost_of(f"type: replay, path: '{ECG.as_posix()}', loop: true", ecg).length_s is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -64,3 +65,22 @@ def test_a_key_that_stands_twice_is_a_mistake(text: str) -> None:
 def test_any_bytes_are_read_or_refused_with_a_reason(data: bytes) -> None:
     with contextlib.suppress(TopologyError):
         assert isinstance(parse_yaml(data, "f").document, dict)
+
+
+def test_a_mapping_takes_over_what_it_does_not_say_itself() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {z: 4, <<: [{x: 5}, *a]}\nd: {'<<': 6}\ne: {<<: {y: 7, <<: *a}}\n"
+    placed = parse_yaml(text, "f.yaml")
+    assert placed.problems == []
+    assert placed.document == {
+        "a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 5, "y": 2, "z": 4}, "d": {"<<": 6},
+        "e": {"y": 7, "x": 1},
+    }  # fmt: skip
+    assert placed.places["b.x"] == Place("f.yaml", 1, 8)
+    assert placed.places["b.y"] == Place("f.yaml", 2, 13)
+
+
+def test_what_takes_over_itself_or_grows_without_end_is_refused() -> None:
+    lines = [f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 40)}]}}" for before, name in pairwise("abcdefg")]
+    for text in ("a: &a {<<: *a}\n", "\n".join(["a: &a {b: {c: 1}}", *lines])):
+        with pytest.raises(TopologyError, match="alias"):
+            parse_yaml(text, "f.yaml")
