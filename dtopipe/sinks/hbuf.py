@@ -66,6 +66,8 @@ class HbufWriter(FileWriter):
         # The first that counts, once others before it were retired.
         self._first_kept = 0
         self._told_of_refusal = False
+        # Up to where an append that failed has got; the same items come again.
+        self._partly_until: int | None = None
 
     def header(self, stream: Stream) -> bytes:
         """The file header. Raises SinkError for readings: a chunk has one time, and its samples a fixed rate."""
@@ -113,8 +115,18 @@ class HbufWriter(FileWriter):
         What is too much for one segment goes into several: the first of them are committed, whatever becomes of the
         rest, and what is in them is passed over if the same items come again.
         """
-        if items and items[0].span.start < self.end:
-            items = [item for item in items if item.span.start >= self.end]
+        if self._partly_until is not None:
+            items = [item for item in items if item.span.start >= self._partly_until]
+        before = self.end
+        try:
+            self._append_in_segments(items)
+        except BaseException:
+            if self.end > before:
+                self._partly_until = self.end
+            raise
+        self._partly_until = None
+
+    def _append_in_segments(self, items: Sequence[Block | Gap | Readings]) -> None:
         begin = self.size
         try:
             super().append(items)
@@ -122,10 +134,10 @@ class HbufWriter(FileWriter):
             if begin > len(self._header):
                 self.commit()
                 self._begin_next_segment()
-                self.append(items)
+                self._append_in_segments(items)
             elif len(items) > 1:
-                self.append(items[: len(items) // 2])
-                self.append(items[len(items) // 2 :])
+                self._append_in_segments(items[: len(items) // 2])
+                self._append_in_segments(items[len(items) // 2 :])
             else:
                 raise
             return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from recordings import blocks, recorded
+from recordings import block, blocks, recorded
 
 from dtopipe.model.errors import FileTooLarge, SinkError
 from dtopipe.model.policy import Layout, OnExists
@@ -52,10 +52,11 @@ def test_what_is_too_much_for_one_segment_goes_into_several(tmp_path: Path, opti
 def test_the_part_that_is_in_an_output_already_is_not_written_twice(tmp_path: Path) -> None:
     path = tmp_path / "archive.dt-raw"
     writer = HbufWriter(OutputOptions(path))
-    writer.open(recorded(), 0, resume=False)
-    items = blocks(recorded(), 0, 600)
-    writer.append(items[:4])
-    writer.commit()
+    # One of them is too large for any segment.
+    items = [*blocks(recorded(), 0, 600), block(recorded(), 600, 10_600)]
+    with files_of_at_most(8000), pytest.raises(FileTooLarge):
+        writer.open(recorded(), 0, resume=False)
+        writer.append(items)
     writer.append(items)
     assert writer.close().samples == items[-1].span.stop
     assert [item.span for item in RawSource(path).items()] == [item.span for item in items]
