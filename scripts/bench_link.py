@@ -40,7 +40,7 @@ ENDPOINT = "tcp://127.0.0.1:5799"
 _LINK = """
 import json, sys, time, uuid
 from pathlib import Path
-from dtopipe.boards.base import Ended, Overrun, Taken
+from dtopipe.boards.contract import Ended, Overrun, Taken
 from dtopipe.boards.remote import RemoteBoard
 from dtopipe.transport.source_link import SourceLink
 class Quiet:

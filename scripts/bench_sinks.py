@@ -36,7 +36,7 @@ from private_postgres import Server, private_server
 from dtopipe.model.clock import Anchor
 from dtopipe.model.policy import OnExists
 from dtopipe.model.stream import Block, Channel, Stream
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
 
 N_CHANNELS, N_SAMPLES = 8, 1000

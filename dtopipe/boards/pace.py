@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from dtopipe.boards.base import Ended
+from dtopipe.boards.contract import Ended
 from dtopipe.boards.fifo import Fifo
 from dtopipe.boards.timeline import Piece, RegularTimeline, Timeline
 from dtopipe.host.clock import mono_ns

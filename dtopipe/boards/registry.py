@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, cast
 
-from dtopipe.boards.base import Board
+from dtopipe.boards.contract import Board
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
 
@@ -17,7 +17,7 @@ _BUILT_IN = {
     "simulated": "dtopipe.boards.simulated:SimulatedBoard",
     "remote": "dtopipe.boards.remote:RemoteBoard",
     "replay": "dtopipe.boards.replay:ReplayBoard",
-    "dtollib": "dtopipe.boards.driver_library:DriverLibraryBoard",
+    "dtollib": "dtopipe.boards.driver_library.board:DriverLibraryBoard",
 }
 
 BoardType = Callable[[Mapping[str, Any], TaskPlan | None], Board]

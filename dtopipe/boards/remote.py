@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dtopipe.boards.base import Ended, Link, Opened, Overrun, Poll, Surroundings, Taken
+from dtopipe.boards.contract import Ended, Link, Opened, Overrun, Poll, Surroundings, Taken
 from dtopipe.core.link_clock import LinkClock
 from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.clock import Anchor

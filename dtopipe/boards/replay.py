@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.boards.base import Ended, Opened, Overrun, Taken
+from dtopipe.boards.contract import Ended, Opened, Overrun, Taken
 from dtopipe.boards.pace import WaitingPace
 from dtopipe.boards.recording import Recording
 from dtopipe.model.clock import SampleClock

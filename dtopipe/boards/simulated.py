@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.boards.base import Ended, Opened, Overrun, Poll, Taken
 from dtopipe.boards.code_tables import CodeSource, code_source
+from dtopipe.boards.contract import Ended, Opened, Overrun, Poll, Taken
 from dtopipe.boards.exclusive import ExclusiveDevice
 from dtopipe.boards.pace import ClockedPace, Pace, PolledPace, WaitingPace
 from dtopipe.boards.simulated_options import BOARD, PaceOption, SimulatedOptions

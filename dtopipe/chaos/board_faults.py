@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.scene import Scene
-from dtopipe.topology.places import read_yaml
+from dtopipe.topology.source_locations import read_yaml
 
 # A cable that is pushed back in at once, and one that is missed first.
 _AWAY_S = ((0.2, 2.0), (5.0, 25.0))

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from dtopipe.boards.code_tables import code_source
 from dtopipe.boards.simulated_options import SimulatedOptions
+from dtopipe.model.engineering import engineering_values
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Span
-from dtopipe.sinks.base import OutputReader
-from dtopipe.sinks.values import engineering_values
+from dtopipe.sinks.contract import OutputReader
 
 _MOST_AT_ONCE = 4096
 

@@ -24,7 +24,7 @@ def connection_cutter(plan: RunPlan) -> Callable[[], None] | None:
     configs = [postgres_config(sink.options, plan.name) for sink in plan.sinks if sink.type == "postgres"]
     if not configs:
         return None
-    from dtopipe.sinks.postgres_connection import PostgresConnection
+    from dtopipe.sinks.postgres.connection import PostgresConnection
 
     def cut() -> None:
         for config in configs:

@@ -19,7 +19,7 @@ from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached, reached
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.topology.attachment import load_attachment, load_follower, sink_of_options, sinks_of_file
-from dtopipe.topology.places import Placed
+from dtopipe.topology.source_locations import Placed
 from dtopipe.transport.run_link import ask_run, ensure_not_refused
 from dtopipe.transport.source_link import is_endpoint
 from dtopipe.wire.control import Message

@@ -15,8 +15,8 @@ from dtopipe.chaos.campaign import Outcome, campaign
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.moments import Moment
 from dtopipe.cli.console import Console
-from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
+from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.cli.whole_table import WholeTable
@@ -69,7 +69,7 @@ def chaos(
       dtopipe chaos heat-flux.yaml --faults server --server-death "pg_ctl restart -m immediate -D /srv/pg"
     """
     chosen = random.SystemRandom().randrange(10**6) if seed is None else seed
-    console = LastingConsole(stderr=True)
+    console = PipeSafeConsole(stderr=True)
 
     def show(fault: Fault) -> None:
         console.print(Text(f"{fault.at_s:8.2f} s  {_told(fault)}"), soft_wrap=True)

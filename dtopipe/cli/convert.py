@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
+from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import find_run, through_latest
 from dtopipe.model.errors import UsageError, words_of
@@ -54,7 +54,7 @@ def convert(
     """
     file = _raw_file(source, run_dir, outside=outside)
     own = convertible_options(sink, options)
-    console = LastingConsole(stderr=True)
+    console = PipeSafeConsole(stderr=True)
     columns = (
         TextColumn("converting {task.description}", markup=False),
         TextColumn("{task.completed:,} samples per channel", markup=False),

@@ -15,9 +15,9 @@ from rich.live import Live
 from dtopipe.cli.console import Console
 from dtopipe.cli.fitted_status import FittedStatus
 from dtopipe.cli.hangup import hangup_is_ignored
-from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.live_table import disk_lines, drain_hint, headline
 from dtopipe.cli.output import print_json
+from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.recovery import recover_killed
 from dtopipe.cli.remedy import command_for, print_remedy
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
@@ -41,7 +41,7 @@ def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
     `runs: every` a list of them. Raises DtopipeError.
     """
     recover_killed()
-    console = LastingConsole(stderr=as_json)
+    console = PipeSafeConsole(stderr=as_json)
     if plan.board.options.get("runs") != "every":
         record, _ = _one_run(plan, console)
         if as_json:

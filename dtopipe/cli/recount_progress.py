@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from dtopipe.cli.lasting_console import LastingConsole
+from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 
 # Who is done sooner needs no bar.
 _SHOWN_AFTER_S = 0.5
@@ -20,7 +20,7 @@ class RecountProgress:
             TaskProgressColumn(),
             TextColumn("{task.completed:,} rows"),
             TimeRemainingColumn(),
-            console=LastingConsole(stderr=True),
+            console=PipeSafeConsole(stderr=True),
             transient=True,
             refresh_per_second=1 / _SHOWN_AFTER_S,
         )

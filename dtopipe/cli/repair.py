@@ -14,9 +14,9 @@ from rich.text import Text
 from dtopipe.cli.as_owner import go_on_as_owner
 from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import endpoint_options, link_of
-from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
+from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.recovery import recover_one
 from dtopipe.cli.remedy import print_remedy
 from dtopipe.cli.run_dir import RUN_DIR
@@ -77,7 +77,7 @@ def repair(
     if not is_served and (server_key is not None or insecure):
         raise UsageError("--server-key and --insecure are for --from ENDPOINT, such as tcp://daq-pc:5700")
     before = folder.read_record()["verdict"]["state"]
-    console = LastingConsole(stderr=True)
+    console = PipeSafeConsole(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         TextColumn("{task.completed:,}", markup=False),

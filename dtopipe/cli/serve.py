@@ -13,9 +13,9 @@ import click
 
 from dtopipe.cli.console import Console
 from dtopipe.cli.hangup import hangup_is_ignored
-from dtopipe.cli.lasting_console import LastingConsole
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
+from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.recovery import seen
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.gateway.gateway import Gateway, Limits
@@ -67,7 +67,7 @@ def serve(
     found = seen(folder)
     if found.remedy and not found.held:
         raise UsageError(f"{folder.path} was killed, and its record is not complete\n    first: {found.remedy}")
-    console = LastingConsole(stderr=as_json)
+    console = PipeSafeConsole(stderr=as_json)
     with console.status(f"reading {folder.path}"):
         source = ArchivedRun(folder)
     listen = folder.read_record()["topology"].get("listen") or {}

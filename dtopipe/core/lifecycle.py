@@ -29,7 +29,7 @@ class WorkerState(StrEnum):
         return self in (WorkerState.STARTING, WorkerState.OPENING, WorkerState.READY, WorkerState.RUNNING)
 
 
-class Happened(StrEnum):
+class WorkerEvent(StrEnum):
     """What can happen to a worker."""
 
     BEGUN = "begun"
@@ -46,8 +46,8 @@ class Happened(StrEnum):
 
 _FINAL = frozenset({WorkerState.DONE, WorkerState.GAVE_UP, WorkerState.CUT_OFF, WorkerState.CANCELLED})
 
-_S, _H = WorkerState, Happened
-TRANSITIONS: dict[tuple[WorkerState, Happened], WorkerState] = {
+_S, _H = WorkerState, WorkerEvent
+TRANSITIONS: dict[tuple[WorkerState, WorkerEvent], WorkerState] = {
     (_S.STARTING, _H.BEGUN): _S.OPENING,
     (_S.OPENING, _H.SAID_READY): _S.READY,
     (_S.READY, _H.BOARD_STARTED): _S.RUNNING,
@@ -65,7 +65,7 @@ TRANSITIONS: dict[tuple[WorkerState, Happened], WorkerState] = {
 }
 
 
-def after(state: WorkerState, event: Happened) -> WorkerState:
+def after(state: WorkerState, event: WorkerEvent) -> WorkerState:
     """The next state. Raises ValueError for what cannot happen in this one."""
     try:
         return TRANSITIONS[state, event]

@@ -13,8 +13,8 @@ from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.keys import PublicKey
 from dtopipe.transport.key_folder import KeyFolder, KeyState, KnownKey
+from dtopipe.transport.link_failure import LinkFailure, refusal_of
 from dtopipe.transport.stream_server import Admission, Request, StreamServer
-from dtopipe.transport.trouble import Trouble, refusal_of
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps
 from dtopipe.wire.link_items import PROTOCOL_VERSION
@@ -297,7 +297,7 @@ class Gateway:
             known = self._states.get(key)
         if known is not None and known.state is KeyState.AUTHORIZED:
             return None
-        trouble = Trouble.UNKNOWN_KEY if known is None else Trouble.REVOKED_KEY
+        trouble = LinkFailure.UNKNOWN_KEY if known is None else LinkFailure.REVOKED_KEY
         message, remedy = refusal_of(trouble, PublicKey("" if known is None else known.name, key)) or ("", "")
         return message, remedy, True
 

@@ -14,7 +14,7 @@ from dtopipe.model.errors import WireError
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.shm.layout import Head
-from dtopipe.shm.lookout import EARLIEST_PART_OF_RING, Lookout
+from dtopipe.shm.observer import EARLIEST_PART_OF_RING, RingObserver
 from dtopipe.shm.ring import Ring
 
 _BATCH_BLOCKS = 256
@@ -45,7 +45,7 @@ class LiveRun:
         """Of the journal all, for a reader that does not drop; else most of the ring."""
         if self.journal is not None and not drops:
             return self.ring.words[Head.SETTLED] if self.retires else self.ring.words[Head.FIRST_SAMPLE_INDEX]
-        return Lookout(self.ring).oldest_within(EARLIEST_PART_OF_RING)[0]
+        return RingObserver(self.ring).oldest_within(EARLIEST_PART_OF_RING)[0]
 
     def newest(self) -> int:
         """Up to where the board has got."""
@@ -65,7 +65,7 @@ class LiveReader:
 
     def __init__(self, run: LiveRun, at: int, *, drops: bool) -> None:
         self._run = run
-        self._lookout = Lookout(run.ring)
+        self._lookout = RingObserver(run.ring)
         self._journal = None if drops or run.journal is None else JournalReader(run.journal, views=True)
         self._drops = drops
         self._at = at

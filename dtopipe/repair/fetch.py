@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dtopipe.boards.base import Ended, Opened, Overrun, Taken
+from dtopipe.boards.contract import Ended, Opened, Overrun, Taken
 from dtopipe.boards.remote import RemoteBoard
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.host.clock import mono_ns
@@ -20,7 +20,7 @@ from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.raw_samples import RawSamples, raw_samples_of
-from dtopipe.sinks.base import OutputOptions, SinkWriter
+from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.registry import load_writer
 from dtopipe.transport.source_link import SourceLink
 from dtopipe.verify.outputs import outputs_of

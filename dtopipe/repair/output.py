@@ -19,10 +19,10 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.replacement import complete, discard, ensure_replaceable, new_path, put_in_place
 from dtopipe.repair.sources import Refill
-from dtopipe.sinks.base import OutputOptions, RetiringWriter, SinkWriter
-from dtopipe.sinks.file_reader import record_of
+from dtopipe.sinks.contract import OutputOptions, RetiringWriter, SinkWriter
+from dtopipe.sinks.file.reader import record_of
 from dtopipe.sinks.registry import load_writer
-from dtopipe.sinks.sqlite_salvage import DAMAGE
+from dtopipe.sinks.sqlite.salvage import DAMAGE
 from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, common, without

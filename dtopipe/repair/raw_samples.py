@@ -15,7 +15,7 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.file_reader import record_of
+from dtopipe.sinks.file.reader import record_of
 from dtopipe.supervisor.rescue import RESCUED
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import joined

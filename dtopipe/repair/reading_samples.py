@@ -7,11 +7,11 @@ from typing import Protocol, cast
 
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkError
+from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap, Span
 from dtopipe.repair.onward import Onward
-from dtopipe.sinks.base import OutputReader
-from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.contract import OutputReader
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, joined
 from dtopipe.verify.reference import sound_batches

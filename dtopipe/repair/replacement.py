@@ -17,10 +17,10 @@ from typing import Any
 
 from dtopipe.host.plain_file import not_a_file
 from dtopipe.model.errors import SinkError
-from dtopipe.sinks.commit_record import SUFFIX, ensure_not_written
-from dtopipe.sinks.outputs import ensure_file, ensure_no_link, sink_errors, sync_folder
-from dtopipe.sinks.parquet_tail import TAIL_SUFFIX
-from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
+from dtopipe.sinks.file.commit_record import SUFFIX, ensure_not_written
+from dtopipe.sinks.file.errors import ensure_file, ensure_no_link, sink_errors, sync_folder
+from dtopipe.sinks.parquet.tail import TAIL_SUFFIX
+from dtopipe.sinks.sqlite.database import SIDE_SUFFIXES
 from dtopipe.wire.raw_files import INDEX_SUFFIX, segment_path, segments_of
 
 _COMPANIONS = (SUFFIX, INDEX_SUFFIX, TAIL_SUFFIX, *SIDE_SUFFIXES)

@@ -13,10 +13,10 @@ from pathlib import Path
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.sinks.commit_record import CommitRecord
-from dtopipe.sinks.file_reader import record_of
-from dtopipe.sinks.outputs import sink_errors
-from dtopipe.sinks.whole_part import Front
+from dtopipe.sinks.file.commit_record import CommitRecord
+from dtopipe.sinks.file.errors import sink_errors
+from dtopipe.sinks.file.reader import record_of
+from dtopipe.sinks.file.whole_part import Front
 from dtopipe.verify.outputs import Output, reach_of
 from dtopipe.verify.recount import without
 from dtopipe.verify.report import OutputReport

@@ -27,8 +27,8 @@ from dtopipe.repair.records import repaired_record, up_to, with_end, with_overru
 from dtopipe.repair.restoring import restored_record
 from dtopipe.repair.sources import Refill, Source
 from dtopipe.repair.value_samples import ValueSamples
-from dtopipe.sinks.commit_record import read_commit_record
-from dtopipe.sinks.file_reader import record_of
+from dtopipe.sinks.file.commit_record import read_commit_record
+from dtopipe.sinks.file.reader import record_of
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
 from dtopipe.verify.outputs import Output, outputs_of, raw_output, reach_of
 from dtopipe.verify.recount import joined, without

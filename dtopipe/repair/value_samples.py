@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor
+from dtopipe.model.engineering import engineering_values
 from dtopipe.model.errors import SinkError
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Channel, SensorStatus
 from dtopipe.repair.onward import Onward
-from dtopipe.sinks.base import OutputRows
-from dtopipe.sinks.values import engineering_values
+from dtopipe.sinks.contract import OutputRows
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, joined
 from dtopipe.verify.reference import sound_batches

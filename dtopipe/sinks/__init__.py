@@ -8,33 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dtopipe.model.postgres_config import PostgresConfig
-    from dtopipe.sinks.csv import CsvSink
-    from dtopipe.sinks.daq_rows import block_to_rows, reading_to_row
-    from dtopipe.sinks.jsonl import JsonlSink
-    from dtopipe.sinks.memory import InMemorySink
-    from dtopipe.sinks.parquet_sink import ParquetSink
-    from dtopipe.sinks.piping import pipe, pipe_blocks
-    from dtopipe.sinks.postgres_sink import PostgresSink
-    from dtopipe.sinks.protocols import BlockSink, RawBlockSink, ReadingSink
-    from dtopipe.sinks.raw_counts import RawCountsSink
-    from dtopipe.sinks.sqlite import SqliteSink
+    from dtopipe.sinks.programs.daq_rows import block_to_rows, reading_to_row
+    from dtopipe.sinks.programs.memory import InMemorySink
+    from dtopipe.sinks.programs.piping import pipe, pipe_blocks
+    from dtopipe.sinks.programs.protocols import BlockSink, RawBlockSink, ReadingSink
+    from dtopipe.sinks.programs.raw_counts import RawCountsSink
+    from dtopipe.sinks.programs.sinks import CsvSink, JsonlSink, ParquetSink, PostgresSink, SqliteSink
 
 _MODULES = {
-    "BlockSink": "protocols",
-    "CsvSink": "csv",
-    "InMemorySink": "memory",
-    "JsonlSink": "jsonl",
-    "ParquetSink": "parquet_sink",
-    "PostgresConfig": "postgres_sink",
-    "PostgresSink": "postgres_sink",
-    "RawBlockSink": "protocols",
-    "RawCountsSink": "raw_counts",
-    "ReadingSink": "protocols",
-    "SqliteSink": "sqlite",
-    "block_to_rows": "daq_rows",
-    "pipe": "piping",
-    "pipe_blocks": "piping",
-    "reading_to_row": "daq_rows",
+    "BlockSink": "programs.protocols",
+    "CsvSink": "programs.sinks",
+    "InMemorySink": "programs.memory",
+    "JsonlSink": "programs.sinks",
+    "ParquetSink": "programs.sinks",
+    "PostgresConfig": "programs.sinks",
+    "PostgresSink": "programs.sinks",
+    "RawBlockSink": "programs.protocols",
+    "RawCountsSink": "programs.raw_counts",
+    "ReadingSink": "programs.protocols",
+    "SqliteSink": "programs.sinks",
+    "block_to_rows": "programs.daq_rows",
+    "pipe": "programs.piping",
+    "pipe_blocks": "programs.piping",
+    "reading_to_row": "programs.daq_rows",
 }
 
 __all__ = [

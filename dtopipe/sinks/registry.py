@@ -8,25 +8,25 @@ from importlib import import_module
 from typing import Any
 
 from dtopipe.model.errors import SinkError
-from dtopipe.sinks.base import OutputReader, SinkWriter
+from dtopipe.sinks.contract import OutputReader, SinkWriter
 
 ENTRY_POINTS = "dtopipe.sinks"
 
 WRITERS: Mapping[str, str] = {
-    "csv": "dtopipe.sinks.csv:CsvWriter",
-    "hbuf": "dtopipe.sinks.hbuf:HbufWriter",
-    "jsonl": "dtopipe.sinks.jsonl:JsonlWriter",
-    "parquet": "dtopipe.sinks.parquet:ParquetWriter",
-    "postgres": "dtopipe.sinks.postgres:PostgresWriter",
-    "sqlite": "dtopipe.sinks.sqlite:SqliteWriter",
+    "csv": "dtopipe.sinks.text.csv:CsvWriter",
+    "hbuf": "dtopipe.sinks.hbuf.writer:HbufWriter",
+    "jsonl": "dtopipe.sinks.text.jsonl:JsonlWriter",
+    "parquet": "dtopipe.sinks.parquet.writer:ParquetWriter",
+    "postgres": "dtopipe.sinks.postgres.writer:PostgresWriter",
+    "sqlite": "dtopipe.sinks.sqlite.writer:SqliteWriter",
 }
 READERS: Mapping[str, str] = {
-    "csv": "dtopipe.sinks.csv_reader:CsvReader",
-    "hbuf": "dtopipe.sinks.hbuf_reader:HbufReader",
-    "jsonl": "dtopipe.sinks.jsonl_reader:JsonlReader",
-    "parquet": "dtopipe.sinks.parquet_reader:ParquetReader",
-    "postgres": "dtopipe.sinks.postgres_reader:PostgresReader",
-    "sqlite": "dtopipe.sinks.sqlite_reader:SqliteReader",
+    "csv": "dtopipe.sinks.text.csv_reader:CsvReader",
+    "hbuf": "dtopipe.sinks.hbuf.reader:HbufReader",
+    "jsonl": "dtopipe.sinks.text.jsonl_reader:JsonlReader",
+    "parquet": "dtopipe.sinks.parquet.reader:ParquetReader",
+    "postgres": "dtopipe.sinks.postgres.reader:PostgresReader",
+    "sqlite": "dtopipe.sinks.sqlite.reader:SqliteReader",
 }
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.boards.base import Opened, Overrun, Taken
+from dtopipe.boards.contract import Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.daq import DaqBlock
+from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.errors import BufferOverrun
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Channel
-from dtopipe.sinks.values import EngineeringValues
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

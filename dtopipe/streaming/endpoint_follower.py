@@ -11,7 +11,7 @@ from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dtopipe.boards.base import Ended, Opened, Overrun, Taken
+from dtopipe.boards.contract import Ended, Opened, Overrun, Taken
 from dtopipe.boards.remote import RemoteBoard
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor, utc_ns

@@ -20,7 +20,7 @@ from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.shm.layout import Head, Stage
-from dtopipe.shm.lookout import Lookout
+from dtopipe.shm.observer import RingObserver
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.streaming.blocks import BlockMaker
@@ -86,7 +86,7 @@ class Follower:
         journal = answer.body.get("journal")
         self._is_covered = journal is not None
         self._intake: DirectIntake = (
-            CoveredIntake(self._reader, wake, Lookout(ring), JournalReader(Path(journal)))
+            CoveredIntake(self._reader, wake, RingObserver(ring), JournalReader(Path(journal)))
             if journal is not None
             else DirectIntake(self._reader, wake)
         )

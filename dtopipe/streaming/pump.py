@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from dtopipe.boards.base import Board, Ended, Opened, Overrun, Taken
+from dtopipe.boards.contract import Board, Ended, Opened, Overrun, Taken
 from dtopipe.host.clock import RunTimes
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.errors import BufferOverrun

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtopipe.boards.base import Board, Opened, Taken
+from dtopipe.boards.contract import Board, Opened, Taken
 from dtopipe.host.clock import RunTimes, mono_ns
 from dtopipe.model.daq import DaqReading
+from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.stream import SensorStatus
 from dtopipe.model.task_spec import TaskSpec
-from dtopipe.sinks.values import EngineeringValues
 from dtopipe.streaming.blocks import moment
 
 # Of a simulated board, whose time goes on by one sample a poll.

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import anyio
 
-from dtopipe.boards.base import Board, Opened
+from dtopipe.boards.contract import Board, Opened
 from dtopipe.boards.registry import load_board
 from dtopipe.model.daq import DaqReading
 from dtopipe.model.errors import TaskStateError

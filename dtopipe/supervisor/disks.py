@@ -19,8 +19,8 @@ from dtopipe.core.disk import (
 from dtopipe.model.span import Span
 from dtopipe.supervisor.disk_probe import DiskProbe, FolderSeen
 from dtopipe.supervisor.drain import Drain
-from dtopipe.supervisor.kept_room import KeptRoom
 from dtopipe.supervisor.record import acquired
+from dtopipe.supervisor.reserved_space import ReservedSpace
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.topology.cost import sink_costs
@@ -47,8 +47,8 @@ class Disks:
         self._outlooks: dict[int, tuple[int, DiskOutlook]] = {}
         self._silent: set[Path] = set()
         self._estimates: dict[str, float] = {}
-        self._for_records: KeptRoom | None = None
-        self._for_journal: KeptRoom | None = None
+        self._for_records: ReservedSpace | None = None
+        self._for_journal: ReservedSpace | None = None
 
     def look(self, now_ns: int) -> None:
         """One turn."""
@@ -86,11 +86,11 @@ class Disks:
         run, ring = self._run, self._run.ring
         if self._for_records is not None or ring is None:
             return
-        self._for_records = KeptRoom(run.folder.path, RECORDS_BYTES, run.run_id)
+        self._for_records = ReservedSpace(run.folder.path, RECORDS_BYTES, run.run_id)
         journal = run.journal
         if journal is not None and journal.path is not None:
             held = ring.layout.n_slots * ring.layout.slot_bytes + RECORDS_BYTES
-            self._for_journal = KeptRoom(journal.path.parent, held, run.run_id)
+            self._for_journal = ReservedSpace(journal.path.parent, held, run.run_id)
             run.room_kept = self._for_journal.is_kept
 
     def _help_the_journal(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtopipe.core.ending import BY_BOARD, BY_FAILURE, BY_FULL_DISK, Ending, bounded_by
-from dtopipe.core.lifecycle import Happened
+from dtopipe.core.lifecycle import WorkerEvent
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.span import Gap, Span
@@ -72,7 +72,7 @@ class Drain:
             if agent.process:
                 agent.process.kill()
             if not agent.state.is_final:
-                agent.happened(Happened.WAS_CANCELLED)
+                agent.happened(WorkerEvent.WAS_CANCELLED)
 
     def _tell_last_hole(self, ring: Ring) -> None:
         """A clocked board that is away to the end has taken samples that nobody has; its process can't say so."""
@@ -172,4 +172,4 @@ class Drain:
             agent.process.kill()
             agent.process = None
         self._run.close_row(agent)
-        agent.happened(Happened.WAS_CUT_OFF)
+        agent.happened(WorkerEvent.WAS_CUT_OFF)

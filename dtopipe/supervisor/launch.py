@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dtopipe.core.lifecycle import Happened, WorkerState
+from dtopipe.core.lifecycle import WorkerEvent, WorkerState
 from dtopipe.core.ring_size import ring_slots
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import RingError
@@ -80,7 +80,7 @@ class Launcher:
         if journal is not None and agent.row is not None and run.table.is_covered(agent.row):
             begin["journal"] = str(journal.path)
         run.tell_sink(agent, Message("begin", begin))
-        agent.happened(Happened.BEGUN)
+        agent.happened(WorkerEvent.BEGUN)
 
     def reader_facts(self) -> dict[str, Any]:
         """What whoever reads the ring must know of it, once the board has opened."""
@@ -132,7 +132,7 @@ class Launcher:
         if run.ring and everybody_is_ready and run.gateway.lets_begin:
             run.phase = Phase.RUNNING
             for agent in run.sinks.values():
-                agent.happened(Happened.BOARD_STARTED)
+                agent.happened(WorkerEvent.BOARD_STARTED)
             self.start_board()
             run.folder.become_latest()
             run.events.append("running")

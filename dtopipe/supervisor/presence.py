@@ -27,7 +27,7 @@ _LOOK_EVERY_NS = 1_000_000_000
 _log = logging.getLogger("dtopipe.supervisor")
 
 
-class Presence:
+class FileIdentity:
     """Of one run, from before it has a folder to its end."""
 
     def __init__(self, keys: Keys) -> None:

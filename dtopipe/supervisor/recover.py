@@ -32,10 +32,10 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import is_ours, unlink
-from dtopipe.supervisor.kept_room import clear_kept_rooms
 from dtopipe.supervisor.lines import GapsFile
 from dtopipe.supervisor.record import acquired, channel_facts, verdict_facts
 from dtopipe.supervisor.rescue import rescue
+from dtopipe.supervisor.reserved_space import clear_kept_rooms
 from dtopipe.wire.describe import stream_from
 
 _log = logging.getLogger("dtopipe.supervisor")

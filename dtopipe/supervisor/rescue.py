@@ -10,8 +10,8 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.hbuf import HbufWriter
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.hbuf.writer import HbufWriter
 
 RESCUED = "rescued.dt-raw"
 _BLOCKS_AT_ONCE = 256

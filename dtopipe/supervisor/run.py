@@ -31,7 +31,7 @@ from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.clock_watch import ClockWatch
 from dtopipe.supervisor.gateway import Gateway
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile, link_facts
-from dtopipe.supervisor.presence import Presence
+from dtopipe.supervisor.presence import FileIdentity
 from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host, sink_facts, verdict_facts, versions
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.subscriber import Subscriber
@@ -79,7 +79,7 @@ class Run:
         self.table: SubscriberTable | None = None
         self.segment = new_name()
         self.keys = run_keys()
-        self.presence = Presence(self.keys)
+        self.presence = FileIdentity(self.keys)
         try:
             self.folder = self._begun_folder()
         except BaseException:

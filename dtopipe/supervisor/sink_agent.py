@@ -8,7 +8,7 @@ from typing import Any
 from dtopipe.core.absence import Absence
 from dtopipe.core.budget import GiveUp, RestartBudget, must_start_now, pause_within
 from dtopipe.core.hanging import CallClock
-from dtopipe.core.lifecycle import Happened, WorkerState, after
+from dtopipe.core.lifecycle import WorkerEvent, WorkerState, after
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.position import Position
@@ -105,7 +105,7 @@ class SinkAgent:
         """The liveness lock of the present process; a successor's is another file."""
         return self.address
 
-    def happened(self, event: Happened) -> None:
+    def happened(self, event: WorkerEvent) -> None:
         """Move on in the table of transitions."""
         self.state = after(self.state, event)
 
@@ -139,13 +139,13 @@ class SinkAgent:
             self.process.release()
         self.process = None
         self.away = ""
-        self.happened(Happened.DIED)
+        self.happened(WorkerEvent.DIED)
         if self.restart_asked_ns is not None:
             self.restart_asked_ns, self.restart_due_ns, self.failure = None, now_ns, ""
             return
         answer = self.budget.died(now_ns, self.ready_ns)
         if isinstance(answer, GiveUp):
-            self.happened(Happened.SPENT_ITS_BUDGET)
+            self.happened(WorkerEvent.SPENT_ITS_BUDGET)
             self.failure = f"gave up after {answer.text}: {self.failure}"
         else:
             pause_s = answer.pause_s if room_s is None else pause_within(answer.pause_s, room_s)

@@ -8,7 +8,7 @@ from dtopipe.core.lifecycle import WorkerState
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.errors import WireError
 from dtopipe.model.policy import Policy
-from dtopipe.shm.lookout import EARLIEST_PART_OF_RING, Lookout
+from dtopipe.shm.observer import EARLIEST_PART_OF_RING, RingObserver
 from dtopipe.supervisor.run import Run
 
 LATEST, EARLIEST = "latest", "earliest"
@@ -87,4 +87,4 @@ class Starts:
             # What is settled may be retired at any moment.
             kept = max(journal.position.start, journal.position.retained_from)
             return max(kept, run.table.settled() if journal.plan.retires else 0), 0
-        return Lookout(run.ring).oldest_within(EARLIEST_PART_OF_RING)
+        return RingObserver(run.ring).oldest_within(EARLIEST_PART_OF_RING)

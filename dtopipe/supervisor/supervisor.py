@@ -12,7 +12,7 @@ from typing import Any
 
 from dtopipe.core.ending import BY_OVERTIME, Ending, stopped_by
 from dtopipe.core.gaps import explained
-from dtopipe.core.lifecycle import Happened, WorkerState
+from dtopipe.core.lifecycle import WorkerEvent, WorkerState
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.core.verdict import judge
 from dtopipe.host.clock import mono_ns
@@ -26,8 +26,8 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.hanging import Hanging
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.recover import anchor_time
+from dtopipe.supervisor.restart_requests import RestartRequests
 from dtopipe.supervisor.retention import Retention
-from dtopipe.supervisor.revival import Revival
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.status import StatusBoard
@@ -88,7 +88,7 @@ class Supervisor:
         self._drain = Drain(run)
         self._watch = Watch(run, self._launcher, self._drain)
         self._hanging = Hanging(run)
-        self._revival = Revival(run, self._launcher)
+        self._revival = RestartRequests(run, self._launcher)
         self._retention = Retention(run)
         self._attachments = Attachments(run, self._launcher, self._drain)
         self._subscriptions = Subscriptions(run, self._launcher)
@@ -235,9 +235,9 @@ class Supervisor:
             agent.became_ready(mono_ns())
             # Why its predecessor ended is no state of this one; it stands in the events.
             agent.failure = ""
-            agent.happened(Happened.SAID_READY)
+            agent.happened(WorkerEvent.SAID_READY)
             if run.phase is not Phase.OPENING:
-                agent.happened(Happened.BOARD_STARTED)
+                agent.happened(WorkerEvent.BOARD_STARTED)
             run.events.append("ready", name, committed=agent.position.committed)
             self._attachments.became_ready(agent)
         elif message.kind == "gaps":
@@ -259,7 +259,7 @@ class Supervisor:
                 agent.detached_short, agent.cut_off_at_ns = agent.failure, 0
             elif agent.cut_off_at_ns and not agent.is_closed:
                 agent.failure += "; its output could not be closed"
-            agent.happened(Happened.WAS_CUT_OFF if agent.cut_off_at_ns else Happened.SAID_DONE)
+            agent.happened(WorkerEvent.WAS_CUT_OFF if agent.cut_off_at_ns else WorkerEvent.SAID_DONE)
             run.events.append("done", name, committed=agent.position.committed)
             self._attachments.became_done(agent)
         elif message.kind == "failed":

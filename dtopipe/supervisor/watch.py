@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dtopipe.core.lifecycle import Happened, WorkerState
+from dtopipe.core.lifecycle import WorkerEvent, WorkerState
 from dtopipe.model.errors import TopologyError
 from dtopipe.model.span import Cause
 from dtopipe.shm.layout import Head, Stage
@@ -115,7 +115,7 @@ class Watch:
     def _succeed(self, agent: SinkAgent) -> None:
         agent.generation += 1
         agent.restarts += 1
-        agent.happened(Happened.SPAWNED)
+        agent.happened(WorkerEvent.SPAWNED)
         self._launcher.spawn_sink(agent)
 
     def _gave_up(self, agent: SinkAgent) -> None:
@@ -157,6 +157,6 @@ class Watch:
         covered = self._run.table.is_covered(agent.row)
         agent.row = self._run.table.open_at_head(agent.plan.policy, covered=covered)
         if agent.state.has_process:
-            agent.happened(Happened.DIED)
+            agent.happened(WorkerEvent.DIED)
         agent.otherwise = Cause.STALLED
         self._succeed(agent)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from dtopipe.host.recorded_path import fault_of
 from dtopipe.host.run_folder import find_run, through_latest
 from dtopipe.model.daq import DaqBlock
+from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.errors import BufferOverrun, SinkError, UsageError, WireError, words_of
 from dtopipe.model.stream import Channel
-from dtopipe.sinks.outputs import sink_errors
-from dtopipe.sinks.values import EngineeringValues
+from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.wire.dtraw import (
     OVERRUN_FLAG,
     ChunkHeader,

@@ -12,7 +12,7 @@ from dtopipe.model.errors import Place, Problem, TopologyError
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.topology.load import load_placed
 from dtopipe.topology.overrides import put
-from dtopipe.topology.places import Placed, parse_value, read_yaml
+from dtopipe.topology.source_locations import Placed, parse_value, read_yaml
 
 # File sinks whose outputs are known by their path alone.
 _STUB = "csv"

@@ -42,12 +42,12 @@ from dtopipe.topology.options import (
 )
 from dtopipe.topology.output_checks import check_outputs
 from dtopipe.topology.overrides import put, set_metadata, set_values
-from dtopipe.topology.places import TWICE, Placed, read_yaml
 from dtopipe.topology.problems import nearest, place_of, problems_of
 from dtopipe.topology.recording import recorded_task
 from dtopipe.topology.retention import check_retention, synced_where_waited_for
 from dtopipe.topology.schema import BoardPart, ChannelPart, RestartPart, SinkPart, TaskPart, TopologyPart
 from dtopipe.topology.secrets import without_secrets
+from dtopipe.topology.source_locations import TWICE, Placed, read_yaml
 from dtopipe.topology.variables import absent_problems, resolved
 
 _BLOCK_S = 0.25

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dtopipe.model.errors import Place, Problem, TopologyError
-from dtopipe.topology.places import Placed, parse_value
+from dtopipe.topology.source_locations import Placed, parse_value
 
 _STEP = re.compile(r"[^.\[\]]+")
 

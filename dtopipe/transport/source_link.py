@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dtopipe.model.errors import UsageError
 from dtopipe.transport.key_folder import KeyFolder, keys_dir, read_public_file
+from dtopipe.transport.link_failure import refusal_of
 from dtopipe.transport.stream_client import StreamClient
-from dtopipe.transport.trouble import refusal_of
 
 
 class SourceLink(StreamClient):

@@ -10,9 +10,9 @@ from zmq.utils.monitor import recv_monitor_message
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
+from dtopipe.transport.link_failure import LinkFailure
 from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
 from dtopipe.transport.stream_server import Admission
-from dtopipe.transport.trouble import Trouble
 from dtopipe.wire.control import Message, decode, encode
 
 # A message holds some blocks, of a size that fits into memory many times.
@@ -36,7 +36,7 @@ class StreamClient:
         self._monitor: zmq.Socket[bytes] | None = None
         self._poller = zmq.Poller()
         self._failed_handshakes = 0
-        self._trouble = Trouble.NOT_REACHED
+        self._trouble = LinkFailure.NOT_REACHED
         self._place = place_of(endpoint)
         self._addresses: list[tuple[str, bool]] = []
         self._tries = 0
@@ -92,9 +92,9 @@ class StreamClient:
         return decode(frames[0].bytes), frames[1].buffer
 
     @property
-    def trouble(self) -> Trouble:
+    def trouble(self) -> LinkFailure:
         """Why there is no link, as far as it is known."""
-        return Trouble.NONE if self.is_connected else self._trouble
+        return LinkFailure.NONE if self.is_connected else self._trouble
 
     def close(self) -> None:
         """Leave, once what was said last has gone out (at most 1 s). Harmless twice."""
@@ -102,7 +102,7 @@ class StreamClient:
             self._drop(linger_ms=1000 if self.is_connected else 0)
             self._context.term()
 
-    def _probed(self) -> Trouble:
+    def _probed(self) -> LinkFailure:
         """Who ends the connection: a tunnel whose other end is absent does that as well as one that has another key."""
         found = b""
         with contextlib.suppress(OSError), sockets.create_connection(self._place, _PROBE_S) as probe:
@@ -112,9 +112,9 @@ class StreamClient:
                 found += piece
         mechanism = found[12:32].rstrip(b"\0")
         if found[:1] != b"\xff" or not mechanism:
-            return Trouble.NOT_REACHED
+            return LinkFailure.NOT_REACHED
         same = mechanism == b"CURVE" and self._own is not None
-        return Trouble.WRONG_SERVER_KEY if same else Trouble.OTHER_PROTOCOL
+        return LinkFailure.WRONG_SERVER_KEY if same else LinkFailure.OTHER_PROTOCOL
 
     def _drop(self, linger_ms: int = 0) -> None:
         if self._socket is None or self._monitor is None:
@@ -134,11 +134,11 @@ class StreamClient:
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.is_connected = True
                 self._failed_handshakes = 0
-                self._trouble = Trouble.NOT_REACHED
+                self._trouble = LinkFailure.NOT_REACHED
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                self._trouble = Trouble.REVOKED_KEY if value == Admission.REVOKED else Trouble.UNKNOWN_KEY
+                self._trouble = LinkFailure.REVOKED_KEY if value == Admission.REVOKED else LinkFailure.UNKNOWN_KEY
             elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-                self._trouble = Trouble.OTHER_PROTOCOL
+                self._trouble = LinkFailure.OTHER_PROTOCOL
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                 self._failed_handshakes += 1
                 if self._failed_handshakes >= _FAILED_HANDSHAKES_TELL:

@@ -13,7 +13,7 @@ from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
 from dtopipe.topology.capability import Column, check_capability
 from dtopipe.verify.outputs import outputs_of, raw_output

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from dtopipe.model.stream import Channel
-from dtopipe.sinks.base import OutputReader
-from dtopipe.sinks.file_reader import FileReader
-from dtopipe.sinks.long_words import words_of
+from dtopipe.sinks.contract import OutputReader
+from dtopipe.sinks.file.reader import FileReader
+from dtopipe.sinks.rows.long_words import words_of
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.raw_blocks import RawBlocks
 from dtopipe.verify.text_words import misworded

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from dtopipe.model.errors import DtopipeError, SinkError, words_of
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.span import Gap, Span
-from dtopipe.sinks.base import OutputReader, OutputRows
-from dtopipe.sinks.block_stats import BlockSummaries
-from dtopipe.sinks.file_reader import FileReader
+from dtopipe.sinks.contract import OutputReader, OutputRows
+from dtopipe.sinks.file.reader import FileReader
 from dtopipe.sinks.registry import load_reader
+from dtopipe.sinks.rows.block_stats import BlockSummaries
 from dtopipe.verify.descriptions import description_problems, words_problems
 from dtopipe.verify.findings import Comparison, Found, report_of
 from dtopipe.verify.outputs import Output

@@ -15,7 +15,7 @@ from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.base import OutputReader
+from dtopipe.sinks.contract import OutputReader
 from dtopipe.sinks.registry import READERS, load_reader
 from dtopipe.topology.recorded import recorded_options, resolved_part
 from dtopipe.verify.outside import OutputOutside, why_not_opened

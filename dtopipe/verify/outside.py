@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from dtopipe.host.recorded_path import fault_of, special_fault
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import SinkUnavailable, TopologyError
-from dtopipe.topology.places import read_yaml
 from dtopipe.topology.recorded import resolved_part
+from dtopipe.topology.source_locations import read_yaml
 
 _HINT = "; --outside if this is your own run"
 _NOT_NAMED = "; topology.yaml beside the record does not name it, so that it is not used"

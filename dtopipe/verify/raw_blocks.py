@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor
+from dtopipe.model.engineering import engineering_values
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Span
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.base import OutputRows
-from dtopipe.sinks.neighbours import joined
-from dtopipe.sinks.values import engineering_values
+from dtopipe.sinks.contract import OutputRows
+from dtopipe.sinks.rows.neighbours import joined
 from dtopipe.verify.raw_source import stream_of
 from dtopipe.wire.commit_snapshot import read_snapshot
 from dtopipe.wire.dtraw import (

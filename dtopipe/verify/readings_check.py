@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
+from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.span import Span
-from dtopipe.sinks.reading_columns import reading_columns
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount
 

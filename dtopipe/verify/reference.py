@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.span import Span
-from dtopipe.sinks.base import OutputReader, OutputRows
+from dtopipe.sinks.contract import OutputReader, OutputRows
 from dtopipe.verify.recount import runs_of
 
 # Values of the reference kept behind the newest: a long layout goes back by one batch a channel.

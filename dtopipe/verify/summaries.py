@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.span import Span
-from dtopipe.sinks.base import OutputRows
-from dtopipe.sinks.block_stats import BlockSummaries, block_stats
+from dtopipe.sinks.contract import OutputRows
+from dtopipe.sinks.rows.block_stats import BlockSummaries, block_stats
 from dtopipe.verify.recount import joined, spans_of
 
 # The sum behind a mean may have been added up in another order.

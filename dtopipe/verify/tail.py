@@ -22,10 +22,10 @@ from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.host.run_life import holder_of, reached
 from dtopipe.model.errors import SinkError, UsageError
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.base import OutputReader, OutputRows
+from dtopipe.sinks.contract import OutputReader, OutputRows
+from dtopipe.sinks.file.whole_part import DamagedBytes
 from dtopipe.sinks.registry import load_reader
-from dtopipe.sinks.text_reader import TextReader
-from dtopipe.sinks.whole_part import DamagedBytes
+from dtopipe.sinks.text.reader import TextReader
 from dtopipe.topology.problems import nearest
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.outside import OutputOutside

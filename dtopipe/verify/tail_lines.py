@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable
 
-from dtopipe.sinks.delimited import LONG_COLUMNS
+from dtopipe.sinks.text.delimited import LONG_COLUMNS
 from dtopipe.verify.outputs import Output
 
 IndexOf = Callable[[bytes], int]

@@ -15,9 +15,9 @@ from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Layout
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.delimited import DelimitedWriter
-from dtopipe.sinks.file_reader import FileReader
-from dtopipe.sinks.neighbours import joined as neighbours_joined
+from dtopipe.sinks.file.reader import FileReader
+from dtopipe.sinks.rows.neighbours import joined as neighbours_joined
+from dtopipe.sinks.text.delimited import DelimitedWriter
 from dtopipe.verify.raw_blocks import RawBlocks, parts_within
 from dtopipe.verify.recount import joined, without
 

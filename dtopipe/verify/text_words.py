@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.delimited import LONG_COLUMNS, TIME_COLUMNS
-from dtopipe.sinks.long_words import WORD_COLUMNS, words_of
+from dtopipe.sinks.rows.long_words import WORD_COLUMNS, words_of
+from dtopipe.sinks.text.delimited import LONG_COLUMNS, TIME_COLUMNS
 
 # What long rows say of their channel, and which of their columns are numbers.
 _PLACES = tuple(LONG_COLUMNS.index(word) for word in WORD_COLUMNS)

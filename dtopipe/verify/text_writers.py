@@ -6,9 +6,9 @@ import os
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.delimited import DelimitedWriter
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
+from dtopipe.sinks.text.delimited import DelimitedWriter
 from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.outputs import Output
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from dtopipe.boards.base import Board, LinkedBoard
+from dtopipe.boards.contract import Board, LinkedBoard
 from dtopipe.host.clock import mono_ns
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dtopipe.boards.base import Board, Ended, LinkedBoard, Opened, Overrun, Taken
+from dtopipe.boards.contract import Board, Ended, LinkedBoard, Opened, Overrun, Taken
 from dtopipe.boards.registry import load_board
 from dtopipe.core.ending import end_of_duration
 from dtopipe.core.ledger import Stall

@@ -11,9 +11,9 @@ from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.sinks.registry import load_reader, load_writer
-from dtopipe.sinks.reopening import ReopeningWriter
 from dtopipe.wire.control import Message
 
 # Those of one commit are what nobody may have heard of; more are told for safety, and never so many that it takes long.

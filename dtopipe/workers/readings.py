@@ -7,10 +7,10 @@ from itertools import groupby
 
 import numpy as np
 
+from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.values import EngineeringValues
 
 _NS_PER_S = 1_000_000_000
 

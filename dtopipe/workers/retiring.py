@@ -8,7 +8,7 @@ from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
-from dtopipe.sinks.reopening import ReopeningWriter
+from dtopipe.sinks.file.reopening import ReopeningWriter
 
 # A segment lasts for much longer.
 _LOOKS_EVERY_NS = 200_000_000

@@ -23,18 +23,18 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
-from dtopipe.shm.lookout import Lookout
+from dtopipe.shm.observer import RingObserver
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
-from dtopipe.sinks.reopening import ReopeningWriter
+from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
 from dtopipe.workers.output import opener, resumed
-from dtopipe.workers.patience import Patience
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
 from dtopipe.workers.retiring import Retiring
+from dtopipe.workers.retry_while_away import RetryWhileAway
 
 _ORPHAN_LOOKS_EVERY_NS = 500_000_000
 _SILENCE_NS = 30_000_000_000
@@ -52,7 +52,7 @@ class SinkWorker:
     def __init__(
         self,
         worker: Worker,
-        patience: Patience,
+        patience: RetryWhileAway,
         calls: CallWords,
         begin: Message,
         ring: Ring,
@@ -239,7 +239,7 @@ def _intake(worker: Worker, begin: Message, ring: Ring) -> Intake:
     reader = RingReader(ring, row)
     journal = begin.body.get("journal")
     if journal is not None:
-        return CoveredIntake(reader, wake, Lookout(ring), JournalReader(Path(journal)))
+        return CoveredIntake(reader, wake, RingObserver(ring), JournalReader(Path(journal)))
     if Policy(worker.orders.get("policy", str)) is Policy.DROP_NEWEST:
         return QueuedIntake(reader, wake, worker.orders.get("queue_blocks", int))
     return DirectIntake(reader, wake)
@@ -290,7 +290,7 @@ def main(worker: Worker) -> None:
     stream = _selected(stream_from(begin.get("stream", dict)), orders.body.get("channels"))
     ring = Ring.attach(begin.get("segment", str), begin.get("held", str, ""))
     calls = CallWords.of_row(ring, begin.get("row", int))
-    start, patience = begin.get("start", int), Patience(worker, calls)
+    start, patience = begin.get("start", int), RetryWhileAway(worker, calls)
     try:
         if begin.get("resume", bool):
             committed = begin.get("committed", int)

@@ -7,7 +7,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from dtopipe.boards.base import LinkedBoard
+from dtopipe.boards.contract import LinkedBoard
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.errors import BoardError, DtopipeError, words_of
 from dtopipe.transport.source_link import SourceLink

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dtopipe.boards.base import Ended, Overrun, Taken
 from dtopipe.boards.code_tables import code_source
-from dtopipe.boards.driver_library import DriverLibraryBoard
-from dtopipe.boards.driver_library_codes import Converter
-from dtopipe.boards.driver_library_drain import Drain
-from dtopipe.boards.driver_library_driver import RealDriver
-from dtopipe.boards.driver_library_fake import Pump
+from dtopipe.boards.contract import Ended, Overrun, Taken
+from dtopipe.boards.driver_library.board import DriverLibraryBoard
+from dtopipe.boards.driver_library.codes import Converter
+from dtopipe.boards.driver_library.drain import Drain
+from dtopipe.boards.driver_library.driver import RealDriver
+from dtopipe.boards.driver_library.fake import Pump
 from dtopipe.boards.pace import StartedClock
 from dtopipe.boards.timeline import BlockTimeline
 from dtopipe.boards.waveform import Counter

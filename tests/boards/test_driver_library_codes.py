@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dtopipe.boards.driver_library_codes import Converter
+from dtopipe.boards.driver_library.codes import Converter
 
 OFFSET_16 = Converter(-10.0, 10.0, 16, twos_complement=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dtopipe.boards.driver_library_index import SampleIndex
+from dtopipe.boards.driver_library.index import SampleIndex
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.span import Span
 

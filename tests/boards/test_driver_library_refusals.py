@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dtopipe.boards.driver_library import DriverLibraryBoard
+from dtopipe.boards.driver_library.board import DriverLibraryBoard
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import ChannelPlan, TaskPlan
 

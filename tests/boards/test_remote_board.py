@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dtopipe.boards import remote
-from dtopipe.boards.base import Ended, Overrun, Taken
+from dtopipe.boards.contract import Ended, Overrun, Taken
 from dtopipe.boards.remote import RemoteBoard
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.clock import Anchor

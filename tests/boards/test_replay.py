@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dtopipe.boards.base import Ended, Overrun, Taken
+from dtopipe.boards.contract import Ended, Overrun, Taken
 from dtopipe.boards.replay import ReplayBoard
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import BoardError

@@ -15,7 +15,7 @@ from dtopipe.intake.blocks import CoveredIntake
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Block
-from dtopipe.shm.lookout import Lookout
+from dtopipe.shm.observer import RingObserver
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.table import SubscriberTable
 
@@ -57,7 +57,7 @@ def overtaken(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[CoveredIntake, 
             of_journal.take(1)
             of_journal.release()
         feed.publish(N_SLOTS // 2)
-        yield CoveredIntake(reader, None, Lookout(ring), journal), journal  # type: ignore[arg-type]
+        yield CoveredIntake(reader, None, RingObserver(ring), journal), journal  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_what_a_dead_journal_pins_is_read_from_the_ring() -> None:
         reader = RingReader(ring, table.open_at_head(Policy.BLOCK, covered=True))
         assert feed.publish(20) == N_SLOTS
         journal.error = OSError(errno.EIO, "I/O error")
-        taken = CoveredIntake(reader, None, Lookout(ring), journal)  # type: ignore[arg-type]
+        taken = CoveredIntake(reader, None, RingObserver(ring), journal)  # type: ignore[arg-type]
         assert [block.block_index for block in taken.take(10)] == [*range(N_SLOTS)]
         assert taken.awaited == ""

@@ -15,8 +15,8 @@ import os
 import signal
 
 from dtopipe.model.span import Gap
-from dtopipe.sinks.csv import CsvWriter
-from dtopipe.sinks.csv_reader import CsvReader
+from dtopipe.sinks.text.csv import CsvWriter
+from dtopipe.sinks.text.csv_reader import CsvReader
 
 
 class MortalCsv(CsvWriter):

@@ -18,7 +18,7 @@ from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
 
 from dtopipe.host.runtime import RuntimeEntry, entries
 from dtopipe.shm.segment import is_ours, names, unlink
-from dtopipe.sinks.commit_record import read_commit_record
+from dtopipe.sinks.file.commit_record import read_commit_record
 
 
 def _topology(**extra: Any) -> dict[str, Any]:

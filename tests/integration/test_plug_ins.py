@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from dtopipe.boards.base import Ended, Opened, Taken
+from dtopipe.boards.contract import Ended, Opened, Taken
 from dtopipe.model.position import Position
 from dtopipe.model.stream import Channel
 

@@ -14,7 +14,7 @@ import pytest
 from laboratory import EVERY_SINK, Ended, counter_codes, counter_topology, read_wide
 
 from dtopipe.host.run_folder import RunFolder
-from dtopipe.sinks.hbuf_reader import HbufReader
+from dtopipe.sinks.hbuf.reader import HbufReader
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.control import Message
 from dtopipe.wire.raw_files import segment_path, segments_of

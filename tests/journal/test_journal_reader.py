@@ -14,9 +14,9 @@ from dtopipe.errors import OutputExists, SinkError
 from dtopipe.journal.reader import JournalReader
 from dtopipe.model.policy import OnExists
 from dtopipe.model.stream import Block
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.hbuf import HbufWriter
-from dtopipe.sinks.hbuf_reader import HbufReader
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.hbuf.reader import HbufReader
+from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.tools.replay_raw import iter_blocks
 from dtopipe.wire.commit_snapshot import record_path
 from dtopipe.wire.raw_files import index_path, segment_path, segments_of

@@ -14,8 +14,8 @@ from dtopipe.host.disk_names import make_folders
 from dtopipe.host.run_folder import RunFolder, replace_text
 from dtopipe.model.errors import UsageError
 from dtopipe.model.policy import OnExists
-from dtopipe.sinks.hbuf_segments import prepare_segments
-from dtopipe.sinks.outputs import prepare
+from dtopipe.sinks.file.errors import prepare
+from dtopipe.sinks.hbuf.segments import prepare_segments
 from dtopipe.supervisor.lines import EventsFile
 from dtopipe.transport.curve import new_key_pair
 from dtopipe.transport.key_folder import KeyFolder

@@ -11,7 +11,7 @@ from dtopipe.core.catch_up import Seen
 from dtopipe.model.clock import Anchor
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.layout import Layout
-from dtopipe.shm.lookout import Lookout
+from dtopipe.shm.observer import RingObserver
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import new_name, unlink
 from dtopipe.shm.writer import RingWriter
@@ -36,7 +36,7 @@ def publish(ring: Ring, writer: RingWriter, first: int) -> None:
 
 
 def test_what_is_there_is_read_and_what_is_not_is_said(ring: Ring) -> None:
-    writer, lookout = RingWriter(ring), Lookout(ring)
+    writer, lookout = RingWriter(ring), RingObserver(ring)
     assert lookout.take(0, 4) == []
     assert lookout.number_before(500) is None
     assert lookout.oldest_within(0.75) == (500, 0)
@@ -59,7 +59,7 @@ def test_what_is_there_is_read_and_what_is_not_is_said(ring: Ring) -> None:
 
 
 def test_a_place_is_found_by_its_sample_and_holes_belong_to_the_block_before(ring: Ring) -> None:
-    writer, lookout = RingWriter(ring), Lookout(ring)
+    writer, lookout = RingWriter(ring), RingObserver(ring)
     firsts = [500 + N * n + (25 if n > 14 else 0) for n in range(20)]
     for n, first in enumerate(firsts):
         if n == 15:

@@ -14,7 +14,7 @@ from recordings import blocks, gap, polled, readings, recorded
 
 from dtopipe.model.errors import OutputLocked
 from dtopipe.model.policy import Layout
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
 
 STREAM = recorded(("a", "b", "c"))

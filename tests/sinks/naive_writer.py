@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
 
 
 def line(block: Block) -> bytes:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from recordings import blocks, gap, recorded
 
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.hbuf import HbufWriter
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.hbuf.writer import HbufWriter
 
 STREAM = recorded()
 ROUND = 1000

@@ -10,11 +10,11 @@ from recordings import ANCHOR, blocks, recorded
 from dtopipe.errors import SinkError
 from dtopipe.model.policy import OnExists
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.csv import CsvWriter
-from dtopipe.sinks.csv_reader import CsvReader
-from dtopipe.sinks.jsonl import JsonlWriter
-from dtopipe.sinks.jsonl_reader import JsonlReader
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.text.csv import CsvWriter
+from dtopipe.sinks.text.csv_reader import CsvReader
+from dtopipe.sinks.text.jsonl import JsonlWriter
+from dtopipe.sinks.text.jsonl_reader import JsonlReader
 
 
 @pytest.mark.parametrize("kind", [CsvWriter, JsonlWriter])

@@ -14,7 +14,7 @@ from recordings import gap, recorded
 
 from dtopipe.model.errors import OutputLocked, SinkError
 from dtopipe.model.position import Position
-from dtopipe.sinks.commit_record import CommitRecord, ensure_not_written, read_commit_record, record_path
+from dtopipe.sinks.file.commit_record import CommitRecord, ensure_not_written, read_commit_record, record_path
 
 Found = TypeVar("Found")
 STREAM = recorded()

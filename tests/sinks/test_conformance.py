@@ -16,9 +16,9 @@ from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Span
 from dtopipe.model.stream import Block, SensorStatus, Stream
-from dtopipe.sinks.base import OutputOptions, SinkWriter
-from dtopipe.sinks.null_ranges import merged
+from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.registry import WRITERS, load_reader, load_writer
+from dtopipe.sinks.rows.null_ranges import merged
 
 KINDS = [
     (sink_type, layout) for sink_type in WRITERS for layout in Layout if (sink_type, layout) != ("hbuf", Layout.LONG)

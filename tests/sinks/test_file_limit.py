@@ -12,8 +12,8 @@ from recordings import block, blocks, recorded
 
 from dtopipe.model.errors import FileTooLarge, SinkError
 from dtopipe.model.policy import Layout, OnExists
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.hbuf import HbufWriter
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.sinks.registry import load_reader, load_writer
 from dtopipe.verify.raw_source import RawSource
 

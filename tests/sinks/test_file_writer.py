@@ -16,13 +16,13 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import CommitRecord
-from dtopipe.sinks.csv import CsvWriter
-from dtopipe.sinks.file_writer import FileWriter, Gathered
-from dtopipe.sinks.hbuf import HbufWriter
-from dtopipe.sinks.jsonl import JsonlWriter
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.file.commit_record import CommitRecord
+from dtopipe.sinks.file.writer import FileWriter, Gathered
+from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.sinks.registry import load_reader
+from dtopipe.sinks.text.csv import CsvWriter
+from dtopipe.sinks.text.jsonl import JsonlWriter
 
 TYPES = [CsvWriter, HbufWriter, JsonlWriter]
 DELIMITED = [CsvWriter, JsonlWriter]

@@ -15,9 +15,9 @@ from dtopipe.model.errors import OutputAway, SinkError, SinkUnavailable
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.stream import Block
-from dtopipe.sinks.base import OutputOptions, may_retry
+from dtopipe.sinks.contract import OutputOptions, may_retry
+from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.sinks.registry import WRITERS, load_reader, load_writer
-from dtopipe.sinks.reopening import ReopeningWriter
 
 STREAM = recorded(tuple("abcdefgh"))
 PIECE, PIECES = 100, 200

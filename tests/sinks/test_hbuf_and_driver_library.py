@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from recordings import ANCHOR, block, blocks, codes_of, gap, recorded
 
-from dtopipe.boards.base import Ended
+from dtopipe.boards.contract import Ended
 from dtopipe.boards.replay import ReplayBoard
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import BoardError, SinkError
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.hbuf import HbufWriter
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.tools.replay_raw import iter_blocks
 
 pytestmark = [

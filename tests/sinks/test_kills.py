@@ -13,7 +13,7 @@ from endless_writer import GAP, OPTIONS, ROUND, STREAM
 from recordings import codes_of, gap
 
 from dtopipe.model.policy import Layout
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_reader, load_writer
 
 N_KILLS = 4

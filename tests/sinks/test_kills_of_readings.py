@@ -11,7 +11,7 @@ from endless_writer import GAP, OPTIONS, POLLED, ROUND
 from recordings import reading_value
 from test_kills import write_and_be_killed
 
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_reader, load_writer
 
 N_KILLS = 3

@@ -25,8 +25,8 @@ from test_program_sinks import KINDS, Kind, is_null, kind_name, kind_of, sqlite_
 from dtopipe.errors import SinkError, SinkUnavailable
 from dtopipe.model.stream import Channel
 from dtopipe.sinks import JsonlSink, ParquetSink, RawCountsSink, SqliteSink, block_to_rows, reading_to_row
+from dtopipe.sinks.programs.tabular import ProgramSink
 from dtopipe.sinks.registry import load_reader
-from dtopipe.sinks.tabular import ProgramSink
 from dtopipe.tools.replay_raw import iter_blocks, read_file_header
 
 pytestmark = pytest.mark.anyio

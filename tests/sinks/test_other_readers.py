@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from postgres_server import PostgresServer
 from recordings import block, blocks, gap, recorded
 
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.model.engineering import EngineeringValues
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
-from dtopipe.sinks.values import EngineeringValues
 
 STREAM = recorded()
 NAMES = [channel.name for channel in STREAM.channels]

@@ -29,9 +29,9 @@ from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
-from dtopipe.sinks.base import OutputOptions, OutputReader
-from dtopipe.sinks.parquet import ParquetWriter
-from dtopipe.sinks.parquet_reader import ParquetReader
+from dtopipe.sinks.contract import OutputOptions, OutputReader
+from dtopipe.sinks.parquet.reader import ParquetReader
+from dtopipe.sinks.parquet.writer import ParquetWriter
 
 SCALE, OFFSET = 10 / 65536, 0.25
 
@@ -268,8 +268,8 @@ def test_any_reader_opens_the_file_at_any_instant(path: Path, monkeypatch: pytes
 
 
 def test_the_last_footer_is_repeated_where_a_row_group_is_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dtopipe.sinks.parquet_file._FARTHEST_BYTES", 1000)
-    monkeypatch.setattr("dtopipe.sinks.parquet_file._JOINED_BYTES", 1000)
+    monkeypatch.setattr("dtopipe.sinks.parquet.file._FARTHEST_BYTES", 1000)
+    monkeypatch.setattr("dtopipe.sinks.parquet.file._JOINED_BYTES", 1000)
     stream = recorded(tuple(f"ch{number}" for number in range(40)))
     written(path, stream, 3000, row_group_size=1000, compression="none")
     assert_holds_the_counter(path, stream, 3000)
@@ -526,7 +526,7 @@ def test_without_pyarrow_the_error_says_what_to_install() -> None:
     program = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "from dtopipe.model.errors import SinkError\n"
-        "try:\n    import dtopipe.sinks.parquet\n"
+        "try:\n    import dtopipe.sinks.parquet.writer\n"
         "except SinkError as error:\n    print(error)\n"
     )
     found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

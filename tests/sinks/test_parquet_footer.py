@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dtopipe.model.errors import WireError
-from dtopipe.sinks import parquet_footer as footer
+from dtopipe.sinks.parquet import footer
 
 
 def table(n_rows: int, seed: int = 0) -> pa.Table:

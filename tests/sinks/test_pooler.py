@@ -18,9 +18,9 @@ from recordings import block, blocks, codes_of, gap, recorded
 
 from dtopipe.errors import SinkError
 from dtopipe.model.policy import Layout
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.postgres import PostgresWriter
-from dtopipe.sinks.postgres_reader import PostgresReader
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.postgres.reader import PostgresReader
+from dtopipe.sinks.postgres.writer import PostgresWriter
 
 PGBOUNCER = shutil.which(
     "pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])

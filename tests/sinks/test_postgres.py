@@ -25,11 +25,12 @@ from small_disks import SmallDisk
 from dtopipe.errors import OutputLocked, SinkError, SinkOptionError, SinkSchemaError, SinkUnavailable
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import SensorStatus, Stream
-from dtopipe.sinks import PostgresConfig, PostgresSink, postgres_companion
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.postgres import PostgresWriter
-from dtopipe.sinks.postgres_companion import Companion
-from dtopipe.sinks.postgres_reader import PostgresReader
+from dtopipe.sinks import PostgresConfig, PostgresSink
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.postgres import second_connection as postgres_companion
+from dtopipe.sinks.postgres.reader import PostgresReader
+from dtopipe.sinks.postgres.second_connection import Companion
+from dtopipe.sinks.postgres.writer import PostgresWriter
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from recordings import blocks, recorded
 from tls_server import CERTIFIED, PASSWORD, TlsServer, running_tls_server
 
 from dtopipe.errors import SinkError, SinkUnavailable
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.postgres import PostgresWriter
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.postgres.writer import PostgresWriter
 
 # The server keeps what each test wrote, so that each needs a run of its own.
 NUMBERS = count()

@@ -13,9 +13,9 @@ from recordings import blocks, codes_of, gap, polled, readings, recorded
 
 from dtopipe.model.errors import OutputAway, SinkError, SinkUnavailable
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.sinks.registry import load_reader, load_writer
-from dtopipe.sinks.reopening import ReopeningWriter
 
 FILES = ("hbuf", "csv", "jsonl", "sqlite", "parquet")
 

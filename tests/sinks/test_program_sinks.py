@@ -31,7 +31,7 @@ from dtopipe.sinks import (
     ReadingSink,
     SqliteSink,
 )
-from dtopipe.sinks.tabular import TabularSink
+from dtopipe.sinks.programs.tabular import TabularSink
 
 pytestmark = pytest.mark.anyio
 Rows = list[dict[str, Any]]

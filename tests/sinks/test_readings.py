@@ -21,10 +21,10 @@ from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
+from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.base import OutputOptions, SinkWriter
-from dtopipe.sinks.reading_columns import reading_columns
+from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.registry import load_reader, load_writer
 
 TYPES = ["csv", "jsonl", "parquet", "sqlite"]

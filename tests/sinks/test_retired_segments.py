@@ -20,11 +20,11 @@ from dtopipe.journal.reader import JournalReader
 from dtopipe.model.errors import SinkError, UsageError
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.commit_record import CommitRecord, read_commit_record
-from dtopipe.sinks.hbuf import HbufWriter
-from dtopipe.sinks.hbuf_reader import HbufReader
-from dtopipe.sinks.hbuf_retention import SegmentShelf
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.file.commit_record import CommitRecord, read_commit_record
+from dtopipe.sinks.hbuf.reader import HbufReader
+from dtopipe.sinks.hbuf.retention import SegmentShelf
+from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.verify.raw_source import RawSource
 from dtopipe.wire.raw_files import read_index, segment_path, segments_of
 
@@ -372,7 +372,7 @@ def test_a_reader_at_the_end_of_a_segment_that_goes_finds_the_next(path: Path) -
 
 
 def test_the_index_forgets_what_is_retired_once_that_is_most_of_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dtopipe.sinks.hbuf_segments._LONG_BYTES", 100)
+    monkeypatch.setattr("dtopipe.sinks.hbuf.segments._LONG_BYTES", 100)
     writer = journal(path)
     write(writer, 0, 4000)
     writer.retire_before(1000)

@@ -21,9 +21,9 @@ from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Channel, SensorStatus, Stream
-from dtopipe.sinks.base import OutputOptions, OutputReader
-from dtopipe.sinks.sqlite import SqliteWriter
-from dtopipe.sinks.sqlite_reader import SqliteReader
+from dtopipe.sinks.contract import OutputOptions, OutputReader
+from dtopipe.sinks.sqlite.reader import SqliteReader
+from dtopipe.sinks.sqlite.writer import SqliteWriter
 
 
 @pytest.fixture

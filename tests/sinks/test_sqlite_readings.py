@@ -13,9 +13,9 @@ from recordings import block, blocks, gap, polled, readings, recorded
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.sqlite import SqliteWriter
-from dtopipe.sinks.sqlite_reader import SqliteReader
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.sqlite.reader import SqliteReader
+from dtopipe.sinks.sqlite.writer import SqliteWriter
 
 
 def rows(path: Path, sql: str) -> list[Any]:

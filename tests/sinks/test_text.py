@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.stream import Block, Channel, Stream
-from dtopipe.sinks.number_text import repr_texts, whole_texts
-from dtopipe.sinks.text import ValueTexts, float_texts, iso_times, rising_integers, rows
+from dtopipe.sinks.text.number_text import repr_texts, whole_texts
+from dtopipe.sinks.text.rows import ValueTexts, float_texts, iso_times, rising_integers, rows
 
 
 @given(st.integers(-(10**6), 10**18), st.integers(1, 300))

@@ -18,12 +18,12 @@ from recordings import block, blocks, codes_of, polled, readings, recorded
 
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.stream import SensorStatus, Stream
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.csv import CsvWriter
-from dtopipe.sinks.csv_reader import CsvReader
-from dtopipe.sinks.delimited import DelimitedWriter
-from dtopipe.sinks.jsonl import JsonlWriter
-from dtopipe.sinks.jsonl_reader import JsonlReader
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.text.csv import CsvWriter
+from dtopipe.sinks.text.csv_reader import CsvReader
+from dtopipe.sinks.text.delimited import DelimitedWriter
+from dtopipe.sinks.text.jsonl import JsonlWriter
+from dtopipe.sinks.text.jsonl_reader import JsonlReader
 
 PAGE = 4096
 NAMES = ("a", "b", "c")

@@ -14,7 +14,7 @@ from anyio import to_thread
 from tasks import COUNTER, clocked, counter
 
 from dtopipe import ErrorPolicy, OverflowPolicy, TaskSpec, open_device, record
-from dtopipe.boards.base import Ended, Opened, Overrun, Taken
+from dtopipe.boards.contract import Ended, Opened, Overrun, Taken
 from dtopipe.boards.simulated import SimulatedBoard
 from dtopipe.errors import BoardError, BufferOverrun, SpecError, TaskStateError
 from dtopipe.model.plan import TaskPlan

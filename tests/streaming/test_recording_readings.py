@@ -11,7 +11,7 @@ import pytest
 from tasks import COUNTER, VOLTS_A_CODE, clocked, counter
 
 from dtopipe import AnalogInputVoltage, ErrorPolicy, OverflowPolicy, TaskSpec, open_device, record_polled
-from dtopipe.boards.base import Ended, Overrun, Taken
+from dtopipe.boards.contract import Ended, Overrun, Taken
 from dtopipe.boards.simulated import SimulatedBoard
 from dtopipe.errors import BoardError, TaskStateError
 from dtopipe.model.plan import TaskPlan

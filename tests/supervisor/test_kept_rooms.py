@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dtopipe.supervisor.kept_room import KeptRoom, clear_kept_rooms
+from dtopipe.supervisor.reserved_space import ReservedSpace, clear_kept_rooms
 
 
 def test_of_a_killed_run_its_own_rooms_are_cleared_and_nothing_beside_them(tmp_path: Path) -> None:
     run_id, other_id = str(uuid.uuid4()), str(uuid.uuid4())
     for whose in (run_id, other_id):
-        assert KeptRoom(tmp_path, 4096, whose).is_kept
+        assert ReservedSpace(tmp_path, 4096, whose).is_kept
     others = [
         f".dtopipe-room-{run_id}-4096.txt",
         f".dtopipe-room-{run_id}",

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from dtopipe.core.lifecycle import Happened, WorkerState
+from dtopipe.core.lifecycle import WorkerEvent, WorkerState
 from dtopipe.model.plan import SinkPlan
 from dtopipe.shm.layout import MAX_ROWS, Layout
 from dtopipe.shm.ring import Ring
@@ -16,8 +16,8 @@ from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.starts import Starts
 
 _TO_THE_END = {
-    "detached": (Happened.BEGUN, Happened.SAID_READY, Happened.BOARD_STARTED, Happened.SAID_DONE),
-    "gave up": (Happened.DIED, Happened.SPENT_ITS_BUDGET),
+    "detached": (WorkerEvent.BEGUN, WorkerEvent.SAID_READY, WorkerEvent.BOARD_STARTED, WorkerEvent.SAID_DONE),
+    "gave up": (WorkerEvent.DIED, WorkerEvent.SPENT_ITS_BUDGET),
     "starting": (),
 }
 

@@ -12,8 +12,8 @@ from dtopipe.model.capacity import MOST_POSTGRES_COLUMNS, postgres_row_fits
 from dtopipe.model.errors import TopologyError
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Layout
-from dtopipe.sinks.base import OutputOptions
-from dtopipe.sinks.hbuf import HbufWriter
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.topology.capability import Column, check_capability, check_number
 from dtopipe.topology.load import load_plan
 from dtopipe.verify.convert import convert

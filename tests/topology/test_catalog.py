@@ -13,9 +13,10 @@ import yaml
 
 from dtopipe.host.recorded_path import COMMIT_RECORD
 from dtopipe.model.errors import TopologyError
-from dtopipe.sinks import commit_record, registry
-from dtopipe.sinks.parquet_tail import TAIL_SUFFIX
-from dtopipe.sinks.sqlite_database import SIDE_SUFFIXES
+from dtopipe.sinks import registry
+from dtopipe.sinks.file import commit_record
+from dtopipe.sinks.parquet.tail import TAIL_SUFFIX
+from dtopipe.sinks.sqlite.database import SIDE_SUFFIXES
 from dtopipe.topology.catalog import Option, board_types, json_schema, sink_options, sink_types
 from dtopipe.topology.load import load_plan
 from dtopipe.topology.output_checks import COMPANIONS

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtopipe.model.errors import Place, TopologyError
-from dtopipe.topology.places import parse_value, parse_yaml
+from dtopipe.topology.source_locations import parse_value, parse_yaml
 
 
 def test_every_key_and_item_has_its_line_and_column() -> None:

@@ -16,9 +16,9 @@ import zmq
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
 from dtopipe.transport.curve import new_key_pair
+from dtopipe.transport.link_failure import LinkFailure
 from dtopipe.transport.stream_client import StreamClient
 from dtopipe.transport.stream_server import Admission, StreamServer
-from dtopipe.transport.trouble import Trouble
 from dtopipe.wire.control import Message, encode
 
 SERVER, CLIENT, OTHER = (new_key_pair(name) for name in ("server", "client", "other"))
@@ -86,7 +86,7 @@ def answer(link: StreamClient, within_s: float = 10.0) -> tuple[Message, bytes] 
         received = link.receive(0.02)
         if received is not None:
             return received
-        if link.trouble not in (Trouble.NONE, Trouble.NOT_REACHED):
+        if link.trouble not in (LinkFailure.NONE, LinkFailure.NOT_REACHED):
             return None
     return None
 
@@ -96,21 +96,21 @@ def test_who_is_let_in_is_heard_and_answered(own: KeyPair | None) -> None:
     with serving(own) as served, client(served, own and CLIENT, own and own.public) as link:
         link.send(Message("pull", {"at": 7}))
         assert answer(link) == (Message("answer", {"at": 7}), bytes(100_000))
-        assert link.trouble is Trouble.NONE
+        assert link.trouble is LinkFailure.NONE
         assert served.keys == {CLIENT.public.key if own else b""}
 
 
 @pytest.mark.parametrize(
     ("admission", "server", "trouble"),
     [
-        (Admission.UNKNOWN, SERVER.public, Trouble.UNKNOWN_KEY),
-        (Admission.REVOKED, SERVER.public, Trouble.REVOKED_KEY),
-        (Admission.WELCOME, OTHER.public, Trouble.WRONG_SERVER_KEY),
-        (Admission.WELCOME, None, Trouble.OTHER_PROTOCOL),
+        (Admission.UNKNOWN, SERVER.public, LinkFailure.UNKNOWN_KEY),
+        (Admission.REVOKED, SERVER.public, LinkFailure.REVOKED_KEY),
+        (Admission.WELCOME, OTHER.public, LinkFailure.WRONG_SERVER_KEY),
+        (Admission.WELCOME, None, LinkFailure.OTHER_PROTOCOL),
     ],
 )
 def test_a_refusal_is_told_from_an_absent_peer_within_two_seconds(
-    admission: Admission, server: PublicKey | None, trouble: Trouble
+    admission: Admission, server: PublicKey | None, trouble: LinkFailure
 ) -> None:
     with serving(admission=admission) as served, client(served, server and CLIENT, server) as link:
         link.send(Message("pull", {}))
@@ -138,7 +138,7 @@ def test_a_tunnel_whose_other_end_is_absent_is_not_taken_for_a_wrong_key() -> No
         while ended < 5 and time.monotonic() < until:
             link.receive(0.02)
         assert ended >= 5
-        assert link.trouble is Trouble.NOT_REACHED
+        assert link.trouble is LinkFailure.NOT_REACHED
         link.close()
         tunnel.shutdown(sockets.SHUT_RDWR)
 
@@ -147,7 +147,7 @@ def test_keys_at_one_side_only_are_said() -> None:
     with serving(None) as served, client(served) as link:
         link.send(Message("pull", {}))
         assert answer(link, TOLD_WITHIN_S) is None
-        assert link.trouble is Trouble.OTHER_PROTOCOL
+        assert link.trouble is LinkFailure.OTHER_PROTOCOL
 
 
 def test_an_absent_peer_is_just_that() -> None:
@@ -158,7 +158,7 @@ def test_an_absent_peer_is_just_that() -> None:
     link.renew()
     try:
         assert answer(link, 0.3) is None
-        assert link.trouble is Trouble.NOT_REACHED
+        assert link.trouble is LinkFailure.NOT_REACHED
     finally:
         link.close()
 

@@ -16,7 +16,7 @@ from dtopipe.model.policy import Layout
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Channel, Stream
-from dtopipe.sinks.base import OutputOptions
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
 from dtopipe.verify.report import OutputReport, RunReport
 from dtopipe.verify.verify import verify_run

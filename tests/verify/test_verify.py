@@ -34,9 +34,9 @@ from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block
-from dtopipe.sinks.base import OutputOptions, OutputRows
-from dtopipe.sinks.csv import CsvWriter
+from dtopipe.sinks.contract import OutputOptions, OutputRows
 from dtopipe.sinks.registry import WRITERS
+from dtopipe.sinks.text.csv import CsvWriter
 from dtopipe.wire.gap_lines import gap_line, json_line
 
 N_ROWS = N_SAMPLES - len(OVERRUN)

@@ -19,8 +19,8 @@ from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
-from dtopipe.sinks.commit_record import CommitRecord, read_commit_record
-from dtopipe.sinks.hbuf_reader import HbufReader
+from dtopipe.sinks.file.commit_record import CommitRecord, read_commit_record
+from dtopipe.sinks.hbuf.reader import HbufReader
 from dtopipe.wire.control import Message, decode, encode
 from dtopipe.wire.describe import describe_stream
 from dtopipe.wire.descriptor import decode_descriptor, encode_descriptor, topic

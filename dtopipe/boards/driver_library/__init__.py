@@ -1,0 +1,1 @@
+"""Data Translation's boards, by their driver library."""

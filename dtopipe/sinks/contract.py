@@ -1,0 +1,165 @@
+"""What a sink writer promises to its worker, and what the worker promises to it.
+
+The framework promises: one thread calls a writer; `open` comes first and once; what is appended is in index order,
+without overlap, every hole announced as a `Gap` before the block that follows it; arrays stay valid and unchanged
+until the next `commit` returns.
+The author promises: after `commit` returns, everything appended survives the death of every process; a writer that
+is opened again with `resume` goes on exactly behind its last commit, whatever was half written being cut away;
+`open` holds an OS lock on the output until `close` or `abandon`, so that two writers never meet on it.
+
+**An output that is full or away.** A writer says so with SinkUnavailable, from any call; an OSError that it lets
+through counts as that where it is of a full disk or the like. Half of what was to be written may be in the output then,
+and the writer must not be asked to write on behind it: after such an error the framework calls `abandon` and nothing
+else, makes a new writer, opens that with `resume` as often as it takes, and appends again what was appended since the
+last commit that had returned. So what an author owes is that `open` with `resume` cuts back to the last commit, as
+after a death. If the commit that failed is in the output after all, `open` returns that position, and nothing is
+appended twice.
+A writer whose class says `retries = True` promises more, and is left open: a call that raised SinkUnavailable has
+changed nothing that counts, and the same call is made again. For `append` that means that none of its items is in the
+output, not even half of one; for `commit` that everything appended is still to be committed. OutputAway is the
+exception: it says that the writer has to be opened again, whatever its class says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.policy import Layout, OnExists
+from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block, Stream
+
+__all__ = [
+    "FileOutput",
+    "OutputOptions",
+    "OutputReader",
+    "OutputRows",
+    "Position",
+    "RemarkingWriter",
+    "RetiringWriter",
+    "SinkWriter",
+    "may_retry",
+    "remark_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What every writer is told besides its own options. `path` is absolute; None for a sink without a file."""
+
+    path: Path | None
+    layout: Layout = Layout.WIDE
+    on_exists: OnExists = OnExists.ERROR
+
+
+class SinkWriter(Protocol):
+    """Writes one run into one output. Constructed as `Writer(output: OutputOptions, **own_options)`."""
+
+    def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
+        """Make the output ready and lock it; returns where to go on.
+
+        With `resume`, an output of this run (`stream.run_id`) is cut back to its last commit and continued; where
+        there is none, it is begun at `start` as without `resume`.
+        Raises OutputExists, SinkUnavailable (worth another try: locked, away, full) or SinkError (final).
+        """
+
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """Take blocks and gaps, or the readings of a polled stream, in order. Raises SinkError.
+
+        They need not be in the file before `commit`. After an error none of them counts.
+        """
+
+    def commit(self) -> Position:
+        """Everything appended, gaps included, is in the output and survives every process. Raises SinkError.
+
+        All of it or nothing: after an error the output is as after the last commit, or as after this one.
+        """
+
+    def sync(self) -> Position:
+        """Make what is committed durable: it survives a power cut. Raises SinkError."""
+
+    def close(self) -> Position:
+        """Commit, complete the output for its readers, sync it and give up the lock. Raises SinkError."""
+
+    def abandon(self) -> None:
+        """Give up handles and lock without completing; what was not committed is forgotten. Never raises."""
+
+
+@runtime_checkable
+class RetiringWriter(Protocol):
+    """A writer whose oldest samples may go once they are durable elsewhere."""
+
+    def retire_before(self, settled: int) -> Position:
+        """Nobody needs what is before this sample index. What fails is tried again by the next call."""
+
+    def carry(self, position: Position, gaps: Sequence[Gap]) -> Position:
+        """Right after `open`: the output begins behind what was retired of the one that it takes the place of.
+
+        `position` and `gaps` are those of what was retired. Raises SinkError.
+        """
+
+
+@runtime_checkable
+class RemarkingWriter(Protocol):
+    """A writer that says, after its `close`, what its output is not that was promised; empty if nothing."""
+
+    remark: str
+
+
+@runtime_checkable
+class FileOutput(Protocol):
+    """What a writer of files has besides: others can see whether the output is still where it was opened."""
+
+    def files(self) -> Sequence[Path]:
+        """What must be there once samples are committed, the commit record among them; asked before `open` too."""
+
+
+def remark_of(writer: SinkWriter) -> str:
+    """What a writer that was closed has to say of its output, for the verdict."""
+    return writer.remark if isinstance(writer, RemarkingWriter) else ""
+
+
+def may_retry(writer: SinkWriter) -> bool:
+    """True if a call of this writer that raised SinkUnavailable may be made again, as its class has said."""
+    return getattr(writer, "retries", False) is True
+
+
+class OutputReader(Protocol):
+    """Reads one run's output back from the file itself, for `verify`, `convert` and `load`.
+
+    A reader may have more, by which what a power cut or a bad disk has left is taken: `sound_batches(on_damage)`, every
+    row that is whole, also behind a damaged place and behind the last commit, `on_damage` being told in words of each
+    place that is passed over; `reach()`, the position with what of whole rows follows on it behind the last commit.
+    """
+
+    def position(self) -> Position:
+        """What the output says of itself (its commit record, or its own tables)."""
+
+    def gaps(self) -> Sequence[Gap]:
+        """The gaps that are stored with the output, in order."""
+
+    def batches(self) -> Iterator[OutputRows]:
+        """The rows in the order of the file, in batches of bounded size."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRows:
+    """Some rows of an output, of either layout, as columns.
+
+    `sample_index`, `t_mono_ns`, `t_utc_ns`: (n,) int64. `values[c]`: (n,) float64 with NaN for null, one array a
+    channel of the stream, in its order; in the long layout rows of one channel come as a batch of their own, with
+    `channel` set and `values` of length one.
+    """
+
+    sample_index: NDArray[np.int64]
+    t_mono_ns: NDArray[np.int64]
+    t_utc_ns: NDArray[np.int64]
+    values: Sequence[NDArray[np.float64]]
+    channel: int | None = None

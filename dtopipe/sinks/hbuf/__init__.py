@@ -1,0 +1,1 @@
+"""Raw codes in `.dt-raw` files."""

@@ -1,0 +1,1 @@
+"""Parquet files, and the tail in which rows wait for their group."""

@@ -1,0 +1,1 @@
+"""Sinks for programs, which write blocks and readings of their own."""

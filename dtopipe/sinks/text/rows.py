@@ -1,0 +1,178 @@
+"""Columns of numbers as columns of text, without a Python loop over samples.
+
+A column is an (n,) array of fixed-width bytes with NULs among them that do not count. Rows are laid out as records of
+such columns and of literal bytes; then the NULs are deleted from the whole in one pass. A 16-bit channel has at most
+65 536 different values: their texts are made once and gathered by code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.model.engineering import EngineeringValues
+from dtopipe.model.stream import Block, SensorStatus, Stream
+from dtopipe.sinks.text.number_text import FOUR_DIGITS, Texts, repr_texts, whole_texts
+
+_N_CODES = 65_536
+_NS_PER_S = 1_000_000_000
+_CHUNK = 10_000
+# Such as -2.2250738585072014e-308.
+_MOST_VALUE_BYTES = 24
+
+
+def rising_integers(values: NDArray[np.int64]) -> Texts:
+    """Decimal texts of (n,) rising integers."""
+    if len(values) == 0:
+        return np.empty(0, "S1")
+    if values[0] < 0:
+        return whole_texts(values)
+    n_chunks = -(-len(str(int(values[-1]))) // 4)
+    texts = np.empty((len(values), n_chunks), "S4")
+    rest = values
+    for chunk in reversed(range(1, n_chunks)):
+        higher = rest // _CHUNK
+        texts[:, chunk] = FOUR_DIGITS[rest - higher * _CHUNK]
+        rest = higher
+    texts[:, 0] = FOUR_DIGITS[rest]
+    digits = texts.view(np.uint8)
+    n_digits = len(str(int(values[0])))
+    digits[:, : 4 * n_chunks - len(str(int(values[-1])))] = 0
+    for place in range(4 * n_chunks - len(str(int(values[-1]))), 4 * n_chunks - n_digits):
+        digits[: int(np.searchsorted(values, 10 ** (4 * n_chunks - 1 - place))), place] = 0
+    whole: Texts = texts.view(f"S{4 * n_chunks}").ravel()
+    return whole
+
+
+def iso_times(t_utc_ns: NDArray[np.int64]) -> Texts:
+    """ISO 8601 with nine digits and `Z` of (n,) rising times in ns since 1970."""
+    if len(t_utc_ns) == 0:
+        return np.empty(0, "S30")
+    seconds = t_utc_ns // _NS_PER_S
+    ns = t_utc_ns - seconds * _NS_PER_S
+    first = int(seconds[0])
+    all_seconds = np.arange(first, int(seconds[-1]) + 1)
+    texts = np.empty(len(t_utc_ns), np.dtype([("s", "S20"), ("high", "u1"), ("mid", "S4"), ("low", "S4"), ("z", "S1")]))
+    if len(all_seconds) <= len(t_utc_ns):
+        known = np.char.add(np.datetime_as_string(all_seconds.astype("datetime64[s]")), ".").astype("S20")
+        texts["s"] = known[seconds - first]
+    else:
+        texts["s"] = np.char.add(np.datetime_as_string(seconds.astype("datetime64[s]")), ".").astype("S20")
+    high = ns // _CHUNK
+    texts["low"] = FOUR_DIGITS[ns - high * _CHUNK]
+    highest = high // _CHUNK
+    texts["mid"] = FOUR_DIGITS[high - highest * _CHUNK]
+    texts["high"] = highest + ord("0")
+    texts["z"] = b"Z"
+    whole: Texts = texts.view("S30")
+    return whole
+
+
+class ValueTexts:
+    """A stream's codes as texts: engineering values in the shortest form that reads back the same.
+
+    Every text begins with `prefix`. `null` stands where the sensor status is not OK or the value is NaN; also for
+    infinities if `finite_only`.
+    """
+
+    def __init__(self, stream: Stream, *, prefix: bytes, null: bytes, finite_only: bool) -> None:
+        self._prefix = prefix
+        self._null = null
+        self._finite_only = finite_only
+        self._engineering = EngineeringValues(stream.channels)
+        self._is_whole = np.array([channel.is_raw and stream.dtype != "float64" for channel in stream.channels])
+        self._tables: Texts | None = None
+        if stream.dtype == "int16":
+            kinds = [None if channel.is_raw else (channel.scale, channel.offset) for channel in stream.channels]
+            different = list(dict.fromkeys(kinds))
+            tables = [_table(kind, prefix, null, finite_only) for kind in different]
+            self._tables = np.concatenate(tables) if len(tables) > 1 else tables[0]
+            self._first_entries = np.array([different.index(kind) * _N_CODES for kind in kinds], np.int32)
+
+    @property
+    def longest(self) -> int:
+        """No value's text has more bytes, its prefix included."""
+        most = _MOST_VALUE_BYTES if self._tables is None else self._tables.itemsize
+        return len(self._prefix) + max(most, len(self._null))
+
+    def __call__(self, samples: Block) -> Texts:
+        """(n_samples, n_channels) texts, C order."""
+        if self._tables is not None:
+            entries = np.add(samples.codes.view(np.uint16).T, self._first_entries, order="C")
+            texts: Texts = self._tables[entries]
+        else:
+            texts = self._made(samples.codes)
+        if samples.sensor_status is not None:
+            null = self._prefix + self._null
+            texts = texts.astype(f"S{max(texts.itemsize, len(null), 1)}")
+            texts[samples.sensor_status.T != SensorStatus.OK] = null
+        return texts
+
+    def _made(self, codes: NDArray[Any]) -> Texts:
+        if not self._is_whole.any():
+            return self._floats(self._engineering(codes, None))
+        wholes = whole_texts(codes[self._is_whole].astype(np.int64).T.ravel(), self._prefix)
+        floats = self._floats(self._engineering(codes, None)[~self._is_whole])
+        texts = np.empty(codes.shape[::-1], np.promote_types(wholes.dtype, floats.dtype))
+        texts[:, self._is_whole] = wholes.reshape(codes.shape[1], -1)
+        texts[:, ~self._is_whole] = floats
+        return texts
+
+    def _floats(self, values: NDArray[np.float64]) -> Texts:
+        texts = float_texts(values.T.ravel(), prefix=self._prefix, null=self._null, finite_only=self._finite_only)
+        return texts.reshape(values.shape[::-1])
+
+
+def float_texts(values: NDArray[np.float64], *, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
+    """(n,) texts of (n,) float64, as `repr` writes them; `null` for NaN, and for infinities if `finite_only`."""
+    texts = repr_texts(values, prefix)
+    odd = ~np.isfinite(values) if finite_only else np.isnan(values)
+    if odd.any():
+        texts = texts.astype(f"S{max(texts.itemsize, len(prefix + null), 1)}")
+        texts[odd] = prefix + null
+    return texts
+
+
+@lru_cache(maxsize=64)
+def _table(kind: tuple[float, float] | None, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
+    """The texts of all int16 codes, by the code's bits; `kind` is (scale, offset), or None for the codes themselves."""
+    codes = np.arange(_N_CODES, dtype=np.uint16).view(np.int16)
+    if kind is None:
+        texts = whole_texts(codes.astype(np.int64), prefix)
+    else:
+        values = codes.astype(np.float64) * kind[0] + kind[1]
+        texts = float_texts(values, prefix=prefix, null=null, finite_only=finite_only)
+    # Without the NULs in between: every sample would carry them along.
+    return np.array(rows([b"", b"\n"], [texts]).split(b"\n")[:-1])
+
+
+@lru_cache(maxsize=256)
+def _record(literals: tuple[bytes, ...], widths: tuple[int, ...]) -> NDArray[np.void]:
+    """One row with the literals in place and room for the columns, named by their numbers."""
+    fields: list[tuple[str, str]] = []
+    for number, literal in enumerate(literals):
+        if literal:
+            fields.append((f"literal {number}", f"S{len(literal)}"))
+        if number < len(widths):
+            fields.append((str(number), f"S{widths[number]}"))
+    record = np.zeros(1, np.dtype(fields))
+    for number, literal in enumerate(literals):
+        if literal:
+            record[f"literal {number}"] = literal
+    return record
+
+
+def rows(literals: Sequence[bytes], columns: Sequence[Texts]) -> bytes:
+    """All rows as one piece: `literals[0] column[0] literals[1] ... column[-1] literals[-1]`, each row alike.
+
+    `len(literals) == len(columns) + 1`. No text or literal may hold a NUL.
+    """
+    record = _record(tuple(literals), tuple(max(1, column.itemsize) for column in columns))
+    records = np.repeat(record, len(columns[0]))
+    for number, column in enumerate(columns):
+        records[str(number)] = column
+    return records.tobytes().translate(None, b"\0")

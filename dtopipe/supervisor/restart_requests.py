@@ -1,0 +1,62 @@
+"""Restarting sinks on request: those that gave up or were cut off, and those that run."""
+
+from __future__ import annotations
+
+from dtopipe.core.lifecycle import WorkerEvent, WorkerState
+from dtopipe.model.span import Cause
+from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.topology.problems import nearest
+from dtopipe.wire.control import Message, refused
+
+# A process that was told to let go of its output, and does not.
+_LET_GO_LIMIT_S = 5.0
+
+
+class RestartRequests:
+    """Gives a sink a new process and a fresh budget; its output goes on behind its last commit."""
+
+    def __init__(self, run: Run, launcher: Launcher) -> None:
+        self._run = run
+        self._launcher = launcher
+
+    def ask(self, name: str, now_ns: int) -> Message:
+        """What a command is answered: `restarting`, or `refused` with the reason."""
+        agent = self._run.sinks.get(name)
+        if agent is None:
+            return refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
+        if self._run.phase is Phase.OPENING:
+            return refused("the run has not begun yet", "ask again once dtopipe status says running")
+        if agent.state in (WorkerState.DONE, WorkerState.CANCELLED):
+            return refused(f"{name} is {agent.state.value}: its output is closed", "there is nothing to restart")
+        if agent.cut_off_at_ns and not agent.state.is_final:
+            return refused(f"{name} is being cut off", "ask again in a moment")
+        before, restarts = agent.shown_state, agent.restarts
+        self._run.events.append("restart_asked", name, state=before)
+        agent.begin_anew(now_ns)
+        if agent.state.is_final:
+            self._revive(agent)
+        elif agent.process:
+            agent.restart_asked_ns = now_ns
+            self._run.tell_sink(agent, Message("let_go"))
+        return Message("restarting", {"name": name, "state": before, "restarts": restarts})
+
+    def look(self, now_ns: int) -> None:
+        """One turn: whoever does not let go of its output is killed, which costs it no more than its last interval."""
+        for agent in self._run.sinks.values():
+            asked_ns = agent.restart_asked_ns
+            if agent.process and asked_ns is not None and now_ns - asked_ns > _LET_GO_LIMIT_S * 1e9:
+                self._run.events.append("killed", agent.plan.name, why="it did not let go of its output")
+                agent.process.kill()
+                agent.restart_asked_ns = now_ns
+
+    def _revive(self, agent: SinkAgent) -> None:
+        if agent.process:
+            agent.process.kill()
+            agent.process = None
+        agent.otherwise = Cause.WORKER_FAILED
+        agent.generation += 1
+        agent.restarts += 1
+        agent.happened(WorkerEvent.REVIVED)
+        self._launcher.spawn_sink(agent)
