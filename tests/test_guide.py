@@ -153,7 +153,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_program_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
-    # The other one follows a run; the tests of whole runs have one.
-    program, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    # The others follow a run.
+    program = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, check=True, timeout=60)
     assert pq.read_table(tmp_path / "run.parquet")["sample_index"].to_pylist() == list(range(2000))

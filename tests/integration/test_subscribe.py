@@ -320,7 +320,7 @@ def test_a_full_table_is_refused_and_a_sink_finds_its_row_in_it_when_it_restarts
 
 
 def test_the_program_of_the_readme_follows_a_run_as_it_stands(lab: Any) -> None:
-    _, program = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    program = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
     running = lab.start(_topology(name="heat-flux"), "--duration", "3s")
     running.wait_until("running")
     seen = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import dtopipe
 from dtopipe.cli.main import main
 from dtopipe.model.errors import SinkError, UsageError
 from dtopipe.sinks.registry import load_reader
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def _printed(*words: str) -> bytes:
@@ -42,6 +45,16 @@ def test_the_rows_of_every_sink_are_those_that_its_reader_has(name: str, tmp_pat
     later = np.concatenate([rows.sample_index for rows in dtopipe.tail(name, folder, start=620)])
     assert (later[0], later[-1], len(later)) == (620, 999, 380)
     assert list(dtopipe.tail(name, folder, start="latest")) == []
+
+
+def test_the_program_of_the_readme_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_run(tmp_path / "runs" / "heat-flux" / "20261129T000000Z", {"table": {"type": "csv", "path": "table.csv"}})
+    monkeypatch.chdir(tmp_path)
+    program = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[2]
+    exec(compile(program, "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1].startswith("999 ")
 
 
 @pytest.mark.parametrize("sinks", [SINKS, LONG_SINKS])
