@@ -143,8 +143,11 @@ class Link(Protocol):
     def receive(self, timeout_s: float) -> tuple[Message, bytes | memoryview] | None:
         """The next message with its payload, or None if there is none in time. Raises WireError."""
 
-    def refusal(self) -> tuple[str, str] | None:
-        """(what is wrong, the way out), if the other end will never take us as we are."""
+    def refusal(self, *, was_linked: bool = False) -> tuple[str, str] | None:
+        """(what is wrong, the way out), if the other end will never take us as we are.
+
+        `was_linked`: it took us before, so that what a failed handshake makes one guess is none.
+        """
 
     def close(self) -> None:
         """Leave. Harmless twice."""

@@ -255,7 +255,7 @@ class RemoteBoard:
 
     def _look_after(self, link: Link) -> None:
         """Begin anew where the link is broken, or the other end has fallen silent."""
-        refusal = link.refusal()
+        refusal = link.refusal(was_linked=self._stream is not None)
         if refusal is not None:
             raise BoardError(BOARD, f"{self._endpoint}: {refusal[0]}", refusal[1], is_final=True)
         now_ns = mono_ns()

@@ -18,6 +18,8 @@ class LinkFailure(StrEnum):
     OTHER_PROTOCOL = "other protocol"
 
 
+# Told by how a handshake ends, not by the other end.
+GUESSED = frozenset({LinkFailure.WRONG_SERVER_KEY, LinkFailure.OTHER_PROTOCOL})
 _REFUSALS = {
     LinkFailure.UNKNOWN_KEY: (
         "it does not know this machine's key {fingerprint}",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dtopipe.model.errors import UsageError
 from dtopipe.transport.key_folder import KeyFolder, keys_dir, read_public_file
-from dtopipe.transport.link_failure import refusal_of
+from dtopipe.transport.link_failure import GUESSED, refusal_of
 from dtopipe.transport.stream_client import StreamClient
 
 
@@ -22,8 +22,14 @@ class SourceLink(StreamClient):
             self.close()
             raise
 
-    def refusal(self) -> tuple[str, str] | None:
-        """(what is wrong, the way out), if the other end will never take us as we are."""
+    def refusal(self, *, was_linked: bool = False) -> tuple[str, str] | None:
+        """(what is wrong, the way out), if the other end will never take us as we are.
+
+        `was_linked`: it took us before; then only what it says itself is one, for handshakes that fail for no reason
+        that is told are those of a cable that is out again.
+        """
+        if was_linked and self.trouble in GUESSED:
+            return None
         return refusal_of(self.trouble, self._own_pair.public if self._own_pair else None)
 
 

@@ -22,6 +22,7 @@ from dtopipe.wire.describe import describe_stream
 from dtopipe.wire.link_items import encode_items
 
 ANCHOR = Anchor(0, 5_000_000_000, 1_700_000_000_000_000_000)
+GUESS = ("the handshake failed", "compare the keys")
 STREAM = Stream("run-1", "lab", "unit 7", (Channel("a"), Channel("b")), "int16", 1000.0, 10, "2026-11-25T00:00:00Z")
 
 
@@ -59,8 +60,8 @@ class FakeLink:
     def receive(self, timeout_s: float) -> tuple[Message, bytes] | None:
         return self.coming.popleft() if self.coming else None
 
-    def refusal(self) -> tuple[str, str] | None:
-        return self.refused
+    def refusal(self, *, was_linked: bool = False) -> tuple[str, str] | None:
+        return None if was_linked and self.refused == GUESS else self.refused
 
     def close(self) -> None:
         self.is_connected = False
@@ -253,6 +254,14 @@ def test_a_refusal_ends_it_with_the_way_out(board: RemoteBoard, link: FakeLink) 
     link.refused = ("it does not know this key", "dtopipe keys authorize")
     with pytest.raises(BoardError, match="it does not know this key\n    dtopipe keys authorize"):
         read(board)
+
+
+def test_a_guess_about_a_handshake_ends_no_run_that_was_linked(board: RemoteBoard, link: FakeLink) -> None:
+    link.items(0, block(0, 10))
+    assert read(board) == [(0, 10)]
+    link.refused = GUESS
+    link.items(1, block(10, 20))
+    assert read(board) == [(10, 20)]
 
 
 def test_stopped_here_it_leaves_and_ends_where_it_is(board: RemoteBoard, link: FakeLink) -> None:

@@ -17,6 +17,7 @@ from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
 from dtopipe.transport.curve import new_key_pair
 from dtopipe.transport.link_failure import LinkFailure
+from dtopipe.transport.source_link import SourceLink
 from dtopipe.transport.stream_client import StreamClient
 from dtopipe.transport.stream_server import Admission, StreamServer
 from dtopipe.wire.control import Message, encode
@@ -117,6 +118,20 @@ def test_a_refusal_is_told_from_an_absent_peer_within_two_seconds(
         assert answer(link, TOLD_WITHIN_S) is None
         assert link.trouble is trouble
         assert served.requests == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "is_said"), [(LinkFailure.OTHER_PROTOCOL, False), (LinkFailure.WRONG_SERVER_KEY, False),
+                             (LinkFailure.REVOKED_KEY, True), (LinkFailure.UNKNOWN_KEY, True)],
+)  # fmt: skip
+def test_whoever_was_linked_is_refused_by_what_the_other_end_says_alone(trouble: LinkFailure, is_said: bool) -> None:
+    link = SourceLink("tcp://127.0.0.1:9", None)
+    try:
+        link._trouble = trouble
+        assert link.refusal() is not None
+        assert (link.refusal(was_linked=True) is not None) is is_said
+    finally:
+        link.close()
 
 
 def test_a_tunnel_whose_other_end_is_absent_is_not_taken_for_a_wrong_key() -> None:
