@@ -17,6 +17,9 @@ _LOOKED_AT_BYTES = 2**20
 
 def is_foreign_record(path: Path) -> bool:
     """True if this `run.json` is another program's. What cannot be told is taken for ours, and read in words."""
+    # A link leads to what is not the run's own: who reads the record says so, without looking at it.
+    if path.is_symlink():
+        return False
     if not path.is_file():
         return True
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dtopipe.host.foreign_record import is_foreign_record
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import UsageError
 
@@ -147,3 +148,11 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
 def test_a_variable_in_the_recorded_topology_stands_for_what_it_stood_for(tmp_path: Path) -> None:
     assert _read(tmp_path, _with("topology.sinks.text.layout", "${LAYOUT:-wide}"))["run_id"] == RUN_ID
     assert _read(tmp_path, _with("topology.sinks.text.channels", ["${CHANNEL}"]))["run_id"] == RUN_ID
+
+
+def test_a_link_in_a_records_place_is_nobody_elses_record_and_not_looked_at(tmp_path: Path) -> None:
+    own = tmp_path / "of_somebody.txt"
+    own.write_text('{"loss": 0.1}', encoding="utf-8")
+    (tmp_path / "run.json").symlink_to(own)
+    assert is_foreign_record(own)
+    assert not is_foreign_record(tmp_path / "run.json")
