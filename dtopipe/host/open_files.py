@@ -26,12 +26,14 @@ def ensure_open_files(needed: int) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= max(needed, _ENOUGH):
+    wanted = max(needed, _ENOUGH)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
-    wanted = max(needed, _ENOUGH) if hard == resource.RLIM_INFINITY else min(hard, max(needed, _ENOUGH))
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(hard, wanted)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-        soft = max(soft, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
     if soft < needed:
         raise UsageError(
             f"this process may have {soft} files open at a time, and this takes {needed}\n"

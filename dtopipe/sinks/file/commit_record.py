@@ -215,8 +215,8 @@ class CommitRecord:
                 _write_at(self._fd, packed_nulls((nulls or {})[number]), at)
             places = range(n_gaps + len(gaps), n_gaps + len(gaps) + len(begun))
             n_gaps = places.stop
-            generation, durable_bytes = self._state.generation + 1, self._state.durable_bytes
-            durable_bytes = data_bytes if in_synced_file else durable_bytes
+            generation = self._state.generation + 1
+            durable_bytes = data_bytes if in_synced_file else self._state.durable_bytes
             self._put(State(generation, position, data_bytes, n_gaps, False, extra, durable_bytes))
         self._null_places += places
         return position

@@ -22,7 +22,7 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.file.whole_part import DamagedBytes
 from dtopipe.sinks.parquet.pyarrow_extra import pa
-from dtopipe.sinks.parquet.tail import CHECKED, CHECKSUM, REMEDY, TailFile, fits, next_frame
+from dtopipe.sinks.parquet.tail import CHECKED, CHECKSUM, REMEDY, TailContent, TailFile, fits, next_frame
 from dtopipe.wire.checksum import crc32
 
 # pyarrow has no types for a type checker.
@@ -57,7 +57,7 @@ class ReadingTail(TailFile):
         return TailReadings(self.path, self._stream, self.size)
 
 
-class TailReadings:
+class TailReadings(TailContent):
     """The readings in a file of frames, as Arrow columns."""
 
     def __init__(self, path: Path, stream: Stream, size: int, damaged: DamagedBytes | None = None) -> None:
@@ -73,16 +73,6 @@ class TailReadings:
         except BaseException:
             self._file.close()
             raise
-
-    def __enter__(self) -> TailReadings:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give up the file."""
-        self._file.close()
 
     @property
     def n_samples(self) -> int:

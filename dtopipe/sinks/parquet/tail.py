@@ -12,9 +12,9 @@ import os
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,19 +46,29 @@ _CLOCK_SAMPLES = 2**16
 REMEDY = "the rows before it are in the Parquet file; repair this output for the others"
 
 
-class TailContent(Protocol):
+class TailContent(ABC):
     """What a tail holds, while it is read; a context manager."""
 
+    _file: FileIO | BufferedReader
+
     @property
+    @abstractmethod
     def n_samples(self) -> int:
         """Samples per channel, or readings."""
 
+    @abstractmethod
     def part(self, start: int, stop: int) -> Any:
         """What is in it from `start` to `stop`, counted from 0: a TailPart, or columns of readings."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the file."""
+        self._file.close()
 
 
 class TailFile(ABC):
@@ -138,7 +148,7 @@ class Tail(TailFile):
         return TailSamples(self.path, self._stream, self.size)
 
 
-class TailSamples:
+class TailSamples(TailContent):
     """The samples in a file of frames, channel by channel, so that memory holds one channel at a time.
 
     The file is read, not mapped: a mapped file that its writer cuts is the end of the process that looks at it.
@@ -158,16 +168,6 @@ class TailSamples:
         except BaseException:
             self._file.close()
             raise
-
-    def __enter__(self) -> TailSamples:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give up the file."""
-        self._file.close()
 
     @property
     def n_samples(self) -> int:

@@ -13,12 +13,8 @@ from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.programs.tabular import TabularSink, output_options
 
 
-class CsvSink(TabularSink):
-    """CSV for programs: readings, or blocks with `accept_blocks`.
-
-    `layout`: `wide`, a row a sample, or `long`, a row a sample and channel. `on_exists`: `error`, `rename`,
-    `overwrite` or `append`.
-    """
+class _TextSink(TabularSink):
+    """What sinks of text have in common: blocks are taken from who asks for that."""
 
     def __init__(
         self,
@@ -30,6 +26,14 @@ class CsvSink(TabularSink):
     ) -> None:
         super().__init__(output_options(path, layout, on_exists))
         self.takes_blocks = accept_blocks
+
+
+class CsvSink(_TextSink):
+    """CSV for programs: readings, or blocks with `accept_blocks`.
+
+    `layout`: `wide`, a row a sample, or `long`, a row a sample and channel. `on_exists`: `error`, `rename`,
+    `overwrite` or `append`.
+    """
 
     def new_writer(self, output: OutputOptions) -> SinkWriter:
         """Rows of text."""
@@ -38,23 +42,12 @@ class CsvSink(TabularSink):
         return CsvWriter(output)
 
 
-class JsonlSink(TabularSink):
+class JsonlSink(_TextSink):
     """JSON Lines for programs: readings, or blocks with `accept_blocks`.
 
     `layout`: `wide`, a row a sample, or `long`, a row a sample and channel. `on_exists`: `error`, `rename`,
     `overwrite` or `append`.
     """
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        accept_blocks: bool = False,
-        layout: str | Layout = Layout.WIDE,
-        on_exists: str | OnExists = OnExists.ERROR,
-    ) -> None:
-        super().__init__(output_options(path, layout, on_exists))
-        self.takes_blocks = accept_blocks
 
     def new_writer(self, output: OutputOptions) -> SinkWriter:
         """An object a row."""
