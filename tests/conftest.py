@@ -64,6 +64,12 @@ def nothing_left_behind() -> Iterator[None]:
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """Tests of coroutines run in asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[..., SmallDisk]]:
     """`small_disk("8m")`: a file system of this size, unmounted in the end; skips where none can be mounted."""
 

@@ -144,11 +144,6 @@ async def test_the_snippet_pipes_blocks_into_a_database(
     assert rows_of(tmp_path / "run.db") == 2500
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 

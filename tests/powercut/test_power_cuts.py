@@ -12,7 +12,7 @@ from cut_plans import MOMENTS, planned
 from cut_runs import as_document, cut_run
 from forgetful_disk import Mode
 
-# Other cuts at each call would test more, and tell less: scripts/powercut_campaign.py does hundreds.
+# Other cuts at each call would test more, and tell less: scripts/dev/powercut_campaign.py does hundreds.
 SEED = 1
 CUTS = list(zip(cycle(Mode), MOMENTS, strict=False))
 

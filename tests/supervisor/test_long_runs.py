@@ -13,7 +13,7 @@ import pytest
 from dtopipe.core import absence
 from dtopipe.supervisor import lines
 
-_BENCH = Path(__file__).parents[2] / "scripts" / "bench_status.py"
+_BENCH = Path(__file__).parents[2] / "scripts" / "dev" / "bench_status.py"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Frames that nobody sends in good faith: sound ones, spoilt in every way that we could think of.
 
-The tests of this folder use them in their own process, `scripts/fuzz_links.py` against a real run. What is sound comes
-from the lists below: whoever changes the protocol changes them.
+The tests of this folder use them in their own process, `scripts/dev/fuzz_links.py` against a real run. What is sound
+comes from the lists below: whoever changes the protocol changes them.
 """
 
 from __future__ import annotations

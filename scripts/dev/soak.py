@@ -1,7 +1,7 @@
 """Whole runs in a row on the counter, into every kind of file through a ring of four slots, each file checked.
 
-    python scripts/soak.py --runs 50
-    python scripts/soak.py --runs 5 --block 7 --samples 140000 --json
+    python scripts/dev/soak.py --runs 50
+    python scripts/dev/soak.py --runs 5 --block 7 --samples 140000 --json
 
 Every sample of every output is compared with the formula of the simulated board's counter, by the tools that a user
 would take. Prints a line a run, with the blocks a second from the board's start to the last sink's end.

@@ -1,8 +1,8 @@
 """Many power cuts, on a file system of our own that forgets what was not synced, and what became of them.
 
-    python scripts/powercut_campaign.py                                     # 300 cuts, in all three modes
-    python scripts/powercut_campaign.py --cuts 30 --mode ordered --json
-    python scripts/powercut_campaign.py --cuts 1 --seed 17 --mode strict --moment close     # one of them again
+    python scripts/dev/powercut_campaign.py                                     # 300 cuts, in all three modes
+    python scripts/dev/powercut_campaign.py --cuts 30 --mode ordered --json
+    python scripts/dev/powercut_campaign.py --cuts 1 --seed 17 --mode strict --moment close     # one of them again
 
 Each is a real run of the counter with a journal (hbuf, in segments or one file, with retention or without), CSV, JSONL,
 SQLite and Parquet, each synced in its own way, or a polled one; in every third (--postgres-every) a real PostgreSQL
@@ -32,7 +32,7 @@ from private_postgres import private_server
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "powercut"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "powercut"))
 
 from cut_bench import Bench
 from cut_mounts import why_not
@@ -75,7 +75,7 @@ def one(plan: Plan, dsn: str, keep: Path) -> Outcome:
 def again(plan: Plan) -> str:
     """The command that has this cut once more, as far as processes are at the same place in the same moment."""
     words = f"--cuts 1 --seed {plan.seed} --mode {plan.mode} --moment '{plan.moment}'"
-    return f"python scripts/powercut_campaign.py {words} --postgres-every {int(plan.schema is not None)}"
+    return f"python scripts/dev/powercut_campaign.py {words} --postgres-every {int(plan.schema is not None)}"
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, Any]:

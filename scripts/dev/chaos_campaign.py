@@ -1,8 +1,8 @@
 """Many runs under faults, one after the other, on generated topologies, and what became of them.
 
-    python scripts/chaos_campaign.py                              # ten runs of every variant
-    python scripts/chaos_campaign.py --variants no-journal --runs 50 --json
-    python scripts/chaos_campaign.py --variants sinks --seed 17 --runs 1      # the run of that seed again
+    python scripts/dev/chaos_campaign.py                              # ten runs of every variant
+    python scripts/dev/chaos_campaign.py --variants no-journal --runs 50 --json
+    python scripts/dev/chaos_campaign.py --variants sinks --seed 17 --runs 1      # the run of that seed again
 
 Each run has a journal (hbuf), CSV, JSONL, SQLite, Parquet and a real PostgreSQL server, all BLOCK, the counter at
 100 kS/s in total, and is one `dtopipe chaos` with faults of every kind: kills, stops for longer than the ring, a full
@@ -42,7 +42,7 @@ from typing import Any
 import yaml
 from private_postgres import private_server
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "powercut"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "powercut"))
 
 from marked_mounts import clear_dead_mounts, own_source
 
@@ -213,7 +213,7 @@ def at_once(faults: list[dict[str, Any]]) -> int:
 def again(result: Result, duration: str) -> str:
     """The command that has this run once more."""
     words = f"--variants {result.variant} --seed {result.seed} --duration {duration} --runs 1"
-    return f"python scripts/chaos_campaign.py {words}"
+    return f"python scripts/dev/chaos_campaign.py {words}"
 
 
 def show(found: dict[str, Any]) -> None:

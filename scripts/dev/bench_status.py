@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """What a long run costs its supervisor: the time of a status and of a record, and the memory, as pairs and gaps add up.
 
-    python scripts/bench_status.py [--pairs 1000000] [--gaps 100000] [--folder DIR]
+    python scripts/dev/bench_status.py [--pairs 1000000] [--gaps 100000] [--folder DIR]
 
 The supervisor's own state of a run, in a run folder, is told what a month brings: clock pairs of a board that drifts,
 gaps of the board, gaps, drops and restarts of four sinks, and events. Nothing is started. After each tenth a line says

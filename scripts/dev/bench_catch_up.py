@@ -1,7 +1,7 @@
 """How fast a sink that was stopped catches up from the journal, while live data goes on.
 
-    python scripts/bench_catch_up.py
-    python scripts/bench_catch_up.py --sinks csv,parquet --stop 10 --json
+    python scripts/dev/bench_catch_up.py
+    python scripts/dev/bench_catch_up.py --sinks csv,parquet --stop 10 --json
 
 For each kind of sink a run of its own: the counter in realtime, a ring of 2 s, a journal, and the sink, whose process
 is stopped for --stop seconds. From its going on to the moment at which it is no further behind than half of the ring,

@@ -1,8 +1,8 @@
 """How fast one remote is served over loopback, under CURVE, beside a bare pyzmq stream of the same blocks.
 
-    python scripts/bench_link.py
-    python scripts/bench_link.py --block-bytes 65536 --rounds 5 --json
-    python scripts/bench_link.py --receiver pipeline
+    python scripts/dev/bench_link.py
+    python scripts/dev/bench_link.py --block-bytes 65536 --rounds 5 --json
+    python scripts/dev/bench_link.py --receiver pipeline
 
 A run of the simulated board's counter is recorded first, and served by `dtopipe serve`. Then, in turns: a bare stream
 (PUSH to PULL under CURVE, a message a block, from one process to another), and ours, BLOCK, from the earliest sample.

@@ -1,7 +1,7 @@
 """Thousands of run folders as a stranger may have made them, and the commands that look at runs and mend them.
 
-    python scripts/fuzz_records.py --count 10000 --seed 7
-    python scripts/fuzz_records.py --case 7/123      one case again, with what was spoilt
+    python scripts/dev/fuzz_records.py --count 10000 --seed 7
+    python scripts/dev/fuzz_records.py --case 7/123      one case again, with what was spoilt
 
 Each case copies a small real run, spoils something in it (values of run.json, paths, ids, commit records whose
 checksums fit, headers, lines, links, pipes, entries of the runtime folder, bytes), and calls `runs`, `status`,
@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "records"))
 
 

@@ -1,6 +1,6 @@
 """A PostgreSQL server for measurements and campaigns, and its death.
 
-    python scripts/private_postgres.py DATA --die backend
+    python scripts/dev/private_postgres.py DATA --die backend
 
 kills one of the server's processes, upon which the server ends every connection and recovers; `postmaster`: all of
 them, and starts it again; `immediate`: the same by the server's own tool; `any`: one of these. DATA is the data folder

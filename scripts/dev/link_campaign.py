@@ -1,8 +1,8 @@
 """One long run across hosts whose links are cut and whose processes are killed, and what became of every sample.
 
-    python scripts/link_campaign.py                              # twenty cuts, two hosts, a journal at the source
-    python scripts/link_campaign.py --cuts 100 --hosts 3 --seed 7 --json
-    python scripts/link_campaign.py --no-journal
+    python scripts/dev/link_campaign.py                              # twenty cuts, two hosts, a journal at the source
+    python scripts/dev/link_campaign.py --cuts 100 --hosts 3 --seed 7 --json
+    python scripts/dev/link_campaign.py --no-journal
 
 The hosts are network namespaces (tests/integration/network.py), which only root on Linux can make. One has a clocked
 board, the counter at 200 kS/s in total; the others follow it into Parquet, SQLite and CSV. A link is cut for 0.1 to
@@ -40,7 +40,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "integration"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "integration"))
 
 from laboratory import counter_topology
 from network import Host, HostRun, Network, NoNamespaces, Way

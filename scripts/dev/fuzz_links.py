@@ -1,8 +1,8 @@
 """Millions of spoilt frames against the gateway and the control socket of a real run, which is to go on as before.
 
-    python scripts/fuzz_links.py --frames 3000000
-    python scripts/fuzz_links.py --target gateway --frames 200000 --seed 7 --json
-    python scripts/fuzz_links.py --target forged --frames 100000
+    python scripts/dev/fuzz_links.py --frames 3000000
+    python scripts/dev/fuzz_links.py --target gateway --frames 200000 --seed 7 --json
+    python scripts/dev/fuzz_links.py --target forged --frames 100000
 
 A run on the simulated counter, with a journal and a CSV file, is served to everybody on loopback; a second run follows
 it. Then frames of every bad kind are sent by connections that come and go, with garbage on other connections beside
@@ -50,7 +50,8 @@ import zmq
 from dtopipe.model.errors import WireError
 from dtopipe.wire.plans import sink_from
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tests" / "transport"))
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 

