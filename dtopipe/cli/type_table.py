@@ -11,8 +11,8 @@ from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.model.errors import UsageError
+from dtopipe.model.suggestions import nearest
 from dtopipe.topology.catalog import Option, TypeEntry
-from dtopipe.topology.problems import nearest
 
 
 def show_types(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dtopipe.core.gaps import explained
-from dtopipe.journal.covered import CoveredBlocks
-from dtopipe.journal.reader import JournalReader
+from dtopipe.intake.covered import CoveredBlocks
+from dtopipe.intake.journal import JournalReader
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Cause, Gap, Span

@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from dtopipe.journal.covered import CoveredBlocks, RingBlocks
-from dtopipe.journal.reader import JournalReader
+from dtopipe.intake.covered import CoveredBlocks, RingBlocks
+from dtopipe.intake.journal import JournalReader
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block

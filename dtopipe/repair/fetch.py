@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dtopipe.boards.contract import Ended, Opened, Overrun, Taken
 from dtopipe.boards.remote import RemoteBoard
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.board_events import Ended, Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import BoardError, DtopipeError, SinkError, UsageError
 from dtopipe.model.policy import Layout, OnExists

@@ -11,7 +11,7 @@ import anyio
 import numpy as np
 from anyio import to_thread
 
-from dtopipe.boards.contract import Opened
+from dtopipe.model.board_events import Opened
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.errors import SpecError, TaskStateError
 from dtopipe.model.task_spec import DataFlow, ErrorPolicy, OverflowPolicy

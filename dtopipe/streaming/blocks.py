@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.boards.contract import Opened, Overrun, Taken
+from dtopipe.model.board_events import Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.engineering import EngineeringValues

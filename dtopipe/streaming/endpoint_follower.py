@@ -11,9 +11,9 @@ from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dtopipe.boards.contract import Ended, Opened, Overrun, Taken
 from dtopipe.boards.remote import RemoteBoard
 from dtopipe.core.link_clock import LinkPair
+from dtopipe.model.board_events import Ended, Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor, utc_ns
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.policy import Policy

@@ -12,7 +12,7 @@ from pathlib import Path
 from dtopipe.core.gaps import explained
 from dtopipe.host.clock import mono_ns
 from dtopipe.intake.blocks import CoveredIntake, DirectIntake
-from dtopipe.journal.reader import JournalReader
+from dtopipe.intake.journal import JournalReader
 from dtopipe.model.clock import Anchor, utc_ns
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.errors import RunDied

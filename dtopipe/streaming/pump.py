@@ -6,8 +6,9 @@ import threading
 
 import numpy as np
 
-from dtopipe.boards.contract import Board, Ended, Opened, Overrun, Taken
+from dtopipe.boards.contract import Board
 from dtopipe.host.clock import RunTimes
+from dtopipe.model.board_events import Ended, Opened, Overrun, Taken
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.errors import BufferOverrun
 from dtopipe.model.span import Cause, Span

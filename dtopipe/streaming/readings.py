@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtopipe.boards.contract import Board, Opened, Taken
+from dtopipe.boards.contract import Board
 from dtopipe.host.clock import RunTimes, mono_ns
+from dtopipe.model.board_events import Opened, Taken
 from dtopipe.model.daq import DaqReading
 from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.errors import BoardError

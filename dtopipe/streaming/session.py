@@ -10,8 +10,9 @@ from typing import Any, Self
 
 import anyio
 
-from dtopipe.boards.contract import Board, Opened
+from dtopipe.boards.contract import Board
 from dtopipe.boards.registry import load_board
+from dtopipe.model.board_events import Opened
 from dtopipe.model.daq import DaqReading
 from dtopipe.model.errors import TaskStateError
 from dtopipe.model.plan import TaskPlan

@@ -10,12 +10,12 @@ from dtopipe.core.lifecycle import WorkerState
 from dtopipe.model.errors import RingError, WireError
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.position import Position
+from dtopipe.model.suggestions import nearest
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.starts import LATEST, Starts
-from dtopipe.topology.problems import nearest
 from dtopipe.wire.control import Message, refused
 from dtopipe.wire.plans import sink_from
 

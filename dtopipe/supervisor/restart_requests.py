@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dtopipe.core.lifecycle import WorkerEvent, WorkerState
 from dtopipe.model.span import Cause
+from dtopipe.model.suggestions import nearest
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
-from dtopipe.topology.problems import nearest
 from dtopipe.wire.control import Message, refused
 
 # A process that was told to let go of its output, and does not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dtopipe.core.lifecycle import WorkerState
-from dtopipe.journal.reader import JournalReader
+from dtopipe.intake.journal import JournalReader
 from dtopipe.model.errors import WireError
 from dtopipe.model.policy import Policy
 from dtopipe.shm.observer import EARLIEST_PART_OF_RING, RingObserver

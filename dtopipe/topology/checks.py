@@ -19,10 +19,10 @@ from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
+from dtopipe.model.suggestions import nearest
 from dtopipe.topology.capability import FIXED_COLUMNS
 from dtopipe.topology.cost import Cost, DiskCost, estimate, size_text
 from dtopipe.topology.options import postgres_config
-from dtopipe.topology.problems import nearest
 
 Found = Iterator[tuple[str, str, str]]
 

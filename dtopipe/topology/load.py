@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from dtopipe.model.errors import Place, Problem, SinkOptionError, TopologyError
 from dtopipe.model.plan import BoardPlan, ChannelPlan, ListenPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
+from dtopipe.model.suggestions import nearest
 from dtopipe.topology.capability import Column, check_capability, check_number
 from dtopipe.topology.checks import (
     check_channels,
@@ -42,7 +43,7 @@ from dtopipe.topology.options import (
 )
 from dtopipe.topology.output_checks import check_outputs
 from dtopipe.topology.overrides import put, set_metadata, set_values
-from dtopipe.topology.problems import nearest, place_of, problems_of
+from dtopipe.topology.problems import place_of, problems_of
 from dtopipe.topology.recording import recorded_task
 from dtopipe.topology.retention import check_retention, synced_where_waited_for
 from dtopipe.topology.schema import BoardPart, ChannelPart, RestartPart, SinkPart, TaskPart, TopologyPart

@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from dtopipe.model.errors import Problem, TopologyError
+from dtopipe.model.suggestions import nearest
 from dtopipe.topology.attachment import sink_of_options
 from dtopipe.topology.options import SINK_POINTS, broken_plug_ins, own_options, sink_models
-from dtopipe.topology.problems import nearest, problems_of
+from dtopipe.topology.problems import problems_of
 from dtopipe.topology.schema import SinkPart
 from dtopipe.topology.variables import absent_problems, resolved
 

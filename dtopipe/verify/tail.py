@@ -22,11 +22,11 @@ from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.host.run_life import holder_of, reached
 from dtopipe.model.errors import SinkError, UsageError
 from dtopipe.model.stream import Stream
+from dtopipe.model.suggestions import nearest
 from dtopipe.sinks.contract import OutputReader, OutputRows
 from dtopipe.sinks.file.whole_part import DamagedBytes
 from dtopipe.sinks.registry import load_reader
 from dtopipe.sinks.text.reader import TextReader
-from dtopipe.topology.problems import nearest
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.outside import OutputOutside
 from dtopipe.verify.tail_lines import index_of_row, rows_from

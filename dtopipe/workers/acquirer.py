@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dtopipe.boards.contract import Board, Ended, LinkedBoard, Opened, Overrun, Taken
+from dtopipe.boards.contract import Board, LinkedBoard
 from dtopipe.boards.registry import load_board
 from dtopipe.core.ending import end_of_duration
 from dtopipe.core.ledger import Stall
 from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import RunTimes, anchor_at, mono_ns
+from dtopipe.model.board_events import Ended, Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import BoardError, DtopipeError
 from dtopipe.model.plan import TaskPlan

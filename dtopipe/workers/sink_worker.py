@@ -13,7 +13,7 @@ from dtopipe.core.ledger import should_commit_early
 from dtopipe.core.ring_size import burst_slots
 from dtopipe.host.clock import mono_ns
 from dtopipe.intake.blocks import CoveredIntake, DirectIntake, Intake, QueuedIntake
-from dtopipe.journal.reader import JournalReader
+from dtopipe.intake.journal import JournalReader
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import SinkError, SinkUnavailable
 from dtopipe.model.policy import Policy

@@ -16,7 +16,7 @@ from retiring_writer import GAP, NEEDED, ROUND
 from retiring_writer import STREAM as KILLED_STREAM
 from retiring_writer import journal as killed_journal
 
-from dtopipe.journal.reader import JournalReader
+from dtopipe.intake.journal import JournalReader
 from dtopipe.model.errors import SinkError, UsageError
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position

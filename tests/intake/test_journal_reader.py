@@ -11,7 +11,7 @@ import pytest
 from recordings import ANCHOR, blocks, codes_of, gap, recorded
 
 from dtopipe.errors import OutputExists, SinkError
-from dtopipe.journal.reader import JournalReader
+from dtopipe.intake.journal import JournalReader
 from dtopipe.model.policy import OnExists
 from dtopipe.model.stream import Block
 from dtopipe.sinks.contract import OutputOptions

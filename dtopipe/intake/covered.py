@@ -8,11 +8,11 @@ from typing import Protocol
 
 from dtopipe.core.catch_up import Awaited, CatchUp, Lack, PassOver, ReadJournal, Seen, TakeFromRing, WaitFor
 from dtopipe.host.clock import mono_ns
-from dtopipe.journal.reader import JournalReader
+from dtopipe.intake.journal import JournalReader
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Block
 
-_log = logging.getLogger("dtopipe.journal")
+_log = logging.getLogger("dtopipe.intake")
 _TRIES = 16
 
 

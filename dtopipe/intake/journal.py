@@ -19,7 +19,7 @@ from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, next_chun
 from dtopipe.wire.dtraw_plain import PlainChunks
 from dtopipe.wire.raw_files import kept_segments, read_index, segment_in, segment_path, segments_of
 
-_log = logging.getLogger("dtopipe.journal")
+_log = logging.getLogger("dtopipe.intake")
 
 
 class JournalReader:

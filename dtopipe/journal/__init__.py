@@ -1,1 +1,0 @@
-"""The raw output that other sinks catch up from."""
