@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dtopipe.boards.contract import Ended, Link, Opened, Overrun, Poll, Surroundings, Taken
+from dtopipe.core.link import FollowingEnd, Step
 from dtopipe.core.link_clock import LinkClock
 from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.clock import Anchor
@@ -25,18 +26,10 @@ from dtopipe.wire.describe import anchor_from, describe_gaps, stream_from
 from dtopipe.wire.link_items import LINK_CAUSES, MOST_GAPS_TOLD, PROTOCOL_VERSION, decode_items
 
 BOARD = "remote"
-# Who has not said a word for so long is asked anew, by a connection of its own: the other end speaks twice a second.
-_SILENCE_NS = 3_000_000_000
-_CREDIT_EVERY_NS = 500_000_000
-# A connection that was cut is not made anew more often than this.
-_RENEW_EVERY_NS = 250_000_000
 # What may be on its way: enough for a long line, little enough for any memory; who drops wants nothing that is old.
 _WINDOW_BYTES, _DROPPERS_WINDOW_BYTES = 32 * 2**20, 4 * 2**20
 _LEAST_WINDOW, _MOST_WINDOW = 4, 4096
-_MOST_MALFORMED = 5
 _TURN_S = 0.05
-# Who is told to wait asks again.
-_ASK_AGAIN_NS = 1_000_000_000
 _FAREWELLS, _FAREWELL_NS = 6, 500_000_000
 
 
@@ -68,9 +61,8 @@ class RemoteBoard:
         self._link_gaps: deque[Gap] = deque(maxlen=MOST_GAPS_TOLD)
         self._untold: deque[Gap] = deque(maxlen=MOST_GAPS_TOLD)
         self._anchor = Anchor(0, 0, 0)
-        self._session = self._expected = self._consumed = self._told = 0
-        self._window = self._at = self._durable = self._malformed = 0
-        self._heard_ns = self._renewed_ns = self._credit_ns = self._asked_ns = 0
+        self._end = FollowingEnd()
+        self._at = self._durable = 0
         self._stopped = self._has_ended = self._is_away = self._is_to_begin = False
 
     def take_link(self, link: Link, surroundings: Surroundings, remote_id: str, run_id: str) -> None:
@@ -108,7 +100,7 @@ class RemoteBoard:
         self._resumes = True
         block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize
         window_bytes = _DROPPERS_WINDOW_BYTES if self._drops else _WINDOW_BYTES
-        self._window = max(_LEAST_WINDOW, min(_MOST_WINDOW, window_bytes // max(1, block_bytes)))
+        self._end.window = max(_LEAST_WINDOW, min(_MOST_WINDOW, window_bytes // max(1, block_bytes)))
         return Opened(
             device=stream.device,
             channels=stream.channels,
@@ -203,20 +195,18 @@ class RemoteBoard:
     def _begin(self) -> None:
         """Ask for the stream behind what was taken, on a new connection."""
         self._linked().renew()
-        self._renewed_ns = mono_ns()
+        self._end.renew(mono_ns())
         self._ask()
 
     def _ask(self) -> None:
         """In a new session."""
-        self._session += 1
+        session = self._end.ask(mono_ns())
         self._items.clear()
-        self._expected = self._consumed = self._told = 0
-        self._heard_ns = self._credit_ns = self._asked_ns = mono_ns()
         if self._stream is not None:
             self._since = self._at
         pull = {
             "version": PROTOCOL_VERSION,
-            "session": self._session,
+            "session": session,
             "remote": self._remote_id,
             "label": self._label,
             "run_id": self._run_id,
@@ -225,7 +215,7 @@ class RemoteBoard:
             "since": self._since,
             "resumes": self._resumes,
             "drops": self._drops,
-            "window": self._window,
+            "window": self._end.window,
             "durable": self._durable,
             "gaps": self._gaps_again(),
         }
@@ -235,9 +225,8 @@ class RemoteBoard:
         """The next message of this session. Raises BoardError if the other end refuses."""
         try:
             received = link.receive(timeout_s)
-            if received is None or received[0].get("session", int) != self._session:
+            if received is None or not self._end.hears(received[0].get("session", int), mono_ns()):
                 return None
-            self._heard_ns = mono_ns()
             if received[0].kind == "refused":
                 self._was_refused(received[0])
                 return None
@@ -249,7 +238,7 @@ class RemoteBoard:
     def _was_refused(self, message: Message) -> None:
         """Wait where that helps. Raises BoardError where it does not."""
         why = message.get("message", str)
-        if message.get("is_final", bool, True) or (self._stream is not None and self._window):
+        if message.get("is_final", bool, True) or (self._stream is not None and self._end.window):
             raise BoardError(BOARD, f"{self._endpoint}: {why}", message.get("remedy", str), is_final=True)
         self._stands(why)
 
@@ -258,14 +247,17 @@ class RemoteBoard:
         refusal = link.refusal(was_linked=self._stream is not None)
         if refusal is not None:
             raise BoardError(BOARD, f"{self._endpoint}: {refusal[0]}", refusal[1], is_final=True)
-        now_ns = mono_ns()
-        if link.was_cut and now_ns - self._renewed_ns > _RENEW_EVERY_NS:
+        step = self._end.next_step(
+            mono_ns(), is_connected=link.is_connected, was_cut=link.was_cut,
+            is_told_to_wait=self._is_away and self._stream is None,
+        )  # fmt: skip
+        if step is Step.RENEW_CUT:
             self._stands("the connection was cut")
             self._begin()
-        elif now_ns - self._heard_ns > _SILENCE_NS:
+        elif step is Step.RENEW_SILENT:
             self._stands("nobody answers there")
             self._begin()
-        elif self._is_away and self._stream is None and now_ns - self._asked_ns > _ASK_AGAIN_NS and link.is_connected:
+        elif step is Step.ASK:
             self._ask()
 
     def _give_credit_if_due(self, link: Link) -> None:
@@ -274,10 +266,9 @@ class RemoteBoard:
         asked_ns = self._clock.question(now_ns) if link.is_connected and self._stream is not None else None
         if asked_ns is not None:
             link.send(Message("probe", {**self._who(), "asked": asked_ns}))
-        if self._consumed - self._told <= self._window // 4 and now_ns - self._credit_ns <= _CREDIT_EVERY_NS:
+        if not self._end.credit_due(now_ns):
             return
-        self._told, self._credit_ns = self._consumed, now_ns
-        told = {"taken": self._consumed, "durable": self._durable, "gaps": describe_gaps(self._untold)}
+        told = {"taken": self._end.consumed, "durable": self._durable, "gaps": describe_gaps(self._untold)}
         self._untold.clear()
         link.send(Message("credit", {**self._who(), **told}))
 
@@ -287,7 +278,7 @@ class RemoteBoard:
         return describe_gaps(self._link_gaps)
 
     def _who(self) -> dict[str, Any]:
-        return {"session": self._session, "remote": self._remote_id}
+        return {"session": self._end.session, "remote": self._remote_id}
 
     def _follow(self, message: Message, payload: bytes | memoryview) -> None:
         try:
@@ -297,7 +288,7 @@ class RemoteBoard:
             elif message.kind == "time":
                 self._compare_clocks(message)
             elif message.kind in ("items", "end"):
-                self._in_order(message)
+                self._end.in_order(message.get("first", int))
                 self._goes_on()
                 if message.kind == "end":
                     self._items.append(Ended(message.get("end_sample_index", int), is_of_source=True))
@@ -313,23 +304,16 @@ class RemoteBoard:
         if pair is not None:
             self._surroundings.compared(pair)
 
-    def _in_order(self, message: Message) -> None:
-        """Raises WireError where something of this session is not there."""
-        if message.get("first", int) != self._expected:
-            raise WireError(f"item {self._expected} was to come, and not {message.get('first', int)}")
-
     def _take_in(self, payload: bytes | memoryview) -> None:
         stream = self._stream
         if stream is not None:
             items = decode_items(payload, len(stream.channels), stream.dtype, stream.samples_per_block)
-            self._expected += len(items)
+            self._end.came(len(items))
             self._items += items
-            self._malformed = 0
 
     def _spoilt(self, error: WireError) -> None:
-        self._malformed += 1
         logging.warning("from %s: %s; asked for anew", self._endpoint, error)
-        if self._malformed >= _MOST_MALFORMED:
+        if self._end.spoilt():
             raise BoardError(
                 BOARD,
                 f"{self._endpoint} does not speak as it should: {error}",
@@ -342,20 +326,19 @@ class RemoteBoard:
         if isinstance(item, Ended):
             self._has_ended = True
             return item
-        self._consumed += 1
+        if isinstance(item, Block) and item.first_sample_index > self._at:
+            # Never sent by a gateway of ours: a hole that nobody explains is one all the same.
+            hole = Span(self._at, item.first_sample_index)
+            self._items.appendleft(item)
+            self._at = hole.stop
+            return self._as_overrun(Gap(hole, Cause.TRANSPORT, self._t_utc_ns(hole.start)))
+        self._end.consume()
         if isinstance(item, Block) and item.first_sample_index == self._at:
             self._at += item.n_samples
             return self._as_taken(item)
         span = Span(max(item.span.start, self._at), item.span.stop)
         if not span:
             return None
-        if span.start > self._at and isinstance(item, Block):
-            # Never sent by a gateway of ours: a hole that nobody explains is one all the same.
-            hole = Span(self._at, span.start)
-            self._items.appendleft(item)
-            self._consumed -= 1
-            self._at = hole.stop
-            return self._as_overrun(Gap(hole, Cause.TRANSPORT, self._t_utc_ns(hole.start)))
         self._at = span.stop
         if isinstance(item, Gap):
             return self._as_overrun(item if span == item.span else Gap(span, item.cause, self._t_utc_ns(span.start)))

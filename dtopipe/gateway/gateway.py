@@ -119,9 +119,9 @@ class Gateway:
     def _is_late(self, remote: ServedRemote, now_ns: int) -> bool:
         if remote.drops:
             return remote.has_everything or now_ns - self._ended_ns > _DROPPERS_GRACE_NS
-        if remote.is_away and (remote.has_everything or not remote.has_taken):
+        if remote.link.is_away(now_ns) and (remote.has_everything or not remote.link.has_taken):
             return True
-        return now_ns - max(remote.progress_ns, self._ended_ns) > self._limits.drain_ns
+        return now_ns - max(remote.link.progress_ns, self._ended_ns) > self._limits.drain_ns
 
     def _send(self) -> bool:
         """One turn of sending; True if there was something."""
@@ -190,7 +190,8 @@ class Gateway:
 
     def _made_room(self) -> bool:
         """Whoever is away and has taken nothing ever makes room for a newcomer."""
-        idle = next((r for r in self._remotes.values() if r.is_away and not r.has_taken), None)
+        now_ns = mono_ns()
+        idle = next((r for r in self._remotes.values() if r.link.is_away(now_ns) and not r.link.has_taken), None)
         if idle is not None:
             self._forget(idle, "remote_forgotten")
         return idle is not None
@@ -264,20 +265,21 @@ class Gateway:
             refusal = self._refusal_of_key(remote.key)
             if refusal is not None:
                 # It would have to find out by itself.
-                self._refuse(remote.address, remote.session, *refusal)
+                self._refuse(remote.address, remote.link.session, *refusal)
                 self._forget(remote, "remote_revoked")
                 continue
             self._ask_to_hold(remote)
             self._tell_gaps(remote)
-            if remote.is_away and self._has_begun_anew(remote):
+            is_away = remote.link.is_away(now_ns)
+            if is_away and self._has_begun_anew(remote, now_ns):
                 self._forget(remote, "remote_replaced")
-            elif remote.is_away and self._is_kept_too_long(now_ns - remote.heard_ns):
+            elif is_away and self._is_kept_too_long(now_ns - remote.link.heard_ns):
                 self._forget(remote, "remote_forgotten")
         if self._expected and self._is_kept_too_long(now_ns - self._began_ns):
             for remote_id in self._expected:
                 self._tell_supervisor(Message("event", {"event": "remote_forgotten", "remote": remote_id}))
             self._expected.clear()
-        facts = [_facts(remote) for remote in self._remotes.values()]
+        facts = [_facts(remote, now_ns) for remote in self._remotes.values()]
         self._tell_supervisor(Message("remotes", {"remotes": facts, "malformed": self._server.malformed.count}))
 
     def _refuse(self, address: bytes, session: int, message: str, remedy: str, is_final: bool) -> None:
@@ -304,10 +306,10 @@ class Gateway:
     def _is_kept_too_long(self, away_ns: int) -> bool:
         return self._limits.keep_ns is not None and away_ns > self._limits.keep_ns
 
-    def _has_begun_anew(self, remote: ServedRemote) -> bool:
+    def _has_begun_anew(self, remote: ServedRemote, now_ns: int) -> bool:
         """True if the same key came with a new run after this one had fallen silent: what it began before is over."""
-        others = [other for other in self._remotes.values() if other.key == remote.key and not other.is_away]
-        return bool(remote.key) and any(other.joined_ns > remote.heard_ns for other in others)
+        others = [o for o in self._remotes.values() if o.key == remote.key and not o.link.is_away(now_ns)]
+        return bool(remote.key) and any(other.joined_ns > remote.link.heard_ns for other in others)
 
     def _forget(self, remote: ServedRemote, event: str) -> None:
         remote.pause()
@@ -322,22 +324,22 @@ class Gateway:
             self._tell_supervisor(Message("remote_gaps", {"name": name, "gaps": describe_gaps(gaps)}))
 
     def _tell(self, event: str, remote: ServedRemote) -> None:
-        body = {"event": event, **_facts(remote)}
+        body = {"event": event, **_facts(remote, mono_ns())}
         body["remote"] = body.pop("id")
         self._tell_supervisor(Message("event", body))
 
 
-def _facts(remote: ServedRemote) -> dict[str, Any]:
+def _facts(remote: ServedRemote, now_ns: int) -> dict[str, Any]:
     return {
         "id": remote.remote_id,
         "name": remote.name,
         "label": remote.label,
         "address": remote.peer,
         "policy": "drop" if remote.drops else "block",
-        "sent": remote.sent_to,
-        "durable": remote.durable,
+        "sent": remote.link.sent_to,
+        "durable": remote.link.durable,
         "gaps": remote.gap_samples,
-        "away": remote.is_away,
+        "away": remote.link.is_away(now_ns),
         "finished": remote.has_finished,
     }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from dtopipe.core.link import ServingEnd
 from dtopipe.gateway.source import EARLIEST, LATEST, NotAvailable, Reader, Source, first_sample
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import WireError
@@ -16,9 +16,6 @@ from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_anchor, describe_stream, gaps_from
 from dtopipe.wire.link_items import LINK_CAUSES, encode_items
 
-# It speaks twice a second; who is silent for so long is away, and costs nothing until it comes back.
-_SILENCE_NS = 10_000_000_000
-_ALIVE_EVERY_NS = 500_000_000
 # Whatever a remote offers to take.
 _LEAST_WINDOW, _MOST_WINDOW = 4, 4096
 _AHEAD_BYTES = 32 * 2**20
@@ -41,17 +38,13 @@ class ServedRemote:
         self.has_finished = False
         # It cannot start where it is to start, and was told so.
         self.was_refused = False
-        self.drops = self.has_taken = False
-        self.durable = self.sent_to = self.gap_samples = 0
-        self.joined_ns = self.progress_ns = self.heard_ns = mono_ns()
+        self.drops = False
+        self.gap_samples = 0
+        self.joined_ns = mono_ns()
+        self.link = ServingEnd(self.joined_ns)
         # Gaps of the link that it has told, and nobody here has heard of yet; it tells them more than once.
         self.new_gaps: list[Gap] = []
         self._known_gaps: set[Span] = set()
-        # Of messages that it has not taken: the number of items up to their end, and the sample index there.
-        self._stops: deque[tuple[int, int]] = deque()
-        self._reached = 0
-        self._said_ns = 0
-        self._session = self._sent = self._taken = self._window = 0
         self._since: str | int = EARLIEST
         self._resumes = False
         self._held_from: int | None = None
@@ -60,19 +53,9 @@ class ServedRemote:
         self._reader: Reader | None = None
 
     @property
-    def is_away(self) -> bool:
-        """True if nothing was heard of it for long."""
-        return mono_ns() - self.heard_ns > _SILENCE_NS
-
-    @property
-    def session(self) -> int:
-        """The number of its present request."""
-        return self._session
-
-    @property
     def has_everything(self) -> bool:
         """True if it was told the end, and has taken all that came before."""
-        return self._was_told_the_end and self._taken >= self._sent
+        return self._was_told_the_end and self.link.has_taken_all
 
     @property
     def needs_hold(self) -> int | None:
@@ -97,40 +80,25 @@ class ServedRemote:
         session, resumes, drops = message.get("session", int), message.get("resumes", bool), message.get("drops", bool)
         durable, gaps = _index(message, "durable"), _gaps(message)
         self.pause()
-        self.address, self._session, self._since, self._resumes, self.drops = address, session, since, resumes, drops
+        self.address, self._since, self._resumes, self.drops = address, since, resumes, drops
         self.label = _printable(message.get("label", str, ""))
-        self._window = min(window, _MOST_WINDOW)
-        self._sent = self._taken = 0
-        self._stops.clear()
+        self.link.open(session, min(window, _MOST_WINDOW), durable, mono_ns())
         self._held_from = None
         self._greeted = self._ended = self._was_told_the_end = False
-        self.durable = max(self.durable, durable)
         self._note(gaps)
-        self.heard_ns = mono_ns()
 
     def credit(self, message: Message) -> None:
         """It has taken so many items of the session. Raises WireError."""
-        if message.get("session", int) != self._session:
+        if message.get("session", int) != self.link.session:
             return
         taken, durable, gaps = message.get("taken", int), _index(message, "durable"), _gaps(message)
-        if not self._taken <= taken <= self._sent:
-            raise WireError(f"{taken} items taken, of {self._sent}")
-        self.heard_ns = mono_ns()
-        before = self._reached, self.durable
-        while self._stops and self._stops[0][0] <= taken:
-            self._reached = max(self._reached, self._stops.popleft()[1])
-        self._taken = taken
-        self.has_taken = self.has_taken or taken > 0
-        self.durable = max(self.durable, durable)
-        # Who takes the same again and again gets nowhere.
-        if (self._reached, min(self.durable, self.sent_to)) > (before[0], min(before[1], self.sent_to)):
-            self.progress_ns = self.heard_ns
+        self.link.credit(taken, durable, mono_ns())
         self._note(gaps)
 
     def finish(self, message: Message) -> None:
         """Everything is in its outputs, and durable up to where it says. Raises WireError."""
         durable, gaps = _index(message, "durable"), _gaps(message)
-        self.durable = max(self.durable, durable)
+        self.link.finish(durable)
         self._note(gaps)
         self.has_finished = True
         self.pause()
@@ -154,8 +122,7 @@ class ServedRemote:
         if self._reader is not None and not self._ended and source is not None:
             yield from self._samples(self._reader, source, now_ns, ahead_bytes)
         is_paused = self._greeted and self._reader is None
-        if now_ns - self._said_ns > _ALIVE_EVERY_NS and not is_paused:
-            self._said_ns = now_ns
+        if not is_paused and self.link.is_to_speak(now_ns):
             yield self._message("alive"), b""
 
     def answer(self, kind: str, **body: Any) -> Message:
@@ -165,7 +132,7 @@ class ServedRemote:
     def _greeting(self, source: Source) -> Message:
         """What it gets, and from where on; or why not."""
         self._greeted = True
-        self._said_ns = mono_ns()
+        self.link.speaks(mono_ns())
         since = self._since
         try:
             if self._resumes and isinstance(since, int):
@@ -181,7 +148,7 @@ class ServedRemote:
             self.was_refused = True
             return self._message("refused", message=str(error), remedy="start from latest, or from earliest")
         self._reader = source.reader(start, drops=self.drops)
-        self.sent_to = max(self.sent_to, start)
+        self.link.begin(start)
         anchor = describe_anchor(source.anchor())
         stream = describe_stream(source.stream)
         return self._message("stream", stream=stream, anchor=anchor, start=start, end=source.end)
@@ -191,19 +158,15 @@ class ServedRemote:
     ) -> Iterator[tuple[Message, bytes]]:
         stream = source.stream
         block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize
-        window = min(self._window, max(_LEAST_WINDOW, ahead_bytes // max(1, block_bytes)))
-        room = window - (self._sent - self._taken)
+        room = self.link.room(max(_LEAST_WINDOW, ahead_bytes // max(1, block_bytes)))
         items = reader.take(room) if room > 0 else []
         if items:
-            self._said_ns = now_ns
-            yield self._message("items", first=self._sent), encode_items(items)
-            self._sent += len(items)
-            self.sent_to = items[-1].span.stop
-            self._stops.append((self._sent, self.sent_to))
-        elif reader.is_at_end and source.end is not None and self._window > 0:
+            first = self.link.send(len(items), items[-1].span.stop, now_ns)
+            yield self._message("items", first=first), encode_items(items)
+        elif reader.is_at_end and source.end is not None and self.link.takes_samples:
             self._ended = self._was_told_the_end = True
-            self._said_ns = now_ns
-            yield self._message("end", first=self._sent, end_sample_index=source.end), b""
+            self.link.speaks(now_ns)
+            yield self._message("end", first=self.link.sent, end_sample_index=source.end), b""
 
     def _note(self, gaps: Sequence[Gap]) -> None:
         """What it lacks of the link's own doing; it may have told it before."""
@@ -214,7 +177,7 @@ class ServedRemote:
                 self.gap_samples += len(gap)
 
     def _message(self, kind: str, **body: Any) -> Message:
-        return Message(kind, {"session": self._session, **body})
+        return Message(kind, {"session": self.link.session, **body})
 
 
 def _index(message: Message, key: str) -> int:

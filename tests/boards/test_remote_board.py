@@ -175,7 +175,7 @@ def test_a_connection_that_was_cut_is_made_anew_and_said(
 ) -> None:
     link.items(0, block(0, 10), block(10, 20))
     assert read(board, 2) == [(0, 10)]
-    later_ns = board._heard_ns + 1_000_000_000
+    later_ns = board._end.heard_ns + 1_000_000_000
     monkeypatch.setattr(remote, "mono_ns", lambda: later_ns)
     link.was_cut = True
     # What had come is taken first; behind it everything is asked for anew.
@@ -188,7 +188,7 @@ def test_silence_is_a_break_too(
 ) -> None:
     before = len(link.pulls)
     read(board)
-    heard_ns = board._heard_ns
+    heard_ns = board._end.heard_ns
     monkeypatch.setattr(remote, "mono_ns", lambda: heard_ns + 2_900_000_000)
     read(board)
     assert len(link.pulls) == before
@@ -211,7 +211,7 @@ def test_credit_counts_what_was_taken_and_what_is_durable(
     link.items(0, block(0, 10), block(10, 20))
     read(board)
     board.acknowledge(10)
-    later_ns = board._heard_ns + 600_000_000
+    later_ns = board._end.heard_ns + 600_000_000
     monkeypatch.setattr(remote, "mono_ns", lambda: later_ns)
     read(board)
     credit = [message for message in link.said if message.kind == "credit"][-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dtopipe.gateway import remote as served_remote
+from dtopipe.core import link
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.model.keys import KeyPair
 from dtopipe.transport.curve import new_key_pair
@@ -76,7 +76,7 @@ def a_hall(keys: KeyFolder | None = None, own: KeyPair | None = None) -> Iterato
 
 def test_one_too_many_is_told_to_wait_until_somebody_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     # Nobody may fall silent while a busy machine takes its time for all of them.
-    monkeypatch.setattr(served_remote, "_SILENCE_NS", 10**18)
+    monkeypatch.setattr(link, "FOLLOWER_SILENCE_NS", 10**18)
     with a_hall() as hall:
         for number in range(MOST):
             hall.client.send(pull(number))
@@ -89,7 +89,7 @@ def test_one_too_many_is_told_to_wait_until_somebody_makes_room(monkeypatch: pyt
         assert refused.body["is_final"] is False
         assert not hall.events("remote_forgotten")
         # Whoever fell silent and never took anything has nothing to lose.
-        monkeypatch.setattr(served_remote, "_SILENCE_NS", 0)
+        monkeypatch.setattr(link, "FOLLOWER_SILENCE_NS", 0)
         hall.client.send(pull(MOST))
         hall.turn_until_joined(MOST + 1)
         assert hall.events("remote_forgotten")

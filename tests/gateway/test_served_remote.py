@@ -107,7 +107,7 @@ def test_the_end_comes_behind_everything_else_and_only_to_who_takes_something(re
     assert not remote.has_everything
     remote.credit(credit(1, 2, durable=10))
     assert remote.has_everything
-    assert remote.durable == 10
+    assert remote.link.durable == 10
 
 
 def told(*gaps: Gap) -> list[list[Any]]:
@@ -225,7 +225,7 @@ def test_who_was_sent_what_did_not_get_through_hears_nothing_more_until_it_asks_
     source = FakeSource(block(0, 10), block(10, 20))
     remote.pull(b"a", pull(window=1))
     due(remote, source)
-    now_ns = remote.heard_ns + 60_000_000_000
+    now_ns = remote.link.heard_ns + 60_000_000_000
     monkeypatch.setattr("dtopipe.gateway.remote.mono_ns", lambda: now_ns)
     assert [message.kind for message, _ in remote.due(source)] == ["alive"]
     remote.pause()
@@ -236,14 +236,14 @@ def test_who_was_sent_what_did_not_get_through_hears_nothing_more_until_it_asks_
 
 
 def test_who_takes_the_same_again_and_again_gets_nowhere(remote: ServedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
-    now_ns = remote.progress_ns
+    now_ns = remote.link.progress_ns
     monkeypatch.setattr("dtopipe.gateway.remote.mono_ns", lambda: now_ns)
     for session in range(1, 6):
         now_ns += 1_000_000_000
         remote.pull(b"a", pull(session, 0, resumes=True))
         due(remote, FakeSource(block(0, 10), block(10, 20)))
         remote.credit(credit(2, session))
-    assert now_ns - remote.progress_ns == 4_000_000_000
+    assert now_ns - remote.link.progress_ns == 4_000_000_000
     # What is new, or durable, is progress.
     remote.credit(credit(2, 5, durable=15))
-    assert remote.progress_ns == now_ns
+    assert remote.link.progress_ns == now_ns
