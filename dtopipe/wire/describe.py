@@ -33,7 +33,8 @@ def stream_from(description: Any) -> Stream:
     except Misfit as error:
         raise WireError(f"not the description of a stream: {error}") from error
     known = {name: description[name] for name in _STREAM_FIELDS if name in description}
-    return Stream(**{**known, "channels": tuple(map(_channel, description["channels"]))})
+    channels, rate_hz = tuple(map(_channel, description["channels"])), float(description["rate_hz"])
+    return Stream(**{**known, "channels": channels, "rate_hz": rate_hz})
 
 
 def channel_from(description: Any) -> Channel:
@@ -48,7 +49,10 @@ def channel_from(description: Any) -> Channel:
 def _channel(description: Mapping[str, Any]) -> Channel:
     limits = description.get("range")
     known = {name: description[name] for name in _CHANNEL_FIELDS if name in description}
-    return Channel(**{**known, "range": None if limits is None else (limits[0], limits[1])})
+    # A whole number is a number too, and may be one that no database takes as such.
+    numbers = {name: float(description[name]) for name in ("scale", "offset") if name in description}
+    known_range = None if limits is None else (float(limits[0]), float(limits[1]))
+    return Channel(**{**known, **numbers, "range": known_range})
 
 
 def describe_task(task: TaskPlan) -> dict[str, Any]:

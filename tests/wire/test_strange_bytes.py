@@ -100,6 +100,14 @@ def test_a_description_that_no_stream_has_is_refused(key: str, values: list[Any]
             channel_from(description)
 
 
+def test_a_whole_number_is_read_as_the_number_that_it_is() -> None:
+    channel = channel_from({"name": "a", "scale": 2, "offset": 2**63, "range": [-(2**70), 2**70]})
+    assert repr((channel.scale, channel.offset)) == repr((2.0, 2.0**63))
+    assert repr(channel.range) == repr((-(2.0**70), 2.0**70))
+    stream = stream_from({**describe_stream(STREAM), "rate_hz": 1000})
+    assert repr(stream.rate_hz) == "1000.0"
+
+
 @pytest.mark.parametrize("gap", [[0, True, "transport", 1], [5, 3, "transport", 1], [0, 2**64, "transport", 1], [0, 1]])
 def test_gaps_that_are_none_are_refused(gap: list[Any]) -> None:
     with pytest.raises(WireError):
