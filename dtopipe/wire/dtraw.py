@@ -70,14 +70,14 @@ def encode_file_header(header: FileHeader) -> bytes:
     return _framed(strict_json(file_document(header), ensure_ascii=True))
 
 
-def encode_chunk(header: ChunkHeader, codes: NDArray[Any]) -> list[bytes | memoryview]:
+def encode_chunk(header: ChunkHeader, codes: NDArray[Any]) -> tuple[bytes, bytes | memoryview]:
     """Length and JSON, then the payload of (n_channels, valid_samples) codes; to be written in this order.
 
     The payload may be the codes themselves.
     """
     array = np.ascontiguousarray(codes, _little_endian(codes.dtype))
     payload = array.data.cast("B") if array.size else b""
-    return [_framed(chunk_text(header, crc32(payload))), payload]
+    return _framed(chunk_text(header, crc32(payload))), payload
 
 
 def encode_buffers_done(
