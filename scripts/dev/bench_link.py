@@ -221,7 +221,7 @@ def bare(block_bytes: int, n_blocks: int) -> float:
     # The same memory that the codes would lie in, not one block that stays in the cache.
     blocks = [os.urandom(block_bytes) for _ in range(max(2, min(n_blocks, 64_000_000 // block_bytes)))]
     for number in range(n_blocks):
-        socket.send(blocks[number % len(blocks)], copy=block_bytes < 65536)
+        socket.send(blocks[number % len(blocks)], 0, copy=block_bytes < 65536)
     speed = float(receiver.communicate()[0])
     socket.close()
     context.term()

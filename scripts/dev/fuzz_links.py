@@ -38,6 +38,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,16 @@ class Laboratory:
             subprocess.run(clearing, cwd=self.folder, env=self.env, capture_output=True, check=False)
 
 
+@contextlib.contextmanager
+def asking(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
+    """A connection of a command, which is forgotten with what was not sent."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+    with contextlib.closing(context.socket(zmq.DEALER)) as socket:
+        socket.linger = 0
+        socket.connect(endpoint)
+        yield socket
+
+
 class RunInProgress:
     """A `dtopipe up` of ours."""
 
@@ -246,9 +257,7 @@ class RunInProgress:
         if facts is None:
             raise Broken(f"{self.name} has no entry: {self.last_words()}")
         began = time.monotonic()
-        with contextlib.closing(zmq.Context.instance().socket(zmq.DEALER)) as socket:
-            socket.linger = 0
-            socket.connect(facts["control"])
+        with asking(facts["control"]) as socket:
             socket.send(packed({"kind": "status"}))
             until = began + PATIENCE_S
             while not socket.poll(100):
@@ -267,9 +276,7 @@ class RunInProgress:
     def command(self, message: dict[str, Any]) -> dict[str, Any]:
         """A sound command and its answer."""
         facts = self.entry() or {}
-        with contextlib.closing(zmq.Context.instance().socket(zmq.DEALER)) as socket:
-            socket.linger = 0
-            socket.connect(facts["control"])
+        with asking(facts["control"]) as socket:
             socket.send(packed(message))
             if not socket.poll(round(PATIENCE_S * 1000)):
                 raise Broken(f"{self.name} did not answer {message}")
@@ -361,6 +368,10 @@ class Watcher:
                     self._look_at_sink(run, name, status["sinks"][name]["committed"], now)
         self._look_at_memory(is_warm=is_warm)
         look_at_logs(self._found, self._runs[0])
+
+    def look_past(self, warm: int, sent: int) -> None:
+        """The same, once so many frames were `sent`, the first of which, `warm`, only warm up."""
+        self.look(is_warm=sent > warm)
 
     def _look_at_sink(self, run: RunInProgress, sink: str, committed: int, now: float) -> None:
         before, since = self._committed.get((run.name, sink), (-1, now))
@@ -565,6 +576,11 @@ def connected(endpoint: str) -> sockets.socket:
     return sockets.create_connection((host, int(port)), 0.5)
 
 
+def always(name: bytes) -> Callable[[random.Random, int], bytes]:
+    """The same name for every connection."""
+    return lambda chance, number: name
+
+
 def names_of_strangers(chance: random.Random, number: int) -> bytes:
     """None, or one that nobody has: who takes one that is in use may not be heard there, see `by_names_in_use`.
 
@@ -626,7 +642,7 @@ def served(lab: Laboratory, options: argparse.Namespace) -> None:
     shares = {"gateway": options.frames, "control": options.frames}
     if options.target == "both":
         shares = {"gateway": options.frames * 2 // 3, "control": options.frames - options.frames * 2 // 3}
-    attacks = {
+    attacks: dict[str, Callable[[], Attack]] = {
         "gateway": lambda: Attack(
             "gateway", endpoint, found, gateway_spoiler(options.seed), GATEWAY_QUESTION, names_of_strangers,
         ),
@@ -637,7 +653,7 @@ def served(lab: Laboratory, options: argparse.Namespace) -> None:
     for target, attack in attacks.items():
         if options.target in (target, "both"):
             warm = min(WARM_UP_FRAMES, shares[target] // 4)
-            attack().send(shares[target], lambda sent, warm=warm: watcher.look(is_warm=sent > warm))
+            attack().send(shares[target], partial(watcher.look_past, warm))
     if options.target != "control":
         by_names_in_use(endpoint, gateway_spoiler(options.seed + 1), (b"x", b"y" * 255))
     if options.target != "gateway":
@@ -681,9 +697,9 @@ def forged(lab: Laboratory, options: argparse.Namespace) -> None:
         spoiler = Spoiler(WORDS_OF_WORKERS, COMMANDS, options.seed, allowed_at_the_control_socket)
         # One connection, which has the name for as long as it lasts.
         attack = Attack(
-            name, control, found, spoiler, CONTROL_QUESTION, lambda chance, number, name=name: name.encode(), 1, 10**9,
+            name, control, found, spoiler, CONTROL_QUESTION, always(name.encode()), 1, 10**9,
         )  # fmt: skip
-        attack.send(options.frames // 2, lambda sent: watcher.look(is_warm=sent > WARM_UP_FRAMES))
+        attack.send(options.frames // 2, partial(watcher.look_past, WARM_UP_FRAMES))
     found.verdict = run.end(ask=True)
     compare(found, run)
     for line in tracebacks(run):

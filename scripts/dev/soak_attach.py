@@ -107,15 +107,16 @@ class Soak:
         """One less; what the record of its run says of it is kept."""
         self.here.remove(attached)
         self.segments |= {facts.segment for entry in entries() if (facts := entry.read())}
-        if attached.process is None:
+        process = attached.process
+        if process is None:
             done = command(self.daq, "detach", attached.name, "lab", "--json")
             attached.sink = json.loads(done.stdout)
             folder = self.daq.run_folder
         else:
             # A Python that is only starting may swallow it.
-            self.office.wait_for(lambda: self.has_output(attached) or attached.process.poll() is not None, "output")
-            attached.process.send_signal(2)
-            stdout, stderr = attached.process.communicate(timeout=120)
+            self.office.wait_for(lambda: self.has_output(attached) or process.poll() is not None, "output")
+            process.send_signal(2)
+            stdout, stderr = process.communicate(timeout=120)
             if not stdout:
                 raise RuntimeError(f"{attached.name}: {stderr}")
             attached.sink = json.loads(stdout)["sinks"][attached.name]

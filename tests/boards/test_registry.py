@@ -44,7 +44,7 @@ def plug_in(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_an_installed_plug_in_is_a_type_of_board(plug_in: str) -> None:
-    assert registry.load_board(plug_in).__name__ == "LabBoard"  # type: ignore[attr-defined]
+    assert registry.load_board(plug_in).__name__ == "LabBoard"
     with pytest.raises(BoardError, match="cannot be loaded"):
         registry.load_board("broken")
 

@@ -241,7 +241,7 @@ def test_another_run_is_not_taken_for_the_one_that_is_followed(board: RemoteBoar
 
 
 @pytest.mark.parametrize("changes", [{"run_id": "../../x"}, {"run_id": "*"}, {"run_id": "a\n"}, {"started_at": "soon"}])
-def test_a_run_whose_id_or_time_is_none_is_not_followed(link: FakeLink, quiet: Quiet, changes: dict[str, str]) -> None:
+def test_a_run_whose_id_or_time_is_none_is_not_followed(link: FakeLink, quiet: Quiet, changes: dict[str, Any]) -> None:
     board = RemoteBoard({"endpoint": "tcp://daq-pc:5700"})
     board.take_link(link, quiet, "me", "")
     link.coming.clear()

@@ -51,16 +51,19 @@ HEADER = FileHeader(
 )
 
 
-def data(seq: int, start: int, stop: int, **extra: Any) -> list[bytes]:
+Chunk = tuple[bytes, bytes | memoryview]
+
+
+def data(seq: int, start: int, stop: int, **extra: Any) -> Chunk:
     header = ChunkHeader(seq, start, stop - start, 10, 0, 0, **extra)
     return encode_chunk(header, ramp(start, stop))
 
 
-def gap(seq: int, start: int, stop: int, cause: Cause) -> list[bytes]:
+def gap(seq: int, start: int, stop: int, cause: Cause) -> Chunk:
     return encode_chunk(gap_chunk(seq, Gap(Span(start, stop), cause, 0), 0), np.zeros((2, 0), np.int16))
 
 
-def write(path: Path, *chunks: list[bytes], header: FileHeader = HEADER) -> Path:
+def write(path: Path, *chunks: Chunk, header: FileHeader = HEADER) -> Path:
     path.write_bytes(encode_file_header(header) + b"".join(part for chunk in chunks for part in chunk))
     return path
 

@@ -123,6 +123,7 @@ def test_a_clocked_board_that_nobody_reads_overruns_and_says_what_it_lost(wait_f
         events.append(event)
         board.give_back()
     assert [isinstance(event, Taken) for event in events[:4]] == [True, True, True, False]
+    assert isinstance(events[3], Overrun)
     assert len(events[3].span) >= 20_000 - 400
     assert event.end_sample_index == at
     assert board.read(0.0) == event

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtopipe.boards.code_tables import code_source
+from dtopipe.boards.code_tables import CodeSource, code_source
 from dtopipe.boards.waveform import Counter, Noise, Sine, Waveform, splitmix64
 
 indices = st.integers(0, 2**48)
@@ -84,7 +84,7 @@ def test_many_channels_do_not_take_memory_for_tables() -> None:
     assert np.array_equal(source.block(10**9, 10)[2999], Counter(2999).codes(10**9, 10))
 
 
-SOURCES = {
+SOURCES: dict[tuple[int, ...], CodeSource] = {
     chosen: code_source([WAVEFORMS[number] for number in chosen], 300)
     for chosen in ((0, 1), (2,), (0, 2), (0, 1, 2, 3, 4))
 }

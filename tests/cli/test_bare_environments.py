@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from dtopipe.host import open_files
@@ -78,7 +79,7 @@ def test_a_user_without_a_home_folder_is_told_what_to_set(tmp_path: Path, monkey
         raise RuntimeError("could not determine the home directory")
 
     monkeypatch.delenv("DTOPIPE_KEYS_DIR", raising=False)
-    monkeypatch.setattr(key_folder.platformdirs, "user_config_dir", no_home)
+    monkeypatch.setattr(platformdirs, "user_config_dir", no_home)
     with pytest.raises(UsageError, match="set DTOPIPE_KEYS_DIR"):
         key_folder.keys_dir()
     monkeypatch.setattr(Path, "expanduser", no_home)

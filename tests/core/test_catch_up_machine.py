@@ -138,7 +138,7 @@ class CatchUpMachine(RuleBasedStateMachine):
         return found[: next(holes, None)] if step is None else step
 
     def take_from_ring(self, number: int, most: int) -> None:
-        copied = []
+        copied: list[int] = []
         while number + len(copied) < self.head and len(copied) < most:
             if self.slots[(number + len(copied)) % self.n_slots] != number + len(copied):
                 break

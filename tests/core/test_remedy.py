@@ -89,7 +89,8 @@ def test_what_was_interrupted_is_always_to_be_repaired() -> None:
 
 def test_a_record_may_say_what_it_likes() -> None:
     assert repair_from("helps") is Repair.HELPS
-    assert {repair_from(value) for value in ("", None, 7, [], "rm -rf")} == {Repair.NEEDLESS}
+    strange: list[object] = ["", None, 7, [], "rm -rf"]
+    assert {repair_from(value) for value in strange} == {Repair.NEEDLESS}
 
 
 spans = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=6)
@@ -104,7 +105,9 @@ def apart(pairs: list[tuple[int, int]]) -> list[tuple[int, int, Cause]]:
 
 
 @given(spans, spans)
-def test_it_helps_if_and_only_if_a_sample_that_is_absent_here_is_there(a: list, b: list) -> None:
+def test_it_helps_if_and_only_if_a_sample_that_is_absent_here_is_there(
+    a: list[tuple[int, int]], b: list[tuple[int, int]]
+) -> None:
     here, there = lacking("a", *apart(a)), lacking("b", *apart(b))
     lost_here = {i for gap in here.absent for i in range(gap.span.start, gap.span.stop)}
     lost_there = {i for gap in there.absent for i in range(gap.span.start, gap.span.stop)}

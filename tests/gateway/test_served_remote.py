@@ -42,7 +42,8 @@ class FakeReader:
 
 class FakeSource:
     def __init__(self, *items: Block | Gap, oldest: int = 0, retires: bool = False) -> None:
-        self.stream, self.items, self.end = STREAM, deque(items), None
+        self.stream, self.items = STREAM, deque(items)
+        self.end: int | None = None
         self.retires, self.has_begun = retires, True
         self._oldest = oldest
         self.readers: list[FakeReader] = []
@@ -61,7 +62,7 @@ class FakeSource:
         return self.readers[-1]
 
 
-def pull(session: int = 1, since: Any = "earliest", window: int = 8, **more: Any) -> Message:
+def pull(session: object = 1, since: Any = "earliest", window: int = 8, **more: Any) -> Message:
     body = {"session": session, "since": since, "window": window, "resumes": False, "drops": False, "durable": 0,
             "gaps": []}  # fmt: skip
     return Message("pull", {**body, **more})
@@ -104,7 +105,8 @@ def test_the_end_comes_behind_everything_else_and_only_to_who_takes_something(re
     remote.pull(b"a", pull(2, 0, resumes=True))
     assert due(remote, source) == [("stream", 0), ("items", [(0, 10)])]
     assert due(remote, source) == [("end", 10)]
-    assert not remote.has_everything
+    had_everything = remote.has_everything
+    assert not had_everything
     remote.credit(credit(1, 2, durable=10))
     assert remote.has_everything
     assert remote.link.durable == 10
@@ -146,7 +148,8 @@ def test_gaps_that_are_none_are_not_believed(remote: ServedRemote, wrong: Any) -
 def test_where_segments_retire_it_begins_once_they_are_kept_for_it(remote: ServedRemote) -> None:
     source = FakeSource(block(300, 310), oldest=200, retires=True)
     remote.pull(b"a", pull())
-    assert remote.needs_hold == 0
+    needs_hold = remote.needs_hold
+    assert needs_hold == 0
     assert due(remote, source) == []
     remote.was_held(300)
     assert remote.needs_hold is None

@@ -97,7 +97,7 @@ def test_entries_of_versions_without_a_mark_are_known_by_their_facts() -> None:
     entry.remove()
 
 
-_ODD = [
+_ODD: list[object] = [
     [], "text", None, 1, {},
     {"run_id": 7}, {"run_id": "../*"}, {"run_id": "*"}, {"pid": "7"}, {"pid": True}, {"pid": -1}, {"pid": float("nan")},
     {"run_folder": "relative/../.."}, {"run_folder": "/a\0b"}, {"run_folder": ["/"]}, {"segment": 1}, {"control": None},

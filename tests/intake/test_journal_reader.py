@@ -27,7 +27,8 @@ Opened = Callable[[], JournalReader]
 
 @pytest.fixture(params=[None, 3000], ids=["one file", "segments"])
 def segment(request: pytest.FixtureRequest) -> int | None:
-    return request.param
+    chosen: int | None = request.param
+    return chosen
 
 
 @pytest.fixture

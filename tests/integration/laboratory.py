@@ -108,9 +108,8 @@ class RunningUp:
         """Until the run's events show it."""
 
         def seen() -> bool:
-            return times <= sum(
-                line["event"] == event and process in (None, line.get("process")) for line in self.events()
-            )
+            found = [line["event"] == event and process in (None, line.get("process")) for line in self.events()]
+            return times <= found.count(True)
 
         self._lab.wait_for(seen, f"event {event} of {process}")
 

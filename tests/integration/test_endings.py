@@ -99,8 +99,8 @@ def test_what_lies_elsewhere_is_repaired_as_it_was_said_to_be_typed(lab: Lab) ->
 
 
 def test_what_the_board_lost_is_said_to_be_beyond_repair(lab: Lab) -> None:
-    board = {"max_samples": 4000, "pace": "max", "overruns": [{"at": 1000, "samples": 100}]}
-    ended = lab.up(with_a_table(counter_topology(**board)))
+    overruns = [{"at": 1000, "samples": 100}]
+    ended = lab.up(with_a_table(counter_topology(max_samples=4000, pace="max", overruns=overruns)))
     assert ended.code == 3
     assert "the board lost it: no repair can bring it back" in ended.stderr
     assert "dtopipe repair" not in ended.stderr

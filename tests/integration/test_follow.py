@@ -163,6 +163,7 @@ def test_a_program_follows_another_machine(policy: str, port: int, daq: Machine,
         assert recording.channels == ("ch0", "ch1", "ch2")
         for block in recording.stream:
             stop = block.first_sample_index + block.data.shape[1]
+            assert block.raw_codes is not None
             assert np.array_equal(block.raw_codes, counter_codes(3, block.first_sample_index, stop))
             found.append((block.first_sample_index, stop))
             if block.first_sample_index == 2500:

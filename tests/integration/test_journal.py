@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
+from laboratory import EVERY_SINK, Lab, counter_codes, counter_topology, read_wide
 
 
 def _topology(**extra: Any) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def _assert_whole(lab: Any, end: int) -> None:
         assert np.array_equal(values, expected), name
 
 
-def _log(lab: Any, name: str) -> str:
+def _log(lab: Lab, name: str) -> str:
     return (lab.run_folder / "logs" / f"{name}.log").read_text()
 
 

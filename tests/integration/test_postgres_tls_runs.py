@@ -77,7 +77,9 @@ def test_a_run_whose_server_is_not_to_be_trusted_does_not_begin(
     certificate: str, options: dict[str, str], said: str, lab: Lab, server: TlsServer
 ) -> None:
     server.server_is(certificate)
-    tls = {key: server.certificate(value) if key == "sslrootcert" else value for key, value in options.items()}
+    tls: dict[str, Any] = {
+        key: server.certificate(value) if key == "sslrootcert" else value for key, value in options.items()
+    }
     refused = lab.up(topology(server.dsn(**tls)))
     assert refused.code == 2, refused.stderr
     assert said in " ".join(refused.stderr.split())

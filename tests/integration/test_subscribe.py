@@ -24,6 +24,7 @@ import dtopipe
 from dtopipe import DaqBlock, subscribe
 from dtopipe.errors import RunDied, SpecError, UsageError
 from dtopipe.model.span import Cause, Gap
+from dtopipe.streaming.follower import Follower
 
 # A ring of four tenths of a second.
 SLOTS = 40
@@ -165,6 +166,7 @@ def test_a_view_tells_when_it_is_overwritten_and_nobody_can_write_to_it(lab: Any
             with pytest.raises(ValueError, match="read-only"):
                 block.raw_codes[0, 0] = 1
         assert view.raw_codes is not None
+        assert view.raw_codes.base is not None
         with pytest.raises(ValueError, match="cannot set WRITEABLE"):
             view.raw_codes.base.flags.writeable = True
         pickled = pickle.loads(pickle.dumps(view))
@@ -371,7 +373,8 @@ async def test_who_waits_for_a_disk_that_does_not_answer_can_leave_and_its_row_g
     with _in_progress(lab) as running:
         with anyio.move_on_after(0.2) as scope:
             async with subscribe(running.folder, policy="block") as recording:
-                recording.stream._follower._intake.take = unanswered  # type: ignore[method-assign]
+                assert isinstance(recording.stream._follower, Follower)
+                recording.stream._follower._intake.take = unanswered
                 await recording.stream.receive()
         assert scope.cancelled_caught
         # Its reader may still write to its row: nobody else gets it.

@@ -118,8 +118,8 @@ class Bench:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @property
-    def run_folder(self) -> Path | None:
-        """Of the one run, if its record has survived."""
+    def run_folder(self) -> Path:
+        """Of the one run; none that is there if its record has not survived."""
         return next(iter(sorted(self.disk.glob("runs/*/*/run.json"))), self.disk / "none" / "run.json").parent
 
 

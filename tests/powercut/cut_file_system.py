@@ -39,7 +39,7 @@ _KNOWN_FOR_S = 60
 _FREE_BLOCKS = 10_000_000
 
 
-class CutFileSystem(mfusepy.Operations):
+class CutFileSystem(mfusepy.Operations):  # type: ignore[misc]
     """The calls of a file system; a path may be None where there is a handle."""
 
     use_ns = True
@@ -239,11 +239,12 @@ class CutFileSystem(mfusepy.Operations):
             return 0
 
 
-class _Fuse(mfusepy.FUSE):
+class _Fuse(mfusepy.FUSE):  # type: ignore[misc]
     """With libfuse 3 the binding forgets the handle of a file that is truncated, which may have no path."""
 
     def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
-        return self.ftruncate(path, length, fip)
+        code: int = self.ftruncate(path, length, fip)
+        return code
 
 
 def _kind(node: File | Folder) -> int:

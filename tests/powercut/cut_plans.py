@@ -45,7 +45,8 @@ class Plan:
     @property
     def schema(self) -> str | None:
         """Of the PostgreSQL server; None without one."""
-        return self.topology["sinks"].get("server", {}).get("schema")
+        schema: str | None = self.topology["sinks"].get("server", {}).get("schema")
+        return schema
 
 
 def planned(

@@ -12,6 +12,7 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def _repairs(
         bench.disk.rename(begin_with)
         with bench.cut_disk(plan, cut_at, begin_with=begin_with) as mount:
             process = bench.start("repair", str(folder), *words, "--json")
-            mount.wait_for_cut(lambda process=process: process.poll() is None)
+            mount.wait_for_cut(partial(_is_running, process))
             _note_output(outcome, "repair that was cut", bench.power_goes(mount, process))
             outcome.why.append(json.loads((mount.image / "cut.json").read_text())["why"])
         counts.append(before_commands(folder, promised, plan, bench.dsn))
@@ -96,6 +97,10 @@ def _repairs(
         outcome.broken.append(sentence)
         outcome.missing += missing
         outcome.fewer += fewer
+
+
+def _is_running(process: subprocess.Popen[str]) -> bool:
+    return process.poll() is None
 
 
 def _look(bench: Bench, outcome: Outcome, folder: Path) -> None:

@@ -120,7 +120,7 @@ def _sqlite_wanted(path: Path) -> NDArray[np.int64]:
         if base is not None:
             row = base.execute("SELECT start, durable FROM runs").fetchone()
             if row:
-                return _without(*row, base.execute("SELECT start, stop FROM gaps").fetchall())
+                return _without(row[0], row[1], base.execute("SELECT start, stop FROM gaps").fetchall())
     return np.zeros(0, np.int64)
 
 

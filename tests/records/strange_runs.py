@@ -322,11 +322,12 @@ def spoil_server(world: World, chance: random.Random) -> str:
     """A database on a server of the stranger's."""
     record, name = _record(world), chance.choice(list(_OUTPUTS))
     secret = "${HOME}"
-    part = chance.choice([
+    parts: list[dict[str, object]] = [
         {"dsn": f"postgresql://me:{secret}@192.0.2.1/x"}, {"host": "192.0.2.1", "password": secret, "user": "u"},
         {"dsn": "postgresql://localhost,192.0.2.1/x"}, {"dsn": "postgresql://localhost/x?host=192.0.2.1"},
         {"dsn": "postgresql:///x?service=y&servicefile=/etc/passwd"}, {"dsn": f"{secret}"}, {"dsn": 5}, {"host": [1]},
-    ])  # fmt: skip
+    ]  # fmt: skip
+    part = chance.choice(parts)
     record["sinks"][name] |= {"type": "postgres", "path": None, "target": "postgres://192.0.2.1/x"}
     record["topology"]["sinks"][name] = {"type": "postgres", **part}
     _write(world, record)
@@ -434,7 +435,7 @@ def spoil_with_links(world: World, chance: random.Random) -> str:
         record = _record(world)
         record["sinks"]["text"]["path"] = "linked/text.csv"
         _write(world, record)
-        target: Path | None = world.canaries
+        target = world.canaries
     elif chance.random() < 0.2:
         os.mkfifo(path)
         return f"{name} is a pipe"

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from recordings import blocks, gap, polled, readings, recorded
 
 from dtopipe.model.errors import OutputLocked
 from dtopipe.model.policy import Layout
+from dtopipe.model.readings import Readings
+from dtopipe.model.stream import Block
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
 
@@ -42,7 +45,8 @@ def main(sink_type: str, path: str, layout: str) -> None:
     while True:
         stop = (at // ROUND + 1) * ROUND
         if stream.polled:
-            items = [readings(stream, start, min(start + 90, stop - GAP)) for start in range(at, stop - GAP, 90)]
+            starts = range(at, stop - GAP, 90)
+            items: Sequence[Block | Readings] = [readings(stream, i, min(i + 90, stop - GAP)) for i in starts]
         else:
             items = blocks(stream, at, stop - GAP, 90)
         writer.append([*items, gap(STREAM, stop - GAP, stop)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
+from typing import BinaryIO
 
 from dtopipe.model.position import Position
+from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
@@ -24,7 +25,7 @@ class NaiveWriter:
         self._path = output.path
         self._mark = output.path.with_name(output.path.name + ".mark")
         self._buffered = buffered
-        self._file: io.BufferedWriter | io.FileIO | None = None
+        self._file: BinaryIO | None = None
         self._position = Position()
 
     def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
@@ -37,7 +38,7 @@ class NaiveWriter:
         self._file.seek(size)
         return self._position
 
-    def append(self, items: Sequence[Block | Gap]) -> None:
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         assert self._file is not None
         for item in items:
             if isinstance(item, Block):

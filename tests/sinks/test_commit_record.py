@@ -63,11 +63,12 @@ def test_looking_for_a_record_leaves_none_behind(tmp_path: Path) -> None:
 def test_a_record_is_its_writers_until_it_is_released(tmp_path: Path) -> None:
     path = tmp_path / "out"
     record = CommitRecord.begin(path, STREAM, "csv", 0, 0)
-    for other in (
+    others: list[Callable[[], object]] = [
         lambda: CommitRecord.begin(path, STREAM, "csv", 0, 0),
         lambda: CommitRecord.resume(path, STREAM.run_id),
         lambda: ensure_not_written(path),
-    ):
+    ]
+    for other in others:
         with pytest.raises(OutputLocked, match="another process"):
             other()
     record.commit(Position(0, 7, 0, 7), 70)

@@ -14,7 +14,7 @@ from dtopipe.model.errors import OutputExists, OutputLocked, SinkError
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
-from dtopipe.model.span import Cause, Span
+from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, SensorStatus, Stream
 from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.registry import WRITERS, load_reader, load_writer
@@ -64,17 +64,19 @@ class Sink:
 @pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
     """Each kind of output in turn."""
+    kind, layout = request.param
     server = {}
-    if request.param[0] == "postgres":
+    if kind == "postgres":
         postgres = request.getfixturevalue("postgres")
         server = {**postgres.options, "schema": postgres.new_schema()}
-    return Sink(*request.param, tmp_path / "out", server)
+    return Sink(kind, layout, tmp_path / "out", server)
 
 
 @pytest.fixture(params=FILE_KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
 def file_sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
     """Each kind of output that is a file."""
-    return Sink(*request.param, tmp_path / "out")
+    kind, layout = request.param
+    return Sink(kind, layout, tmp_path / "out")
 
 
 def expected(stream: Stream, start: int, stop: int) -> np.ndarray:
@@ -110,7 +112,9 @@ def test_gaps_are_stored_with_the_data_and_the_position_always_adds_up(sink: Sin
     writer = sink.writer()
     writer.open(stream, 100, resume=False)
     gaps = [gap(stream, 200, 250), gap(stream, 300, 310, Cause.POLICY_DROP), gap(stream, 310, 400)]
-    items = [block(stream, 100, 200), gaps[0], block(stream, 250, 300), gaps[1], gaps[2], block(stream, 400, 450)]
+    items: list[Block | Gap] = [
+        block(stream, 100, 200), gaps[0], block(stream, 250, 300), gaps[1], gaps[2], block(stream, 400, 450),
+    ]  # fmt: skip
     writer.append(items[:3])
     middle = writer.commit()
     assert replace(middle, durable=100) == Position(100, 300, 100, 150, 50, 0)

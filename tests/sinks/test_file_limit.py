@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recordings import block, blocks, recorded
@@ -32,7 +33,7 @@ def files_of_at_most(n_bytes: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("options", [{}, {"segment": 4096}])
-def test_what_is_too_much_for_one_segment_goes_into_several(tmp_path: Path, options: dict[str, int]) -> None:
+def test_what_is_too_much_for_one_segment_goes_into_several(tmp_path: Path, options: dict[str, Any]) -> None:
     path = tmp_path / "archive.dt-raw"
     items = blocks(recorded(), 0, 6000)
     n_bytes = 6000

@@ -73,7 +73,7 @@ def test_what_could_not_be_written_whole_is_taken_back_and_may_be_appended_again
         fails = False
 
         def encoded(self, items: Sequence[Block | Gap]) -> Iterable[bytes | Gathered]:
-            parts = super().encoded(items)
+            parts: Iterable[bytes | Gathered] = super().encoded(items)
             if self.fails:
                 whole = b"".join(b"".join(part.pieces) if isinstance(part, Gathered) else part for part in parts)
                 self._write([whole[:-3]], len(whole) - 3)

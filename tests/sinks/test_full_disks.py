@@ -177,7 +177,7 @@ def scripted(
 
 
 BLOCKS = noise()[:3]
-FULL = [SinkUnavailable("out", "the disk is full", "free some")]
+FULL: list[Exception] = [SinkUnavailable("out", "the disk is full", "free some")]
 
 
 def test_a_writer_that_promises_it_is_asked_the_same_again() -> None:

@@ -16,6 +16,8 @@ from dtopipe.boards.contract import Ended
 from dtopipe.boards.replay import ReplayBoard
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import BoardError, SinkError
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.tools.replay_raw import iter_blocks
@@ -32,7 +34,8 @@ def test_the_driver_library_reads_what_the_hbuf_sink_writes(tmp_path: Path) -> N
     stream = recorded()
     status = np.zeros((2, 50), np.int8)
     status[0, 10:20] = 1
-    written = [*blocks(stream, 0, 300), gap(stream, 300, 450), block(stream, 450, 500, index=3, status=status)]
+    special = block(stream, 450, 500, index=3, status=status)
+    written: list[Block | Gap] = [*blocks(stream, 0, 300), gap(stream, 300, 450), special]
     writer = HbufWriter(OutputOptions(tmp_path / "archive.dt-raw"))
     writer.open(stream, 0, resume=False)
     writer.append(written)

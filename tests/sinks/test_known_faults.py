@@ -25,7 +25,7 @@ from test_program_sinks import KINDS, Kind, is_null, kind_name, kind_of, sqlite_
 from dtopipe.errors import SinkError, SinkUnavailable
 from dtopipe.model.stream import Channel
 from dtopipe.sinks import JsonlSink, ParquetSink, RawCountsSink, SqliteSink, block_to_rows, reading_to_row
-from dtopipe.sinks.programs.tabular import ProgramSink
+from dtopipe.sinks.programs.tabular import TabularSink
 from dtopipe.sinks.registry import load_reader
 from dtopipe.tools.replay_raw import iter_blocks, read_file_header
 
@@ -259,13 +259,12 @@ async def test_replay_keeps_the_block_index(path: Path) -> None:
 
 
 FILE_KINDS = [kind for kind in KINDS if isinstance(kind, Kind)]
-PROGRAM_SINKS: list[Callable[[Path], ProgramSink]] = [*(kind.sink for kind in FILE_KINDS), RawCountsSink]
+Make = Callable[[Path], TabularSink | RawCountsSink]
+PROGRAM_SINKS: list[Make] = [*(kind.sink for kind in FILE_KINDS), RawCountsSink]
 
 
 @pytest.mark.parametrize("make", PROGRAM_SINKS, ids=[*(kind.name for kind in FILE_KINDS), "raw"])
-async def test_a_full_disk_is_a_sink_error_with_the_path_and_the_way_out(
-    make: Callable[[Path], ProgramSink], small_disk: Any
-) -> None:
+async def test_a_full_disk_is_a_sink_error_with_the_path_and_the_way_out(make: Make, small_disk: Any) -> None:
     disk = small_disk("512k").path
     path, ballast = disk / "output", disk / "ballast"
     noise = np.random.default_rng(1).integers(-32768, 32768, (2, 500), np.int16)

@@ -17,6 +17,8 @@ from postgres_server import PostgresServer
 from recordings import block, blocks, gap, recorded
 
 from dtopipe.model.engineering import EngineeringValues
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
 
@@ -34,7 +36,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) 
     folder = tmp_path_factory.mktemp("outputs")
     status = np.zeros((len(NAMES), 50), np.int8)
     status[1, 5:15] = 1
-    items = [*blocks(STREAM, 0, 300), gap(STREAM, 300, 450), block(STREAM, 450, 500, index=3, status=status)]
+    special = block(STREAM, 450, 500, index=3, status=status)
+    items: list[Block | Gap] = [*blocks(STREAM, 0, 300), gap(STREAM, 300, 450), special]
     for kind in ("csv", "jsonl", "sqlite", "parquet", "postgres"):
         options = {**postgres.options, "schema": SCHEMA} if kind == "postgres" else {}
         writer = load_writer(kind)(OutputOptions(folder / f"run.{kind}"), **options)

@@ -27,7 +27,7 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import OutputLocked, SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
-from dtopipe.model.span import Cause
+from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
 from dtopipe.sinks.contract import OutputOptions, OutputReader
 from dtopipe.sinks.parquet.reader import ParquetReader
@@ -245,7 +245,7 @@ def seen_by_every_reader(path: Path) -> int:
     """How many rows each reader finds."""
     with contextlib.closing(duckdb.connect()) as connection:
         ((in_duckdb,),) = connection.execute(f"SELECT count(*) FROM '{path}'").fetchall()
-    found = {pq.read_table(path).num_rows, pl.read_parquet(path).height, in_duckdb}
+    found: set[int] = {pq.read_table(path).num_rows, pl.read_parquet(path).height, in_duckdb}
     with path.open("rb") as file:
         found.add(fastparquet.ParquetFile(file).count())
     assert len(found) == 1
@@ -351,7 +351,9 @@ def test_what_was_committed_is_read_although_the_file_was_never_closed(path: Pat
     status = np.zeros((2, 100), np.int8)
     status[0] = SensorStatus.OPEN
     with writing(path, stream, layout, row_group_size=400) as writer:
-        for item in [*blocks(stream, 0, 1000), gap(stream, 1000, 1100), block(stream, 1100, 1200, status=status)]:
+        special = block(stream, 1100, 1200, status=status)
+        items: list[Block | Gap] = [*blocks(stream, 0, 1000), gap(stream, 1000, 1100), special]
+        for item in items:
             writer.append([item])
             writer.commit()
         writer.append(blocks(stream, 1200, 1300))
@@ -378,8 +380,8 @@ def test_a_kill_in_the_middle_of_a_row_group_is_cut_away(path: Path, cut: str) -
     after = path.read_bytes()
     assert after.startswith(before[path])
     added = after[len(before[path]) :]
-    for file, content in before.items():
-        file.write_bytes(content)
+    for kept, content in before.items():
+        kept.write_bytes(content)
     with path.open("ab") as file:
         file.write(added[: {"row group": len(added) // 3, "footer": -5, "record": len(added), "tail": 0}[cut]])
     with tail_of(path).open("ab") as file:

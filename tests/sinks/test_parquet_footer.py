@@ -35,7 +35,8 @@ def as_file(content: pa.Table, **options: object) -> bytes:
 
 
 def trailer_start(file: bytes) -> int:
-    return len(file) - footer.TRAILER_BYTES - struct.unpack("<I", file[-8:-4])[0]
+    (footer_bytes,) = struct.unpack("<I", file[-8:-4])
+    return len(file) - footer.TRAILER_BYTES - int(footer_bytes)
 
 
 @pytest.mark.parametrize("options", [{}, {"use_dictionary": False, "row_group_size": 100}, {"write_page_index": True}])

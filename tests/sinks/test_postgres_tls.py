@@ -119,13 +119,14 @@ def test_files_that_are_not_there_or_no_certificates_are_named(server: TlsServer
     assert "is not the certificate of the server's authority in PEM" in str(
         refused(server.dsn(sslmode="verify-full", sslrootcert=tmp_path / "notes"))
     )
-    as_client = {"user": CERTIFIED, "sslmode": "verify-full", "sslrootcert": root}
+    as_client: dict[str, Any] = {"user": CERTIFIED, "sslmode": "verify-full", "sslrootcert": root}
     error = refused(server.dsn(**as_client, sslcert=server.certificate("client"), sslkey=tmp_path / "none.key"))
     assert "none.key, the client's key, cannot be read (No such file or directory)" in error.message
-    for files in (
+    pairs: list[dict[str, Any]] = [
         {"sslcert": tmp_path / "notes", "sslkey": server.key("client")},
         {"sslcert": server.certificate("client")},
-    ):
+    ]
+    for files in pairs:
         error = refused(server.dsn(**as_client, **files))
         assert "sslcert and its sslkey cannot be read as PEM" in error.message
         assert not isinstance(error, SinkUnavailable)
@@ -164,7 +165,7 @@ def test_a_clients_key_may_have_a_password_that_nobody_is_shown(server: TlsServe
     encoding = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     kept.write_bytes(key.private_bytes(*encoding, serialization.BestAvailableEncryption(b"of-the-key")))
     as_client: dict[str, Any] = {"user": CERTIFIED, "sslmode": "verify-full", "sslrootcert": server.certificate("ca")}
-    files = {"sslcert": server.certificate("client"), "sslkey": kept}
+    files: dict[str, Any] = {"sslcert": server.certificate("client"), "sslkey": kept}
     assert write(server.dsn(**as_client, **files, sslpassword="of-the-key")) == 10
     error = refused(server.dsn(**as_client, **files, sslpassword="another-one"))
     assert "sslcert and its sslkey cannot be read as PEM" in error.message

@@ -73,7 +73,12 @@ def emptied(folder: Path) -> Callable[[], Any]:
     """As unmounting does: the folder stays, and has nothing in it."""
     back = moved(folder)
     folder.mkdir()
-    return lambda: (folder.rmdir(), back())
+
+    def mounted_again() -> None:
+        folder.rmdir()
+        back()
+
+    return mounted_again
 
 
 @pytest.mark.parametrize("goes", [moved, copied, emptied])

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -325,7 +326,8 @@ def test_whoever_reads_while_a_segment_is_retired_is_told_so_and_finds_no_damage
     assert len(told) == 3
     for number, said in enumerate(told, start=1):
         assert f"archive.000{number}.dt-raw: this segment went while it was to be read" in said
-    for read in (lambda: list(before.batches()), lambda: list(reading)):
+    reads: list[Callable[[], object]] = [lambda: list(before.batches()), lambda: list(reading)]
+    for read in reads:
         with pytest.raises(SinkError, match="went while it was to be read"):
             read()
     with pytest.raises(UsageError, match="try again once the run has ended"):

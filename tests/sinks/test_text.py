@@ -66,7 +66,8 @@ def floats_of(kind: str, chance: np.random.Generator) -> np.ndarray:
     if kind == "binary fractions":
         return chance.integers(0, 2**30, n) / 2.0 ** chance.integers(0, 40, n)
     if kind == "beside powers of ten":
-        return np.nextafter(10.0 ** chance.integers(-5, 18, n), chance.choice([0, 10.0**20], n))
+        beside: np.ndarray = np.nextafter(10.0 ** chance.integers(-5, 18, n), chance.choice([0, 10.0**20], n))
+        return beside
     return np.floor(10.0 ** chance.uniform(0, 18, n))
 
 

@@ -26,7 +26,8 @@ def clocked(rate_hz: float = 10_000.0, samples: int = 100, buffers: int = 4, end
 def counter(channel: int, start: int, stop: int) -> NDArray[np.float64]:
     """What `waveform: counter` gives, in volts."""
     index = np.arange(start, stop, dtype=np.int64)
-    return ((index * (2 * channel + 1) + 257 * channel) % 65536 - 32768) * VOLTS_A_CODE
+    codes = (index * (2 * channel + 1) + 257 * channel) % 65536 - 32768
+    return codes.astype(np.float64) * VOLTS_A_CODE
 
 
 COUNTER: dict[str, Any] = {"waveform": "counter"}

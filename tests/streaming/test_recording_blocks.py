@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from anyio import to_thread
 from tasks import COUNTER, clocked, counter
 
-from dtopipe import ErrorPolicy, OverflowPolicy, TaskSpec, open_device, record
+from dtopipe import DataFlow, ErrorPolicy, OverflowPolicy, TaskSpec, open_device, record
 from dtopipe.boards.contract import Ended, Opened, Overrun, Taken
 from dtopipe.boards.simulated import SimulatedBoard
 from dtopipe.errors import BoardError, BufferOverrun, SpecError, TaskStateError
@@ -260,7 +260,8 @@ async def test_what_does_not_go_together_is_said_before_anything_starts() -> Non
         TaskSpec(
             name="t",
             channels=clocked().channels,
-            data_flow="finite",
+            # As it may be written where nobody checks types.
+            data_flow=cast(DataFlow, "finite"),
             timing=clocked().timing,
             buffers=clocked().buffers,
         )

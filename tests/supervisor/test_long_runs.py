@@ -36,7 +36,9 @@ def test_neither_memory_nor_status_grow_with_the_run(
 ) -> None:
     # Bounds that are reached sooner.
     monkeypatch.setattr(absence, "MOST_KEPT", 100)
-    monkeypatch.setitem(lines.GapsFile.__init__.__kwdefaults__, "remembered", 100)
+    defaults = lines.GapsFile.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "remembered", 100)
     found = bench.costs(tmp_path, pairs=2_000, gaps=1_000)
     # Without a bound, 500 gaps of the board and of four sinks are 380 kB.
     assert found[-1].python_bytes - found[4].python_bytes < 200_000

@@ -38,7 +38,7 @@ TYPES = (str, int, float, bool, list, dict, bytes)
 CODES = np.array([[1, -2, 3], [256, -32768, 32767]], np.int16)
 STATUS = np.array([[0, 1, 0], [2, 3, 4]], np.int8)
 ANCHOR = Anchor(7, 11, 13)
-ITEMS = [
+ITEMS: list[Block | Gap] = [
     Block(0, 10, CODES, ANCHOR),
     Gap(Span(13, 20), Cause.ACQUIRER_RESTART, 99),
     Block(0, 20, CODES, ANCHOR, STATUS),

@@ -86,7 +86,7 @@ def answer(link: StreamClient, within_s: float = 10.0) -> tuple[Message, bytes] 
     while time.monotonic() < until:
         received = link.receive(0.02)
         if received is not None:
-            return received
+            return received[0], bytes(received[1])
         if link.trouble not in (LinkFailure.NONE, LinkFailure.NOT_REACHED):
             return None
     return None
@@ -94,7 +94,7 @@ def answer(link: StreamClient, within_s: float = 10.0) -> tuple[Message, bytes] 
 
 @pytest.mark.parametrize("own", [SERVER, None])
 def test_who_is_let_in_is_heard_and_answered(own: KeyPair | None) -> None:
-    with serving(own) as served, client(served, own and CLIENT, own and own.public) as link:
+    with serving(own) as served, client(served, CLIENT if own else None, own.public if own else None) as link:
         link.send(Message("pull", {"at": 7}))
         assert answer(link) == (Message("answer", {"at": 7}), bytes(100_000))
         assert link.trouble is LinkFailure.NONE
@@ -113,7 +113,7 @@ def test_who_is_let_in_is_heard_and_answered(own: KeyPair | None) -> None:
 def test_a_refusal_is_told_from_an_absent_peer_within_two_seconds(
     admission: Admission, server: PublicKey | None, trouble: LinkFailure
 ) -> None:
-    with serving(admission=admission) as served, client(served, server and CLIENT, server) as link:
+    with serving(admission=admission) as served, client(served, CLIENT if server else None, server) as link:
         link.send(Message("pull", {}))
         assert answer(link, TOLD_WITHIN_S) is None
         assert link.trouble is trouble

@@ -291,7 +291,7 @@ def test_a_summary_that_is_not_that_of_its_block_is_named(tmp_path: Path, statem
     folder = record_run(tmp_path / "run", {"archive": SINKS["archive"], "table": {**SINKS["table"], "layout": layout}})
     report = reports(folder)["table"]
     assert report.has_summaries
-    assert report.problems == report.misstated == ()
+    assert (report.problems, report.misstated) == ((), ())
     _sql(statement)(folder)
     report = reports(folder)["table"]
     assert report.misstated
@@ -399,7 +399,8 @@ def test_a_damaged_archive_is_its_own_fault_alone(run: Path, kind: str) -> None:
     assert found["archive"].problems
     for name in ("view", "lines", "table", "columns"):
         assert found[name].rows == N_ROWS
-        assert found[name].not_compared is None or "archive" in found[name].not_compared
+        not_compared = found[name].not_compared
+        assert not_compared is None or "archive" in not_compared
         assert "archive" not in " ".join(found[name].problems)
     # What the archive has not got is held against others.
     VALUE_CHANGED["table"](run)
@@ -579,7 +580,7 @@ def plugged(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [rows_of(item, stream) for item in items_of(stream) if isinstance(item, Block)]
     monkeypatch.setattr(Reader, "rows", rows)
     monkeypatch.setattr(Reader, "error", None)
-    monkeypatch.setitem(WRITERS, "plug", f"{__name__}:WithReader")  # type: ignore[arg-type]
+    monkeypatch.setitem(WRITERS, "plug", f"{__name__}:WithReader")
     return run
 
 
@@ -608,7 +609,7 @@ def test_a_plug_ins_reader_that_fails_spoils_its_own_output_only(
 
 
 def test_an_output_without_a_reader_is_named_and_never_good(plugged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(WRITERS, "plug", f"{__name__}:NoReader")  # type: ignore[arg-type]
+    monkeypatch.setitem(WRITERS, "plug", f"{__name__}:NoReader")
     report = reports(plugged)["other"]
     assert report.unreadable
     assert report.problems == ("not looked at: its plug-in has no Reader",)

@@ -92,7 +92,7 @@ def test_a_file_cut_at_any_byte_gives_its_whole_chunks_and_then_an_error(tmp_pat
     for cut in range(len(data)):
         path = tmp_path / "cut.dt-raw"
         path.write_bytes(data[:cut])
-        found = []
+        found: list[int] = []
         message = None
         try:
             found.extend(header.seq for header, _ in iter_chunks(path))
@@ -136,7 +136,7 @@ def test_a_number_of_a_stranger_is_held_against_the_file_before_anything_is_laid
                 list(read(path))
 
 
-STRANGE = st.sampled_from(
+STRANGE: st.SearchStrategy[object] = st.sampled_from(
     [None, True, -1, 0, 1, 1e400, math.nan, -0.5, 10**400, 2**63, 10**15, "x", "", [], {}, [[]], [1], {"a": 1},
      "float64", ">i2", "U5", "O", "datetime64[ns]", "V8"]
 )  # fmt: skip

@@ -20,7 +20,7 @@ CODES = np.array([[1, -2, 3], [256, -32768, 32767]], np.int16)
 STATUS = np.array([[0, 1, 0], [2, 3, 4]], np.int8)
 ANCHOR = Anchor(7, 11, 13)
 GAP = Gap(Span(10, 15), Cause.ACQUIRER_RESTART, 99)
-ITEMS = [Block(0, 10, CODES, ANCHOR), GAP, Block(0, 15, CODES, ANCHOR, STATUS, latency_ns=5)]
+ITEMS: list[Block | Gap] = [Block(0, 10, CODES, ANCHOR), GAP, Block(0, 15, CODES, ANCHOR, STATUS, latency_ns=5)]
 
 
 def with_checksum(head: bytes, payload: bytes = b"") -> bytes:
@@ -37,7 +37,8 @@ def test_the_bytes_are_as_the_protocol_has_them() -> None:
 
 @pytest.mark.parametrize("dtype", ["int16", "int32", "float64"])
 def test_what_goes_in_comes_out(dtype: str) -> None:
-    items = [Block(0, 10, CODES.astype(dtype), ANCHOR), GAP, Block(0, 15, CODES[:, ::-1].astype(dtype), ANCHOR, STATUS)]
+    special = Block(0, 15, CODES[:, ::-1].astype(dtype), ANCHOR, STATUS)
+    items: list[Block | Gap] = [Block(0, 10, CODES.astype(dtype), ANCHOR), GAP, special]
     found = decode_items(encode_items(items), 2, dtype, 3)
     for given, came in zip(items, found, strict=True):
         if isinstance(given, Gap):
@@ -50,6 +51,7 @@ def test_what_goes_in_comes_out(dtype: str) -> None:
         assert np.array_equal(came.codes, given.codes)
         assert (came.sensor_status is None) == (given.sensor_status is None)
         if given.sensor_status is not None:
+            assert came.sensor_status is not None
             assert np.array_equal(came.sensor_status, given.sensor_status)
 
 

@@ -76,11 +76,12 @@ def sink(**changes: Any) -> dict[str, Any]:
 
 def test_a_sink_is_made_of_what_it_should_be_made_of() -> None:
     assert sink_from(sink()) == SinkPlan("table", "csv", "t.csv", channels=("a",), restart=sink_from(sink()).restart)
-    for wrong in (
+    wrongs: list[dict[str, Any]] = [
         {"path": 7}, {"name": [1]}, {"type": None}, {"flush_interval_s": "1s"}, {"essential": 1}, {"channels": [7]},
         {"channels": "ab", "sync_s": True}, {"options": 5}, {"restart": {"max_restarts": "x"}}, {"more": 1},
         {"queue_blocks": 2.5}, {"policy": []},
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for wrong in wrongs:
         with pytest.raises(WireError):
             sink_from(sink(**wrong))
 

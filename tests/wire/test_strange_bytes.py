@@ -93,7 +93,8 @@ def test_a_description_that_no_stream_has_is_refused(key: str, values: list[Any]
     for value in values:
         with pytest.raises(WireError, match=f"not the description of a stream: {key}"):
             stream_from({**describe_stream(STREAM), key: value})
-    for description in (None, 5, [], "x", {}):
+    descriptions: list[object] = [None, 5, [], "x", {}]
+    for description in descriptions:
         with pytest.raises(WireError):
             stream_from(description)
         with pytest.raises(WireError):
