@@ -1,52 +1,84 @@
-"""Which types of boards there are, and where their classes live."""
+"""Which types of boards there are; each is described in this package, and imported no further before it is used.
+
+A plug-in's entry point in `dtopipe.boards` names its BoardType, or just its board's class.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from dtopipe.boards.contract import Board
+from dtopipe.model.board_types import BoardType
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
+from dtopipe.model.references import Reference, referred
 
 ENTRY_POINTS = "dtopipe.boards"
 
-_BUILT_IN = {
-    "simulated": "dtopipe.boards.simulated:SimulatedBoard",
-    "remote": "dtopipe.boards.remote:RemoteBoard",
-    "replay": "dtopipe.boards.replay:ReplayBoard",
-    "dtollib": "dtopipe.boards.driver_library.board:DriverLibraryBoard",
+OURS: Mapping[str, Reference] = {
+    "simulated": "dtopipe.boards.board_types:SIMULATED",
+    "replay": "dtopipe.boards.board_types:REPLAY",
+    "remote": "dtopipe.boards.board_types:REMOTE",
+    "dtollib": "dtopipe.boards.board_types:DTOLLIB",
 }
+# What stands in for any other board in a rehearsal.
+SIMULATED = "simulated"
+# What follows a run of another machine.
+FOLLOWING = "remote"
 
-BoardType = Callable[[Mapping[str, Any], TaskPlan | None], Board]
+BoardClass: TypeAlias = Callable[[Mapping[str, Any], TaskPlan | None], Board]
 
 
-def board_types() -> dict[str, str]:
-    """`module:Class` of every type of board, plug-ins included; nothing is imported. Ours cannot be overridden."""
+def installed() -> dict[str, Reference]:
+    """Where each type of board is described, plug-ins included. Ours cannot be overridden."""
     # A tenth of a process's start, which only the names of plug-ins need.
     from importlib.metadata import entry_points
 
     plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    return {**plugged, **_BUILT_IN}
+    return {**plugged, **OURS}
 
 
-def load_board(type_name: str) -> BoardType:
-    """The class of that type of board. Raises BoardError if there is none, or it cannot be imported."""
-    known = _BUILT_IN if type_name in _BUILT_IN else board_types()
-    if type_name not in known:
-        near = difflib.get_close_matches(type_name, known, 1)
+def board_type(name: str) -> BoardType:
+    """What is known of that type. Raises BoardError if there is none, or what describes it cannot be imported."""
+    known = OURS if name in OURS else installed()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise BoardError(
-            type_name,
+            name,
             "there is no board of this type",
             f"{hint}installed: {', '.join(sorted(known))}; others come as plug-ins (entry point {ENTRY_POINTS})",
         )
-    module, _, name = known[type_name].partition(":")
+    return described(name, known[name])
+
+
+def described(name: str, reference: Reference) -> BoardType:
+    """The type that stands there, or of a board's class what can be known of it. Raises BoardError."""
+    found = _imported(name, reference)
+    return replace(found, name=name) if isinstance(found, BoardType) else BoardType(name, board=reference)
+
+
+def known_board_type(name: object) -> BoardType:
+    """The same, for a name that a record has: of one that is not installed here nothing is known but its name."""
     try:
-        return cast(BoardType, getattr(import_module(module), name))
+        return board_type(str(name))
+    except Exception:  # somebody else's code may raise anything
+        return BoardType(str(name), board="")
+
+
+def load_board(name: str) -> BoardClass:
+    """The class of that type of board. Raises BoardError if there is none, or it cannot be imported."""
+    board: BoardClass = _imported(name, board_type(name).board)
+    return board
+
+
+def _imported(name: str, reference: Reference) -> Any:
+    try:
+        return referred(reference)
     except (ImportError, AttributeError) as error:
         raise BoardError(
-            type_name, f"{known[type_name]} cannot be loaded: {error}", "install what it needs, or its newer version"
+            name, f"{reference} cannot be loaded: {error}", "install what it needs, or its newer version"
         ) from error

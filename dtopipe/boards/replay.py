@@ -153,7 +153,9 @@ def _recording(options: ReplayOptions) -> Recording:
             BOARD, f"{path} cannot be read: {error.strerror}", "board.path names a .dt-raw file"
         ) from error
     except WireError as error:
-        raise BoardError(BOARD, str(error), "board.path names a .dt-raw file, as the hbuf sink writes them") from error
+        raise BoardError(
+            BOARD, str(error), "board.path names a .dt-raw file, as sinks of raw codes write them"
+        ) from error
     if recording.samples_per_block == 0:
         why = f": {recording.damage}" if recording.damage else ""
         raise BoardError(BOARD, f"{path} holds no samples{why}", "choose another recording")

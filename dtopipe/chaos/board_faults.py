@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from dtopipe.boards.registry import SIMULATED
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.scene import Scene
 from dtopipe.topology.source_locations import read_yaml
@@ -25,7 +26,7 @@ class BoardAway:
     def why_not(self) -> str:
         """The command line moves only a board that the topology itself has."""
         board = read_yaml(self._scene.plan.source_file).document.get("board")
-        if isinstance(board, dict) and board.get("type") == "simulated":
+        if isinstance(board, dict) and board.get("type") == SIMULATED:
             return ""
         return "the board of this topology is another one, which is only rehearsed; make it simulated"
 

@@ -89,7 +89,7 @@ def _of_output(
         begin = max(position.start, position.retained_from)
         held = oracle.hold(reader, output.stream.channels, begin, position.committed)
         retired = sum(map(len, without([Span(position.start, begin)], [gap.span for gap in gaps])))
-        yield from _of_values(held, record["samples"] - retired, is_ordered=output.type != "postgres")
+        yield from _of_values(held, record["samples"] - retired, is_ordered=output.kind.keeps_order)
 
 
 def _of_values(held: Held, samples: int, *, is_ordered: bool) -> Iterator[str]:

@@ -9,8 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from dtopipe.model.plan import SinkPlan
+from dtopipe.model.sink_types import Rollover
 from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.wire.raw_files import segments_of
 
 # A flush interval, and then some; a row group's or a segment's end may be longer away than anybody waits.
@@ -30,7 +32,8 @@ class Moment(StrEnum):
 
 def has_rollovers(sink: SinkPlan) -> bool:
     """True if its output has row groups or segments."""
-    return sink.type == "parquet" or bool(sink.type == "hbuf" and sink.options.get("segment"))
+    rollover = known_sink_type(sink.type).rollover
+    return rollover is Rollover.ROW_GROUP or bool(rollover is Rollover.SEGMENT and sink.options.get("segment"))
 
 
 def came_to_commit(calls: CallWords | None) -> bool:
@@ -46,8 +49,8 @@ def came_to_commit(calls: CallWords | None) -> bool:
 
 def came_to_rollover(sink: SinkPlan, path: Path) -> bool:
     """Waits until a row group or a new segment is being written; False if that does not come."""
-    mark = _size(path) if sink.type == "parquet" else _segments(path)
-    return _changed(mark, lambda: _size(path) if sink.type == "parquet" else _segments(path))
+    grown = _size if known_sink_type(sink.type).rollover is Rollover.ROW_GROUP else _segments
+    return _changed(grown(path), lambda: grown(path))
 
 
 def _changed(before: int, look: Callable[[], int]) -> bool:

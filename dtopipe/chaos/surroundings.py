@@ -9,9 +9,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.model.errors import UsageError
 from dtopipe.model.plan import RunPlan
-from dtopipe.topology.options import postgres_config
+from dtopipe.model.references import referred
+from dtopipe.sinks.registry import known_sink_type
 
 # Only a disk that can be filled in a moment, and freed again, is filled.
 _MOST_FILLED_BYTES = 2**30
@@ -21,24 +22,14 @@ _SERVER_LIMIT_S = 120.0
 
 def connection_cutter(plan: RunPlan) -> Callable[[], None] | None:
     """What ends every connection that dtopipe has to the run's databases; None without a database."""
-    configs = [postgres_config(sink.options, plan.name) for sink in plan.sinks if sink.type == "postgres"]
-    if not configs:
+    servers = [(sink, server) for sink in plan.sinks if (server := known_sink_type(sink.type).server) is not None]
+    cutters: list[Callable[[], None]] = [referred(server.cutter)(sink.options, plan.name) for sink, server in servers]
+    if not cutters:
         return None
-    from dtopipe.sinks.postgres.connection import PostgresConnection
 
     def cut() -> None:
-        for config in configs:
-            server = PostgresConnection(config)
-            with contextlib.suppress(DtopipeError):
-                server.connect()
-                server.call(
-                    lambda c: c.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                        " WHERE application_name = 'dtopipe' AND pid <> pg_backend_pid()"
-                        " AND datname = current_database()"
-                    )
-                )
-            server.close()
+        for each in cutters:
+            each()
 
     return cut
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dtopipe.boards.registry import FOLLOWING
 from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import endpoint_options, host_of, link_of
 from dtopipe.cli.foreground import run_in_foreground
@@ -18,6 +19,7 @@ from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached, reached
 from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.sinks.registry import EXAMPLE
 from dtopipe.topology.attachment import load_attachment, load_follower, sink_of_options, sinks_of_file
 from dtopipe.topology.source_locations import Placed
 from dtopipe.transport.run_link import ask_run, ensure_not_refused
@@ -79,7 +81,7 @@ def attach(
     run, file = _run_and_file(words, sink)
     if run is not None and is_endpoint(run):
         placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, {})
-        board = {"type": "remote", "start": _since(since or "earliest"), **link_of(run, server_key, insecure=insecure)}
+        board = {"type": FOLLOWING, "start": _since(since or "earliest"), **link_of(run, server_key, insecure=insecure)}
         plan = load_follower(placed, board, host_of(run), run_dir.absolute())
         sys.exit(run_in_foreground(plan, as_json=as_json))
     if server_key is not None or insecure:
@@ -117,7 +119,7 @@ def _run_and_file(words: tuple[str, ...], sink: str | None) -> tuple[str | None,
     if bool(files) == bool(sink):
         raise UsageError(
             "say what to attach: --sink TYPE, or a file with a sinks: section\n"
-            "    such as: dtopipe attach --sink csv --path look.csv"
+            f"    such as: dtopipe attach --sink {EXAMPLE} --path look.{EXAMPLE}"
         )
     return (runs[0] if runs else None), (Path(files[0]) if files else None)
 

@@ -21,8 +21,8 @@ from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.cli.whole_table import WholeTable
 from dtopipe.model.errors import UsageError
+from dtopipe.model.quantities import seconds
 from dtopipe.model.suggestions import nearest
-from dtopipe.topology.quantities import seconds
 
 _WHEN = {
     Moment.ANY: "",

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from dtopipe.boards.registry import known_board_type
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import PlanRequest, topology_request
@@ -41,7 +42,7 @@ def check(request: PlanRequest, as_json: bool) -> None:
             print_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]})
         raise
     # What another machine's run takes is known once it is there.
-    cost = None if plan.board.type == "remote" else estimate(plan)
+    cost = None if known_board_type(plan.board.type).follows else estimate(plan)
     asked = [key for key, value in plan.metadata.items() if value is None]
     if as_json:
         print_json(_document(plan, cost, asked))
@@ -60,7 +61,7 @@ def check(request: PlanRequest, as_json: bool) -> None:
 def _ensure_key(plan: RunPlan) -> None:
     """Raises TopologyError where a link needs this user's own key, and there is none."""
     listens = plan.listen is not None and not plan.listen.insecure
-    follows = plan.board.type == "remote" and not plan.board.options.get("insecure")
+    follows = known_board_type(plan.board.type).follows and not plan.board.options.get("insecure")
     if not (listens or follows):
         return
     key = "listen.endpoint" if listens else "board"

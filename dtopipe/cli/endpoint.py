@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dtopipe.model.errors import UsageError
-from dtopipe.topology.quantities import endpoint_text
+from dtopipe.model.quantities import endpoint_text
 from dtopipe.transport.source_link import server_key_of
 
 

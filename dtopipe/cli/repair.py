@@ -11,6 +11,7 @@ import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from dtopipe.boards.registry import known_board_type
 from dtopipe.cli.as_owner import go_on_as_owner
 from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import endpoint_options, link_of
@@ -108,7 +109,8 @@ def repair(
 def _link(folder: RunFolder, endpoint: str, server_key: Path | None, *, insecure: bool) -> dict[str, Any]:
     """The keys of the link: as given, else as the run had them when it followed that machine."""
     board = folder.read_record()["topology"].get("board", {})
-    if server_key is None and not insecure and board.get("type") == "remote" and board.get("endpoint") == endpoint:
+    follows = known_board_type(board.get("type")).follows
+    if server_key is None and not insecure and follows and board.get("endpoint") == endpoint:
         insecure = bool(board.get("insecure"))
         recorded = board.get("server_key")
         if recorded is not None and Path(recorded).exists():

@@ -21,9 +21,9 @@ from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
+from dtopipe.model.quantities import endpoint_text
 from dtopipe.model.shown import shown
 from dtopipe.repair.archived_run import ArchivedRun
-from dtopipe.topology.quantities import endpoint_text
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
 from dtopipe.wire.control import Message
 

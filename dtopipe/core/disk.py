@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from dtopipe.model.sink_types import ClosingCost
+
 # Ten minutes are enough to delete or move something; one is enough to end the run by hand.
 _WARN_BELOW_S = (600.0, 60.0)
 # A warning is given once; again only after there was room for twice as long.
@@ -20,12 +22,6 @@ _REACTION_S = 1.0
 # What free space may fall by at once, beyond twice what was foreseen, before it counts as somebody's large file.
 _SUDDEN_BYTES = 2**20
 
-# What a sink type writes at its close: of every byte that waits beside its output, how many it needs in it (SQLite's
-# log goes back into the file while it is still there; Parquet's tail of codes becomes columns of up to 8 bytes a value,
-# index and time), and what it writes in any case (SQLite: the pages that each commit touches, of 8 KiB; Parquet: a
-# footer; all: commit records).
-_CLOSING = {"sqlite": (1.0, 2**19), "parquet": (3.0, 2**18)}
-_PLAIN_CLOSING = (0.0, 2**16)
 # run.json, as a draft beside the old one, events, gaps, logs.
 RECORDS_BYTES = 2**18
 
@@ -34,7 +30,7 @@ RECORDS_BYTES = 2**18
 class OutputNeed:
     """What one output still has to take: samples per channel to come, and bytes that wait beside it for its close."""
 
-    sink_type: str
+    closing: ClosingCost
     samples_to_come: float
     bytes_per_sample: float
     waiting_bytes: int = 0
@@ -42,9 +38,9 @@ class OutputNeed:
 
 def closing_bytes(need: OutputNeed) -> int:
     """Bytes that this output takes from now to an orderly close, if nothing more is acquired."""
-    again, in_any_case = _CLOSING.get(need.sink_type, _PLAIN_CLOSING)
+    again = need.closing.of_waiting
     to_come = need.samples_to_come * need.bytes_per_sample
-    return round(to_come * (1 + again) + need.waiting_bytes * again) + in_any_case
+    return round(to_come * (1 + again) + need.waiting_bytes * again) + need.closing.in_any_case
 
 
 def reserve_bytes(needs: Iterable[OutputNeed]) -> int:

@@ -21,7 +21,7 @@ from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.raw_samples import RawSamples, raw_samples_of
 from dtopipe.sinks.contract import OutputOptions, SinkWriter
-from dtopipe.sinks.registry import load_writer
+from dtopipe.sinks.registry import RAW, load_writer
 from dtopipe.transport.source_link import SourceLink
 from dtopipe.verify.outputs import outputs_of
 from dtopipe.verify.recount import joined, without
@@ -141,7 +141,7 @@ def _lacking(folder: RunFolder, record: Mapping[str, Any], stream: Stream, opene
 def _fetch(board: RemoteBoard, span: Span, stream: Stream, file: Path, on_samples: Callable[[int], None]) -> int:
     """Everything of `span` that is to be had, into a file; how many samples or gaps that were."""
     board.start(span.start)
-    writer: SinkWriter = load_writer("hbuf")(OutputOptions(file, Layout.WIDE, OnExists.OVERWRITE))
+    writer: SinkWriter = load_writer(RAW)(OutputOptions(file, Layout.WIDE, OnExists.OVERWRITE))
     writer.open(stream, span.start, resume=False)
     at, n_waiting, moved_ns = span.start, 0, mono_ns()
     anchor = Anchor(0, 0, 0)

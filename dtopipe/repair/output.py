@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -15,14 +14,14 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
+from dtopipe.model.references import referred
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
-from dtopipe.repair.replacement import complete, discard, ensure_replaceable, new_path, put_in_place
+from dtopipe.repair.replacement import Replacement
 from dtopipe.repair.sources import Refill
 from dtopipe.sinks.contract import OutputOptions, RetiringWriter, SinkWriter
 from dtopipe.sinks.file.reader import record_of
 from dtopipe.sinks.registry import load_writer
-from dtopipe.sinks.sqlite.salvage import DAMAGE
 from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, common, without
@@ -57,24 +56,23 @@ def rewrite_output(
     path = output.path
     if path is None:
         return Rewritten(_rewritten_in_database(output, refill, on_samples, covered))
-    ensure_replaceable(path)
+    replacement = Replacement(path, output.kind)
+    replacement.ensure_replaceable()
     try:
-        on_exists = _others_copied(output, path, keep=keep)
-        writer = _writer(output, new_path(path), on_exists)
+        on_exists = _others_copied(output, replacement, keep=keep)
+        writer = _writer(output, replacement.new_path, on_exists)
         position = _written(output, writer, output.stream, refill, on_samples, resume=False)
-        _ensure_no_fewer(output, covered)
+        _ensure_no_fewer(output, replacement.new_path, covered)
     except BaseException:
         with contextlib.suppress(OSError):
-            discard(path)
+            replacement.discard()
         raise
-    return Rewritten(position, put_in_place(path, keep=keep))
+    return Rewritten(position, replacement.put_in_place(keep=keep))
 
 
-def _ensure_no_fewer(output: Output, covered: Sequence[Span]) -> None:
+def _ensure_no_fewer(output: Output, new_path: Path, covered: Sequence[Span]) -> None:
     """Read back what was written anew. Raises SinkError if it has not all that the old one has."""
-    if output.path is None:
-        return
-    reader = replace(output, path=new_path(output.path)).reader()
+    reader = replace(output, path=new_path).reader()
     counts: dict[int | None, Recount] = {}
     for rows in reader.batches():
         counts.setdefault(rows.channel, Recount()).add(rows.sample_index)
@@ -96,7 +94,7 @@ def _ensure_no_fewer(output: Output, covered: Sequence[Span]) -> None:
 def complete_replacement(output: Output) -> None:
     """Finish what an interrupted repair had begun to put in place, or clear it away. Raises SinkError."""
     if output.path is not None:
-        complete(output.path)
+        Replacement(output.path, output.kind).complete()
 
 
 def _rewritten_in_database(output: Output, refill: Refill, on_samples: OnSamples, covered: Sequence[Span]) -> Position:
@@ -178,20 +176,21 @@ def _carried(output: Output, writer: RetiringWriter, refill: Refill, retained_fr
     return writer.carry(position, sorted(gaps))
 
 
-def _others_copied(output: Output, path: Path, *, keep: bool) -> OnExists:
+def _others_copied(output: Output, replacement: Replacement, *, keep: bool) -> OnExists:
     """Where other runs are in the same file, they go into the new one first. Raises SinkError where that cannot be.
 
     With `keep`, the old file stays anyway.
     """
-    new = new_path(path)
+    path, new = replacement.path, replacement.new_path
     record, damage = record_of(path)
     if record is not None and record.stream.run_id != output.run_id:
         raise SinkError(
             path, f"it belongs to another run now ({record.stream.run_id})", "convert this run into a new one"
         )
-    discard(path)
+    replacement.discard()
+    copied = output.kind.other_runs
     try:
-        if output.type == "sqlite" and path.exists() and _without_run(path, new, output.run_id):
+        if copied is not None and path.exists() and referred(copied)(path, new, output.run_id):
             return OnExists.APPEND
         if record is not None and record.data_origin:
             with path.open("rb") as old, new.open("wb") as file:
@@ -200,7 +199,7 @@ def _others_copied(output: Output, path: Path, *, keep: bool) -> OnExists:
         if record is None and damage and not keep and _may_have_others(output):
             message = "its commit record is lost, and other runs may be in the same file"
             raise SinkError(path, message, "move it away, and call repair again: it is written anew then")
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         raise SinkError(new, f"cannot be written: {error}", "free some space there, and call repair again") from error
     return OnExists.OVERWRITE
 
@@ -215,26 +214,3 @@ def _copy_front(old: Any, new: Any, n_bytes: int) -> None:
     while left and (piece := old.read(min(left, 2**20))):
         new.write(piece)
         left -= len(piece)
-
-
-def _without_run(path: Path, new: Path, run_id: str) -> bool:
-    """Copy a database without this run; False, and no copy, if it has no other."""
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as old:
-            if not old.execute("SELECT count(*) FROM runs WHERE run_id != ?", (run_id,)).fetchone()[0]:
-                return False
-            with contextlib.closing(sqlite3.connect(new)) as copy:
-                old.backup(copy)
-                tables = [name for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-                keys = [key for (key,) in copy.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,))]
-                for table in tables:
-                    columns = [row[1] for row in copy.execute(f'PRAGMA table_info("{table}")')]
-                    if "run" in columns:
-                        copy.executemany(f'DELETE FROM "{table}" WHERE run = ?', [(key,) for key in keys])  # noqa: S608
-                copy.commit()
-    except DAMAGE as error:
-        # No database, or a damaged one: there is nothing that could be kept.
-        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            raise
-        return False
-    return True

@@ -39,7 +39,7 @@ def raw_samples_of(
 ) -> Iterator[RawSamples]:
     """The raw files of a run that can be read, and what was saved of its ring when all its processes were killed."""
     for output in outputs:
-        if output.type == "hbuf" and output.path is not None:
+        if output.is_raw and output.path is not None:
             with contextlib.suppress(SinkError):
                 yield RawSamples(output.name, output.path, output.stream, views=views)
     with contextlib.suppress(SinkError):

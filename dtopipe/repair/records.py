@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dtopipe.boards.registry import known_board_type
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.core.verdict import VerdictState, judge_recorded
 from dtopipe.model.policy import Policy
@@ -36,7 +37,8 @@ def up_to(
     """
     new = copy.deepcopy(dict(record))
     before = new["acquired"]["end_sample_index"]
-    if end is None or new["topology"].get("board", {}).get("type") != "remote":
+    board = new["topology"].get("board", {})
+    if end is None or not known_board_type(board.get("type")).follows:
         return new
     if source_end is not None:
         new["source"] = {**(new.get("source") or {}), "end_sample_index": source_end}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
@@ -21,7 +20,6 @@ from dtopipe.verify.outputs import Output, reach_of
 from dtopipe.verify.recount import without
 from dtopipe.verify.report import OutputReport
 from dtopipe.wire.commit_snapshot import CommitSnapshot
-from dtopipe.wire.raw_files import segment_in, segment_path
 
 
 def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) -> bool:
@@ -33,7 +31,7 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) 
     if output.path is None or report.unreadable or report.doubled or report.disordered or report.differing:
         return False
     snapshot, damage = record_of(output.path)
-    if output.type == "sqlite":
+    if output.kind.commits_in_output:
         # Its tables say what is committed; the record beside it is lock and description.
         if damage:
             start = int(output.record["start"])
@@ -51,12 +49,12 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) 
     if without([whole], [*report.covered, *(gap.span for gap in gaps)]) or without(report.covered, [whole]):
         return False
     position = _position(output, snapshot, front, gaps)
-    data_path = _data_path(output.path, output.type, front)
+    data_path = front.path or output.path
     with sink_errors(data_path), data_path.open("rb") as file:
         os.fsync(file.fileno())
         is_all = os.fstat(file.fileno()).st_size == front.data_bytes
     origin = 0 if snapshot is None else snapshot.data_origin
-    is_complete = is_all and front.stop >= int(output.record["stop"]) and not _has_tail(front, output.type)
+    is_complete = is_all and front.stop >= int(output.record["stop"]) and not front.has_more
     CommitRecord.restore(
         output.path, output.stream, output.type, origin, position, front.data_bytes, gaps, front.extra,
         closed=is_complete, nulls=() if snapshot is None else snapshot.nulls,
@@ -83,12 +81,3 @@ def _position(output: Output, snapshot: CommitSnapshot | None, front: Front, gap
         raise SinkError(output.path, "more is absent from it than it has", "name a copy of the run with --from")
     samples = front.stop - start - absent
     return Position(start, front.stop, front.stop, samples, absent, dropped, retained_from)
-
-
-def _data_path(path: Path, sink_type: str, front: Front) -> Path:
-    return segment_path(path, segment_in(front.extra)) if sink_type == "hbuf" else path
-
-
-def _has_tail(front: Front, sink_type: str) -> bool:
-    """True for a Parquet output some of whose samples wait for their row group."""
-    return sink_type == "parquet" and any(front.extra)

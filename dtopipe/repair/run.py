@@ -187,7 +187,7 @@ class _Repair:
             raise UsageError(f"there is no output {unknown[0]!r} in {self._folder.path}\n    its outputs: {there}")
         chosen = [known[name] for name in names] or [o for o in self._outputs if o.policy is Policy.BLOCK]
         # A raw file last: until then the others are refilled from it as it is.
-        return sorted(chosen, key=lambda output: output.type == "hbuf")
+        return sorted(chosen, key=lambda output: output.is_raw)
 
     def _mended(self, output: Output, report: OutputReport) -> Mended:
         before = report.samples + report.retired
@@ -258,7 +258,7 @@ class _Repair:
     def _ensure_somebody_is_right(self, output: Output, report: OutputReport) -> None:
         """Raise SinkError where an output is unlike one other, and no third one says which of them is right."""
         by_raw = joined(span for source in self._raw if source.name != output.name for span in source.spans())
-        rest = [other for other in self._outputs if other is not output and other.type != "hbuf"]
+        rest = [other for other in self._outputs if other is not output and not other.is_raw]
         if without(report.differing, by_raw) and len(rest) < 2:
             raise SinkError(
                 output.place,
@@ -336,7 +336,7 @@ class _Repair:
         if self._values is None:
             self._values = []
             for output in (*self._outputs, *self._others):
-                if output.type == "hbuf":
+                if output.is_raw:
                     continue
                 self._on_progress(f"looking into {output.name}", 0)
                 with contextlib.suppress(DtopipeError, OSError, ValueError):
@@ -397,9 +397,9 @@ def _was_promised(output: Output) -> bool:
 def _is_without_record(output: Output) -> bool:
     """True for a file that a power cut left without the record by which its writer would go on."""
     path = output.path
-    if path is None or output.type == "sqlite" or not path.parent.is_dir():
+    if path is None or output.kind.commits_in_output or not path.parent.is_dir():
         return False
-    is_there = path.exists() or (output.type == "hbuf" and segments_of(path) != [0])
+    is_there = path.exists() or (output.is_raw and segments_of(path) != [0])
     return is_there and record_of(path)[0] is None
 
 
@@ -416,7 +416,7 @@ def _is_complete(output: Output, record: Mapping[str, Any]) -> bool:
             snapshot = read_commit_record(output.path)
             if snapshot is not None and snapshot.closed:
                 return True
-    return output.type in ("sqlite", "postgres") and record["verdict"]["state"] != VerdictState.INTERRUPTED
+    return output.kind.complete_unclosed and record["verdict"]["state"] != VerdictState.INTERRUPTED
 
 
 def _apart(gaps: Sequence[Gap]) -> list[Gap]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dtopipe.model.postgres_config import PostgresConfig
+    from dtopipe.sinks.postgres.config import PostgresConfig
     from dtopipe.sinks.programs.daq_rows import block_to_rows, reading_to_row
     from dtopipe.sinks.programs.memory import InMemorySink
     from dtopipe.sinks.programs.piping import pipe, pipe_blocks

@@ -11,7 +11,7 @@ from typing import Any, Self
 import anyio
 
 from dtopipe.boards.contract import Board
-from dtopipe.boards.registry import load_board
+from dtopipe.boards.registry import SIMULATED, load_board
 from dtopipe.model.board_events import Opened
 from dtopipe.model.daq import DaqReading
 from dtopipe.model.errors import TaskStateError
@@ -20,7 +20,6 @@ from dtopipe.model.task_spec import DataFlow, TaskSpec
 from dtopipe.streaming.board_thread import BoardThread
 from dtopipe.streaming.readings import Poller, polled_task
 
-_SIMULATED = "simulated"
 _said_once = threading.Event()
 
 
@@ -120,7 +119,7 @@ async def open_device(
     Raises BoardError, SpecError.
     """
     if board is None:
-        board = _SIMULATED
+        board = SIMULATED
         if not _said_once.is_set():
             _said_once.set()
             warnings.warn(
@@ -134,7 +133,7 @@ async def open_device(
     given = dict(options or {})
     if spec.board is not None:
         given.setdefault("device", spec.board)
-    if single and board == _SIMULATED:
+    if single and board == SIMULATED:
         # It is polled when the program says so.
         given.setdefault("pace", "max")
     chosen = made(given, polled_task(spec) if single else spec.plan())

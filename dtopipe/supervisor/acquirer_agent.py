@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from dtopipe.boards.registry import known_board_type
 from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget
 from dtopipe.core.hanging import CallClock
 from dtopipe.core.link_clock import LinkPair
@@ -65,7 +66,7 @@ class AcquirerAgent:
     @property
     def waits_for_others(self) -> bool:
         """True for a board that opens once another machine is there."""
-        return self._plan.board.type == "remote"
+        return known_board_type(self._plan.board.type).follows
 
     @property
     def first_sample_index(self) -> int:

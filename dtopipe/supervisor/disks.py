@@ -17,6 +17,7 @@ from dtopipe.core.disk import (
     reserve_bytes,
 )
 from dtopipe.model.span import Span
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.supervisor.disk_probe import DiskProbe, FolderSeen
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.record import acquired
@@ -192,7 +193,8 @@ class Disks:
         estimate = self._estimates.get(agent.plan.name, n_channels * _BYTES_A_VALUE)
         if position.samples >= _SAMPLES_THAT_TELL:
             estimate = max(estimate, n_bytes / position.samples)
-        return OutputNeed(agent.plan.type, to_come, estimate, 0 if agent.state.is_final else waiting_bytes)
+        closing = known_sink_type(agent.plan.type).closing
+        return OutputNeed(closing, to_come, estimate, 0 if agent.state.is_final else waiting_bytes)
 
     def _samples_to_come(self, agent: SinkAgent) -> int:
         """Samples that were acquired and are not committed: of what the board lost nothing is to be written."""

@@ -32,6 +32,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import is_ours, unlink
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.supervisor.lines import GapsFile
 from dtopipe.supervisor.record import acquired, channel_facts, verdict_facts
 from dtopipe.supervisor.rescue import rescue
@@ -276,7 +277,7 @@ def _rescue(folder: RunFolder, record: Mapping[str, Any], segment: str) -> None:
 
 def _held(sinks: Mapping[str, Mapping[str, Any]]) -> int:
     """Up to where the samples are in an output: in a raw file, else in all of them."""
-    raw = [sink["committed"] for sink in sinks.values() if sink["type"] == "hbuf" and not sink["dropped"]]
+    raw = [sink["committed"] for sink in sinks.values() if known_sink_type(sink["type"]).is_raw and not sink["dropped"]]
     return max(raw) if raw else min((sink["committed"] for sink in sinks.values()), default=0)
 
 

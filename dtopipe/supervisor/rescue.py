@@ -11,7 +11,7 @@ from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
 from dtopipe.sinks.contract import OutputOptions
-from dtopipe.sinks.hbuf.writer import HbufWriter
+from dtopipe.sinks.registry import RAW, load_writer
 
 RESCUED = "rescued.dt-raw"
 _BLOCKS_AT_ONCE = 256
@@ -28,7 +28,7 @@ def rescue(ring: Ring, stream: Stream, folder: RunFolder, committed: int) -> Non
         return
     reader = RingReader(ring, SubscriberTable(ring).open_at_head(Policy.DROP_OLDEST))
     reader.skip_to(max(0, head - ring.layout.n_slots + 1), 0)
-    writer = HbufWriter(OutputOptions(folder.path / RESCUED, on_exists=OnExists.OVERWRITE))
+    writer = load_writer(RAW)(OutputOptions(folder.path / RESCUED, on_exists=OnExists.OVERWRITE))
     at: int | None = None
     try:
         while blocks := reader.take(_BLOCKS_AT_ONCE):

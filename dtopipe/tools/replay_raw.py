@@ -18,6 +18,7 @@ from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.errors import BufferOverrun, SinkError, UsageError, WireError, words_of
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.file.errors import sink_errors
+from dtopipe.sinks.registry import RAW, known_sink_type
 from dtopipe.wire.dtraw import (
     OVERRUN_FLAG,
     ChunkHeader,
@@ -124,9 +125,11 @@ def _files_of(path: str | Path) -> list[Path]:
         if where.exists():
             raise SinkError(where, "is no .dt-raw file, and no run folder", "name one of both") from error
         raise SinkError(where, "there is no such file, and no such run", words_of(error)[1]) from error
-    output = next((sink["path"] for sink in sinks.values() if sink["type"] == "hbuf" and sink["path"]), None)
+    output = next(
+        (sink["path"] for sink in sinks.values() if known_sink_type(sink["type"]).is_raw and sink["path"]), None
+    )
     if output is None:
-        raise SinkError(folder.path, "this run has no raw file", "add a sink of type hbuf to its topology next time")
+        raise SinkError(folder.path, "this run has no raw file", f"add a sink of type {RAW} to its topology next time")
     if fault := fault_of(folder.path, output):
         raise SinkError(folder.path, f"its raw file {fault.message}", "name that file itself, if it is your own")
     with sink_errors(folder.path / output):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dtopipe.boards.registry import SIMULATED
 from dtopipe.model.errors import Place, Problem, TopologyError
 from dtopipe.model.plan import RunPlan, SinkPlan
+from dtopipe.model.policy import OnExists
+from dtopipe.sinks.registry import EXAMPLE, known_sink_type
 from dtopipe.topology.load import load_placed
 from dtopipe.topology.overrides import put
 from dtopipe.topology.source_locations import Placed, parse_value, read_yaml
-
-# File sinks whose outputs are known by their path alone.
-_STUB = "csv"
-_ENDINGS = {"hbuf": "dt-raw", "sqlite": "db"}
-_WITHOUT_FILE = ("postgres",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,9 @@ def sinks_of_file(file: Path) -> Placed:
     sinks = placed.document.get("sinks")
     if not isinstance(sinks, dict) or not sinks:
         place = placed.places.get("sinks") or Place(str(file), 1, 1)
-        raise TopologyError([Problem(place, "sinks", "names no sink", "write a section: sinks: {copy: {type: csv}}")])
+        raise TopologyError(
+            [Problem(place, "sinks", "names no sink", f"write a section: sinks: {{copy: {{type: {EXAMPLE}}}}}")]
+        )
     places = {key: at for key, at in placed.places.items() if key.startswith("sinks")}
     return Placed({"sinks": sinks}, places, problems)
 
@@ -91,22 +91,17 @@ def load_attachment(
         if isinstance(sink, dict):
             problems += _journal_problems(name, sink, placed)
     _give_paths(sinks)
-    whole = Placed(
-        {**_surroundings(record), "sinks": {**_stubs(record, run_folder), **sinks}}, placed.places, placed.problems
-    )
+    whole = Placed({**_surroundings(record), "sinks": sinks}, placed.places, placed.problems)
+    there = [sink for sink in _there(record) if sink.name not in sinks]
     try:
         plan = load_placed(
-            run_folder / "topology.yaml", whole, run_dir=run_folder.parent.parent, environ=environ,
-            there=record["sinks"].keys(),
-        )  # fmt: skip
+            run_folder / "topology.yaml", whole, run_dir=run_folder.parent.parent, environ=environ, there=there
+        )
     except TopologyError as error:
         raise TopologyError([*problems, *error.problems]) from error
     if problems:
         raise TopologyError(problems)
-    chosen = tuple(sink for sink in plan.sinks if sink.name in sinks)
-    # Not the journal, whatever the rest of the synthetic topology would make of it.
-    chosen = tuple(replace(sink, is_journal=False) for sink in chosen)
-    return Attached(chosen, {name: plan.document["sinks"][name] for name in sinks})
+    return Attached(plan.sinks, {name: plan.document["sinks"][name] for name in sinks})
 
 
 def load_follower(
@@ -127,14 +122,15 @@ def load_follower(
 def _give_paths(sinks: Mapping[str, Any]) -> None:
     """A file sink without a path writes into the run folder, under its own name."""
     for name, sink in sinks.items():
-        if isinstance(sink, dict) and "path" not in sink and sink.get("type") not in _WITHOUT_FILE:
-            kind = str(sink.get("type"))
-            sink["path"] = f"{name}.{_ENDINGS.get(kind, kind)}"
+        if isinstance(sink, dict) and "path" not in sink:
+            kind = known_sink_type(sink.get("type"))
+            if kind.server is None:
+                sink["path"] = name + (kind.suffix or f".{kind.name}")
 
 
 def _journal_problems(name: str, sink: dict[str, Any], placed: Placed) -> list[Problem]:
     """A run's journal is there from its first sample on, or never."""
-    if sink.get("type") != "hbuf":
+    if not known_sink_type(sink.get("type")).is_raw:
         return []
     if sink.get("journal") is True:
         key = f"sinks.{name}.journal"
@@ -149,7 +145,7 @@ def _surroundings(record: Mapping[str, Any]) -> dict[str, Any]:
     stream = record["stream"]
     return {
         "name": record["name"],
-        "board": {"type": "simulated"},
+        "board": {"type": SIMULATED},
         "task": {
             "mode": "polled" if stream.get("polled") else "continuous",
             "rate_hz": stream["rate_hz"],
@@ -165,13 +161,13 @@ def _is_raw(channel: Mapping[str, Any]) -> bool:
     return channel.get("kind") == "raw"
 
 
-def _stubs(record: Mapping[str, Any], run_folder: Path) -> dict[str, Any]:
-    """The run's own outputs, by the paths that they take."""
-    stubs: dict[str, Any] = {}
+def _there(record: Mapping[str, Any]) -> Iterator[SinkPlan]:
+    """The run's own sinks that write files, as far as others can meet them."""
     for name, sink in record["sinks"].items():
-        if "retained_from" in sink:
-            retention = {"segment": "1GiB", "retention": {"until": "durable"}, "journal": True}
-            stubs[name] = {"type": "hbuf", "path": sink["path"], "on_exists": "overwrite", **retention}
-        elif sink["path"] is not None:
-            stubs[name] = {"type": _STUB, "path": sink["path"], "on_exists": "overwrite", "sync": "1s"}
-    return stubs
+        if sink["path"] is None:
+            continue
+        options = {"segment": 2**30, "retention": {"until": "durable"}} if "retained_from" in sink else {}
+        yield SinkPlan(
+            name, str(sink["type"]), path=str(sink["path"]), is_journal=bool(options), sync_s=1.0,
+            on_exists=OnExists.OVERWRITE, options=options,
+        )  # fmt: skip

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dtopipe.topology.options import BOARD_POINTS, SINK_POINTS, board_models, broken_plug_ins, sink_models
-from dtopipe.topology.quantities import spelled
-from dtopipe.topology.schema import BoardPart, SinkPart, TaskPart, TopologyPart
+from dtopipe.model.parts import BoardPart, SinkPart
+from dtopipe.model.quantities import spelled
+from dtopipe.topology.options import board_models, broken_boards, broken_sinks, sink_models
+from dtopipe.topology.schema import TaskPart, TopologyPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,12 @@ class TypeEntry:
 
 def board_types() -> list[TypeEntry]:
     """Every board type, plug-ins included."""
-    return _entries(board_models(), BoardPart, BOARD_POINTS)
+    return _entries(board_models(), BoardPart, broken_boards())
 
 
 def sink_types() -> list[TypeEntry]:
     """Every sink type, plug-ins included."""
-    return _entries(sink_models(), SinkPart, SINK_POINTS)
+    return _entries(sink_models(), SinkPart, broken_sinks())
 
 
 def sink_options() -> list[Option]:
@@ -87,13 +88,11 @@ def _by_type(models: Mapping[str, type[BaseModel]], definitions: dict[str, Any],
     return {"oneOf": choices}
 
 
-def _entries(models: Mapping[str, type[BaseModel]], base: type[BaseModel], group: str) -> list[TypeEntry]:
-    broken = [
-        TypeEntry(name, f"a plug-in that cannot be loaded: {why}", broken=why)
-        for name, why in broken_plug_ins(group).items()
-        if name not in models
-    ]
-    return sorted([*(_entry(name, model, base) for name, model in models.items()), *broken], key=lambda e: e.name)
+def _entries(
+    models: Mapping[str, type[BaseModel]], base: type[BaseModel], broken: Mapping[str, str]
+) -> list[TypeEntry]:
+    unusable = [TypeEntry(name, f"a plug-in that cannot be loaded: {why}", broken=why) for name, why in broken.items()]
+    return sorted([*(_entry(name, model, base) for name, model in models.items()), *unusable], key=lambda e: e.name)
 
 
 def _entry(name: str, model: type[BaseModel], base: type[BaseModel]) -> TypeEntry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
+from dtopipe.model.references import referred
+from dtopipe.model.sink_types import Found
 from dtopipe.model.suggestions import nearest
-from dtopipe.topology.capability import FIXED_COLUMNS
+from dtopipe.sinks.registry import OURS, known_sink_type
+from dtopipe.sinks.rows.fixed_columns import FIXED_COLUMNS
 from dtopipe.topology.cost import Cost, DiskCost, estimate, size_text
-from dtopipe.topology.options import postgres_config
-
-Found = Iterator[tuple[str, str, str]]
 
 # File systems take 255; a log's name has an ending, a run's folder may get a number.
 _LONGEST_NAME_BYTES = 200
@@ -32,8 +32,6 @@ _NO_RING_FITS = (
     "make blocks smaller (task.samples_per_block) or free shared memory; a container gets more by --shm-size"
 )
 _PROCESSES = ("acquirer", "supervisor")
-# What a sink type needs besides the plain install: the module, and the extra that brings it.
-_EXTRAS = {"parquet": ("pyarrow", "parquet"), "postgres": ("asyncpg", "postgres")}
 
 
 def check_names(name: str, sinks: Sequence[SinkPlan]) -> Found:
@@ -76,18 +74,19 @@ def check_numbers(value: Any, key: str) -> Found:
 def check_extras(sinks: Sequence[SinkPlan]) -> Found:
     """Problems with what is not installed."""
     for sink in sinks:
-        module, extra = _EXTRAS.get(sink.type, ("", ""))
-        if module and find_spec(module) is None:
-            remedy = f'pip install "dtopipe[{extra}]"'
-            yield f"sinks.{sink.name}.type", f"{sink.type} outputs need {module}, which is not installed", remedy
+        kind = known_sink_type(sink.type)
+        if kind.module and find_spec(kind.module) is None:
+            remedy = f'pip install "dtopipe[{kind.extra}]"' if kind.extra else f"pip install {kind.module}"
+            yield f"sinks.{sink.name}.type", f"{sink.type} outputs need {kind.module}, which is not installed", remedy
 
 
 def check_readings(sinks: Sequence[SinkPlan]) -> Found:
     """Problems with sinks of a polled task."""
     for sink in sinks:
-        if sink.type == "hbuf":
-            remedy = "use csv, jsonl, sqlite, parquet or postgres"
-            yield f"sinks.{sink.name}.type", "hbuf refuses polled readings", remedy
+        if not known_sink_type(sink.type).takes_readings:
+            *able, last = [name for name in OURS if known_sink_type(name).takes_readings]
+            remedy = f"use {', '.join(able)} or {last}"
+            yield f"sinks.{sink.name}.type", f"{sink.type} refuses polled readings", remedy
         elif sink.layout is Layout.LONG:
             yield f"sinks.{sink.name}.layout", "polled readings have a layout of their own", "take this line out"
 
@@ -96,10 +95,11 @@ def check_databases(sinks: Sequence[SinkPlan], name: str) -> Found:
     """Problems with sinks that write to a database; `name` is the topology's."""
     seen: dict[str, str] = {}
     for sink in sinks:
-        if sink.type != "postgres":
+        server = known_sink_type(sink.type).server
+        if server is None:
             continue
         try:
-            target = postgres_config(sink.options, name).target()
+            target = str(referred(server.target)(sink.options, name))
         except SinkOptionError as error:
             yield f"sinks.{sink.name}.schema", error.message, error.remedy
             continue

@@ -7,33 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dtopipe.boards.registry import known_board_type
 from dtopipe.core.disk import OutputNeed, reserve_bytes
 from dtopipe.core.ring_size import bytes_before_slots, ring_slots, slot_bytes
 from dtopipe.host.file_limit import largest_file
 from dtopipe.model.plan import ChannelPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout, Policy
-from dtopipe.model.row_groups import READINGS_OF_A_GROUP, ROWS_OF_A_GROUP
+from dtopipe.model.references import referred
 from dtopipe.model.stream import Stream
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.topology.output_checks import existing_part
-from dtopipe.topology.recording import recorded_item_bytes, recorded_length_s, recorded_task
 
-# Bytes a row and bytes a value, measured on noise over the whole range of 16-bit codes with seven-letter names: an
-# estimate that real signals stay below, by a quarter in text.
-_WIDE = {
-    "csv": (66, 20),
-    "jsonl": (105, 30),
-    "sqlite": (30, 9),
-    "parquet": (2, 2.5),
-    "hbuf": (0, 2),
-    "postgres": (64, 8),
-}
-_LONG = {"csv": (0, 110), "jsonl": (0, 250), "sqlite": (0, 75), "parquet": (0, 4), "postgres": (0, 130)}
-# Of readings, the same.
-_READINGS = {"csv": (165, 22), "jsonl": (370, 45), "sqlite": (80, 14), "parquet": (18, 4), "postgres": (110, 14)}
-_UNKNOWN = (0, 8)
 # A run that could not last that long is not worth beginning.
 _LEAST_S = 5.0
-_HBUF_CHUNK_BYTES = 420
 # Of the boards that have a task: int16, unless one says otherwise once it is open.
 _CODE_BYTES = 2
 
@@ -125,7 +111,7 @@ def estimate(plan: RunPlan) -> Cost:
     slot = slot_bytes(n_channels, task.samples_per_block, item_bytes)
     slots = ring_slots(plan.ring, rate_hz, task.samples_per_block, slot)
     sinks = tuple(_sink(sink, task) for sink in plan.sinks)
-    waits = _waits(plan)
+    waits = known_board_type(plan.board.type).waits(plan.board.options)
     ring_seconds = slots * task.samples_per_block / rate_hz
     disks = _disks(plan, sinks, rate_hz)
     blocking = [sink for sink in plan.sinks if sink.policy is Policy.BLOCK]
@@ -161,7 +147,8 @@ def _limits(plan: RunPlan, costs: Sequence[SinkCost]) -> Iterator[FileLimit]:
         limit = None if sink.path is None else largest_file(existing_part((plan.run_root / sink.path).parent))
         if limit is not None and cost.bytes_per_s:
             n_bytes, whose = limit
-            yield FileLimit(sink.name, n_bytes, whose, n_bytes / cost.bytes_per_s / 3600, sink.type == "hbuf")
+            kind = known_sink_type(sink.type)
+            yield FileLimit(sink.name, n_bytes, whose, n_bytes / cost.bytes_per_s / 3600, kind.goes_on_in_next_file)
 
 
 def sink_costs(plan: RunPlan, stream: Stream) -> tuple[SinkCost, ...]:
@@ -182,9 +169,10 @@ def size_text(n_bytes: float) -> str:
 
 def _task(plan: RunPlan) -> tuple[TaskPlan, int]:
     """The task, and bytes a code."""
-    if plan.board.type == "replay":
-        path = Path(str(plan.board.options["path"]))
-        return recorded_task(path), recorded_item_bytes(path)
+    kind = known_board_type(plan.board.type)
+    if kind.recording is not None:
+        path = Path(str(plan.board.options[kind.path_key]))
+        return referred(kind.recording.task)(path), referred(kind.recording.item_bytes)(path)
     if plan.board.task is None:
         raise ValueError("a board that does not bring its own task needs one")
     return plan.board.task, _CODE_BYTES
@@ -199,34 +187,26 @@ def _journal_lasts_s(journal: SinkPlan | None, costs: Sequence[SinkCost], disks:
     return None
 
 
-def _waits(plan: RunPlan) -> bool:
-    """True for boards that wait for their readers."""
-    return plan.board.type == "replay" or plan.board.options.get("pace") == "max"
-
-
 def _length_s(plan: RunPlan, task: TaskPlan) -> float | None:
     """The shortest of what ends the run, without what is lost on purpose; None if nothing ends it."""
+    kind, options = known_board_type(plan.board.type), plan.board.options
     ends = [plan.duration_s]
-    options = plan.board.options
-    if plan.board.type == "replay" and not options.get("loop"):
-        ends.append(recorded_length_s(Path(str(options["path"]))))
-    if plan.board.type in ("simulated", "dtollib") and options.get("max_samples") is not None:
-        ends.append(options["max_samples"] / task.rate_hz)
+    if kind.recording is not None and not options.get("loop"):
+        ends.append(referred(kind.recording.length_s)(Path(str(options[kind.path_key]))))
+    if (last := kind.ends_at(options)) is not None:
+        ends.append(last / task.rate_hz)
     length_s = min((end for end in ends if end is not None), default=None)
-    if length_s is None or plan.board.type != "simulated":
-        return length_s
-    end = round(length_s * task.rate_hz)
-    lost: int = sum(min(each["samples"], max(0, end - each["at"])) for each in options.get("overruns") or ())
+    if length_s is None:
+        return None
+    lost = kind.lost_before(options, round(length_s * task.rate_hz))
     return max(0.0, length_s - lost / task.rate_hz)
 
 
 def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
     n_channels = len(sink.channels or task.channels)
-    table = _READINGS if task.polled else _LONG if sink.layout is Layout.LONG and sink.type != "hbuf" else _WIDE
-    row, value = table.get(sink.type, _UNKNOWN)
-    per_s = task.rate_hz * (row + n_channels * value)
-    if sink.type == "hbuf":
-        per_s += task.rate_hz / task.samples_per_block * _HBUF_CHUNK_BYTES
+    size = known_sink_type(sink.type).size
+    row = size.readings if task.polled else size.long if sink.layout is Layout.LONG else size.wide
+    per_s = task.rate_hz * (row.row + n_channels * row.value + size.block / task.samples_per_block)
     # A journal that retires segments stays as long as the others are behind: some segments, whatever the run's length.
     growth = 0.0 if sink.retires else per_s * 3600 / 1e9
     visible_after_s = _visible_after_s(sink, task, n_channels)
@@ -234,10 +214,11 @@ def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
 
 
 def _visible_after_s(sink: SinkPlan, task: TaskPlan, n_channels: int) -> float:
-    """A block, then a commit; of Parquet a row group."""
-    if sink.type != "parquet":
+    """A block, then a commit; where rows are seen in groups only, a whole one."""
+    group_rows = known_sink_type(sink.type).group_rows
+    if group_rows is None:
         return task.samples_per_block / task.rate_hz + sink.flush_interval_s
-    rows = sink.options.get("row_group_size") or (READINGS_OF_A_GROUP if task.polled else ROWS_OF_A_GROUP)
+    rows = group_rows(sink.options, task.polled)
     rows_a_sample = n_channels if sink.layout is Layout.LONG and not task.polled else 1
     return float(rows) / rows_a_sample / task.rate_hz + sink.flush_interval_s
 
@@ -259,7 +240,10 @@ def _disks(plan: RunPlan, costs: Sequence[SinkCost], rate_hz: float) -> tuple[Di
         gb_per_hour = sum(cost.gb_per_hour for cost in written[device])
         free_gb = shutil.disk_usage(existing_part(folder)).free / 1e9
         full_after_h = free_gb / gb_per_hour if gb_per_hour else None
-        needs = [OutputNeed(cost.type, samples, cost.bytes_per_s / rate_hz) for cost in written[device]]
+        needs = [
+            OutputNeed(known_sink_type(cost.type).closing, samples, cost.bytes_per_s / rate_hz)
+            for cost in written[device]
+        ]
         least = reserve_bytes(needs)
         names = tuple(cost.name for cost in written[device])
         found.append(DiskCost(str(folder), gb_per_hour, free_gb, full_after_h, least, sink_name, names))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dtopipe.topology.schema import SinkPart
+from dtopipe.model.parts import SinkPart
+from dtopipe.sinks.registry import known_sink_type
 
 # A journal is made durable by itself this often, unless its sink says otherwise.
 JOURNAL_SYNC_S = 1.0
 
 
 def journal_of(parts: Mapping[str, SinkPart]) -> str | None:
-    """The sink that says `journal: true`, else the first hbuf sink that takes every sample and does not say false."""
-    able = [name for name, part in parts.items() if part.type == "hbuf" and not _why_not(part)]
+    """The sink that says `journal: true`, else the first one of raw codes that has every sample and may be it."""
+    able = [name for name, part in parts.items() if known_sink_type(part.type).is_raw and not _why_not(part)]
     chosen = [name for name in able if _wish(parts[name])]
     willing = [name for name in able if _wish(parts[name]) is not False]
     return next(iter([*chosen, *willing]), None)
@@ -21,7 +22,7 @@ def journal_of(parts: Mapping[str, SinkPart]) -> str | None:
 
 def journal_problems(parts: Mapping[str, SinkPart]) -> Iterator[tuple[str, str, str]]:
     """Problems (key, what, remedy) with sinks that say that they are the journal."""
-    wishing = [name for name, part in parts.items() if part.type == "hbuf" and _wish(part)]
+    wishing = [name for name, part in parts.items() if known_sink_type(part.type).is_raw and _wish(part)]
     for name in wishing:
         if why := _why_not(parts[name]):
             yield f"sinks.{name}.journal", f"a journal takes every sample, and {why}", "take it out, or journal: true"

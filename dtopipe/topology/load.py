@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dtopipe.model.errors import Place, Problem, SinkOptionError, TopologyError
-from dtopipe.model.plan import BoardPlan, ChannelPlan, ListenPlan, RestartPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
+from dtopipe.boards import registry as boards
+from dtopipe.boards.registry import known_board_type
+from dtopipe.model.board_types import BoardType
+from dtopipe.model.errors import Place, Problem, TopologyError
+from dtopipe.model.parts import BoardPart, SinkPart
+from dtopipe.model.plan import BoardPlan, ChannelPlan, ListenPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
+from dtopipe.model.references import Reference, referred
+from dtopipe.model.sink_types import Column
 from dtopipe.model.suggestions import nearest
-from dtopipe.topology.capability import Column, check_capability, check_number
+from dtopipe.sinks import registry as sink_types
+from dtopipe.topology.capability import check_capability, check_number
 from dtopipe.topology.checks import (
     check_channels,
     check_databases,
@@ -27,37 +33,22 @@ from dtopipe.topology.checks import (
     check_room,
     check_sizes,
 )
-from dtopipe.topology.journal import journal_defaults, journal_of, journal_problems
+from dtopipe.topology.journal import journal_of, journal_problems
 from dtopipe.topology.later import not_built_yet
-from dtopipe.topology.network import check_remote
-from dtopipe.topology.options import (
-    BOARD_POINTS,
-    SINK_POINTS,
-    PostgresOptions,
-    SimulatedChannel,
-    board_models,
-    broken_plug_ins,
-    own_options,
-    postgres_config,
-    sink_models,
-)
+from dtopipe.topology.options import board_model, own_options, sink_model
 from dtopipe.topology.output_checks import check_outputs
 from dtopipe.topology.overrides import put, set_metadata, set_values
 from dtopipe.topology.problems import place_of, problems_of
-from dtopipe.topology.recording import recorded_task
 from dtopipe.topology.retention import check_retention, synced_where_waited_for
-from dtopipe.topology.schema import BoardPart, ChannelPart, RestartPart, SinkPart, TaskPart, TopologyPart
+from dtopipe.topology.schema import ChannelPart, TaskPart, TopologyPart
 from dtopipe.topology.secrets import without_secrets
+from dtopipe.topology.sink_plans import restart_plan, sink_plan, user_path
 from dtopipe.topology.source_locations import TWICE, Placed, read_yaml
 from dtopipe.topology.variables import absent_problems, resolved
 
 _BLOCK_S = 0.25
 _KNOWN_KINDS = ("voltage", "current", "raw")
 _UNITS = {"current": "A", "raw": ""}
-# Boards that bring their own task.
-_OWN_TASK = ("replay", "remote")
-# Files that they name, relative to the topology's folder.
-_PATHS = {"simulated": "away_file", "replay": "path", "remote": "server_key"}
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -86,11 +77,11 @@ def load_plan(
 
 
 def load_placed(
-    file: Path, placed: Placed, *, run_dir: Path, environ: Mapping[str, str], there: Container[str] = ()
+    file: Path, placed: Placed, *, run_dir: Path, environ: Mapping[str, str], there: Sequence[SinkPlan] | None = None
 ) -> RunPlan:
     """The same of a document that stands in no file of its own; nothing is started of it. Raises TopologyError.
 
-    `there`: sinks that a run in progress has already; only the others are to find room.
+    `there`: sinks that a run in progress has already, which those of the document join; they are not in the plan.
     """
     return _Loading(file, placed, environ).plan(run_dir, rehearsal=True, there=there)
 
@@ -122,7 +113,7 @@ class _Loading:
         if simulate:
             self._simulate()
 
-    def plan(self, run_dir: Path | None, *, rehearsal: bool, there: Container[str] = ()) -> RunPlan:
+    def plan(self, run_dir: Path | None, *, rehearsal: bool, there: Sequence[SinkPlan] | None = None) -> RunPlan:
         """The plan. Raises TopologyError."""
         self._found(not_built_yet(self._document))
         values = self._resolved(self._document)
@@ -130,13 +121,14 @@ class _Loading:
         board = self._board(values.get("board"))
         task = self._task(values.get("task"), board)
         name = top.name or self._file.stem if top else self._file.stem
-        is_remote = board is not None and board.type == "remote"
-        sinks = self._sinks(values.get("sinks"), name, follows=is_remote)
+        follows = board is not None and known_board_type(board.type).follows
+        others = list(there or ())
+        sinks = self._sinks(values.get("sinks"), name, others, follows=follows)
         if run_dir is not None:
             self._places["run_dir"] = Place("--run-dir", 0, 0)
-        root = (run_dir or _path(top.run_dir if top else "runs")).absolute()
-        self._found(check_names(name, sinks))
-        self._found(check_outputs(sinks, root))
+        root = (run_dir or user_path(top.run_dir if top else "runs")).absolute()
+        self._found(check_names(name, [*others, *sinks]))
+        self._found(check_outputs([*others, *sinks], root))
         self._found(check_extras(sinks))
         self._found(check_databases(sinks, name))
         if task and task.polled:
@@ -147,7 +139,7 @@ class _Loading:
         named = self._named_channels(values.get("task"), task, board)
         if isinstance(values.get("sinks"), dict) and len(sinks) == len(values["sinks"]):
             # A sink that cannot be read at all might be the one that is asked for here.
-            self._found_of_resolved(check_retention(sinks, list(named.values())))
+            self._found_of_resolved(check_retention([*others, *sinks], list(named.values())))
         if named:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
@@ -157,14 +149,13 @@ class _Loading:
         plan = None
         at = top.listen if top else None
         listen = ListenPlan(at.endpoint, at.insecure, at.keep_for) if at else None
-        if top and board and (task or is_remote):
-            own = None if task is None or board.type in _OWN_TASK else replace(task, name=name)
+        if top and board and (task or follows):
+            own = None if task is None or known_board_type(board.type).brings_task else replace(task, name=name)
             plan = replace(self._assembled(top, name, root, replace(board, task=own), sinks), listen=listen)
             # What another machine's run takes is known once it is there.
-            if there:
-                joining = tuple(sink for sink in plan.sinks if sink.name not in there)
-                self._found(check_room(replace(plan, sinks=joining)))
-            elif not is_remote:
+            if there is not None:
+                self._found(check_room(plan))
+            elif not follows:
                 self._found(check_sizes(plan))
         if plan is None or self._problems:
             raise TopologyError(sorted(self._problems, key=_by_place))
@@ -184,7 +175,7 @@ class _Loading:
             drain_limit_s=top.drain_limit,
             overtime_limit_s=top.overtime_limit,
             metadata=top.metadata,
-            simulated=board.type == "simulated" or (board.type == "dtollib" and board.options.get("backend") == "fake"),
+            simulated=known_board_type(board.type).is_simulated(board.options),
             document=self._recorded(name, board),
             places=self._places,
         )
@@ -192,26 +183,24 @@ class _Loading:
     def _board(self, given: Any) -> BoardPlan | None:
         if not isinstance(given, dict):
             return None
-        model = self._model("board", given.get("type"), BOARD_POINTS, board_models())
+        model = self._model("board", given.get("type"), boards.installed(), board_model)
         part = None if model is None else self._checked(model, given, "board")
         if part is None:
             return None
-        options = own_options(part, BoardPart)
-        path = _PATHS.get(part.type, "")
-        if options.get(path) is not None:
-            options[path] = str((self._file.parent / _path(options[path])).absolute())
-        board = BoardPlan(part.type, options, None, part.hung_limit, _restart_plan(part.restart))
-        if part.type == "remote":
-            self._found(check_remote(board))
+        kind, options = known_board_type(part.type), own_options(part, BoardPart)
+        if options.get(kind.path_key) is not None:
+            options[kind.path_key] = str((self._file.parent / user_path(options[kind.path_key])).absolute())
+        board = BoardPlan(part.type, options, None, part.hung_limit, restart_plan(part.restart))
+        if kind.problems is not None:
+            self._found(referred(kind.problems)(board))
         return board
 
     def _task(self, given: Any, board: BoardPlan | None) -> TaskPlan | None:
-        if board is not None and board.type in _OWN_TASK:
+        kind = None if board is None else known_board_type(board.type)
+        if board is not None and kind is not None and kind.brings_task:
             if given is not None:
                 self._problem("task", f"a {board.type} board brings its own task", "take this part out")
-            if board.type == "remote":
-                return None
-            return self._recorded_task(Path(str(board.options["path"])))
+            return None if kind.follows else self._recorded_task(kind, Path(str(board.options[kind.path_key])))
         if given is None:
             if board is not None:
                 self._problem("task", "is missing", "say rate_hz and channels: dtopipe init shows an example")
@@ -224,12 +213,15 @@ class _Loading:
         block = 1 if polled else part.samples_per_block or max(1, round(part.rate_hz * _BLOCK_S))
         return TaskPlan("", part.rate_hz, block, tuple(channels), part.driver_buffers, polled)
 
-    def _recorded_task(self, path: Path) -> TaskPlan | None:
-        try:
-            return recorded_task(path)
-        except TopologyError as error:
-            self._problem("board.path", error.problems[0].message, error.problems[0].remedy)
+    def _recorded_task(self, kind: BoardType, path: Path) -> TaskPlan | None:
+        if kind.recording is None:
             return None
+        try:
+            task: TaskPlan = referred(kind.recording.task)(path)
+        except TopologyError as error:
+            self._problem(f"board.{kind.path_key}", error.problems[0].message, error.problems[0].remedy)
+            return None
+        return task
 
     def _channel(self, part: ChannelPart, number: int, board: BoardPlan | None) -> ChannelPlan:
         options = dict(part.model_extra or {})
@@ -237,12 +229,14 @@ class _Loading:
         meant = difflib.get_close_matches(part.kind, _KNOWN_KINDS, 1, 0.75)
         if meant and meant[0] != part.kind:
             self._problem(f"{key}.kind", f"there is no kind {part.kind!r}", f"did you mean {meant[0]}?")
-        if board is not None and board.type == "simulated" and part.kind in _KNOWN_KINDS and not self._other_board:
-            known = [*ChannelPart.model_fields, *SimulatedChannel.model_fields]
+        own = None if board is None else known_board_type(board.type).channel_options
+        if own is not None and part.kind in _KNOWN_KINDS and not self._other_board:
+            model = referred(own)
+            known = [*ChannelPart.model_fields, *model.model_fields]
             for name in options:
                 if name not in known:
                     self._problem(f"{key}.{name}", "unknown key", nearest(name, known))
-            self._checked(SimulatedChannel, {k: v for k, v in options.items() if k in known}, key)
+            self._checked(model, {k: v for k, v in options.items() if k in known}, key)
         return ChannelPlan(
             name=part.name,
             kind=part.kind,
@@ -252,39 +246,42 @@ class _Loading:
             options=options,
         )
 
-    def _sinks(self, given: Any, run_name: str, *, follows: bool) -> list[SinkPlan]:
+    def _sinks(self, given: Any, run_name: str, others: Sequence[SinkPlan], *, follows: bool) -> list[SinkPlan]:
         parts: dict[str, SinkPart] = {}
-        models = sink_models()
         for name, sink in (given if isinstance(given, dict) else {}).items():
             if isinstance(sink, dict):
-                model = self._model(f"sinks.{name}", sink.get("type"), SINK_POINTS, models)
+                model = self._model(f"sinks.{name}", sink.get("type"), sink_types.installed(), sink_model)
                 part = None if model is None else self._checked(model, sink, f"sinks.{name}")
                 if part is not None:
                     parts[name] = part
         self._found(journal_problems(parts))
         journal = journal_of(parts)
-        plans = [_sink_plan(name, part, run_name, is_journal=name == journal) for name, part in parts.items()]
+        plans = [sink_plan(name, part, run_name, is_journal=name == journal) for name, part in parts.items()]
         unwritten = [name for name, part in parts.items() if "sync" not in part.model_fields_set]
-        return synced_where_waited_for(plans, unwritten, follows=follows)
+        return synced_where_waited_for([*others, *plans], unwritten, follows=follows)[len(others) :]
 
-    def _model(self, key: str, kind: Any, group: str, models: Mapping[str, type[_M]]) -> type[_M] | None:
+    def _model(
+        self, key: str, kind: Any, installed: Mapping[str, Reference], model_of: Callable[[str, Reference], type[_M]]
+    ) -> type[_M] | None:
         """The options of this type of board or sink, or a problem."""
-        what = "board" if group == BOARD_POINTS else "sink"
-        if isinstance(kind, str) and kind in models:
-            return models[kind]
-        broken = broken_plug_ins(group)
+        what = "board" if key == "board" else "sink"
         if kind is None:
-            self._problem(f"{key}.type", "is missing", f"there are: {', '.join(models)}")
-        elif str(kind) in broken:
-            self._problem(f"{key}.type", f"this plug-in cannot be loaded: {broken[kind]}", "install it anew")
+            self._problem(f"{key}.type", "is missing", f"there are: {', '.join(installed)}")
+        elif str(kind) not in installed:
+            self._problem(f"{key}.type", f"there is no {what} of type {kind!r}", nearest(str(kind), installed))
         else:
-            self._problem(f"{key}.type", f"there is no {what} of type {kind!r}", nearest(str(kind), models))
+            try:
+                return model_of(str(kind), installed[str(kind)])
+            except Exception as error:  # somebody else's code may raise anything
+                why = str(error) or type(error).__name__
+                self._problem(f"{key}.type", f"this plug-in cannot be loaded: {why}", "install it anew")
         return None
 
     def _named_channels(self, given: Any, task: TaskPlan | None, board: BoardPlan | None) -> dict[str, str]:
         """Key: name of every channel, also of a task that has other mistakes."""
-        if task is not None and board is not None and board.type in _OWN_TASK:
-            return {f"board.path[{n}]": channel.name for n, channel in enumerate(task.channels)}
+        kind = None if board is None else known_board_type(board.type)
+        if task is not None and kind is not None and kind.brings_task:
+            return {f"board.{kind.path_key}[{n}]": channel.name for n, channel in enumerate(task.channels)}
         channels = given.get("channels") if isinstance(given, dict) else None
         return {
             f"task.channels[{n}].name": channel["name"]
@@ -295,31 +292,32 @@ class _Loading:
     def _simulate(self) -> None:
         """Put the simulated board under the task; a recording's task is taken from its header."""
         board = self._document.get("board")
-        kind = board.get("type") if isinstance(board, dict) else None
-        if kind == "simulated":
+        name = board.get("type") if isinstance(board, dict) else None
+        if name == boards.SIMULATED:
             return
         self._other_board = True
+        kind = known_board_type(name)
         path = self._resolved(board.get("path"), "board.path") if isinstance(board, dict) else None
         if self._unresolved:
             raise TopologyError(sorted(self._problems, key=_by_place))
-        if kind == "replay" and isinstance(path, str):
-            task = self._recorded_task(self._file.parent / _path(path))
+        if kind.recording is not None and isinstance(path, str):
+            task = self._recorded_task(kind, self._file.parent / user_path(path))
             if task:
                 self._document["task"] = {
                     "rate_hz": task.rate_hz,
                     "samples_per_block": task.samples_per_block,
                     "channels": [{"name": channel.name, "unit": channel.unit} for channel in task.channels],
                 }
-        self._document["board"] = {"type": "simulated"}
+        self._document["board"] = {"type": boards.SIMULATED}
 
     def _recorded(self, name: str, board: BoardPlan) -> dict[str, Any]:
         """The topology as it runs, for the records: it runs again from any folder; variables stay unresolved."""
         document = {"name": name, **{key: value for key, value in self._document.items() if key != "name"}}
-        key = _PATHS.get(board.type, "")
+        key = known_board_type(board.type).path_key
         path = document["board"].get(key)
         if isinstance(path, str):
             folder = self._file.parent.absolute()
-            given = _path(resolved(path, self._environ, {}))
+            given = user_path(resolved(path, self._environ, {}))
             document["board"] = {**document["board"], key: path if given.is_absolute() else str(folder / path)}
         return without_secrets(document)
 
@@ -375,49 +373,3 @@ def _columns(named: Mapping[str, str], task: TaskPlan | None) -> list[Column]:
 def _by_place(problem: Problem) -> tuple[str, int, int]:
     place = problem.place
     return (place.file, place.line, place.column) if place else ("", 0, 0)
-
-
-def _path(text: str) -> Path:
-    """A path as people write it: `~` is the user's own folder."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
-def _restart_plan(part: RestartPart | None) -> RestartPlan | None:
-    return None if part is None else RestartPlan(part.max, part.within, part.backoff)
-
-
-def _sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> SinkPlan:
-    options = own_options(part, SinkPart)
-    options.pop("journal", None)
-    if is_journal:
-        options["journal"] = True
-    target = None
-    if isinstance(part, PostgresOptions):
-        options["schema"] = options["schema"] or run_name
-        with contextlib.suppress(SinkOptionError):
-            target = postgres_config(options, run_name).target()
-    plan = SinkPlan(
-        name=name,
-        type=part.type,
-        path=str(_path(part.path)) if part.path and part.path.startswith("~") else part.path,
-        target=target,
-        is_journal=is_journal,
-        policy=part.policy_word,
-        layout=part.layout,
-        channels=None if part.channels is None else tuple(part.channels),
-        flush_interval_s=part.flush_interval,
-        essential=part.essential,
-        on_exists=part.on_exists,
-        restart=_restart_plan(part.restart) or RestartPlan(),
-        stall_limit_s=part.stall_limit,
-        on_stall=part.on_stall,
-        hung_limit_s=part.hung_limit,
-        sync_s=part.sync,
-        queue_blocks=part.queue_blocks,
-        delay_per_block_s=part.delay_per_block,
-        options=options,
-    )
-    return replace(plan, **journal_defaults(part)) if is_journal else plan

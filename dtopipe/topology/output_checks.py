@@ -12,12 +12,10 @@ from dtopipe.host.plain_file import FILES_ONLY, NO_LINKS, led_elsewhere, not_a_f
 from dtopipe.host.recorded_path import COMMIT_RECORD, OWN_FILES
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import OnExists
+from dtopipe.sinks.registry import known_sink_type
 
 Found = Iterator[tuple[str, str, str]]
 
-# Beside an output, while it is written or for ever, as its commit record is.
-COMPANIONS = {"hbuf": (".index",), "parquet": (".tail",), "sqlite": ("-wal", "-shm", "-journal")}
-_ONE_RUN_A_FILE = ("hbuf", "parquet")
 _OWN_PATH = "give each sink a path of its own"
 
 
@@ -54,7 +52,7 @@ def _clash(first: SinkPlan, its: PurePath, second: SinkPlan, other: PurePath) ->
 
 
 def _beside(sink: SinkPlan, path: PurePath) -> list[PurePath]:
-    return [path.parent / (path.name + ending) for ending in (COMMIT_RECORD, *COMPANIONS.get(sink.type, ()))]
+    return [path.parent / (path.name + ending) for ending in (COMMIT_RECORD, *known_sink_type(sink.type).companions)]
 
 
 def _same_file(first: SinkPlan, second: SinkPlan) -> bool:
@@ -101,7 +99,7 @@ def _existing(sink: SinkPlan, path: Path) -> Iterator[tuple[str, str]]:
         yield f"{path} exists already", "move it away, or set on_exists: rename, overwrite or append"
     elif sink.on_exists is not OnExists.APPEND and led_elsewhere(path):
         yield led_elsewhere(path), NO_LINKS
-    elif sink.on_exists is OnExists.APPEND and sink.type in _ONE_RUN_A_FILE:
+    elif sink.on_exists is OnExists.APPEND and known_sink_type(sink.type).one_run_a_file:
         yield f"a {sink.type} file holds one run, and {path} exists already", "set on_exists: rename or overwrite"
     elif sink.on_exists is OnExists.APPEND and not os.access(path, os.W_OK):
         yield f"{path} cannot be written to", "change its permissions, or choose another path"

@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from dtopipe.model.errors import SinkError
-from dtopipe.topology.options import own_options, sink_models
-from dtopipe.topology.schema import SinkPart
+from dtopipe.model.parts import SinkPart
+from dtopipe.model.references import referred
+from dtopipe.sinks.registry import installed, known_sink_type
+from dtopipe.topology.options import own_options, sink_model
 from dtopipe.topology.variables import absent_problems, resolved
 
 
@@ -30,10 +32,10 @@ def recorded_options(topology: Mapping[str, Any], name: str, environ: Mapping[st
     for problem in absent_problems(absent, {}):
         raise SinkError(None, f"its connection is not known: {problem.message}", problem.remedy)
     try:
-        options = own_options(sink_models()[sink["type"]].model_validate(values), SinkPart)
+        kind = str(sink["type"])
+        options = own_options(sink_model(kind, installed()[kind]).model_validate(values), SinkPart)
     except (KeyError, ValidationError) as error:
         # Without the error's own text, which has what was given.
         raise SinkError(None, f"the record does not say how to read it: {type(error).__name__}", "") from None
-    if options.get("schema", "") is None:
-        options["schema"] = topology.get("name")
-    return options
+    server = known_sink_type(kind).server
+    return options if server is None else dict(referred(server.completed)(options, topology.get("name")))

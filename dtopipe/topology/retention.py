@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Policy
+from dtopipe.sinks.registry import known_sink_type
 
 # Segments wait for the slowest output to be durable: what nobody has asked for is synced as a journal is.
 DURABLE_EVERY_S = 1.0
-# Each of their commits is durable.
-_DURABLE_BY_THEMSELVES = ("postgres",)
 
 
 def synced_where_waited_for(sinks: Sequence[SinkPlan], unwritten: Sequence[str], *, follows: bool) -> list[SinkPlan]:
@@ -54,7 +53,7 @@ def _elsewhere(journal: SinkPlan, sinks: Sequence[SinkPlan], channels: Sequence[
     if nowhere:
         yield key, f"no other BLOCK sink takes channel {nowhere[0]!r}", "add it to the channels of one"
     for sink in others:
-        if sink.sync_s is None and sink.type not in _DURABLE_BY_THEMSELVES:
+        if sink.sync_s is None and not known_sink_type(sink.type).commits_are_durable:
             what = f"without a sync nothing is durable before the end, and {journal.name} would keep every segment"
             yield f"sinks.{sink.name}.sync", what, f"write sync: 1s, or take retention out of {journal.name}"
 

@@ -10,11 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from dtopipe.model.errors import Problem, TopologyError
+from dtopipe.model.parts import SinkPart
 from dtopipe.model.suggestions import nearest
 from dtopipe.topology.attachment import sink_of_options
-from dtopipe.topology.options import SINK_POINTS, broken_plug_ins, own_options, sink_models
+from dtopipe.topology.options import broken_sinks, own_options, sink_models
 from dtopipe.topology.problems import problems_of
-from dtopipe.topology.schema import SinkPart
 from dtopipe.topology.variables import absent_problems, resolved
 
 # What a sink needs in a topology, and a conversion says in another way.
@@ -35,7 +35,7 @@ def convertible_options(kind: str, options: Sequence[str]) -> dict[str, Any]:
         raise TopologyError([Problem(p.place, "", p.message, p.remedy) for p in absent_problems(absent, placed.places)])
     models = sink_models()
     if kind not in models:
-        broken = broken_plug_ins(SINK_POINTS)
+        broken = broken_sinks()
         what = f"there is no sink of type {kind!r}"
         if kind in broken:
             what = f"this plug-in cannot be loaded: {broken[kind]}"

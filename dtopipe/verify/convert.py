@@ -11,11 +11,12 @@ from dtopipe.model.errors import Problem, TopologyError, UsageError
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
+from dtopipe.model.sink_types import Column
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
-from dtopipe.sinks.registry import load_writer
-from dtopipe.topology.capability import Column, check_capability
+from dtopipe.sinks.registry import RAW, load_writer
+from dtopipe.topology.capability import check_capability
 from dtopipe.verify.outputs import outputs_of, raw_output
 from dtopipe.verify.raw_source import RawSource
 
@@ -30,7 +31,7 @@ def raw_file_of(folder: RunFolder, to: str = "to convert from") -> Path:
     if raw is not None and raw.path:
         return raw.path
     for output in outputs:
-        if output.type == "hbuf" and output.not_opened:
+        if output.is_raw and output.not_opened:
             raise UsageError(f"the raw file of {folder.path} is not opened: it {output.not_opened}")
     if any(output.stream.polled for output in outputs):
         raise UsageError(
@@ -38,7 +39,7 @@ def raw_file_of(folder: RunFolder, to: str = "to convert from") -> Path:
             "    each of its outputs holds all of them; add another sink to its topology next time"
         )
     raise UsageError(
-        f"the run {folder.path} has no raw file {to}\n    add a sink of type hbuf to its topology next time"
+        f"the run {folder.path} has no raw file {to}\n    add a sink of type {RAW} to its topology next time"
     )
 
 

@@ -7,12 +7,10 @@ from typing import Any
 
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.contract import OutputReader
-from dtopipe.sinks.file.reader import FileReader
 from dtopipe.sinks.rows.long_words import words_of
+from dtopipe.sinks.text.reader import TextReader
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.raw_blocks import RawBlocks
-from dtopipe.verify.text_words import misworded
-from dtopipe.verify.text_writers import TEXT_TYPES
 
 
 def words_problems(output: Output, reader: OutputReader) -> list[str]:
@@ -21,11 +19,9 @@ def words_problems(output: Output, reader: OutputReader) -> list[str]:
     if words is not None and not output.is_wide:
         strange = set(words()) - set(words_of(output.stream))
         return [f"words in its rows are not those of the run's channels: {_listed(strange)}"] if strange else []
-    if output.type not in TEXT_TYPES or output.stream.polled or not isinstance(reader, FileReader):
+    if output.stream.polled or not isinstance(reader, TextReader):
         return []
-    n_lines, first = misworded(
-        reader.path, output.type, output.stream, reader.start, reader.stop, is_long=not output.is_wide
-    )
+    n_lines, first = reader.misworded(output.stream, is_long=not output.is_wide)
     if not n_lines:
         return []
     return [f"words in {n_lines} of its lines are not those of the run's channels, first in line {first}"]
@@ -33,7 +29,7 @@ def words_problems(output: Output, reader: OutputReader) -> list[str]:
 
 def description_problems(output: Output, reader: OutputReader) -> list[str]:
     """What an output says of its channels that the run record says otherwise."""
-    if output.type == "hbuf" and output.path is not None:
+    if output.is_raw and output.path is not None:
         told: Sequence[Channel] = RawBlocks(output.path).stream.channels
     else:
         describe = getattr(reader, "channels", None)

@@ -34,9 +34,6 @@ from dtopipe.verify.text_match import matched_text
 from dtopipe.verify.text_writers import text_writer
 from dtopipe.verify.time_check import TimeCheck
 
-# What a database of ours keeps a timestamp of a reading in.
-_POSTGRES_UTC_UNIT_NS = 1000
-
 
 @dataclass(slots=True)
 class _Tally:
@@ -89,7 +86,7 @@ def _checked(output: Output, comparison: Comparison, on_rows: Callable[[int], No
 
 def _nulls(output: Output, reader: OutputReader, found: Found) -> Sequence[NullRange]:
     """Where the output says that values are null; of a raw file every sample says so itself."""
-    if output.type == "hbuf" or not hasattr(reader, "nulls"):
+    if output.is_raw or not hasattr(reader, "nulls"):
         return ()
     try:
         nulls: Sequence[NullRange] = reader.nulls()
@@ -172,20 +169,20 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
                 blocks.rows,
                 numbers_in(output, raw_output),
                 slack_ns=_slack_ns(output),
-                finite_only=output.type == "jsonl",
+                finite_only=not output.kind.holds_nonfinite,
             )
         )
     others = []
     for other in comparison.others:
-        coarse = output.stream.polled and "postgres" in (output.type, other.type)
+        utc_unit_ns = max(output.kind.utc_unit_ns, other.kind.utc_unit_ns) if output.stream.polled else 1
         others.append(
             Reference(
                 other.name,
                 partial(_rows_of, other),
                 numbers_in(output, other),
-                _POSTGRES_UTC_UNIT_NS if coarse else 1,
+                utc_unit_ns,
                 _slack_ns(output),
-                finite_only="jsonl" in (output.type, other.type),
+                finite_only=not (output.kind.holds_nonfinite and other.kind.holds_nonfinite),
             )
         )
     return raw, others
@@ -193,11 +190,11 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
 
 def _slack_ns(output: Output) -> int:
     """A raw file has the time of each chunk's first sample, rounded; its reader counts on from that, and rounds."""
-    return 2 if output.type == "hbuf" else 0
+    return 2 if output.is_raw else 0
 
 
 def _rows_of(output: Output) -> Iterator[OutputRows]:
-    if output.type == "hbuf" and output.path is not None:
+    if output.is_raw and output.path is not None:
         return RawBlocks(output.path, output.stream).rows()
     return sound_batches(output.reader(), lambda damage: None)
 

@@ -13,10 +13,11 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError, SinkError, WireError
 from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.position import Position
+from dtopipe.model.sink_types import SinkType
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.contract import OutputReader
-from dtopipe.sinks.registry import READERS, load_reader
+from dtopipe.sinks.registry import known_sink_type, load_reader
 from dtopipe.topology.recorded import recorded_options, resolved_part
 from dtopipe.verify.outside import OutputOutside, why_not_opened
 from dtopipe.wire.describe import stream_from
@@ -40,6 +41,16 @@ class Output:
     stream: Stream
     record: Mapping[str, Any]
     not_opened: str = ""
+
+    @property
+    def kind(self) -> SinkType:
+        """What is known of its type."""
+        return known_sink_type(self.type)
+
+    @property
+    def is_raw(self) -> bool:
+        """True for `.dt-raw` files."""
+        return self.kind.is_raw
 
     @property
     def is_wide(self) -> bool:
@@ -120,7 +131,7 @@ def _selected(stream: Stream, topology: Mapping[str, Any], name: str) -> Stream:
 
 def raw_output(outputs: Sequence[Output]) -> Output | None:
     """The raw file of a run: of several the one that has most of its beginning, and stands first."""
-    raw = [output for output in outputs if output.type == "hbuf" and output.path]
+    raw = [output for output in outputs if output.is_raw and output.path]
     return min(raw, key=lambda output: output.retained_from(), default=None)
 
 
@@ -163,5 +174,5 @@ def _reader(
     """
     if path is None:
         return load_reader(sink_type)(None, run_id=run_id, **recorded_options(topology, name, os.environ))
-    told = {"stream": stream} if sink_type in READERS else {}
+    told = {"stream": stream} if known_sink_type(sink_type).reader_takes_stream else {}
     return load_reader(sink_type)(path, run_id=run_id, **told)

@@ -7,24 +7,20 @@ to name the same output.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dtopipe.host.recorded_path import fault_of, special_fault
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import SinkUnavailable, TopologyError
+from dtopipe.model.references import referred
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.topology.recorded import resolved_part
 from dtopipe.topology.source_locations import read_yaml
 
 _HINT = "; --outside if this is your own run"
 _NOT_NAMED = "; topology.yaml beside the record does not name it, so that it is not used"
-_ONE_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
-_HERE = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1|/.*", re.DOTALL)
-# What a DSN may say besides without naming a server or a file.
-_HARMLESS = {"port", "dbname", "user", "sslmode", "application_name"}
 
 
 class OutputOutside(SinkUnavailable):
@@ -36,7 +32,7 @@ def why_not_opened(folder: RunFolder, record: Mapping[str, Any], name: str) -> s
     path = record["sinks"][name]["path"]
     if path is None:
         return _why_not_connected(folder, record, name)
-    if record["sinks"][name]["type"] == "postgres":
+    if known_sink_type(record["sinks"][name]["type"]).server is not None:
         return "is a database and a file at once, as its record says; that was changed, so that it is not used"
     fault = fault_of(folder.path, path)
     if fault is None:
@@ -71,36 +67,9 @@ def _why_not_connected(folder: RunFolder, record: Mapping[str, Any], name: str) 
 
 
 def is_own_server(part: Mapping[str, Any]) -> bool:
-    """True if this part of a topology means a Postgres server here, or the one of a variable, as `dsn: ${PG_DSN}`."""
-    dsn, host = part.get("dsn"), part.get("host")
-    if part.get("type") != "postgres" or not all(isinstance(each, str | None) for each in (dsn, host)):
-        return False
-    if any(_ONE_VARIABLE.fullmatch(each or "") for each in (dsn, host)):
-        return True
-    resolved = resolved_part({"dsn": dsn, "host": host})
-    hosts = str(resolved["host"] or "").split(",") if dsn is None else _hosts_of(str(resolved["dsn"]))
-    return hosts is not None and all(not each or _HERE.fullmatch(each) for each in hosts)
-
-
-def _hosts_of(dsn: str) -> list[str] | None:
-    """Every host of a DSN; None where it says more than this can tell."""
-    try:
-        parts = urlsplit(dsn)
-        asked = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:
-        return None
-    if parts.scheme not in ("postgres", "postgresql") or parts.fragment:
-        return None
-    found = []
-    for each in parts.netloc.rpartition("@")[2].split(","):
-        bracketed = re.fullmatch(r"\[([^\]]*)\](:\d*)?", each)
-        found.append(bracketed[1] if bracketed else unquote(each.partition(":")[0]))
-    for key, value in asked:
-        if key in ("host", "hostaddr"):
-            found += [each.partition(":")[0] if not each.startswith("/") else each for each in value.split(",")]
-        elif key not in _HARMLESS:
-            return None
-    return found
+    """True if this part of a topology means a server here, or the one of a variable, as `dsn: ${PG_DSN}`."""
+    server = known_sink_type(part.get("type")).server
+    return server is not None and bool(referred(server.is_own)(part, resolved_part))
 
 
 def _named_part(folder: RunFolder, name: str) -> Any:

@@ -16,15 +16,13 @@ from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount
 
 _Row: TypeAlias = tuple[Any, ...]
-# What Postgres keeps a timestamp in.
-_POSTGRES_UTC_UNIT_NS = 1000
 
 
 def differing_readings(output: Output, others: Sequence[Output]) -> list[Span]:
     """The readings that stand otherwise in all of `others` that have them. Raises what a reader raises."""
     named = {output.name: output, **{other.name: other for other in others}}
-    unit_ns = _POSTGRES_UTC_UNIT_NS if any(each.type == "postgres" for each in named.values()) else 1
-    finite_only = any(each.type == "jsonl" for each in named.values())
+    unit_ns = max(each.kind.utc_unit_ns for each in named.values())
+    finite_only = not all(each.kind.holds_nonfinite for each in named.values())
     alike = _Alike(output, unit_ns, finite_only=finite_only)
     along = [_Along(_rows(other)) for other in others if _has_readings(other)]
     wrong = Recount()

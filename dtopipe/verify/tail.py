@@ -29,7 +29,7 @@ from dtopipe.sinks.registry import load_reader
 from dtopipe.sinks.text.reader import TextReader
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.outside import OutputOutside
-from dtopipe.verify.tail_lines import index_of_row, rows_from
+from dtopipe.verify.tail_lines import rows_from
 
 _T = TypeVar("_T")
 _log = logging.getLogger("dtopipe.tail")
@@ -151,9 +151,9 @@ class OutputTail:
         if is_first and (n_bytes := reader.rows_begin()):
             with reader.path.open("rb") as file:
                 yield file.read(n_bytes)
-        index_of, has_quotes = index_of_row(output), output.type == "csv"
+        index_of = reader.index_of(is_long=not output.is_wide)
         for at, piece in reader.pieces(begin, stop, DamagedBytes(reader.refuse)):
-            wanted = rows_from(piece, self._at, index_of, has_quotes=has_quotes) if self._at > 0 else piece
+            wanted = rows_from(piece, self._at, index_of, has_quotes=reader.has_quotes) if self._at > 0 else piece
             self._at_byte = at + len(piece)
             if wanted:
                 yield wanted

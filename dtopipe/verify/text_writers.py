@@ -12,12 +12,10 @@ from dtopipe.sinks.text.delimited import DelimitedWriter
 from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.outputs import Output
 
-TEXT_TYPES = ("csv", "jsonl")
-
 
 def text_writer(output: Output) -> DelimitedWriter | None:
     """One that is never opened; None for an output of another kind, or if its options are not known."""
-    if output.path is None or output.stream.polled or output.type not in TEXT_TYPES:
+    if output.path is None or output.stream.polled or not output.kind.is_text:
         return None
     kind = load_writer(output.type)
     if not (isinstance(kind, type) and issubclass(kind, DelimitedWriter)):

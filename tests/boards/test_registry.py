@@ -15,11 +15,11 @@ from dtopipe.model.errors import BoardError
 
 def test_a_type_names_its_class() -> None:
     assert registry.load_board("simulated") is SimulatedBoard
-    assert set(registry.board_types()) >= {"simulated", "replay"}
+    assert set(registry.installed()) >= {"simulated", "replay"}
 
 
 def test_every_built_in_board_can_be_loaded() -> None:
-    for type_name in registry._BUILT_IN:
+    for type_name in registry.OURS:
         assert callable(registry.load_board(type_name))
 
 
@@ -52,5 +52,5 @@ def test_an_installed_plug_in_is_a_type_of_board(plug_in: str) -> None:
 def test_a_plug_in_cannot_take_the_place_of_a_board_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = EntryPoints([EntryPoint("simulated", "elsewhere:Board", registry.ENTRY_POINTS)])
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: fake)
-    assert registry.board_types()["simulated"] != "elsewhere:Board"
+    assert registry.installed()["simulated"] != "elsewhere:Board"
     assert registry.load_board("simulated") is SimulatedBoard

@@ -12,6 +12,9 @@ from dtopipe.core.disk import (
     duration_text,
     reserve_bytes,
 )
+from dtopipe.sinks.parquet.sink_type import PARQUET
+from dtopipe.sinks.sqlite.sink_type import SQLITE
+from dtopipe.sinks.text.sink_types import CSV
 
 MB, S = 10**6, 10**9
 
@@ -136,12 +139,12 @@ def test_a_disk_that_was_full_from_the_first_look_is_given_the_same_patience() -
 
 
 def test_the_reserve_is_what_every_output_there_still_takes() -> None:
-    csv = OutputNeed("csv", samples_to_come=1000, bytes_per_sample=100)
+    csv = OutputNeed(CSV.closing, samples_to_come=1000, bytes_per_sample=100)
     assert closing_bytes(csv) == 100_000 + 2**16
     # The log goes back into the file, and takes its room twice until then.
-    log = OutputNeed("sqlite", samples_to_come=1000, bytes_per_sample=50, waiting_bytes=3 * MB)
+    log = OutputNeed(SQLITE.closing, samples_to_come=1000, bytes_per_sample=50, waiting_bytes=3 * MB)
     assert closing_bytes(log) == 100_000 + 3 * MB + 2**19
-    tail = OutputNeed("parquet", samples_to_come=0, bytes_per_sample=4, waiting_bytes=MB)
+    tail = OutputNeed(PARQUET.closing, samples_to_come=0, bytes_per_sample=4, waiting_bytes=MB)
     assert closing_bytes(tail) == 3 * MB + 2**18
     assert reserve_bytes([csv, log]) == 2**18 + closing_bytes(csv) + closing_bytes(log)
     assert reserve_bytes([]) == 2**18

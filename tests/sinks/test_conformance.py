@@ -17,12 +17,10 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, SensorStatus, Stream
 from dtopipe.sinks.contract import OutputOptions, SinkWriter
-from dtopipe.sinks.registry import WRITERS, load_reader, load_writer
+from dtopipe.sinks.registry import OURS, load_reader, load_writer
 from dtopipe.sinks.rows.null_ranges import merged
 
-KINDS = [
-    (sink_type, layout) for sink_type in WRITERS for layout in Layout if (sink_type, layout) != ("hbuf", Layout.LONG)
-]
+KINDS = [(sink_type, layout) for sink_type in OURS for layout in Layout if (sink_type, layout) != ("hbuf", Layout.LONG)]
 FILE_KINDS = [kind for kind in KINDS if kind[0] != "postgres"]
 APPENDABLE = ("csv", "jsonl", "sqlite")
 

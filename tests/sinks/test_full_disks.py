@@ -17,11 +17,11 @@ from dtopipe.model.position import Position
 from dtopipe.model.stream import Block
 from dtopipe.sinks.contract import OutputOptions, may_retry
 from dtopipe.sinks.file.reopening import ReopeningWriter
-from dtopipe.sinks.registry import WRITERS, load_reader, load_writer
+from dtopipe.sinks.registry import OURS, load_reader, load_writer
 
 STREAM = recorded(tuple("abcdefgh"))
 PIECE, PIECES = 100, 200
-KINDS = [kind for kind in WRITERS if kind != "postgres"]
+KINDS = [kind for kind in OURS if kind != "postgres"]
 # A row group often enough that some meet the full disk.
 OPTIONS = {"parquet": {"row_group_size": 1000}}
 

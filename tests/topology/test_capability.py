@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from recordings import blocks, recorded
 
-from dtopipe.model.capacity import MOST_POSTGRES_COLUMNS, postgres_row_fits
 from dtopipe.model.errors import TopologyError
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Layout
+from dtopipe.model.sink_types import Column
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.hbuf.writer import HbufWriter
-from dtopipe.topology.capability import Column, check_capability, check_number
+from dtopipe.sinks.postgres.limits import MOST_POSTGRES_COLUMNS, postgres_row_fits
+from dtopipe.topology.capability import check_capability, check_number
 from dtopipe.topology.load import load_plan
 from dtopipe.verify.convert import convert
 

@@ -15,11 +15,11 @@ from dtopipe.host.recorded_path import COMMIT_RECORD
 from dtopipe.model.errors import TopologyError
 from dtopipe.sinks import registry
 from dtopipe.sinks.file import commit_record
-from dtopipe.sinks.parquet.tail import TAIL_SUFFIX
-from dtopipe.sinks.sqlite.database import SIDE_SUFFIXES
+from dtopipe.sinks.parquet.sink_type import TAIL_SUFFIX
+from dtopipe.sinks.registry import OURS, sink_type
+from dtopipe.sinks.sqlite.sink_type import SIDE_SUFFIXES
 from dtopipe.topology.catalog import Option, board_types, json_schema, sink_options, sink_types
 from dtopipe.topology.load import load_plan
-from dtopipe.topology.output_checks import COMPANIONS
 from dtopipe.topology.starter import STARTER
 from dtopipe.wire.raw_files import INDEX_SUFFIX
 
@@ -62,7 +62,7 @@ def test_defaults_are_shown_as_a_topology_writes_them() -> None:
     assert by_name(sink_types()[0].options)["path"].required
 
 
-@pytest.mark.parametrize("sink", ["csv", "hbuf", "jsonl", "parquet", "postgres", "sqlite"])
+@pytest.mark.parametrize("sink", OURS)
 def test_options_and_defaults_of_a_sink_are_those_of_its_writer(sink: str) -> None:
     entry = next(entry for entry in sink_types() if entry.name == sink)
     # Who is the journal is decided for all sinks together.
@@ -77,7 +77,8 @@ def test_options_and_defaults_of_a_sink_are_those_of_its_writer(sink: str) -> No
 
 def test_the_files_beside_an_output_are_those_of_its_writer() -> None:
     assert commit_record.SUFFIX == COMMIT_RECORD
-    assert COMPANIONS == {"hbuf": (INDEX_SUFFIX,), "parquet": (TAIL_SUFFIX,), "sqlite": SIDE_SUFFIXES}
+    known = {name: endings for name in OURS if (endings := sink_type(name).companions)}
+    assert known == {"hbuf": (INDEX_SUFFIX,), "parquet": (TAIL_SUFFIX,), "sqlite": SIDE_SUFFIXES}
 
 
 @pytest.fixture(scope="module")

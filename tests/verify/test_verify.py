@@ -35,7 +35,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block
 from dtopipe.sinks.contract import OutputOptions, OutputRows
-from dtopipe.sinks.registry import WRITERS
+from dtopipe.sinks.registry import OURS
 from dtopipe.sinks.text.csv import CsvWriter
 from dtopipe.wire.gap_lines import gap_line, json_line
 
@@ -580,7 +580,7 @@ def plugged(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [rows_of(item, stream) for item in items_of(stream) if isinstance(item, Block)]
     monkeypatch.setattr(Reader, "rows", rows)
     monkeypatch.setattr(Reader, "error", None)
-    monkeypatch.setitem(WRITERS, "plug", f"{__name__}:WithReader")
+    monkeypatch.setitem(OURS, "plug", f"{__name__}:WithReader")
     return run
 
 
@@ -609,7 +609,7 @@ def test_a_plug_ins_reader_that_fails_spoils_its_own_output_only(
 
 
 def test_an_output_without_a_reader_is_named_and_never_good(plugged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(WRITERS, "plug", f"{__name__}:NoReader")
+    monkeypatch.setitem(OURS, "plug", f"{__name__}:NoReader")
     report = reports(plugged)["other"]
     assert report.unreadable
     assert report.problems == ("not looked at: its plug-in has no Reader",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -19,12 +20,15 @@ class Front:
     """The part of an output before its first damaged place, behind which it could be gone on with.
 
     `stop`: exclusive sample index. `data_bytes`: its length in the file that the commit record tells the length of.
-    `extra`: the sink's own state there.
+    `extra`: the sink's own state there. `path`: the file, where it is not the output's own. `has_more`: some of its
+    samples wait elsewhere, so that it cannot be complete.
     """
 
     stop: int
     data_bytes: int
     extra: bytes = b""
+    path: Path | None = None
+    has_more: bool = False
 
 
 class DamagedBytes:

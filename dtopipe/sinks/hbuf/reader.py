@@ -135,7 +135,7 @@ class HbufReader(FileReader):
                     stop = chunk.gap.span.stop if chunk.gap else chunk.first_sample_index + chunk.valid_samples
                     mono_less_utc_ns = chunk.t_mono_ns - chunk.t_utc_ns
                     here = replace(state, seq=chunk.seq + 1, mono_less_utc_ns=mono_less_utc_ns, segment=number)
-                    found = Front(stop, end, here.packed())
+                    found = Front(stop, end, here.packed(), segment_path(self.path, number))
         return found
 
     def position(self) -> Position:

@@ -173,7 +173,7 @@ class ParquetReader:
                     elif samples.n_samples < n_samples:
                         return None
                     stop = max(stop, samples.stop or 0)
-            return Front(stop, found.stop, packed_size(end))
+            return Front(stop, found.stop, packed_size(end), has_more=end > 0)
 
     def _rows_of(self, found: _Opened, on_damage: OnDamage) -> Iterator[OutputRows]:
         metadata = found.metadata

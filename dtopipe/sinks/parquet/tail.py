@@ -26,10 +26,10 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.file.identity import opened_again
 from dtopipe.sinks.file.whole_part import DamagedBytes
+from dtopipe.sinks.parquet.sink_type import TAIL_SUFFIX
 from dtopipe.sinks.rows.neighbours import Joined, joined
 from dtopipe.wire.checksum import crc32
 
-TAIL_SUFFIX = ".tail"
 _MAGIC = b"DTTL"
 _WITH_STATUS = 1
 # All that is written has it; a tail that an earlier version has left may not.

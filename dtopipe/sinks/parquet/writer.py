@@ -21,7 +21,6 @@ from dtopipe.model.errors import FileTooLarge, SinkError
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
-from dtopipe.model.row_groups import READINGS_OF_A_GROUP, ROWS_OF_A_GROUP
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
@@ -32,7 +31,9 @@ from dtopipe.sinks.parquet.columns import Encoding, arrays, checked_schema
 from dtopipe.sinks.parquet.file import GrowingParquet
 from dtopipe.sinks.parquet.metadata import FileMetadata
 from dtopipe.sinks.parquet.readings import ReadingTail
-from dtopipe.sinks.parquet.tail import TAIL_SUFFIX, Tail, TailFile, TailSamples, packed_size, size_from, tail_path
+from dtopipe.sinks.parquet.row_groups import READINGS_OF_A_GROUP, ROWS_OF_A_GROUP
+from dtopipe.sinks.parquet.sink_type import TAIL_SUFFIX
+from dtopipe.sinks.parquet.tail import Tail, TailFile, TailSamples, packed_size, size_from, tail_path
 from dtopipe.sinks.rows.null_ranges import NullList
 
 # Footers that are no longer the last one may be one part in so many of a file, and so many bytes in any case.

@@ -23,7 +23,7 @@ import anyio.lowlevel
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from dtopipe.model.errors import OutputLocked, SinkDependencyError, SinkError, SinkUnavailable
-from dtopipe.model.postgres_config import PostgresConfig
+from dtopipe.sinks.postgres.config import PostgresConfig
 from dtopipe.sinks.postgres.tls import (
     Refusal,
     refusal_of_files,

@@ -15,12 +15,12 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.nulls import NullRange, cause_status
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
-from dtopipe.model.postgres_config import PostgresConfig
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.contract import OutputRows
+from dtopipe.sinks.postgres.config import PostgresConfig
 from dtopipe.sinks.postgres.connection import PostgresConnection
 from dtopipe.sinks.postgres.schema import READINGS_LAYOUT, Tables, find_run, quoted
 from dtopipe.sinks.rows.block_stats import BlockSummaries, summaries_from

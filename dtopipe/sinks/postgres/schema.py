@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dtopipe.model.capacity import MOST_POSTGRES_COLUMNS, SYSTEM_COLUMNS, postgres_row_fits
 from dtopipe.model.clock import utc_ns
 from dtopipe.model.errors import SinkError, SinkSchemaError
 from dtopipe.model.facts import strict_json
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
-from dtopipe.model.postgres_config import PostgresConfig, check_name
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind
 from dtopipe.model.stream import Channel, Stream
+from dtopipe.sinks.postgres.config import PostgresConfig, check_name
 from dtopipe.sinks.postgres.connection import advisory_key
+from dtopipe.sinks.postgres.limits import MOST_POSTGRES_COLUMNS, SYSTEM_COLUMNS, postgres_row_fits
 
 # What `runs.layout` says of a run of readings.
 READINGS_LAYOUT = "readings"

@@ -14,11 +14,11 @@ from typing import Any
 from dtopipe.model.errors import OutputExists, SinkError
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
-from dtopipe.model.postgres_config import PostgresConfig
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.postgres.config import PostgresConfig
 from dtopipe.sinks.postgres.connection import PostgresConnection, advisory_key
 from dtopipe.sinks.postgres.rows import BlockPieces, GapPieces, NullPieces, ReadingPieces, copy, insert
 from dtopipe.sinks.postgres.schema import (

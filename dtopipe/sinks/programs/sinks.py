@@ -8,8 +8,8 @@ from typing import Any
 
 from dtopipe.model.identifiers import identifier
 from dtopipe.model.policy import Layout, OnExists
-from dtopipe.model.postgres_config import PostgresConfig
 from dtopipe.sinks.contract import OutputOptions, SinkWriter
+from dtopipe.sinks.postgres.config import PostgresConfig
 from dtopipe.sinks.programs.tabular import TabularSink, output_options
 
 

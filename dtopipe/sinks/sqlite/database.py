@@ -14,9 +14,8 @@ from dtopipe.host.file_limit import largest_file
 from dtopipe.model.errors import FileTooLarge, OutputAway, SinkError, SinkUnavailable
 from dtopipe.sinks.file.errors import too_large
 from dtopipe.sinks.file.identity import shortened
+from dtopipe.sinks.sqlite.sink_type import SIDE_SUFFIXES
 
-# Beside the database while it is open or was not closed; they belong to it wherever it goes.
-SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
 _JOURNAL_MODES = ("WAL", "DELETE", "TRUNCATE", "PERSIST")
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 # Of a new file. Rows of 100 channels and more still fit into a page of the index that `samples` is.

@@ -34,10 +34,10 @@ from dtopipe.sinks.rows.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.rows.null_ranges import merged
 from dtopipe.sinks.rows.reading_pieces import reading_pieces
 from dtopipe.sinks.sqlite.columns import FETCHED_ROWS, gathered, real_numbers, whole_numbers
-from dtopipe.sinks.sqlite.database import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite.readings import stored_name
 from dtopipe.sinks.sqlite.salvage import DAMAGE, Wanted
 from dtopipe.sinks.sqlite.schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
+from dtopipe.sinks.sqlite.sink_type import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite.tables import columns_of, quoted
 
 # What a number gives that is none, as where a disk has zeros.

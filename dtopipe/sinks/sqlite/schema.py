@@ -13,12 +13,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dtopipe.model.capacity import SQLITE_ROW_NAME
 from dtopipe.model.errors import SinkError
 from dtopipe.model.facts import strict_json
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.stream import Channel, Stream
+from dtopipe.sinks.sqlite.limits import ROW_NAME
 from dtopipe.sinks.sqlite.readings import ensure_readings_table
 from dtopipe.sinks.sqlite.tables import OTHER_FILE, RUN_COLUMN, check_columns, check_text, columns_of, folded, quoted
 
@@ -74,7 +74,7 @@ def check_channels(path: Path, stream: Stream, layout: Layout) -> None:
 
 def _check_row_name(path: Path, names: Sequence[str]) -> None:
     for name in names:
-        if name.lower() == SQLITE_ROW_NAME:
+        if name.lower() == ROW_NAME:
             raise SinkError(path, f"channel {name!r} is what SQLite calls a row by", "rename the channel")
 
 

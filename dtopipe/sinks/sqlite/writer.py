@@ -20,7 +20,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
 from dtopipe.sinks.file.errors import prepare
-from dtopipe.sinks.sqlite.database import SIDE_SUFFIXES, Database, Pragmas
+from dtopipe.sinks.sqlite.database import Database, Pragmas
 from dtopipe.sinks.sqlite.rows import BlockRows, GapRows, NullRows, ReadingRows
 from dtopipe.sinks.sqlite.schema import (
     TableNames,
@@ -33,6 +33,7 @@ from dtopipe.sinks.sqlite.schema import (
     insert_channels,
     insert_run,
 )
+from dtopipe.sinks.sqlite.sink_type import SIDE_SUFFIXES
 
 
 class SqliteWriter:

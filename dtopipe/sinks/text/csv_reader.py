@@ -21,10 +21,12 @@ from dtopipe.sinks.file.whole_part import DamagedBytes, Front, OnDamage
 from dtopipe.sinks.rows.reading_pieces import from_texts, reading_pieces
 from dtopipe.sinks.text.delimited import LONG_COLUMNS, TIME_COLUMNS
 from dtopipe.sinks.text.reader import TextReader
+from dtopipe.sinks.text.words import Words, strange_in_csv
 
 _LONGEST_HEADER_BYTES = 2**24
 # A text with line breaks in it, such as a sensor's error: nobody's has more lines than this.
 _MOST_LINES_OF_A_ROW = 64
+_PLACE_IN_LONG = LONG_COLUMNS.index("sample_index")
 _Found = TypeVar("_Found")
 # What a damaged text gives when it is read as numbers, times or rows.
 SPOILT = (ValueError, IndexError, OverflowError, csv.Error)
@@ -32,6 +34,18 @@ SPOILT = (ValueError, IndexError, OverflowError, csv.Error)
 
 class CsvReader(TextReader):
     """Rows in the order of the file."""
+
+    has_quotes = True
+
+    def index_of(self, *, is_long: bool) -> Callable[[bytes], int]:
+        """As TextReader.index_of."""
+        if not is_long:
+            return lambda row: int(row.partition(b",")[0])
+        return lambda row: int(next(csv.reader(io.StringIO(row.decode(), newline="")))[_PLACE_IN_LONG])
+
+    def strange_lines(self, lines: Iterator[str], words: Words) -> Iterator[int]:
+        """As TextReader.strange_lines."""
+        return strange_in_csv(lines, words, has_header=self.start == 0)
 
     def rows_begin(self) -> int:
         """Behind the columns' names."""

@@ -19,6 +19,7 @@ from dtopipe.sinks.rows.reading_pieces import from_json, reading_pieces
 from dtopipe.sinks.text.csv_reader import times
 from dtopipe.sinks.text.delimited import LONG_COLUMNS
 from dtopipe.sinks.text.reader import TextReader
+from dtopipe.sinks.text.words import Words, strange_in_json
 
 _Found = TypeVar("_Found")
 _SPOILT = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -26,6 +27,14 @@ _SPOILT = (ValueError, KeyError, IndexError, TypeError, AttributeError, Overflow
 
 class JsonlReader(TextReader):
     """Rows in the order of the file."""
+
+    def index_of(self, *, is_long: bool) -> Callable[[bytes], int]:
+        """As TextReader.index_of."""
+        return lambda row: int(json.loads(row)["sample_index"])
+
+    def strange_lines(self, lines: Iterator[str], words: Words) -> Iterator[int]:
+        """As TextReader.strange_lines."""
+        return strange_in_json(lines, words)
 
     def rows(self, start: int, stop: int, damaged: DamagedBytes) -> Iterator[OutputRows]:
         """Readings and wide rows together; long ones a channel at a time, as they stand."""

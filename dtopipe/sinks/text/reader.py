@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
+from dtopipe.model.stream import Stream
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.file.reader import FileReader
 from dtopipe.sinks.file.whole_part import DamagedBytes, OnDamage
+from dtopipe.sinks.text.words import Words
 
 _PIECE_BYTES = 2**22
 # Zeros have no line's end: a hole in a file is not kept in memory.
@@ -17,6 +20,28 @@ _LONGEST_LINE_BYTES = 2**24
 
 class TextReader(FileReader):
     """One file of lines."""
+
+    # Texts in its rows may have line breaks, and stand in quotes then.
+    has_quotes = False
+
+    @abstractmethod
+    def index_of(self, *, is_long: bool) -> Callable[[bytes], int]:
+        """What tells the sample index of a row."""
+
+    @abstractmethod
+    def strange_lines(self, lines: Iterator[str], words: Words) -> Iterator[int]:
+        """The numbers of those lines, counted from the first one, that have other words."""
+
+    def misworded(self, stream: Stream, *, is_long: bool) -> tuple[int, int]:
+        """How many lines have words that are not those of the stream, and which is the first of them; 0 for none.
+
+        Lines that cannot be read at all are not among them. Raises OSError.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            wrong = self.strange_lines(_texts(file, self.stop), Words.of(stream, is_long=is_long))
+            first = next(wrong, 0)
+            return (1 + sum(1 for _ in wrong) if first else 0), first
 
     @abstractmethod
     def rows(self, start: int, stop: int, damaged: DamagedBytes) -> Iterator[OutputRows]:
@@ -76,6 +101,11 @@ def _without_zeros(at: int, piece: bytes, damaged: DamagedBytes) -> Iterator[tup
             begin = end
     if end > begin:
         yield at + begin, piece[begin:end]
+
+
+def _texts(file: BinaryIO, stop: int) -> Iterator[str]:
+    while file.tell() < stop and (line := file.readline(min(_LONGEST_LINE_BYTES, stop - file.tell()))):
+        yield line.decode(errors="replace")
 
 
 def _lines(piece: bytes) -> Iterator[bytes]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from dtopipe.model.errors import WireError
 from dtopipe.model.plan import BoardPlan
+from dtopipe.model.sink_types import Found
 from dtopipe.wire.key_text import LONGEST_TEXT, parse_public_key
-
-Found = Iterator[tuple[str, str, str]]
 
 
 def check_remote(board: BoardPlan) -> Found:

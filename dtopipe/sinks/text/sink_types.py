@@ -1,0 +1,32 @@
+"""What is known of files of lines: CSV and JSON Lines."""
+
+from __future__ import annotations
+
+from dtopipe.model.sink_types import OutputSize, RowBytes, SinkType
+from dtopipe.sinks.rows.file_columns import FILE_COLUMNS
+
+CSV = SinkType(
+    name="csv",
+    writer="dtopipe.sinks.text.csv:CsvWriter",
+    reader="dtopipe.sinks.text.csv_reader:CsvReader",
+    options="dtopipe.sinks.text.options:CsvOptions",
+    reader_takes_stream=True,
+    suffix=".csv",
+    is_text=True,
+    columns=FILE_COLUMNS,
+    size=OutputSize(wide=RowBytes(66, 20), long=RowBytes(0, 110), readings=RowBytes(165, 22)),
+)
+
+JSONL = SinkType(
+    name="jsonl",
+    writer="dtopipe.sinks.text.jsonl:JsonlWriter",
+    reader="dtopipe.sinks.text.jsonl_reader:JsonlReader",
+    options="dtopipe.sinks.text.options:JsonlOptions",
+    reader_takes_stream=True,
+    suffix=".jsonl",
+    is_text=True,
+    columns=FILE_COLUMNS,
+    size=OutputSize(wide=RowBytes(105, 30), long=RowBytes(0, 250), readings=RowBytes(370, 45)),
+    # JSON has no word for them.
+    holds_nonfinite=False,
+)
