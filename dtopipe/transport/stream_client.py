@@ -10,7 +10,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
-from dtopipe.transport.link_failure import LinkFailure
+from dtopipe.transport.link_failure import GUESSED, LinkFailure
 from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
 from dtopipe.transport.stream_server import Admission
 from dtopipe.wire.control import Message, decode, encode
@@ -20,6 +20,8 @@ _LARGEST_ANSWER_BYTES = 2**30
 _CONNECT_TIMEOUT_MS = 2000
 # One failed handshake may be a connection that broke in the middle of it.
 _FAILED_HANDSHAKES_TELL = 2
+# Behind a tunnel handshakes fail while nobody is there, and the other end may come up just before it is looked for.
+_PROBES_TELL = 2
 # ZMTP 3.0: signature, version, mechanism, as server, filler.
 _GREETING = b"\xff" + bytes(7) + b"\x01\x7f" + b"\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
 _PROBE_S = 0.5
@@ -36,6 +38,7 @@ class StreamClient:
         self._monitor: zmq.Socket[bytes] | None = None
         self._poller = zmq.Poller()
         self._failed_handshakes = 0
+        self._suspected: list[LinkFailure] = []
         self._trouble = LinkFailure.NOT_REACHED
         self._place = place_of(endpoint)
         self._addresses: list[tuple[str, bool]] = []
@@ -116,6 +119,15 @@ class StreamClient:
         same = mechanism == b"CURVE" and self._own is not None
         return LinkFailure.WRONG_SERVER_KEY if same else LinkFailure.OTHER_PROTOCOL
 
+    def _suspect(self, found: LinkFailure) -> None:
+        """What a guess is by is told once it was found several times in a row, handshakes having failed in between."""
+        if found in GUESSED and self._suspected in ([], [found]):
+            self._suspected.append(found)
+        else:
+            self._suspected = [found] if found in GUESSED else []
+        is_sure = found not in GUESSED or len(self._suspected) >= _PROBES_TELL
+        self._trouble = found if is_sure else LinkFailure.NOT_REACHED
+
     def _drop(self, linger_ms: int = 0) -> None:
         if self._socket is None or self._monitor is None:
             return
@@ -128,22 +140,26 @@ class StreamClient:
 
     def _follow(self) -> None:
         """What became of the connection: libzmq tells it as events."""
+        was_probed = False
         while self._monitor is not None and self._monitor.poll(0):
             seen = recv_monitor_message(self._monitor)
             event, value = seen["event"], seen["value"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.is_connected = True
                 self._failed_handshakes = 0
+                self._suspected.clear()
                 self._trouble = LinkFailure.NOT_REACHED
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._trouble = LinkFailure.REVOKED_KEY if value == Admission.REVOKED else LinkFailure.UNKNOWN_KEY
             elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
                 self._trouble = LinkFailure.OTHER_PROTOCOL
-            elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and not was_probed:
                 self._failed_handshakes += 1
                 if self._failed_handshakes >= _FAILED_HANDSHAKES_TELL:
                     self._failed_handshakes = 0
-                    self._trouble = self._probed()
+                    # What waits to be told here now failed before that.
+                    was_probed = True
+                    self._suspect(self._probed())
             elif event == zmq.EVENT_DISCONNECTED:
                 self.was_cut = self.is_connected
                 self.is_connected = False

@@ -158,6 +158,46 @@ def test_a_tunnel_whose_other_end_is_absent_is_not_taken_for_a_wrong_key() -> No
         tunnel.shutdown(sockets.SHUT_RDWR)
 
 
+def test_an_other_end_that_comes_up_just_when_it_is_looked_for_has_no_wrong_key(wait_for: Callable[..., None]) -> None:
+    """Two handshakes fail, as behind a tunnel without another end; then there is one, before the client looks."""
+    with serving() as served, contextlib.ExitStack() as opened:
+        tunnel = opened.enter_context(sockets.create_server(("127.0.0.1", 0)))
+        opened.callback(tunnel.shutdown, sockets.SHUT_RDWR)
+        host, _, port = served.server.endpoint.removeprefix("tcp://").rpartition(":")
+
+        def let_pass(source: sockets.socket, target: sockets.socket) -> None:
+            with contextlib.suppress(OSError):
+                while piece := source.recv(65536):
+                    target.sendall(piece)
+                target.shutdown(sockets.SHUT_WR)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                for _ in range(2):
+                    tunnel.accept()[0].close()
+                while True:
+                    near, far = tunnel.accept()[0], sockets.create_connection((host, int(port)))
+                    opened.callback(near.close)
+                    opened.callback(far.close)
+                    for ends in ((near, far), (far, near)):
+                        threading.Thread(target=let_pass, args=ends, daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        link = StreamClient(f"tcp://127.0.0.1:{tunnel.getsockname()[1]}", CLIENT, SERVER.public)
+        opened.callback(link.close)
+        link.ensure_resolved()
+        link.renew()
+        seen: set[LinkFailure] = set()
+
+        def is_connected() -> bool:
+            link.receive(0.02)
+            seen.add(link.trouble)
+            return link.is_connected
+
+        wait_for(is_connected)
+        assert seen == {LinkFailure.NOT_REACHED, LinkFailure.NONE}
+
+
 def test_keys_at_one_side_only_are_said() -> None:
     with serving(None) as served, client(served) as link:
         link.send(Message("pull", {}))
