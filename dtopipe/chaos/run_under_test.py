@@ -21,7 +21,7 @@ from dtopipe.model.plan import RunPlan
 from dtopipe.shm.calls import CallWords
 from dtopipe.shm.ring import Ring
 from dtopipe.transport.run_link import ask_run
-from dtopipe.wire.control import Message
+from dtopipe.wire.commands import AskStatus, StatusSnapshot, Stopping, StopRun
 
 _START_LIMIT_S = 60.0
 _END_LIMIT_S = 300.0
@@ -61,7 +61,7 @@ class RunUnderTest:
     def stop(self) -> None:
         """Begin its orderly end, as `dtopipe stop` does; returns at once."""
         with contextlib.suppress(DtopipeError):
-            ask_run(self.folder, Message("stop", {"now": False}))
+            ask_run(self.folder, StopRun(), Stopping)
 
     def end(self) -> None:
         """Wait for its end. Raises DtopipeError if that does not come."""
@@ -79,9 +79,9 @@ class RunUnderTest:
     def _facts(self, name: str) -> dict[str, Any]:
         """What its status says of one process."""
         with contextlib.suppress(DtopipeError):
-            answer = ask_run(self.folder, Message("status"))
+            answer = ask_run(self.folder, AskStatus(), StatusSnapshot)
             if answer is not None:
-                found = answer.body["board"] if name == _ACQUIRER else answer.body["sinks"].get(name, {})
+                found = answer.snapshot["board"] if name == _ACQUIRER else answer.snapshot["sinks"].get(name, {})
                 return dict(found)
         return {}
 

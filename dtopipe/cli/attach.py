@@ -22,10 +22,9 @@ from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.sinks.registry import EXAMPLE
 from dtopipe.topology.attachment import load_attachment, load_follower, sink_of_options, sinks_of_file
 from dtopipe.topology.source_locations import Placed
-from dtopipe.transport.run_link import ask_run, ensure_not_refused
+from dtopipe.transport.run_link import ask_run
 from dtopipe.transport.source_link import is_endpoint
-from dtopipe.wire.control import Message
-from dtopipe.wire.plans import describe_sink
+from dtopipe.wire.commands import AskAttachment, Attaching, Attachment, AttachSinks
 
 _LOOK_EVERY_S = 0.05
 _UNDER_WAY = ("starting", "opening", "ready", "restarting")
@@ -90,16 +89,11 @@ def attach(
     record = _record(folder)
     placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, record["sinks"])
     attached = load_attachment(placed, record, folder.path)
-    request = {
-        "sinks": [describe_sink(plan) for plan in attached.sinks],
-        "document": dict(attached.document),
-        "since": _since(since or "latest"),
-    }
-    answer = ask_run(folder, Message("attach", request))
+    request = AttachSinks(tuple(attached.sinks), dict(attached.document), _since(since or "latest"))
+    answer = ask_run(folder, request, Attaching)
     if answer is None:
         raise _over(folder)
-    ensure_not_refused(answer)
-    names = list(answer.get("names", list))
+    names = answer.names
     console = Console(stderr=as_json)
     with console.status(f"waiting for {', '.join(names)}"):
         begun = {each: _begun(folder, each) for each in names}
@@ -165,16 +159,14 @@ def _since(text: str) -> str | int:
 def _begun(folder: RunFolder, name: str) -> dict[str, Any]:
     """How a sink is once it has begun. Raises UsageError if it could not."""
     while True:
-        answer = ask_run(folder, Message("attachment", {"name": name}))
+        answer = ask_run(folder, AskAttachment(name), Attachment)
         if answer is None:
             sink = folder.read_record()["sinks"].get(name)
             if sink is None:
                 raise _over(folder)
             return {"state": sink["state"], "start": sink["start"]}
-        ensure_not_refused(answer)
-        state = answer.get("state", str)
-        if state not in _UNDER_WAY:
-            return {"state": state, "start": answer.get("start", int)}
+        if answer.state not in _UNDER_WAY:
+            return {"state": answer.state, "start": answer.start}
         time.sleep(_LOOK_EVERY_S)
 
 

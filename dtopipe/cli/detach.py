@@ -17,8 +17,8 @@ from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.shown import shown
-from dtopipe.transport.run_link import ask_run, ensure_not_refused
-from dtopipe.wire.control import Message
+from dtopipe.transport.run_link import ask_run
+from dtopipe.wire.commands import AskStatus, Detaching, DetachSink, StatusSnapshot
 
 _LOOK_EVERY_S = 0.05
 _ENDED = ("detached", "done", "gave_up", "cut_off", "cancelled")
@@ -43,11 +43,10 @@ def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
       dtopipe detach table heat-flux --json
     """
     folder = find_living_run(run, run_dir)
-    answer = ask_run(folder, Message("detach", {"name": name}))
+    answer = ask_run(folder, DetachSink(name), Detaching)
     if answer is None:
         ensure_reached(folder, f"detach {name}")
         raise DtopipeError(f"the run {folder.path} is over: nothing writes {name}")
-    ensure_not_refused(answer)
     console = Console(stderr=as_json)
     try:
         with console.status(f"waiting for {name} to write what was acquired until now"):
@@ -78,8 +77,8 @@ def _detached(folder: RunFolder, name: str, console: Console) -> tuple[dict[str,
     """
     told = ""
     while True:
-        status = ask_run(folder, Message("status"))
-        record = dict(status.body) if status else folder.read_record()
+        status = ask_run(folder, AskStatus(), StatusSnapshot)
+        record = dict(status.snapshot) if status else folder.read_record()
         sink: dict[str, Any] = record["sinks"][name]
         if status is None or sink["state"] in _ENDED:
             remarks = [text if isinstance(text, str) else text.get("text", "") for text in record.get("remarks", ())]

@@ -16,8 +16,8 @@ from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.shown import shown
-from dtopipe.transport.run_link import ask_run, ensure_not_refused
-from dtopipe.wire.control import Message
+from dtopipe.transport.run_link import ask_run
+from dtopipe.wire.commands import AskStatus, Restarting, RestartSink, StatusSnapshot
 
 _LOOK_EVERY_S = 0.1
 _UNDER_WAY = ("starting", "opening", "ready", "restarting")
@@ -41,16 +41,15 @@ def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
       dtopipe restart table heat-flux --json
     """
     folder = find_living_run(run, run_dir)
-    answer = ask_run(folder, Message("restart", {"name": name}))
+    answer = ask_run(folder, RestartSink(name), Restarting)
     if answer is None:
         ensure_reached(folder, f"restart {name}")
         raise DtopipeError(
             f"the run {folder.path} is over\n    what {name} lacks can be refilled: dtopipe repair {folder.path}"
         )
-    ensure_not_refused(answer)
     console = Console(stderr=as_json)
     with console.status(f"waiting for {name}"):
-        sink = _restarted(folder, name, answer.get("restarts", int))
+        sink = _restarted(folder, name, answer.restarts)
     if as_json:
         print_json({"name": name, **sink})
     failure = shown(f": {sink['failure']}") if sink.get("failure") else ""
@@ -61,8 +60,8 @@ def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
 def _restarted(folder: RunFolder, name: str, restarts_before: int) -> dict[str, Any]:
     """How the sink is once its new process has opened its output, or could not, or the run is over."""
     while True:
-        status = ask_run(folder, Message("status"))
-        record = dict(status.body) if status else folder.read_record()
+        status = ask_run(folder, AskStatus(), StatusSnapshot)
+        record = dict(status.snapshot) if status else folder.read_record()
         sink: dict[str, Any] = record["sinks"][name]
         begun = sink["restarts"] > restarts_before
         if status is None or sink["state"] == "gave_up" or (begun and sink["state"] not in _UNDER_WAY):

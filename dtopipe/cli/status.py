@@ -16,7 +16,7 @@ from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import outputs_table, verdict_line
 from dtopipe.host.run_folder import find_living_run
 from dtopipe.transport.run_link import ask_run
-from dtopipe.wire.control import Message
+from dtopipe.wire.commands import AskStatus, StatusSnapshot
 
 
 @click.command()
@@ -35,8 +35,8 @@ def status(run: str | None, run_dir: Path, as_json: bool) -> None:
       dtopipe status heat-flux/latest --json
     """
     folder = find_living_run(run, run_dir)
-    answer = ask_run(folder, Message("status"))
-    found = Seen(dict(answer.body)) if answer else seen(folder)
+    answer = ask_run(folder, AskStatus(), StatusSnapshot)
+    found = Seen(dict(answer.snapshot)) if answer else seen(folder)
     record = found.record
     if as_json:
         print_json(record | ({"remedy": found.remedy} if found.remedy else {}))

@@ -22,7 +22,7 @@ from dtopipe.host.run_life import reached
 from dtopipe.host.run_lock import RunMark, read_mark
 from dtopipe.model.errors import UsageError
 from dtopipe.transport.run_link import ask_run
-from dtopipe.wire.control import Message
+from dtopipe.wire.commands import Stopping, StopRun
 
 _LOOK_EVERY_S = 0.1
 _GOODBYE_S = 2.0
@@ -48,7 +48,7 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
     folder = find_living_run(run, run_dir)
     console = Console(stderr=as_json)
     mark = read_mark(folder.path)
-    if ask_run(folder, Message("stop", {"now": now, "user": _user(), "host": platform.node()})):
+    if ask_run(folder, StopRun(now, _user(), platform.node()), Stopping):
         words = "waiting for the sinks to write what was acquired; stop --now does not wait for slow ones"
         with console.status(words):
             while reached(folder) is not None:

@@ -65,6 +65,11 @@ TRANSITIONS: dict[tuple[WorkerState, WorkerEvent], WorkerState] = {
 }
 
 
+def can_happen(state: WorkerState, event: WorkerEvent) -> bool:
+    """True if that can happen to a worker in this state."""
+    return (state, event) in TRANSITIONS
+
+
 def after(state: WorkerState, event: WorkerEvent) -> WorkerState:
     """The next state. Raises ValueError for what cannot happen in this one."""
     try:

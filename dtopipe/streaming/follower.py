@@ -28,8 +28,7 @@ from dtopipe.streaming.membership import Membership
 from dtopipe.streaming.subscription import SubscriptionSummary
 from dtopipe.streaming.wanted import Wanted
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import stream_from
+from dtopipe.wire.commands import Subscribed
 
 _LOOKS_EVERY_NS = 500_000_000
 # Copies are taken ahead: enough that small blocks are cheap, little enough to stay in a few MB.
@@ -75,15 +74,12 @@ class Follower:
         self._begin(answer, self._membership)
         return True
 
-    def _begin(self, answer: Message, membership: Membership) -> None:
-        self.run: Stream = stream_from(answer.get("stream", dict))
-        row = answer.get("row", int)
-        ring = Ring.attach(answer.get("segment", str), answer.get("held", str, ""))
-        self._reader = RingReader(ring, row)
-        wake = ReaderWake(
-            answer.get("descriptor_endpoint", str), answer.get("credit_endpoint", str), membership.keys, row
-        )
-        journal = answer.body.get("journal")
+    def _begin(self, answer: Subscribed, membership: Membership) -> None:
+        self.run: Stream = answer.stream
+        ring = Ring.attach(answer.segment, answer.held)
+        self._reader = RingReader(ring, answer.row)
+        wake = ReaderWake(answer.descriptor_endpoint, answer.credit_endpoint, membership.keys, answer.row)
+        journal = answer.journal
         self._is_covered = journal is not None
         self._intake: DirectIntake = (
             CoveredIntake(self._reader, wake, RingObserver(ring), JournalReader(Path(journal)))
@@ -93,7 +89,7 @@ class Follower:
         # Who is covered reads copies, for most of them may come from a file.
         self._views = not self._is_covered and (self._policy is Policy.BLOCK or not self._wanted.copies)
         self._ahead = max(1, min(_AHEAD_BLOCKS, _AHEAD_BYTES // max(1, ring.layout.payload_bytes)))
-        self._at = self.summary.start = answer.get("start", int)
+        self._at = self.summary.start = answer.start
         self._blocks = BlockMaker(self.run.task, self.run.device, self.run.channels, self.run.rate_hz)
         self._started_ns = utc_ns(self.run.started_at)
         self._intake.report(self.summary.position())

@@ -14,8 +14,8 @@ from dtopipe.host.run_lock import run_lock_is_held
 from dtopipe.model.errors import UsageError
 from dtopipe.model.policy import Policy
 from dtopipe.transport.link import Keys
-from dtopipe.transport.run_link import control_of, ensure_not_refused
-from dtopipe.wire.control import Message
+from dtopipe.transport.run_link import answer_of, control_of
+from dtopipe.wire.commands import NotYet, Subscribe, Subscribed, Unsubscribe
 
 
 class Membership:
@@ -40,19 +40,16 @@ class Membership:
         self._control = control_of(facts)
         self._has_place = False
 
-    def ask(self, policy: Policy, since: str | int) -> Message | None:
+    def ask(self, policy: Policy, since: str | int) -> Subscribed | None:
         """`subscribed`, or None while the run has not begun. Raises UsageError with the reason for a refusal."""
         if not self._supervisor_is_alive():
             raise self._is_over()
-        who = {"key": self._key, "pid": os.getpid(), "program": Path(sys.argv[0] if sys.argv else "").name or "python"}
+        program = Path(sys.argv[0] if sys.argv else "").name or "python"
         # From now on the supervisor may have it, whatever becomes of the answer.
         self._has_place = True
-        answer = self._control.ask(Message("subscribe", {**who, "policy": policy.value, "since": since}))
-        self._has_place = answer.kind == "subscribed"
-        if answer.kind == "not_yet":
-            return None
-        ensure_not_refused(answer)
-        return answer
+        answer = self._control.ask(Subscribe(self._key, policy, since, os.getpid(), program))
+        self._has_place = isinstance(answer, Subscribed)
+        return None if isinstance(answer, NotYet) else answer_of(answer, Subscribed)
 
     def run_is_alive(self) -> bool:
         """False once neither supervisor nor acquirer lives: nothing more will come."""
@@ -67,7 +64,7 @@ class Membership:
         if not self._lock.held:
             return
         if self._has_place:
-            self._control.send(Message("unsubscribe", {"key": self._key}))
+            self._control.send(Unsubscribe(self._key))
         self._control.close()
         self._lock.release()
         if not self._has_place:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.boards.registry import known_board_type
@@ -16,8 +15,8 @@ from dtopipe.model.plan import RestartPlan, RunPlan
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Stream
 from dtopipe.supervisor.processes import WorkerProcess
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import channel_from, describe_task
+from dtopipe.wire.messages import BoardOpened, Failed
+from dtopipe.wire.orders import AcquirerOrders
 
 NAME = "acquirer"
 
@@ -29,14 +28,14 @@ class AcquirerAgent:
         self._plan = plan
         self.generation = 0
         self.process: WorkerProcess | None = None
-        self.opened: Message | None = None
+        self.opened: BoardOpened | None = None
         self.opened_now = False
         self.found_dead = False
         self.started_ns: int | None = None
         # The first block that its present process can publish.
         self.began_at_block = 0
         self.ended = False
-        self.reported: Message | None = None
+        self.reported: Failed | None = None
         self.restart_due_ns: int | None = None
         self.restarts = 0
         self.failure = ""
@@ -61,7 +60,7 @@ class AcquirerAgent:
     @property
     def is_clocked(self) -> bool:
         """True if the board goes on without us."""
-        return self.opened is not None and self.opened.get("clocked", bool)
+        return self.opened is not None and self.opened.board.clocked
 
     @property
     def waits_for_others(self) -> bool:
@@ -71,24 +70,25 @@ class AcquirerAgent:
     @property
     def first_sample_index(self) -> int:
         """Where the run begins, as the board has it."""
-        return 0 if self.opened is None else self.opened.get("first_sample_index", int, 0)
+        return 0 if self.opened is None else self.opened.board.first_sample_index
 
     def stream(self, run_id: str, started_at: str) -> Stream:
-        """What the board delivers. Raises WireError before it was opened."""
-        opened: Mapping[str, Any] = self.opened.body if self.opened else {}
-        facts = Message("opened", opened)
+        """What the board delivers. Raises RuntimeError before it was opened."""
+        if self.opened is None:
+            raise RuntimeError("the board has not been opened")
+        board = self.opened.board
         return Stream(
-            run_id=facts.get("run_id", str, "") or run_id,
+            run_id=board.run_id or run_id,
             task=self._plan.name,
-            device=facts.get("device", str),
-            channels=tuple(channel_from(channel) for channel in facts.get("channels", list)),
-            dtype=facts.get("dtype", str),
-            rate_hz=facts.get("rate_hz", float),
-            samples_per_block=facts.get("samples_per_block", int),
-            started_at=facts.get("started_at", str, "") or started_at,
-            metadata=finite({**facts.get("metadata", dict), **self._plan.metadata}),
-            simulated=facts.get("simulated", bool),
-            polled=facts.get("polled", bool, False),
+            device=board.device,
+            channels=board.channels,
+            dtype=board.dtype,
+            rate_hz=board.rate_hz,
+            samples_per_block=board.samples_per_block,
+            started_at=board.started_at or started_at,
+            metadata=finite({**board.metadata, **self._plan.metadata}),
+            simulated=board.simulated,
+            polled=board.polled,
         )
 
     def went_away(self, why: str, t_utc: str) -> None:
@@ -118,13 +118,13 @@ class AcquirerAgent:
         it cannot is away, and waited for. A clocked board goes on otherwise, and every moment of a pause is a gap: who
         has delivered blocks is succeeded at once.
         """
-        why = self.reported.get("message", str, "") if self.reported else ""
+        why = self.reported.message if self.reported else ""
         why = why or (self.process.exit_text if self.process else "")
         if self.process:
             self.process.release()
         self.process = None
         self.opened_now = False
-        is_away = bool(epoch) and self.reported is not None and self.reported.body.get("is_final") is False
+        is_away = bool(epoch) and self.reported is not None and self.reported.is_final is False
         if is_away:
             self.away_in_epoch = epoch if self.away_in_epoch is None else self.away_in_epoch
             self.went_away(why, t_utc)
@@ -133,7 +133,7 @@ class AcquirerAgent:
         answer = self._budget.was_away(now_ns) if is_away else self._budget.died(now_ns, self.started_ns)
         if is_away and self._plan.board.restart is None and isinstance(answer, GiveUp):
             answer = RestartAfter(self._budget.longest_pause_s)
-        if self.reported is not None and self.reported.get("is_final", bool, False):
+        if self.reported is not None and self.reported.is_final:
             # Whoever it is to be started for would be told the same again.
             self.failure = f"the acquirer gave up: {why}"
         elif isinstance(answer, GiveUp):
@@ -142,21 +142,21 @@ class AcquirerAgent:
             pause_s = 0.0 if has_delivered and self.is_clocked and not is_away else answer.pause_s
             self.restart_due_ns = now_ns + round(pause_s * 1e9)
 
-    def orders(self, common: dict[str, Any]) -> Message:
+    def orders(self, common: dict[str, Any]) -> AcquirerOrders:
         """What its process must know before the ring is there."""
         board = self._plan.board
         options = dict(board.options)
         if self.waits_for_others:
             options["label"] = f"{platform.node()}/{self._plan.name}"
-        own = {
-            "name": NAME,
-            "lock": NAME,
-            "address": self.address,
-            "type": board.type,
-            "options": options,
-            "task": describe_task(board.task) if board.task else None,
-            "duration_s": self._plan.duration_s,
-            "remote_id": self._remote_id,
-            "followed_run": self.opened.get("run_id", str, "") if self.opened else "",
-        }
-        return Message("orders", {**common, **own})
+        return AcquirerOrders(
+            **common,
+            name=NAME,
+            lock=NAME,
+            address=self.address,
+            type=board.type,
+            options=options,
+            task=board.task,
+            duration_s=self._plan.duration_s,
+            remote_id=self._remote_id,
+            followed_run=self.opened.board.run_id if self.opened else "",
+        )

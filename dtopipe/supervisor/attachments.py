@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dtopipe.core.lifecycle import WorkerState
 from dtopipe.model.errors import RingError, WireError
@@ -15,9 +14,9 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
-from dtopipe.supervisor.starts import LATEST, Starts
-from dtopipe.wire.control import Message, refused
-from dtopipe.wire.plans import sink_from
+from dtopipe.supervisor.starts import Starts
+from dtopipe.wire.commands import LATEST, Attaching, Attachment, AttachSinks, Detaching, Refused
+from dtopipe.wire.messages import DetachNow
 
 _log = logging.getLogger("dtopipe.supervisor")
 
@@ -33,17 +32,11 @@ class Attachments:
         # Sinks that could not begin: name to (message, remedy). They are not in the run record.
         self._failed: dict[str, tuple[str, str]] = {}
 
-    def attach(self, message: Message) -> Message:
-        """`attaching` with the names, or `refused` with the reason; then nothing has changed.
-
-        `sinks`: descriptions of plans; `document`: the same as a topology has them; `since`: latest, earliest, or a
-        sample index. Raises WireError.
-        """
-        plans = [sink_from(each) for each in message.get("sinks", list)]
-        document: Mapping[str, Any] = message.get("document", dict)
-        since = message.body.get("since", LATEST)
+    def attach(self, message: AttachSinks) -> Attaching | Refused:
+        """Start these sinks, or refuse with the reason; then nothing has changed."""
+        plans, document, since = message.sinks, message.document, message.since
         if refusal := self._why_not(plans) or self._why_not_since(plans, since):
-            return refused(*refusal)
+            return Refused(*refusal)
         run = self._run
         for plan in plans:
             agent = SinkAgent(plan, run.folder.path)
@@ -55,40 +48,40 @@ class Attachments:
             run.events.append("attaching", plan.name, since=since)
         for plan in plans:
             self._launcher.spawn_sink(run.sinks[plan.name])
-        return Message("attaching", {"names": [plan.name for plan in plans]})
+        return Attaching(tuple(plan.name for plan in plans))
 
-    def attachment(self, name: str) -> Message:
-        """How the attachment of a sink gets on: `attachment` with state and start, or `refused`."""
+    def attachment(self, name: str) -> Attachment | Refused:
+        """How the attachment of a sink gets on."""
         if name in self._failed:
-            return refused(*self._failed[name])
+            return Refused(*self._failed[name])
         agent = self._run.sinks.get(name)
         if agent is None:
-            return refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
-        return Message("attachment", {"name": name, "state": agent.shown_state, "start": agent.position.start})
+            return Refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
+        return Attachment(name, agent.shown_state, agent.position.start)
 
-    def detach(self, name: str) -> Message:
-        """`detaching`, or `refused` with the reason."""
+    def detach(self, name: str) -> Detaching | Refused:
+        """Let a sink complete its output, or refuse with the reason."""
         run = self._run
         agent = run.sinks.get(name)
         if agent is None:
-            return refused(f"there is no sink {name!r}", nearest(name, run.sinks))
+            return Refused(f"there is no sink {name!r}", nearest(name, run.sinks))
         if run.phase is not Phase.RUNNING:
             what = "has not begun yet" if run.phase is Phase.OPENING else "is ending, and every sink with it"
-            return refused(f"the run {what}", "there is nothing to detach")
+            return Refused(f"the run {what}", "there is nothing to detach")
         if agent.detach_at is not None and agent.state.is_final:
-            return refused(f"{name} is {agent.shown_state} already", "dtopipe status shows how it ended")
+            return Refused(f"{name} is {agent.shown_state} already", "dtopipe status shows how it ended")
         if agent.state.is_final:
-            return refused(
+            return Refused(
                 f"{name} is {agent.state.value}: nothing writes it", f"dtopipe restart {name}, or dtopipe repair later"
             )
         if agent.detach_at is not None:
             agent.detaches_now = True
-            return Message("detaching", {"name": name, "at": agent.detach_at})
+            return Detaching(name, agent.detach_at)
         agent.detach_at = run.end_sample_index
         run.events.append("detaching", name, at=agent.detach_at)
         if agent.state is WorkerState.RUNNING:
-            run.tell_sink(agent, Message("detach"))
-        return Message("detaching", {"name": name, "at": agent.detach_at})
+            run.tell_sink(agent, DetachNow())
+        return Detaching(name, agent.detach_at)
 
     def became_ready(self, agent: SinkAgent) -> None:
         """A sink's process has opened its output: say so, or that it is to go already."""
@@ -96,7 +89,7 @@ class Attachments:
             self._run.events.append("attached", agent.plan.name, start=agent.position.start)
             self._record()
         if agent.detach_at is not None:
-            self._run.tell_sink(agent, Message("detach"))
+            self._run.tell_sink(agent, DetachNow())
 
     def became_done(self, agent: SinkAgent) -> None:
         """Detached in order: the record says so at once, for the next thing may be a power cut."""
@@ -109,8 +102,9 @@ class Attachments:
         """Open the row of a sink that is attached, and find where it starts; False where that is not to be had."""
         run = self._run
         covered = self._launcher.is_covered(agent)
+        since = LATEST if agent.attached_since is None else agent.attached_since
         try:
-            agent.row, start = self._starts.open_row(agent.plan.policy, agent.attached_since, covered=covered)
+            agent.row, start = self._starts.open_row(agent.plan.policy, since, covered=covered)
         except (RingError, LookupError, OSError, WireError) as error:
             self._fail(agent, str(error.args[0] if isinstance(error, LookupError) else error), "")
             return False
@@ -127,9 +121,7 @@ class Attachments:
             reported = agent.reported
             is_new = agent.attached_since is not None and agent.generation == 0 and agent.ready_ns is None
             if is_new and reported is not None and agent.state.has_process:
-                path = reported.get("path", str, "")
-                text = f"{path}: {reported.get('message', str)}" if path else reported.get("message", str)
-                self._fail(agent, text, reported.get("remedy", str, ""))
+                self._fail(agent, reported.where_and_what, reported.remedy)
             elif agent.detach_at is not None and self._run.phase is Phase.RUNNING:
                 self._drain.bound_sink(agent, now_ns, elapsed_s)
         for name in [name for name in self._failed if name in self._run.sinks]:
@@ -152,7 +144,7 @@ class Attachments:
             return "the ring has as many readers as it can hold", "detach a sink, or end a program that follows the run"
         return None
 
-    def _why_not_since(self, plans: Sequence[SinkPlan], since: Any) -> tuple[str, str] | None:
+    def _why_not_since(self, plans: Sequence[SinkPlan], since: str | int) -> tuple[str, str] | None:
         refusals = (self._starts.why_not(since, covered=self._run.covers(plan.policy)) for plan in plans)
         return next(filter(None, refusals), None)
 

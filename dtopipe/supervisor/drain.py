@@ -12,7 +12,7 @@ from dtopipe.shm.ring import Ring
 from dtopipe.shm.writer import RingWriter
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
-from dtopipe.wire.control import Message
+from dtopipe.wire.messages import CutOff, StopBoard
 
 # A sink that is cut off commits what it has; one that cannot is killed.
 _CUT_OFF_GRACE_S = 3.0
@@ -36,7 +36,7 @@ class Drain:
         started = self._run.phase is Phase.RUNNING
         self._run.phase = Phase.DRAINING
         self._run.events.append("draining", by=self._run.ended_by.text)
-        self._run.tell_acquirer(Message("stop"))
+        self._run.tell_acquirer(StopBoard())
         if self._run.acquirer.process is None or not started:
             self.end_stream()
 
@@ -44,7 +44,7 @@ class Drain:
         """Do not wait for slow sinks, nor for what the board still holds."""
         self._run.hurried = True
         self._run.events.append("hurried")
-        self._run.tell_acquirer(Message("stop", {"hurry": True}))
+        self._run.tell_acquirer(StopBoard(hurry=True))
 
     def abort(self, why: str, by: Ending = BY_FAILURE) -> None:
         """End in order, because the run cannot go on."""
@@ -140,7 +140,7 @@ class Drain:
             agent.failure = f"cut off {why} {when}{before}"
             agent.cut_off_at_ns = now_ns
             run.events.append("cut_off", agent.plan.name, why=agent.failure)
-            run.tell_sink(agent, Message("cut_off", {"reason": agent.failure}))
+            run.tell_sink(agent, CutOff(agent.failure))
             if agent.process is None:
                 self._kill(agent)
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from types import NoneType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dtopipe.core.budget import GiveUp, RestartBudget
 from dtopipe.host.clock import mono_ns
-from dtopipe.model.errors import WireError
 from dtopipe.model.plan import ListenPlan, RestartPlan
 from dtopipe.model.span import Gap
 from dtopipe.supervisor.processes import WorkerProcess
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import describe_stream, gaps_from
+from dtopipe.wire.message_fields import body_of
+from dtopipe.wire.messages import (
+    BeginServing,
+    Failed,
+    GatewaySays,
+    Held,
+    HoldAsked,
+    RemoteEvent,
+    RemoteFacts,
+    RemoteGaps,
+    RemotesServed,
+    RunEnded,
+    Serving,
+)
+from dtopipe.wire.orders import GatewayOrders
 
 if TYPE_CHECKING:
     from dtopipe.supervisor.run import Run
@@ -31,10 +43,6 @@ _MOST_GAPS = 50_000
 _MOST_FORMER = 5
 # Before the names of remotes, where other names are those of sinks.
 _REMOTE = "remote:"
-_FACTS: dict[str, type] = {
-    "id": str, "name": str, "label": str, "address": str, "policy": str, "sent": int, "durable": int, "gaps": int,
-    "away": bool, "finished": bool,
-}  # fmt: skip
 # After a second Ctrl-C.
 _HURRY_NS = 2_000_000_000
 
@@ -48,7 +56,7 @@ class Gateway:
         self._process: WorkerProcess | None = None
         self._generation = 0
         self._endpoint = ""
-        self._remotes: list[dict[str, Any]] = []
+        self._remotes: tuple[RemoteFacts, ...] = ()
         # What became of those that are served no more, by name; the last ones.
         self._former: dict[str, str] = {}
         # Remotes by id, for whom the journal keeps what is not durable there: their names, and from which sample on.
@@ -56,7 +64,7 @@ class Gateway:
         self._gaps_noted = 0
         # Requests that were dropped: by predecessors of its process, and with its own.
         self._malformed_before = self._malformed = 0
-        self._reported: Message | None = None
+        self._reported: Failed | None = None
         self._ready_ns: int | None = None
         self._restart_due_ns: int | None = None
         self._hurried_ns = 0
@@ -87,50 +95,47 @@ class Gateway:
         self._reported, self._ready_ns, self._restart_due_ns = None, None, None
         self._malformed_before = self._malformed
         self._has_begun = self._was_told = self._found_dead = False
-        own = {
-            "name": NAME,
-            "lock": NAME,
-            "address": self.address.decode(),
-            "endpoint": plan.endpoint if not self._endpoint else self._endpoint,
-            "insecure": plan.insecure,
-            "keep_for_s": plan.keep_for_s,
-            "expected": [r["id"] for r in self._remotes if not r["finished"] and r["policy"] == "block"],
-        }
-        orders = Message("orders", {**self._run.common_orders(), **own})
+        orders = GatewayOrders(
+            **self._run.common_orders(),
+            name=NAME,
+            lock=NAME,
+            address=self.address.decode(),
+            endpoint=self._endpoint or plan.endpoint,
+            insecure=plan.insecure,
+            keep_for_s=plan.keep_for_s,
+            expected=tuple(r.remote_id for r in self._remotes if not r.finished and r.policy == "block"),
+        )
         self._process = WorkerProcess("dtopipe.workers.gateway", orders, self._run.folder.log_path(NAME))
         self._run.events.append("started", NAME, pid=self._process.pid)
 
-    def hear(self, message: Message) -> None:
-        """What its process says. Raises WireError."""
+    def hear(self, message: GatewaySays) -> None:
+        """What its process says."""
         run = self._run
-        if message.kind == "serving":
-            self._endpoint = message.get("endpoint", str)
+        if isinstance(message, Serving):
+            self._endpoint = message.endpoint
             self._ready_ns = mono_ns()
             insecure = self._plan is not None and self._plan.insecure
             run.events.append("serving", NAME, endpoint=self._endpoint, insecure=insecure)
-        elif message.kind == "remotes":
-            self._remotes = [_checked(remote) for remote in message.get("remotes", list)]
-            self._malformed = self._malformed_before + message.get("malformed", int)
+        elif isinstance(message, RemotesServed):
+            self._remotes = message.remotes
+            self._malformed = self._malformed_before + message.malformed
             for remote in self._remotes:
-                if remote["id"] in self._held:
-                    name = _name_of(remote)
-                    self._held[remote["id"]] = name, max(remote["durable"], self._held[remote["id"]][1])
-        elif message.kind == "hold":
-            self._hold(message.get("remote", str), message.get("at", int))
-        elif message.kind == "remote_gaps":
-            self._note(message.get("name", str), gaps_from(message.get("gaps", list)))
-        elif message.kind == "event":
-            details = {str(key): value for key, value in message.body.items() if key != "event"}
-            if not all(isinstance(value, str | int | float | NoneType) for value in details.values()):
-                raise WireError("an event with what no line can hold")
-            if message.get("event", str) in _OVER:
+                if remote.remote_id in self._held:
+                    _, before = self._held[remote.remote_id]
+                    self._held[remote.remote_id] = remote.shown_name, max(remote.durable, before)
+        elif isinstance(message, HoldAsked):
+            self._hold(message.remote, message.at)
+        elif isinstance(message, RemoteGaps):
+            self._note(message.name, message.gaps)
+        elif isinstance(message, RemoteEvent):
+            if message.event in _OVER and message.remote is not None:
                 # Its process may be killed before it says so in a list: a successor would wait for them.
                 self._part_with(message)
-                self._held.pop(message.get("remote", str), None)
-            run.events.append(message.get("event", str), NAME, **details)
-        elif message.kind == "failed":
+                self._held.pop(message.remote, None)
+            run.events.append(message.event, NAME, **message.facts())
+        elif isinstance(message, Failed):
             self._reported = message
-            run.events.append("failed", NAME, message=message.get("message", str))
+            run.events.append("failed", NAME, message=message.message)
 
     def look(self, now_ns: int) -> None:
         """One turn: bring it to work, tell it of the end, see whether it lives. Raises TopologyError before the run."""
@@ -174,7 +179,7 @@ class Gateway:
             "endpoint": self._endpoint or self._plan.endpoint,
             "insecure": self._plan.insecure,
             "pid": self._process.pid if self._process else None,
-            "remotes": self._remotes,
+            "remotes": [body_of(remote) for remote in self._remotes],
             "former": dict(self._former),
             "malformed": self._malformed,
             **({"failure": self.failure} if self.failure else {}),
@@ -187,23 +192,22 @@ class Gateway:
             return
         oldest = max(at, run.table.settled())
         self._held.setdefault(remote_id, ("", oldest))
-        run.server.send(self.address, Message("held", {"remote": remote_id, "at": oldest}))
+        run.server.send(self.address, Held(remote_id, oldest))
 
-    def _part_with(self, event: Message) -> None:
+    def _part_with(self, event: RemoteEvent) -> None:
         """Somebody is served no more."""
-        remote_id = event.get("remote", str)
-        gone = next((remote for remote in self._remotes if remote["id"] == remote_id), None)
-        self._remotes = [remote for remote in self._remotes if remote["id"] != remote_id]
-        name = event.get("name", str, "") or event.get("label", str, "") or remote_id[:8]
+        gone = next((remote for remote in self._remotes if remote.remote_id == event.remote), None)
+        self._remotes = tuple(remote for remote in self._remotes if remote.remote_id != event.remote)
+        name = event.shown_name
         # Who drops goes by itself, also with everything.
-        is_up_to_date = gone is not None and self._run.has_ended and gone["sent"] >= self._run.end_sample_index
-        has_everything = event.get("event", str) == _FINISHED or is_up_to_date
+        is_up_to_date = gone is not None and self._run.has_ended and gone.sent >= self._run.end_sample_index
+        has_everything = event.event == _FINISHED or is_up_to_date
         self._former.pop(name, None)
         self._former[name] = "has everything" if has_everything else "left"
         for name in list(self._former)[:-_MOST_FORMER]:
             del self._former[name]
 
-    def _note(self, name: str, gaps: list[Gap]) -> None:
+    def _note(self, name: str, gaps: Sequence[Gap]) -> None:
         """What a remote lacks, as it says: no more than can be, nor than a disk should hold of strangers' words."""
         end, room = self._run.end_sample_index, _MOST_GAPS - self._gaps_noted
         believed = [gap for gap in gaps if gap.span.stop <= end][: max(0, room)]
@@ -216,16 +220,16 @@ class Gateway:
             return
         if not self._has_begun:
             self._has_begun = True
-            begin = {
-                "stream": describe_stream(run.stream),
+            begin = BeginServing(
+                stream=run.stream,
                 **run.memory(),
-                "journal": None if journal is None else str(journal.path),
-                "retires": journal is not None and journal.plan.retires,
-            }
-            run.server.send(self.address, Message("begin", begin))
+                journal=None if journal is None else str(journal.path),
+                retires=journal is not None and journal.plan.retires,
+            )
+            run.server.send(self.address, begin)
         if not self._was_told and run.has_ended and (journal is None or journal.state.is_final):
             self._was_told = True
-            run.server.send(self.address, Message("ended", {"end": run.end_sample_index}))
+            run.server.send(self.address, RunEnded(run.end_sample_index))
 
     def _look_at_dead(self, now_ns: int) -> None:
         """In order at the end of the run; anything else is a death, after which it is started anew."""
@@ -242,9 +246,9 @@ class Gateway:
             self._is_over = True
             return
         run.events.append("died", NAME, how=process.exit_text)
-        why = self._reported.get("message", str) if self._reported else process.exit_text
+        why = self._reported.message if self._reported else process.exit_text
         if not run.has_begun:
-            remedy = self._reported.get("remedy", str, "") if self._reported else ""
+            remedy = self._reported.remedy if self._reported else ""
             raise run.refusal("listen.endpoint", why, remedy)
         answer = self._budget.died(now_ns, self._ready_ns)
         if isinstance(answer, GiveUp):
@@ -253,15 +257,3 @@ class Gateway:
             run.events.append("gave_up", NAME, why=self.failure)
         else:
             self._restart_due_ns = now_ns + round(answer.pause_s * 1e9)
-
-
-def _name_of(remote: dict[str, Any]) -> str:
-    return str(remote["name"] or remote["label"])
-
-
-def _checked(remote: Any) -> dict[str, Any]:
-    """What a gateway says of a remote. Raises WireError."""
-    facts = Message("remote", remote)
-    for key, kind in _FACTS.items():
-        facts.get(key, kind)
-    return {key: remote[key] for key in _FACTS}

@@ -12,7 +12,7 @@ from dtopipe.shm.calls import CallWords
 from dtopipe.supervisor.acquirer_agent import NAME, AcquirerAgent
 from dtopipe.supervisor.run import Run
 from dtopipe.supervisor.sink_agent import SinkAgent
-from dtopipe.wire.control import Message
+from dtopipe.wire.messages import Failed
 
 # Of a process that stands for less nobody asks how it is: that costs more than a look at its words.
 _ASK_SYSTEM_AFTER_S = 1.0
@@ -49,7 +49,7 @@ class Hanging:
         if agent.clock.is_over and state != psutil.STATUS_DISK_SLEEP:
             why = f"{agent.stands} for {agent.clock.stands_s:.0f} s"
             self._run.events.append("killed", name, why=why)
-            agent.reported = Message("failed", {"message": why, "remedy": ""})
+            agent.reported = Failed(why)
             agent.stands = ""
             agent.clock.saw(None, 0.0)
             process.kill()

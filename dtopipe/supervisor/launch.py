@@ -17,8 +17,7 @@ from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.processes import WorkerProcess
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import describe_stream
+from dtopipe.wire.messages import BeginSink, StartBoard
 
 
 class Launcher:
@@ -68,18 +67,17 @@ class Launcher:
         # Only now, so that nobody is held while the process starts.
         if agent.row is None and not self._found_place(agent):
             return
-        begin = {
+        journal = run.journal if agent.row is not None and run.table.is_covered(agent.row) else None
+        begin = BeginSink(
             **self.reader_facts(),
-            "row": agent.row,
-            "start": agent.position.start,
-            "committed": agent.position.committed,
-            "resume": agent.generation > 0,
-            "otherwise": agent.otherwise.value,
-        }
-        journal = run.journal
-        if journal is not None and agent.row is not None and run.table.is_covered(agent.row):
-            begin["journal"] = str(journal.path)
-        run.tell_sink(agent, Message("begin", begin))
+            row=agent.row or 0,
+            start=agent.position.start,
+            committed=agent.position.committed,
+            resume=agent.generation > 0,
+            otherwise=agent.otherwise,
+            journal=None if journal is None else str(journal.path),
+        )
+        run.tell_sink(agent, begin)
         agent.happened(WorkerEvent.BEGUN)
 
     def reader_facts(self) -> dict[str, Any]:
@@ -88,10 +86,10 @@ class Launcher:
         if run.stream is None or opened is None:
             return {}
         return {
-            "stream": describe_stream(run.stream),
+            "stream": run.stream,
             **run.memory(),
-            "descriptor_endpoint": opened.get("descriptor_endpoint", str),
-            "credit_endpoint": opened.get("credit_endpoint", str),
+            "descriptor_endpoint": opened.descriptor_endpoint,
+            "credit_endpoint": opened.credit_endpoint,
         }
 
     def _found_place(self, agent: SinkAgent) -> bool:
@@ -112,12 +110,8 @@ class Launcher:
         run.acquirer.started_ns = mono_ns()
         if run.ring is not None:
             run.acquirer.began_at_block = run.ring.words[Head.HEAD]
-        start = {
-            **run.memory(),
-            "utc_offset_ns": run.times.utc_offset_ns,
-            "hole_cause": run.acquirer.hole_cause.value,
-        }
-        run.tell_acquirer(Message("start", start))
+        start = StartBoard(**run.memory(), utc_offset_ns=run.times.utc_offset_ns, hole_cause=run.acquirer.hole_cause)
+        run.tell_acquirer(start)
 
     def go_on(self) -> None:
         """One turn of the start."""

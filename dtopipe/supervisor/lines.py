@@ -127,7 +127,7 @@ class EventsFile:
         self._utc_ns = utc_ns
         self._counts: dict[tuple[str, str], int] = {}
 
-    def append(self, event: str, process: str = "", **details: Any) -> None:
+    def append(self, event: str, process: str = "", /, **details: Any) -> None:
         """Note that something happened to a process of the run, now."""
         count = self._counts[event, process] = self._counts.get((event, process), 0) + 1
         if count <= _REPEATS_WRITTEN:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from dtopipe.wire.control import Message, write_frame
+from dtopipe.wire.control import write_frame
+from dtopipe.wire.orders import WorkerOrders
 
 _KILL_WAIT_S = 5.0
 # What a session of its own is on POSIX: no Ctrl-C from our console, and no console window.
@@ -28,7 +29,7 @@ def _log(path: Path) -> BinaryIO:
 class WorkerProcess:
     """One process of the run. Closing the pipe, which our death does, tells it to end in order."""
 
-    def __init__(self, module: str, orders: Message, log_path: Path) -> None:
+    def __init__(self, module: str, orders: WorkerOrders, log_path: Path) -> None:
         with _log(log_path) as log:
             self._process = subprocess.Popen(
                 # Not from the current folder: a `signal.py` there is the user's own.

@@ -8,7 +8,8 @@ from dtopipe.model.suggestions import nearest
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
-from dtopipe.wire.control import Message, refused
+from dtopipe.wire.commands import Refused, Restarting
+from dtopipe.wire.messages import LetGo
 
 # A process that was told to let go of its output, and does not.
 _LET_GO_LIMIT_S = 5.0
@@ -21,17 +22,17 @@ class RestartRequests:
         self._run = run
         self._launcher = launcher
 
-    def ask(self, name: str, now_ns: int) -> Message:
+    def ask(self, name: str, now_ns: int) -> Restarting | Refused:
         """What a command is answered: `restarting`, or `refused` with the reason."""
         agent = self._run.sinks.get(name)
         if agent is None:
-            return refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
+            return Refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
         if self._run.phase is Phase.OPENING:
-            return refused("the run has not begun yet", "ask again once dtopipe status says running")
+            return Refused("the run has not begun yet", "ask again once dtopipe status says running")
         if agent.state in (WorkerState.DONE, WorkerState.CANCELLED):
-            return refused(f"{name} is {agent.state.value}: its output is closed", "there is nothing to restart")
+            return Refused(f"{name} is {agent.state.value}: its output is closed", "there is nothing to restart")
         if agent.cut_off_at_ns and not agent.state.is_final:
-            return refused(f"{name} is being cut off", "ask again in a moment")
+            return Refused(f"{name} is being cut off", "ask again in a moment")
         before, restarts = agent.shown_state, agent.restarts
         self._run.events.append("restart_asked", name, state=before)
         agent.begin_anew(now_ns)
@@ -39,8 +40,8 @@ class RestartRequests:
             self._revive(agent)
         elif agent.process:
             agent.restart_asked_ns = now_ns
-            self._run.tell_sink(agent, Message("let_go"))
-        return Message("restarting", {"name": name, "state": before, "restarts": restarts})
+            self._run.tell_sink(agent, LetGo())
+        return Restarting(name, before, restarts)
 
     def look(self, now_ns: int) -> None:
         """One turn: whoever does not let go of its output is killed, which costs it no more than its last interval."""

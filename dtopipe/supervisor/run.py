@@ -36,8 +36,8 @@ from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.subscriber import Subscriber
 from dtopipe.transport.link import run_keys
-from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_stream
+from dtopipe.wire.messages import ToAcquirer, ToSink
 
 
 class Phase(StrEnum):
@@ -161,11 +161,11 @@ class Run:
             "drain_limit_s": self.plan.drain_limit_s,
         }
 
-    def tell_acquirer(self, message: Message) -> None:
+    def tell_acquirer(self, message: ToAcquirer) -> None:
         """Send to the acquirer's present process."""
         self.server.send(self.acquirer.address.encode(), message)
 
-    def tell_sink(self, agent: SinkAgent, message: Message) -> None:
+    def tell_sink(self, agent: SinkAgent, message: ToSink) -> None:
         """Send to a sink's present process."""
         self.server.send(agent.address.encode(), message)
 

@@ -15,7 +15,8 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import LOST_BY_BOARD, Cause, Span
 from dtopipe.shm.table import RowStatus, SubscriberTable
 from dtopipe.supervisor.processes import WorkerProcess
-from dtopipe.wire.control import Message
+from dtopipe.wire.messages import Failed
+from dtopipe.wire.orders import SinkOrders
 
 
 class SinkAgent:
@@ -40,7 +41,7 @@ class SinkAgent:
         self.otherwise = Cause.POLICY_DROP
         self.said_hello = False
         self.found_dead = False
-        self.reported: Message | None = None
+        self.reported: Failed | None = None
         # Its process has closed the output in order, and what it said of that.
         self.is_closed = False
         self.remark = ""
@@ -133,7 +134,7 @@ class SinkAgent:
         `room_s`: how long the ring has room, where that is full while this sink is not there; None where it is not, or
         where the board waits.
         """
-        why = self.reported.get("message", str, "") if self.reported else ""
+        why = self.reported.message if self.reported else ""
         self.failure = why or (self.process.exit_text if self.process else "")
         if self.process:
             self.process.release()
@@ -200,23 +201,23 @@ class SinkAgent:
             retained_from=self.position.retained_from,
         )
 
-    def orders(self, common: dict[str, Any]) -> Message:
+    def orders(self, common: dict[str, Any]) -> SinkOrders:
         """What its process must know before it knows the stream."""
         plan = self.plan
-        own = {
-            "name": plan.name,
-            "lock": self.lock,
-            "address": self.address,
-            "type": plan.type,
-            "path": None if self.path is None else str(self.path),
-            "policy": plan.policy.value,
-            "layout": plan.layout.value,
-            "on_exists": plan.on_exists.value,
-            "channels": None if plan.channels is None else list(plan.channels),
-            "flush_interval_s": plan.flush_interval_s,
-            "sync_s": plan.sync_s,
-            "queue_blocks": plan.queue_blocks,
-            "delay_per_block_s": plan.delay_per_block_s,
-            "options": dict(plan.options),
-        }
-        return Message("orders", {**common, **own})
+        return SinkOrders(
+            **common,
+            name=plan.name,
+            lock=self.lock,
+            address=self.address,
+            type=plan.type,
+            path=None if self.path is None else str(self.path),
+            policy=plan.policy,
+            layout=plan.layout,
+            on_exists=plan.on_exists,
+            channels=plan.channels,
+            flush_interval_s=plan.flush_interval_s,
+            sync_s=plan.sync_s,
+            queue_blocks=plan.queue_blocks,
+            delay_per_block_s=plan.delay_per_block_s,
+            options=plan.options,
+        )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dtopipe.core.lifecycle import WorkerState
 from dtopipe.intake.journal import JournalReader
 from dtopipe.model.errors import WireError
 from dtopipe.model.policy import Policy
 from dtopipe.shm.observer import EARLIEST_PART_OF_RING, RingObserver
 from dtopipe.supervisor.run import Run
+from dtopipe.wire.commands import EARLIEST, LATEST
 
-LATEST, EARLIEST = "latest", "earliest"
 # For a successor, which has its row beside its predecessor's.
 _SPARE_ROWS = 1
 # Nobody opens these outputs again while the run goes on, however many of them were attached and detached.
@@ -31,11 +29,11 @@ class Starts:
         kept = _SPARE_ROWS + len(waiting)
         return 0 if run.table is None else run.table.n_free() - kept
 
-    def why_not(self, since: Any, *, covered: bool) -> tuple[str, str] | None:
+    def why_not(self, since: str | int, *, covered: bool) -> tuple[str, str] | None:
         """(message, remedy) where a reader cannot start there."""
         if since in (LATEST, EARLIEST):
             return None
-        if isinstance(since, bool) or not isinstance(since, int):
+        if isinstance(since, str):
             return f"{since!r} is no place to start from", "write latest, earliest, or a sample index"
         try:
             self._place(since, covered=covered)
@@ -45,7 +43,7 @@ class Starts:
             return f"the journal cannot be read: {error}", "start from latest"
         return None
 
-    def open_row(self, policy: Policy, since: Any, *, covered: bool) -> tuple[int, int]:
+    def open_row(self, policy: Policy, since: str | int, *, covered: bool) -> tuple[int, int]:
         """(row, sample index) of a new reader. Raises RingError, OSError, WireError, LookupError with what there is."""
         run = self._run
         if run.table is None:
@@ -57,13 +55,15 @@ class Starts:
         start, number = self._place(since, covered=covered)
         return run.table.open_behind(policy, number, covered=covered), start
 
-    def _place(self, since: Any, *, covered: bool) -> tuple[int, int]:
+    def _place(self, since: str | int, *, covered: bool) -> tuple[int, int]:
         """(sample index, number of a block at or before it) to start from. Raises LookupError with what there is."""
         run = self._run
         oldest, number = self._oldest(covered=covered)
         if since == EARLIEST:
             return oldest, number
         newest = run.end_sample_index
+        if isinstance(since, str):
+            raise LookupError(f"{since!r} is no place to start from")
         if since < oldest:
             raise LookupError(f"sample {since} is gone: the oldest that is available is {oldest}")
         if since > newest:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from dtopipe.model.errors import RingError, WireError
 from dtopipe.model.policy import Policy
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
-from dtopipe.supervisor.starts import LATEST, Starts
+from dtopipe.supervisor.starts import Starts
 from dtopipe.supervisor.subscriber import Subscriber
-from dtopipe.wire.control import Message, refused
+from dtopipe.wire.commands import NotYet, Refused, Subscribe, Subscribed
 
 _KEY = re.compile(r"[0-9a-f]{16}")
 _LONGEST_NAME = 80
@@ -28,36 +27,34 @@ class Subscriptions:
         self._launcher = launcher
         self._starts = Starts(run)
 
-    def subscribe(self, message: Message) -> Message:
-        """`subscribed` with what a reader needs, `not_yet`, or `refused` with the reason. Raises WireError.
+    def subscribe(self, message: Subscribe) -> Subscribed | NotYet | Refused:
+        """What a reader needs, or why it is refused. Raises WireError where nobody can have asked so.
 
         `key`: of its own, sixteen hexadecimal digits; it shows by a lock of this name that it lives. `policy`: block
-        or drop_oldest. `since`: latest, earliest, or a sample index.
+        or drop_oldest.
         """
         run = self._run
-        key, since = message.get("key", str), message.body.get("since", LATEST)
-        policy = message.get("policy", str)
+        key, since, policy = message.key, message.since, message.policy
         if not _KEY.fullmatch(key) or key in run.subscribers or policy not in (Policy.BLOCK, Policy.DROP_OLDEST):
             raise WireError(f"not a subscription: key {key!r}, policy {policy!r}")
         if not run.presence.life.is_listening(key):
             raise WireError("a subscription of nobody: its lock is not held")
         if run.phase is Phase.OPENING:
-            return Message("not_yet")
+            return NotYet()
         journal = run.journal
-        is_covered = run.covers(Policy(policy))
+        is_covered = run.covers(policy)
         if refusal := self._why_not() or self._starts.why_not(since, covered=is_covered):
-            return refused(*refusal)
+            return Refused(*refusal)
         try:
             row, start = self._starts.open_row(Policy.DROP_OLDEST, since, covered=is_covered)
         except (RingError, LookupError, OSError, WireError) as error:
-            return refused(str(error.args[0]), "start from latest")
-        who = message.get("pid", int, 0), message.get("program", str, "")[:_LONGEST_NAME]
-        run.subscribers[key] = Subscriber(row, Policy(policy), start, *who)
-        run.events.append("subscribed", pid=who[0], program=who[1], policy=policy, start=start)
-        body: dict[str, Any] = {**self._launcher.reader_facts(), "row": row, "start": start, "name": run.plan.name}
-        if is_covered and journal is not None and journal.path is not None:
-            body["journal"] = str(journal.path.absolute())
-        return Message("subscribed", body)
+            return Refused(str(error.args[0]), "start from latest")
+        who = message.pid, message.program[:_LONGEST_NAME]
+        run.subscribers[key] = Subscriber(row, policy, start, *who)
+        run.events.append("subscribed", pid=who[0], program=who[1], policy=policy.value, start=start)
+        path = journal.path if is_covered and journal is not None else None
+        where = None if path is None else str(path.absolute())
+        return Subscribed(**self._launcher.reader_facts(), row=row, start=start, name=run.plan.name, journal=where)
 
     def unsubscribe(self, key: str) -> None:
         """Its row is free; harmless when it has none."""

@@ -10,7 +10,7 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.sink_agent import SinkAgent
-from dtopipe.wire.control import Message
+from dtopipe.wire.messages import Failed
 
 _LOG_LINES_TOLD = 10
 
@@ -51,7 +51,7 @@ class Watch:
             return
         run.events.append("died", "acquirer", how=agent.process.exit_text)
         if run.phase is Phase.OPENING and agent.reported:
-            raise run.refusal("board", agent.reported.get("message", str), agent.reported.get("remedy", str, ""))
+            raise run.refusal("board", agent.reported.message, agent.reported.remedy)
         was_away, has_delivered = bool(agent.away), self._has_delivered()
         epoch = run.ring.status().epoch if run.ring else None
         agent.died(now_ns, run.clock_now()[:20], epoch, has_delivered=has_delivered)
@@ -101,10 +101,8 @@ class Watch:
         free = run.ring.layout.n_slots - (run.ring.words[Head.HEAD] - pin.released)
         return free * run.stream.samples_per_block / run.stream.rate_hz
 
-    def _refusal(self, agent: SinkAgent, reported: Message) -> TopologyError:
-        path, message = reported.get("path", str, ""), reported.get("message", str)
-        text = f"{path}: {message}" if path else message
-        return self._run.refusal(f"sinks.{agent.plan.name}.path", text, reported.get("remedy", str, ""))
+    def _refusal(self, agent: SinkAgent, reported: Failed) -> TopologyError:
+        return self._run.refusal(f"sinks.{agent.plan.name}.path", reported.where_and_what, reported.remedy)
 
     def _restart(self, agent: SinkAgent) -> None:
         if self._run.table and agent.row is not None:

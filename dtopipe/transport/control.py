@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import threading
 from pathlib import Path
+from typing import TypeVar
 
 import zmq
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.transport.link import Keys, bind, bind_in, connect
 from dtopipe.transport.malformed import Malformed
+from dtopipe.wire.commands import ANSWERED, Answered
 from dtopipe.wire.control import MOST_PASSED_OVER, Message, decode, encode
+from dtopipe.wire.message_fields import TypedMessage
+from dtopipe.wire.vocabulary import Vocabulary
 
 _NAME = "control"
+
+M = TypeVar("M")
 
 
 class ControlServer:
@@ -40,7 +46,10 @@ class ControlServer:
             self.other_endpoint = bound
 
     def receive(self, timeout_s: float) -> tuple[bytes, Message] | None:
-        """The next message with its sender's address, or None. What is malformed is counted and dropped."""
+        """The next message with its sender's address, by which its vocabulary is known; or None.
+
+        What is malformed is counted and dropped.
+        """
         if not self._socket.poll(round(timeout_s * 1000), zmq.POLLIN):
             return None
         for _ in range(MOST_PASSED_OVER):
@@ -55,7 +64,7 @@ class ControlServer:
                 self.malformed.note(error)
         return None
 
-    def send(self, address: bytes, message: Message) -> None:
+    def send(self, address: bytes, message: TypedMessage) -> None:
         """Never waits; a peer that has gone is no error."""
         with contextlib.suppress(zmq.ZMQError):
             self._socket.send_multipart([address, encode(message)], zmq.NOBLOCK)
@@ -73,23 +82,23 @@ class ControlClient:
         self._socket = connect(zmq.DEALER, endpoint, keys, address)
         self._alone = alone or threading.Event()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message | TypedMessage) -> None:
         """Never waits."""
         self._socket.send(encode(message))
 
-    def receive(self, timeout_s: float = 0.0) -> Message | None:
-        """The next message, or None if there is none within `timeout_s`."""
+    def receive(self, vocabulary: Vocabulary[M], timeout_s: float = 0.0) -> M | None:
+        """The next message, or None if there is none of these within `timeout_s`; what is malformed is dropped."""
         if not self._socket.poll(round(timeout_s * 1000), zmq.POLLIN):
             return None
         with contextlib.suppress(WireError):
             said = self._socket.recv()
-            return None if self._alone.is_set() else decode(said)
+            return None if self._alone.is_set() else vocabulary.read(decode(said))
         return None
 
-    def ask(self, message: Message, timeout_s: float = 5.0) -> Message:
+    def ask(self, message: TypedMessage, timeout_s: float = 5.0) -> Answered:
         """Send and wait for the answer. Raises DtopipeError if there is none in time."""
         self.send(message)
-        answer = self.receive(timeout_s)
+        answer = self.receive(ANSWERED, timeout_s)
         if answer is None:
             raise DtopipeError(f"the run did not answer within {timeout_s:g} s")
         return answer

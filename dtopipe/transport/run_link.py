@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import reached
 from dtopipe.host.runtime import EntryFacts
-from dtopipe.model.errors import UsageError
+from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.transport.control import ControlClient
 from dtopipe.transport.link import Keys, is_reached
-from dtopipe.wire.control import Message
+from dtopipe.wire.commands import Asked, Refused
+from dtopipe.wire.message_fields import TypedMessage
 
-
-def ensure_not_refused(answer: Message) -> None:
-    """Raises UsageError with the run's reason and the way out, if that is its answer."""
-    if answer.kind == "refused":
-        remedy = answer.get("remedy", str, "")
-        raise UsageError(answer.get("message", str) + (f"\n    {remedy}" if remedy else ""))
+A = TypeVar("A", bound=TypedMessage)
 
 
 def control_of(facts: EntryFacts) -> ControlClient:
@@ -26,16 +24,25 @@ def control_of(facts: EntryFacts) -> ControlClient:
     return ControlClient(endpoint, Keys(facts.public_key, facts.secret_key))
 
 
-def ask_run(folder: RunFolder, message: Message) -> Message | None:
+def answer_of(answer: TypedMessage, wanted: type[A]) -> A:
+    """The answer that was to come. Raises UsageError with the run's reason and the way out, if it refuses."""
+    if isinstance(answer, Refused):
+        raise UsageError(answer.message + (f"\n    {answer.remedy}" if answer.remedy else ""))
+    if not isinstance(answer, wanted):
+        raise DtopipeError(f"the run answered {answer.kind}, not {wanted.kind}")
+    return answer
+
+
+def ask_run(folder: RunFolder, question: Asked, wanted: type[A]) -> A | None:
     """What the run's supervisor answers; None if the run has none, or none that is reached from here.
 
-    Raises DtopipeError if it does not answer.
+    Raises UsageError with its reason if it refuses, DtopipeError if it does not answer.
     """
     facts = reached(folder)
     if facts is None:
         return None
     client = control_of(facts)
     try:
-        return client.ask(message)
+        return answer_of(client.ask(question), wanted)
     finally:
         client.close()

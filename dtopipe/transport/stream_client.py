@@ -14,6 +14,7 @@ from dtopipe.transport.link_failure import GUESSED, LinkFailure
 from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
 from dtopipe.transport.stream_server import Admission
 from dtopipe.wire.control import Message, decode, encode
+from dtopipe.wire.message_fields import TypedMessage
 
 # A message holds some blocks, of a size that fits into memory many times.
 _LARGEST_ANSWER_BYTES = 2**30
@@ -75,7 +76,7 @@ class StreamClient:
         socket.connect(address)
         self.is_connected = self.was_cut = False
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message | TypedMessage) -> None:
         """Never waits; what finds nobody is dropped."""
         if self._socket is not None:
             with contextlib.suppress(zmq.ZMQError):

@@ -14,6 +14,7 @@ from dtopipe.model.keys import KeyPair
 from dtopipe.transport.malformed import Malformed
 from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
 from dtopipe.wire.control import MOST_PASSED_OVER, Message, decode, encode
+from dtopipe.wire.message_fields import TypedMessage
 
 # Requests are small; a stranger's are not even read.
 _LARGEST_REQUEST_BYTES = 64 * 1024
@@ -108,7 +109,7 @@ class StreamServer:
         key, peer = self._told(frames[1], "User-Id"), self._told(frames[1], "Peer-Address")
         return Request(frames[0].bytes, bytes.fromhex(key), peer, message)
 
-    def send(self, address: bytes, message: Message, payload: bytes = b"") -> bool:
+    def send(self, address: bytes, message: Message | TypedMessage, payload: bytes = b"") -> bool:
         """False if nobody is there any more. Never waits: who sends has been given credit for it."""
         try:
             self._socket.send_multipart([address, encode(message), payload], zmq.NOBLOCK, copy=len(payload) < 65536)

@@ -1,7 +1,8 @@
-"""Control messages: msgpack maps with limits, never anything that is executed.
+"""Control messages as they travel: msgpack maps with limits, never anything that is executed.
 
-A message is `{"kind": str, ...}`. Who receives one checks the keys that it needs with `Message.get`; a message that
-is too large, damaged, or lacks a key raises WireError and is dropped by the receiver.
+A message is `{"kind": str, ...}`. What a program says and hears are the dataclasses of `messages`, `commands` and
+`link_messages`; `Message` is one that nobody has looked at. A message that is too large, damaged, or has not the keys
+of its kind raises WireError and is dropped by the receiver.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import IO, Any, TypeVar, overload
 import msgpack
 
 from dtopipe.model.errors import WireError
+from dtopipe.wire.message_fields import TypedMessage, body_of
 from dtopipe.wire.shape import ensure_modest
 
 # The largest message is a status with 62 sinks and a topology: well below this.
@@ -30,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One control message: what it is, and its other keys."""
+    """One message that came in: what it is called, and its other keys, whose values may be anything."""
 
     kind: str
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -49,14 +51,10 @@ class Message:
         return value
 
 
-def refused(message: str, remedy: str) -> Message:
-    """The answer to what cannot be: why, and the way out."""
-    return Message("refused", {"message": message, "remedy": remedy})
-
-
-def encode(message: Message) -> bytes:
+def encode(message: Message | TypedMessage) -> bytes:
     """The bytes of a message. Raises WireError if it is too large."""
-    packed: bytes = msgpack.packb({"kind": message.kind, **message.body}, use_bin_type=True)
+    body = message.body if isinstance(message, Message) else body_of(message)
+    packed: bytes = msgpack.packb({"kind": message.kind, **body}, use_bin_type=True)
     if len(packed) > MAX_MESSAGE_BYTES:
         raise WireError(f"message {message.kind!r} has {len(packed)} bytes, more than {MAX_MESSAGE_BYTES}")
     return packed
@@ -78,7 +76,7 @@ def decode(frame: bytes, most_items: int = _MAX_ITEMS) -> Message:
     return Message(document.pop("kind"), document)
 
 
-def write_frame(stream: IO[bytes], message: Message) -> None:
+def write_frame(stream: IO[bytes], message: Message | TypedMessage) -> None:
     """A message into a pipe: uint32le length, then its bytes."""
     frame = encode(message)
     stream.write(_LENGTH.pack(len(frame)) + frame)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
 
 from dtopipe.boards.contract import Board, LinkedBoard
 from dtopipe.boards.registry import load_board
@@ -25,8 +22,8 @@ from dtopipe.shm.layout import Call
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.writer import RingWriter
 from dtopipe.transport.wake import LONGEST_SLEEP_S, AcquirerWake
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import task_from
+from dtopipe.wire.messages import TO_ACQUIRER, BoardOpened, StartBoard, StopBoard, StreamEnded
+from dtopipe.wire.orders import AcquirerOrders
 from dtopipe.workers.acknowledging import Acknowledging
 from dtopipe.workers.process import Worker, run_worker
 
@@ -43,14 +40,20 @@ class Acquirer:
     """One board, one ring, from `start` to the end-of-run mark."""
 
     def __init__(
-        self, worker: Worker, board: Board, opened: Opened, ring: Ring, wake: AcquirerWake, start: Message
+        self,
+        worker: Worker[AcquirerOrders],
+        board: Board,
+        opened: Opened,
+        ring: Ring,
+        wake: AcquirerWake,
+        start: StartBoard,
     ) -> None:
         self._worker = worker
         self._board = board
         self._clock = SampleClock(opened.rate_hz)
         self._clocked = opened.clocked
-        self._times = RunTimes(start.get("utc_offset_ns", int))
-        self._hole_cause = Cause(start.get("hole_cause", str))
+        self._times = RunTimes(start.utc_offset_ns)
+        self._hole_cause = start.hole_cause
         self._ring = ring
         self._writer = RingWriter(ring)
         self._calls = CallWords.of_acquirer(ring)
@@ -61,7 +64,7 @@ class Acquirer:
         self._acknowledging = Acknowledging(board, ring)
         self._at = ring.end()[0]
         first = ring.status().first_sample_index
-        self._end = end_of_duration(opened.rate_hz, _seconds(worker.orders.body.get("duration_s")), first)
+        self._end = end_of_duration(opened.rate_hz, worker.orders.duration_s, first)
         if opened.end_sample_index is not None and isinstance(board, LinkedBoard):
             self._writer.know_source_end(opened.end_sample_index)
         self._unannounced = 0
@@ -242,9 +245,9 @@ class Acquirer:
             return
         self._listened_ns = now_ns
         self._acknowledging.look(now_ns)
-        message = self._worker.control.receive()
-        if message and message.kind == "stop":
-            self._hurried = message.get("hurry", bool, False)
+        message = self._worker.control.receive(TO_ACQUIRER)
+        if isinstance(message, StopBoard):
+            self._hurried = message.hurry
             self._stop()
         if self._worker.orphaned.is_set():
             self._stop()
@@ -266,32 +269,21 @@ def _checked(opened: Opened, task: TaskPlan | None) -> Opened:
     return opened
 
 
-def _seconds(duration_s: Any) -> float | None:
-    return float(duration_s) if isinstance(duration_s, (int, float)) else None
-
-
-def _describe(opened: Opened, wake: AcquirerWake) -> Mapping[str, Any]:
-    links = {"descriptor_endpoint": wake.descriptor_endpoint, "credit_endpoint": wake.credit_endpoint}
-    return {**asdict(opened), **links}
-
-
-def _until_started(worker: Worker, wanted: str) -> Message | None:
-    """The message of that kind; None if the run ends before it begins."""
+def _until_started(worker: Worker[AcquirerOrders]) -> StartBoard | None:
+    """What it starts with; None if the run ends before it begins."""
     while not worker.orphaned.is_set():
-        message = worker.control.receive(LONGEST_SLEEP_S)
-        if message and message.kind == wanted:
+        message = worker.control.receive(TO_ACQUIRER, LONGEST_SLEEP_S)
+        if isinstance(message, StartBoard):
             return message
-        if message and message.kind == "stop":
+        if isinstance(message, StopBoard):
             return None
     return None
 
 
-def main(worker: Worker) -> None:
+def main(worker: Worker[AcquirerOrders]) -> None:
     """Open the board, say what it is, wait for the ring and the start, stream, close."""
     orders = worker.orders
-    described = orders.body.get("task")
-    task = task_from(described) if described else None
-    board = load_board(orders.get("type", str))(orders.get("options", dict), task)
+    board = load_board(orders.type)(orders.options, orders.task)
     if isinstance(board, LinkedBoard):
         # Imported here: no other board has to pay for it.
         from dtopipe.workers.source_link import give_link
@@ -299,27 +291,27 @@ def main(worker: Worker) -> None:
         give_link(board, worker)
     wake = AcquirerWake(worker.entry.folder, worker.keys)
     try:
-        opened = _checked(board.open(), task)
-        worker.control.send(Message("opened", _describe(opened, wake)))
-        start = _until_started(worker, "start")
+        opened = _checked(board.open(), orders.task)
+        worker.control.send(BoardOpened(opened, wake.descriptor_endpoint, wake.credit_endpoint))
+        start = _until_started(worker)
         if start is None:
             return
-        ring = Ring.attach(start.get("segment", str), start.get("held", str, ""))
+        ring = Ring.attach(start.segment, start.held)
         began = time.process_time()
         acquirer = Acquirer(worker, board, opened, ring, wake, start)
         acquirer.run()
         logging.info("streamed with %.2f s of processor time", time.process_time() - began)
-        worker.control.send(Message("ended"))
+        worker.control.send(StreamEnded())
         acquirer.say_goodbye()
     except (DtopipeError, *_MISTAKES):
         raise
     except Exception as error:
         # Of a driver that has no word for it.
-        raise BoardError(orders.get("type", str), f"{type(error).__name__}: {error}") from error
+        raise BoardError(orders.type, f"{type(error).__name__}: {error}") from error
     finally:
         board.close()
         wake.close()
 
 
 if __name__ == "__main__":
-    sys.exit(run_worker(main))
+    sys.exit(run_worker(main, AcquirerOrders))

@@ -13,29 +13,28 @@ from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import BoardError, DtopipeError, words_of
 from dtopipe.shm.ring import Ring
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import stream_from
+from dtopipe.wire.messages import TO_GATEWAY, BeginServing, Held, RunEnded, Serving
+from dtopipe.wire.orders import GatewayOrders
 from dtopipe.workers.process import Worker, run_worker
 
 _MOST_BYTES = 2**30
 _LOOK_EVERY_NS = 250_000_000
 
 
-def _listen(worker: Worker, gateway: Gateway) -> None:
+def _listen(worker: Worker[GatewayOrders], gateway: Gateway) -> None:
     """What the supervisor says: the run that there is to serve, what it keeps for whom, and that it has ended."""
-    while (message := worker.control.receive()) is not None:
-        if message.kind == "begin":
-            journal = message.body.get("journal")
+    while (message := worker.control.receive(TO_GATEWAY)) is not None:
+        if isinstance(message, BeginServing):
             gateway.source = LiveRun(
-                stream_from(message.get("stream", dict)),
-                Ring.attach(message.get("segment", str), message.get("held", str, "")),
-                None if journal is None else Path(journal),
-                retires=message.get("retires", bool),
+                message.stream,
+                Ring.attach(message.segment, message.held),
+                None if message.journal is None else Path(message.journal),
+                retires=message.retires,
             )
-        elif message.kind == "held":
-            gateway.hold(message.get("remote", str), message.get("at", int))
-        elif message.kind == "ended" and gateway.source is not None:
-            gateway.source.end = message.get("end", int)
+        elif isinstance(message, Held):
+            gateway.hold(message.remote, message.at)
+        elif isinstance(message, RunEnded) and gateway.source is not None:
+            gateway.source.end = message.end
 
 
 def _ensure_small() -> None:
@@ -53,17 +52,15 @@ def _ensure_small() -> None:
         )
 
 
-def _made(worker: Worker) -> Gateway:
+def _made(worker: Worker[GatewayOrders]) -> Gateway:
     orders = worker.orders
-    keep_for_s = orders.body.get("keep_for_s")
     limits = Limits(
-        drain_ns=round(orders.get("drain_limit_s", float) * 1e9),
-        keep_ns=None if keep_for_s is None else round(keep_for_s * 1e9),
+        drain_ns=round(orders.drain_limit_s * 1e9),
+        keep_ns=None if orders.keep_for_s is None else round(orders.keep_for_s * 1e9),
     )
-    keys = None if orders.get("insecure", bool) else KeyFolder(keys_dir())
-    expected = [str(remote_id) for remote_id in orders.get("expected", list)]
+    keys = None if orders.insecure else KeyFolder(keys_dir())
     try:
-        return Gateway(orders.get("endpoint", str), keys, limits, worker.control.send, expected)
+        return Gateway(orders.endpoint, keys, limits, worker.control.send, orders.expected)
     except DtopipeError as error:
         message, remedy = words_of(error)
         if not remedy and "in use" in message:
@@ -72,10 +69,10 @@ def _made(worker: Worker) -> Gateway:
         raise BoardError("gateway", message, remedy) from error
 
 
-def main(worker: Worker) -> None:
+def main(worker: Worker[GatewayOrders]) -> None:
     """Listen at once, so that a port that is taken is told before the run begins; serve; close."""
     gateway = _made(worker)
-    worker.control.send(Message("serving", {"endpoint": gateway.endpoint}))
+    worker.control.send(Serving(gateway.endpoint))
     try:
         # Left alone, nobody can say whether the run is whole: it is over for its remotes.
         looked_ns = mono_ns()
@@ -90,4 +87,4 @@ def main(worker: Worker) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_worker(main))
+    sys.exit(run_worker(main, GatewayOrders))

@@ -7,28 +7,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dtopipe.model.errors import SinkError, SinkUnavailable
-from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.sinks.registry import load_reader, load_writer
-from dtopipe.wire.control import Message
+from dtopipe.wire.orders import SinkOrders
 
 # Those of one commit are what nobody may have heard of; more are told for safety, and never so many that it takes long.
 _MOST_GAPS_TOLD_AGAIN = 1000
 
 
-def opener(orders: Message) -> ReopeningWriter:
+def opener(orders: SinkOrders) -> ReopeningWriter:
     """The writer that the orders want, not opened yet. Raises SinkError."""
     output = _output(orders)
-    writer = load_writer(orders.get("type", str))
-    return ReopeningWriter(lambda: writer(output, **orders.get("options", dict)), output.path)
+    writer = load_writer(orders.type)
+    return ReopeningWriter(lambda: writer(output, **orders.options), output.path)
 
 
 def resumed(
-    writer: ReopeningWriter, orders: Message, stream: Stream, start: int, committed: int
+    writer: ReopeningWriter, orders: SinkOrders, stream: Stream, start: int, committed: int
 ) -> tuple[Position, Sequence[Gap]]:
     """Go on where a predecessor of this run stopped, not before `committed`; the newest gaps there. Raises SinkError.
 
@@ -42,12 +41,12 @@ def resumed(
         raise
 
 
-def _newest_gaps(orders: Message, stream: Stream) -> Sequence[Gap]:
+def _newest_gaps(orders: SinkOrders, stream: Stream) -> Sequence[Gap]:
     """The last of those that are committed in the output. Raises SinkUnavailable."""
     path = _output(orders).path
-    options = {} if path else orders.get("options", dict)
+    options = {} if path else orders.options
     try:
-        reader = load_reader(orders.get("type", str))(path, run_id=stream.run_id, **options)
+        reader = load_reader(orders.type)(path, run_id=stream.run_id, **options)
         return reader.gaps()[-_MOST_GAPS_TOLD_AGAIN:]
     except SinkUnavailable:
         raise
@@ -57,10 +56,6 @@ def _newest_gaps(orders: Message, stream: Stream) -> Sequence[Gap]:
         return ()
 
 
-def _output(orders: Message) -> OutputOptions:
-    path = orders.body.get("path")
-    return OutputOptions(
-        path=Path(path) if path else None,
-        layout=Layout(orders.get("layout", str)),
-        on_exists=OnExists(orders.get("on_exists", str)),
-    )
+def _output(orders: SinkOrders) -> OutputOptions:
+    path = Path(orders.path) if orders.path else None
+    return OutputOptions(path=path, layout=orders.layout, on_exists=orders.on_exists)

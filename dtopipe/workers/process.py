@@ -10,29 +10,34 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from dtopipe.host.life_locks import LifeLocks
 from dtopipe.host.lock import LockHeld
 from dtopipe.host.log_lines import LogLines
 from dtopipe.host.runtime import RuntimeEntry
-from dtopipe.model.errors import BoardError, DtopipeError, SinkError
+from dtopipe.model.errors import BoardError, DtopipeError, SinkError, WireError
 from dtopipe.transport.control import ControlClient
 from dtopipe.transport.link import Keys
-from dtopipe.wire.control import Message, read_frame
+from dtopipe.wire.control import read_frame
+from dtopipe.wire.messages import Failed, Hello
+from dtopipe.wire.orders import WorkerOrders
+from dtopipe.wire.vocabulary import Vocabulary
 
 EXIT_REPORTED_FAILURE = 3
 
+O_co = TypeVar("O_co", bound=WorkerOrders, covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(Generic[O_co]):
     """A worker process that is up: its orders, its folder, its line to the supervisor.
 
     `orphaned` is set once the supervisor is gone: nobody answers any more, the run must be ended in order.
     """
 
     name: str
-    orders: Message
+    orders: O_co
     entry: RuntimeEntry
     life: LifeLocks
     keys: Keys
@@ -41,30 +46,29 @@ class Worker:
 
     def fail(self, error: BaseException) -> None:
         """Tell the supervisor why this process ends. A DtopipeError is told as it is, a surprise with its type."""
-        name = type(error).__name__
-        body: dict[str, Any] = {"error": name, "message": f"{name}: {error}", "remedy": "", "path": ""}
-        if isinstance(error, (BoardError, SinkError)):
-            body |= {"message": error.message, "remedy": error.remedy}
-        elif isinstance(error, DtopipeError):
-            body["message"] = str(error)
-        if isinstance(error, BoardError):
-            body["is_final"] = error.is_final
-        if isinstance(error, SinkError):
-            body["path"] = error.path or ""
-        self.control.send(Message("failed", body))
+        self.control.send(_last_words(error))
 
 
-def run_worker(main: Callable[[Worker], None]) -> int:
+def _last_words(error: BaseException) -> Failed:
+    name = type(error).__name__
+    if isinstance(error, BoardError):
+        return Failed(error.message, error.remedy, error=name, is_final=error.is_final)
+    if isinstance(error, SinkError):
+        return Failed(error.message, error.remedy, error.path or "", name)
+    return Failed(str(error) if isinstance(error, DtopipeError) else f"{name}: {error}", error=name)
+
+
+def run_worker(main: Callable[[Worker[O_co]], None], orders_of: type[O_co]) -> int:
     """Set a worker process up, run `main`, and say how it went. Returns the exit code."""
     _ignore_the_terminal()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    orders = read_frame(sys.stdin.buffer)
-    name = orders.get("name", str)
-    entry = RuntimeEntry(Path(orders.get("entry", str)))
-    life = LifeLocks(Path(orders.get("run_folder", str)))
-    lock = life.lock(orders.get("lock", str))
+    orders = _read_orders(orders_of)
+    name = orders.name
+    entry = RuntimeEntry(Path(orders.entry))
+    life = LifeLocks(Path(orders.run_folder))
+    lock = life.lock(orders.lock)
     try:
         # A command that looks whether we live holds the lock for an instant.
         lock.acquire(timeout_s=5.0)
@@ -74,10 +78,10 @@ def run_worker(main: Callable[[Worker], None]) -> int:
         # The disk of the run folder is away, or full: whoever comes for it then must be able to wait.
         logging.warning("%s: cannot show that it lives: %s", name, error)
     orphaned = _watch_life_line()
-    keys = Keys(orders.get("public_key", str), orders.get("secret_key", str))
-    control = ControlClient(orders.get("control", str), keys, orders.get("address", str), orphaned)
+    keys = Keys(orders.public_key, orders.secret_key)
+    control = ControlClient(orders.control, keys, orders.address, orphaned)
     worker = Worker(name, orders, entry, life, keys, control, orphaned)
-    control.send(Message("hello", {"pid": os.getpid()}))
+    control.send(Hello(os.getpid()))
     logging.info("%s: started, pid %d", name, os.getpid())
     try:
         main(worker)
@@ -89,6 +93,14 @@ def run_worker(main: Callable[[Worker], None]) -> int:
         control.close()
     logging.info("%s: ended in order", name)
     return 0
+
+
+def _read_orders(wanted: type[O_co]) -> O_co:
+    """Raises WireError."""
+    orders = Vocabulary[O_co](wanted).read(read_frame(sys.stdin.buffer))
+    if orders is None:
+        raise WireError("the first message holds no orders")
+    return orders
 
 
 def _watch_life_line() -> threading.Event:

@@ -10,7 +10,8 @@ from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import SinkUnavailable
 from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
-from dtopipe.wire.control import Message
+from dtopipe.wire.messages import TO_SINK, CutOff, DetachNow, LetGo, SinkAway, SinkBack
+from dtopipe.wire.orders import SinkOrders
 from dtopipe.workers.process import Worker
 
 _T = TypeVar("_T")
@@ -22,11 +23,11 @@ _LONGEST_PAUSE_S = 0.5
 class RetryWhileAway:
     """Does things again until they succeed, and hears meanwhile whether it shall give up; the supervisor is told."""
 
-    def __init__(self, worker: Worker, calls: CallWords) -> None:
+    def __init__(self, worker: Worker[SinkOrders], calls: CallWords) -> None:
         self._worker = worker
         self._calls = calls
         self._listened_ns = 0
-        self._limit_s = worker.orders.get("drain_limit_s", float, 60.0)
+        self._limit_s = worker.orders.drain_limit_s
         self.is_cut_off = False
         # Told to end without completing the output: a successor goes on with it.
         self.lets_go = False
@@ -47,7 +48,7 @@ class RetryWhileAway:
             except SinkUnavailable as error:
                 if not since_ns:
                     since_ns = mono_ns()
-                    self._say("away", error)
+                    self._say_away(error)
                 left_alone = self._worker.orphaned.is_set() and mono_ns() - since_ns > self._limit_s * 1e9
                 if self.is_cut_off or left_alone:
                     raise
@@ -57,7 +58,7 @@ class RetryWhileAway:
             else:
                 if since_ns:
                     logging.info("back after %.1f s", (mono_ns() - since_ns) / 1e9)
-                    self._worker.control.send(Message("back"))
+                    self._worker.control.send(SinkBack())
                 return result
 
     def listen(self, timeout_s: float = 0.0) -> None:
@@ -66,16 +67,16 @@ class RetryWhileAway:
         if not timeout_s and now_ns - self._listened_ns < _LISTEN_EVERY_NS:
             return
         self._listened_ns = now_ns
-        message = self._worker.control.receive(timeout_s)
-        if message and message.kind == "cut_off":
-            logging.warning("cut off: %s", message.get("reason", str, ""))
+        message = self._worker.control.receive(TO_SINK, timeout_s)
+        if isinstance(message, CutOff):
+            logging.warning("cut off: %s", message.reason)
             self.is_cut_off = True
-        elif message and message.kind == "let_go":
+        elif isinstance(message, LetGo):
             logging.info("told to let go of the output")
             self.is_cut_off = self.lets_go = True
-        elif message and message.kind == "detach":
+        elif isinstance(message, DetachNow):
             self.is_detached = True
 
-    def _say(self, kind: str, error: SinkUnavailable) -> None:
-        logging.warning("%s: %s", kind, error)
-        self._worker.control.send(Message(kind, {"message": error.message, "remedy": error.remedy}))
+    def _say_away(self, error: SinkUnavailable) -> None:
+        logging.warning("away: %s", error)
+        self._worker.control.send(SinkAway(error.message, error.remedy))

@@ -28,8 +28,19 @@ from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import describe_gaps, describe_position, stream_from
+from dtopipe.wire.messages import (
+    TO_SINK,
+    BeginSink,
+    CutOff,
+    GapsCommitted,
+    LetGo,
+    OutputClosed,
+    SinkAway,
+    SinkBack,
+    SinkDone,
+    SinkReady,
+)
+from dtopipe.wire.orders import SinkOrders
 from dtopipe.workers.output import opener, resumed
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
@@ -51,10 +62,10 @@ class SinkWorker:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: Worker[SinkOrders],
         patience: RetryWhileAway,
         calls: CallWords,
-        begin: Message,
+        begin: BeginSink,
         ring: Ring,
         writer: ReopeningWriter,
         position: Position,
@@ -65,23 +76,22 @@ class SinkWorker:
         self._worker = worker
         self._ring = ring
         self._writer = writer
-        self._stream = stream_from(begin.get("stream", dict))
+        self._stream = begin.stream
         names = [channel.name for channel in self._stream.channels]
-        chosen = orders.body.get("channels")
+        chosen = orders.channels
         self._indices = [names.index(name) for name in chosen] if chosen else None
         self._readings = ReadingRows(_selected(self._stream, chosen)) if self._stream.polled else None
         self._position = position
         self._at = position.committed
         self._intake = _intake(worker, begin, ring)
         # What else a hole can be: nobody drops what a journal covers, so it must be damaged.
-        self._usual_cause = Cause.POLICY_DROP if begin.body.get("journal") is None else Cause.WRITE_ERROR
-        self._otherwise = Cause(begin.get("otherwise", str, Cause.POLICY_DROP.value))
+        self._usual_cause = Cause.POLICY_DROP if begin.journal is None else Cause.WRITE_ERROR
+        self._otherwise = begin.otherwise
         if self._otherwise is Cause.POLICY_DROP:
             self._otherwise = self._usual_cause
-        self._flush_ns = round(orders.get("flush_interval_s", float) * 1e9)
-        sync_s = orders.body.get("sync_s")
-        self._sync_ns: int | None = None if sync_s is None else round(sync_s * 1e9)
-        self._delay_s = orders.get("delay_per_block_s", float, 0.0)
+        self._flush_ns = round(orders.flush_interval_s * 1e9)
+        self._sync_ns: int | None = None if orders.sync_s is None else round(orders.sync_s * 1e9)
+        self._delay_s = orders.delay_per_block_s
         self._most = _batch_blocks(ring, self._delay_s)
         self._uncommitted_since_ns = self._uncommitted_bytes = 0
         self._new_gaps: list[Gap] = []
@@ -132,9 +142,9 @@ class SinkWorker:
             return
         if awaited:
             remedy = "put it back or mount it: this sink goes on by itself, and has missed nothing"
-            self._worker.control.send(Message("away", {"message": f"waits for {awaited}", "remedy": remedy}))
+            self._worker.control.send(SinkAway(f"waits for {awaited}", remedy))
         else:
-            self._worker.control.send(Message("back"))
+            self._worker.control.send(SinkBack())
         self._awaited = awaited
 
     def _append(self, blocks: Sequence[Block]) -> None:
@@ -198,7 +208,7 @@ class SinkWorker:
         self._uncommitted_since_ns = self._uncommitted_bytes = 0
         self._intake.release()
         if self._new_gaps:
-            self._worker.control.send(Message("gaps", {"gaps": describe_gaps(self._new_gaps)}))
+            self._worker.control.send(GapsCommitted(tuple(self._new_gaps)))
             self._new_gaps = []
 
     def _sync_is_due(self) -> bool:
@@ -233,15 +243,13 @@ class SinkWorker:
             return now_ns - self._ring.status().heartbeat_ns > _SILENCE_NS
 
 
-def _intake(worker: Worker, begin: Message, ring: Ring) -> Intake:
-    row = begin.get("row", int)
-    wake = ReaderWake(begin.get("descriptor_endpoint", str), begin.get("credit_endpoint", str), worker.keys, row)
-    reader = RingReader(ring, row)
-    journal = begin.body.get("journal")
-    if journal is not None:
-        return CoveredIntake(reader, wake, RingObserver(ring), JournalReader(Path(journal)))
-    if Policy(worker.orders.get("policy", str)) is Policy.DROP_NEWEST:
-        return QueuedIntake(reader, wake, worker.orders.get("queue_blocks", int))
+def _intake(worker: Worker[SinkOrders], begin: BeginSink, ring: Ring) -> Intake:
+    wake = ReaderWake(begin.descriptor_endpoint, begin.credit_endpoint, worker.keys, begin.row)
+    reader = RingReader(ring, begin.row)
+    if begin.journal is not None:
+        return CoveredIntake(reader, wake, RingObserver(ring), JournalReader(Path(begin.journal)))
+    if worker.orders.policy is Policy.DROP_NEWEST:
+        return QueuedIntake(reader, wake, worker.orders.queue_blocks)
     return DirectIntake(reader, wake)
 
 
@@ -274,35 +282,40 @@ def _closed(writer: ReopeningWriter, committed: Position) -> tuple[Position, str
         return committed, None
 
 
-def main(worker: Worker) -> None:
+def _begin(worker: Worker[SinkOrders]) -> BeginSink | None:
+    """What it begins with; None if it is to end before."""
+    while not worker.orphaned.is_set():
+        message = worker.control.receive(TO_SINK, LONGEST_SLEEP_S)
+        if isinstance(message, BeginSink):
+            return message
+        if isinstance(message, (CutOff, LetGo)):
+            return None
+    return None
+
+
+def main(worker: Worker[SinkOrders]) -> None:
     """Load the sink, wait for the stream, open the output, write it, close it."""
     orders = worker.orders
     # Before anything is waited for: what cannot be loaded is told at once.
     writer = opener(orders)
-    begin = None
-    while begin is None and not worker.orphaned.is_set():
-        message = worker.control.receive(LONGEST_SLEEP_S)
-        if message and message.kind in ("stop", "cut_off", "let_go"):
-            return
-        begin = message
+    begin = _begin(worker)
     if begin is None:
         return
-    stream = _selected(stream_from(begin.get("stream", dict)), orders.body.get("channels"))
-    ring = Ring.attach(begin.get("segment", str), begin.get("held", str, ""))
-    calls = CallWords.of_row(ring, begin.get("row", int))
-    start, patience = begin.get("start", int), RetryWhileAway(worker, calls)
+    stream, start, committed = _selected(begin.stream, orders.channels), begin.start, begin.committed
+    ring = Ring.attach(begin.segment, begin.held)
+    calls = CallWords.of_row(ring, begin.row)
+    patience = RetryWhileAway(worker, calls)
     try:
-        if begin.get("resume", bool):
-            committed = begin.get("committed", int)
+        if begin.resume:
             position, gaps = patience.with_it(Call.OPEN, lambda: resumed(writer, orders, stream, start, committed))
             if gaps:
                 # Its predecessor may have been killed between its last commit and telling of the gaps in it.
-                worker.control.send(Message("gaps", {"gaps": describe_gaps(gaps)}))
+                worker.control.send(GapsCommitted(tuple(gaps)))
         else:
             # A run that begins with an output that is away is refused: somebody is there to do something about it.
             calls.enter(Call.OPEN)
             position = writer.open(stream, start, resume=False)
-        worker.control.send(Message("ready", describe_position(position)))
+        worker.control.send(SinkReady(position))
         began_s = time.process_time()
         sink = SinkWorker(worker, patience, calls, begin, ring, writer, position)
         try:
@@ -323,12 +336,12 @@ def main(worker: Worker) -> None:
                 return
         logging.info("written with %.2f s of processor time", time.process_time() - began_s)
         if remark is not None:
-            worker.control.send(Message("closed", {"remark": remark}))
-        worker.control.send(Message("done", describe_position(position)))
+            worker.control.send(OutputClosed(remark))
+        worker.control.send(SinkDone(position))
     except BaseException:
         writer.abandon()
         raise
 
 
 if __name__ == "__main__":
-    sys.exit(run_worker(main))
+    sys.exit(run_worker(main, SinkOrders))

@@ -37,7 +37,7 @@ from private_postgres import private_server
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.transport.run_link import ask_run
-from dtopipe.wire.control import Message
+from dtopipe.wire.commands import AskStatus, StatusSnapshot
 
 SINKS = ("csv", "jsonl", "sqlite", "parquet", "postgres")
 RING_S, FIFO_S = 2.0, 10.0
@@ -126,10 +126,10 @@ def running(document: dict[str, Any], where: Path) -> Iterator[tuple[subprocess.
 def status(folder: RunFolder) -> tuple[int, int, int]:
     """(end of what was acquired, what the sink has committed, its pid); zeros while nobody answers."""
     with contextlib.suppress(DtopipeError):
-        answer = ask_run(folder, Message("status"))
+        answer = ask_run(folder, AskStatus(), StatusSnapshot)
         if answer is not None:
-            sink = answer.body["sinks"]["sink"]
-            return answer.body["board"]["end_sample_index"], sink["committed"], sink["pid"] or 0
+            sink = answer.snapshot["sinks"]["sink"]
+            return answer.snapshot["board"]["end_sample_index"], sink["committed"], sink["pid"] or 0
     return 0, 0, 0
 
 

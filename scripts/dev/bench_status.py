@@ -25,9 +25,11 @@ from pathlib import Path
 
 import psutil
 
+from dtopipe.model.board_events import Opened
 from dtopipe.model.clock import Anchor
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Channel
 from dtopipe.shm.layout import Layout
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
@@ -35,7 +37,7 @@ from dtopipe.shm.writer import RingWriter
 from dtopipe.supervisor.run import Phase, Run
 from dtopipe.supervisor.status import StatusBoard
 from dtopipe.topology.load import load_plan
-from dtopipe.wire.control import Message
+from dtopipe.wire.messages import BoardOpened
 
 MOST_S = 0.05
 MOST_GROWTH_BYTES = 2 * 2**20
@@ -74,14 +76,9 @@ class LongRun:
         file.write_text(_TOPOLOGY, encoding="utf-8")
         self.run = Run(load_plan(file, run_dir=folder / "runs"))
         run, agent = self.run, self.run.acquirer
-        channels = [
-            {"name": name, "unit": "V", "kind": "voltage", "scale": 1.0, "offset": 0.0, "range": [-10.0, 10.0]}
-            for name in "abcd"
-        ]
-        agent.opened = Message("opened", {
-            "channels": channels, "device": "simulated", "dtype": "int16", "rate_hz": RATE_HZ,
-            "samples_per_block": 250, "clocked": True, "resumable": False, "simulated": True, "metadata": {},
-        })  # fmt: skip
+        channels = tuple(Channel(name, "V", range=(-10.0, 10.0)) for name in "abcd")
+        board = Opened("simulated", channels, "int16", RATE_HZ, 250, clocked=True, resumable=False, simulated=True)
+        agent.opened = BoardOpened(board, "", "")
         run.stream = agent.stream(run.run_id, run.started.isoformat())
         run.ring = Ring.create(run.segment, Layout(16, 4, 250, run.stream.dtype))
         run.table = SubscriberTable(run.ring)

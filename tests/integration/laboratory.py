@@ -29,7 +29,7 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
 from dtopipe.model.errors import DtopipeError
 from dtopipe.transport.run_link import ask_run
-from dtopipe.wire.control import Message
+from dtopipe.wire.commands import AskStatus, StatusSnapshot
 
 PATIENCE_S = 60.0
 EVERY_SINK = {
@@ -147,8 +147,8 @@ class RunningUp:
         """As `dtopipe status` asks, without starting a Python each time; None if nobody answers."""
         # On a busy machine an answer may take long.
         with contextlib.suppress(DtopipeError):
-            answer = ask_run(RunFolder(self.folder), Message("status"))
-            return None if answer is None else dict(answer.body)
+            answer = ask_run(RunFolder(self.folder), AskStatus(), StatusSnapshot)
+            return None if answer is None else dict(answer.snapshot)
         return None
 
     def pid(self, process: str) -> int:

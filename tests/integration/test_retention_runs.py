@@ -16,7 +16,7 @@ from laboratory import EVERY_SINK, Ended, counter_codes, counter_topology, read_
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.sinks.hbuf.reader import HbufReader
 from dtopipe.transport.run_link import ask_run
-from dtopipe.wire.control import Message
+from dtopipe.wire.commands import AskStatus, StatusSnapshot
 from dtopipe.wire.raw_files import segment_path, segments_of
 
 JOURNAL = {
@@ -43,8 +43,8 @@ def _retained_from(folder: Path) -> int:
 
 
 def _status(running: Any) -> dict[str, Any]:
-    answer = ask_run(RunFolder(running.folder), Message("status"))
-    return {} if answer is None else dict(answer.body)
+    answer = ask_run(RunFolder(running.folder), AskStatus(), StatusSnapshot)
+    return {} if answer is None else dict(answer.snapshot)
 
 
 def _wait_until_retained_from(lab: Any, running: Any, sample: int) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.supervisor.gateway import Gateway
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import describe_gaps
+from dtopipe.wire.messages import RemoteGaps
 
 MOST = 50_000
 
@@ -32,8 +31,8 @@ def gateway_of(end_sample_index: int) -> tuple[Gateway, Ledger]:
 
 
 def tell(gateway: Gateway, spans: list[tuple[int, int]]) -> None:
-    gaps = [Gap(Span(start, stop), Cause.TRANSPORT, 5) for start, stop in spans]
-    gateway.hear(Message("remote_gaps", {"name": "office", "gaps": describe_gaps(gaps)}))
+    gaps = tuple(Gap(Span(start, stop), Cause.TRANSPORT, 5) for start, stop in spans)
+    gateway.hear(RemoteGaps("office", gaps))
 
 
 def test_what_lies_beyond_the_run_is_not_believed() -> None:

@@ -1,0 +1,65 @@
+"""What each worker process is told first, through its standard input: section 5 of PROTOCOL.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dtopipe.model.plan import TaskPlan
+from dtopipe.model.policy import Layout, OnExists, Policy
+from dtopipe.wire.message_fields import TypedMessage
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrders(TypedMessage, kind="orders"):
+    """What every worker must know. `lock`: shows that it lives; `address`: what the supervisor knows it by."""
+
+    name: str
+    lock: str
+    address: str
+    entry: str
+    run_folder: str
+    control: str
+    public_key: str
+    secret_key: str
+    drain_limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerOrders(WorkerOrders, kind="orders"):
+    """`type`, `options` and `task`: of the board. `remote_id`, `followed_run`: of a board that is another machine."""
+
+    type: str
+    options: Mapping[str, Any]
+    task: TaskPlan | None
+    duration_s: float | None
+    remote_id: str
+    followed_run: str
+
+
+@dataclass(frozen=True, slots=True)
+class SinkOrders(WorkerOrders, kind="orders"):
+    """`type` and `options`: of the sink. `sync_s`: None for never."""
+
+    type: str
+    path: str | None
+    policy: Policy
+    layout: Layout
+    on_exists: OnExists
+    channels: tuple[str, ...] | None
+    flush_interval_s: float
+    sync_s: float | None
+    queue_blocks: int
+    delay_per_block_s: float
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOrders(WorkerOrders, kind="orders"):
+    """`keep_for_s`: how long a remote may be away until it is forgotten. `expected`: whom a predecessor served."""
+
+    endpoint: str
+    insecure: bool
+    keep_for_s: float | None
+    expected: tuple[str, ...]
