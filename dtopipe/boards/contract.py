@@ -15,6 +15,7 @@ from dtopipe.core.link_clock import LinkPair
 from dtopipe.model.board_events import Ended, Opened, Overrun, Poll, Taken
 from dtopipe.model.span import Gap
 from dtopipe.wire.control import Message
+from dtopipe.wire.message_fields import TypedMessage
 
 __all__ = ["Board", "Ended", "Link", "LinkedBoard", "Opened", "Overrun", "Poll", "Surroundings", "Taken"]
 
@@ -56,7 +57,7 @@ class Link(Protocol):
     def renew(self) -> None:
         """Begin anew: what was said and not heard is forgotten."""
 
-    def send(self, message: Message) -> None:
+    def send(self, message: TypedMessage) -> None:
         """Never waits; what finds nobody is dropped."""
 
     def receive(self, timeout_s: float) -> tuple[Message, bytes | memoryview] | None:

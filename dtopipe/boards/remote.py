@@ -16,14 +16,26 @@ from dtopipe.core.link_clock import LinkClock
 from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import BoardError, WireError
-from dtopipe.model.facts import Facts, Misfit
-from dtopipe.model.identifiers import RUN_ID_HELP, is_run_id
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.wire.control import Message
-from dtopipe.wire.describe import anchor_from, describe_gaps, stream_from
 from dtopipe.wire.link_items import LINK_CAUSES, MOST_GAPS_TOLD, PROTOCOL_VERSION, decode_items
+from dtopipe.wire.link_messages import (
+    TO_REMOTE,
+    Bye,
+    ClockAnswer,
+    Credit,
+    Finished,
+    GatewayAnswers,
+    Items,
+    Leave,
+    LinkRefused,
+    Probe,
+    Pull,
+    StreamBegins,
+    StreamEnds,
+)
 
 BOARD = "remote"
 # What may be on its way: enough for a long line, little enough for any memory; who drops wants nothing that is old.
@@ -89,12 +101,12 @@ class RemoteBoard:
             if not self._surroundings.is_wanted():
                 raise BoardError(BOARD, f"there was no run at {self._endpoint} until the end", "start it there first")
             received = self._received(link, _TURN_S)
-            if received is not None and received[0].kind == "stream":
+            if received is not None and isinstance(received[0], StreamBegins):
+                message = received[0]
                 break
             self._look_after(link)
             self._give_credit_if_due(link)
         self._goes_on()
-        message = received[0]
         stream = self._stream = self._checked(message)
         self._run_id = stream.run_id
         self._resumes = True
@@ -115,8 +127,8 @@ class RemoteBoard:
             started_at=stream.started_at,
             anchor=self._anchor,
             polled=stream.polled,
-            first_sample_index=message.get("start", int),
-            end_sample_index=None if message.body.get("end") is None else message.get("end", int),
+            first_sample_index=message.start,
+            end_sample_index=message.end,
         )
 
     def start(self, at: int) -> None:
@@ -161,12 +173,12 @@ class RemoteBoard:
             # Nobody there waits for us.
             return
         for _ in range(_FAREWELLS):
-            link.send(Message("finished", {**self._who(), "durable": self._durable, "gaps": self._gaps_again()}))
+            link.send(Finished(*self._who(), self._durable, self._gaps_again()))
             with contextlib.suppress(WireError):
                 until_ns = mono_ns() + _FAREWELL_NS
                 while mono_ns() < until_ns:
                     received = link.receive(_TURN_S)
-                    if received is not None and received[0].kind == "bye":
+                    if received is not None and isinstance(TO_REMOTE.read(received[0]), Bye):
                         return
             link.renew()
 
@@ -178,7 +190,7 @@ class RemoteBoard:
 
     def leave(self) -> None:
         """Nobody there is to wait for us any longer."""
-        self._linked().send(Message("leave", self._who()))
+        self._linked().send(Leave(*self._who()))
 
     def close(self) -> None:
         """Close the link; nobody there is to wait for a run that did not begin."""
@@ -204,43 +216,50 @@ class RemoteBoard:
         self._items.clear()
         if self._stream is not None:
             self._since = self._at
-        pull = {
-            "version": PROTOCOL_VERSION,
-            "session": session,
-            "remote": self._remote_id,
-            "label": self._label,
-            "run_id": self._run_id,
-            "skip": self._skipped,
-            "may_wait": self._may_wait and self._stream is None and not self._resumes,
-            "since": self._since,
-            "resumes": self._resumes,
-            "drops": self._drops,
-            "window": self._end.window,
-            "durable": self._durable,
-            "gaps": self._gaps_again(),
-        }
-        self._linked().send(Message("pull", pull))
+        pull = Pull(
+            session=session,
+            remote=self._remote_id,
+            version=PROTOCOL_VERSION,
+            label=self._label,
+            run_id=self._run_id,
+            skip=tuple(self._skipped),
+            may_wait=self._may_wait and self._stream is None and not self._resumes,
+            since=self._since,
+            resumes=self._resumes,
+            drops=self._drops,
+            window=self._end.window,
+            durable=self._durable,
+            gaps=self._gaps_again(),
+        )
+        self._linked().send(pull)
 
-    def _received(self, link: Link, timeout_s: float) -> tuple[Message, bytes | memoryview] | None:
+    def _received(self, link: Link, timeout_s: float) -> tuple[GatewayAnswers, bytes | memoryview] | None:
         """The next message of this session. Raises BoardError if the other end refuses."""
+        received = None
         try:
             received = link.receive(timeout_s)
-            if received is None or not self._end.hears(received[0].get("session", int), mono_ns()):
-                return None
-            if received[0].kind == "refused":
-                self._was_refused(received[0])
-                return None
+            message = None if received is None else TO_REMOTE.read(received[0])
         except WireError as error:
+            if received is not None and self._is_stream(received[0]):
+                raise BoardError(BOARD, f"{self._endpoint} does not speak as it should: {error}") from error
             self._spoilt(error)
             return None
-        return received
+        if received is None or message is None or not self._end.hears(message.session, mono_ns()):
+            return None
+        if isinstance(message, LinkRefused):
+            self._was_refused(message)
+            return None
+        return message, received[1]
 
-    def _was_refused(self, message: Message) -> None:
+    def _is_stream(self, message: Message) -> bool:
+        """True of the answer to what was asked for last, whatever else is in it."""
+        return message.kind == StreamBegins.kind and message.body.get("session") == self._end.session
+
+    def _was_refused(self, message: LinkRefused) -> None:
         """Wait where that helps. Raises BoardError where it does not."""
-        why = message.get("message", str)
-        if message.get("is_final", bool, True) or (self._stream is not None and self._end.window):
-            raise BoardError(BOARD, f"{self._endpoint}: {why}", message.get("remedy", str), is_final=True)
-        self._stands(why)
+        if message.is_final or (self._stream is not None and self._end.window):
+            raise BoardError(BOARD, f"{self._endpoint}: {message.message}", message.remedy, is_final=True)
+        self._stands(message.message)
 
     def _look_after(self, link: Link) -> None:
         """Begin anew where the link is broken, or the other end has fallen silent."""
@@ -265,42 +284,43 @@ class RemoteBoard:
         now_ns = mono_ns()
         asked_ns = self._clock.question(now_ns) if link.is_connected and self._stream is not None else None
         if asked_ns is not None:
-            link.send(Message("probe", {**self._who(), "asked": asked_ns}))
+            link.send(Probe(*self._who(), asked_ns))
         if not self._end.credit_due(now_ns):
             return
-        told = {"taken": self._end.consumed, "durable": self._durable, "gaps": describe_gaps(self._untold)}
+        gaps = tuple(self._untold)
         self._untold.clear()
-        link.send(Message("credit", {**self._who(), **told}))
+        link.send(Credit(*self._who(), self._end.consumed, self._durable, gaps))
 
-    def _gaps_again(self) -> list[list[Any]]:
+    def _gaps_again(self) -> tuple[Gap, ...]:
         """What this link has lost: said again, for what was said before may have been lost with it."""
         self._untold.clear()
-        return describe_gaps(self._link_gaps)
+        return tuple(self._link_gaps)
 
-    def _who(self) -> dict[str, Any]:
-        return {"session": self._end.session, "remote": self._remote_id}
+    def _who(self) -> tuple[int, str]:
+        """With which every request begins."""
+        return self._end.session, self._remote_id
 
-    def _follow(self, message: Message, payload: bytes | memoryview) -> None:
+    def _follow(self, message: GatewayAnswers, payload: bytes | memoryview) -> None:
         try:
-            if message.kind == "stream":
+            if isinstance(message, StreamBegins):
                 self._checked(message)
                 self._goes_on()
-            elif message.kind == "time":
+            elif isinstance(message, ClockAnswer):
                 self._compare_clocks(message)
-            elif message.kind in ("items", "end"):
-                self._end.in_order(message.get("first", int))
+            elif isinstance(message, (Items, StreamEnds)):
+                self._end.in_order(message.first)
                 self._goes_on()
-                if message.kind == "end":
-                    self._items.append(Ended(message.get("end_sample_index", int), is_of_source=True))
+                if isinstance(message, StreamEnds):
+                    self._items.append(Ended(message.end_sample_index, is_of_source=True))
                 else:
                     self._take_in(payload)
         except WireError as error:
             self._spoilt(error)
 
-    def _compare_clocks(self, message: Message) -> None:
+    def _compare_clocks(self, message: ClockAnswer) -> None:
         now_ns, now_utc_ns = clock_pair()
-        times = message.get("t_mono_ns", int), message.get("t_utc_ns", int)
-        pair = self._clock.answered(message.get("asked", int), *times, now_ns, now_utc_ns)
+        times = message.t_mono_ns, message.t_utc_ns
+        pair = self._clock.answered(message.asked, *times, now_ns, now_utc_ns)
         if pair is not None:
             self._surroundings.compared(pair)
 
@@ -363,17 +383,9 @@ class RemoteBoard:
             poll = Poll(block.anchor.t_mono_ns, block.anchor.t_mono_ns + block.latency_ns)
         return Taken(block.first_sample_index, block.codes, block.sensor_status, poll, block.anchor)
 
-    def _checked(self, message: Message) -> Stream:
+    def _checked(self, message: StreamBegins) -> Stream:
         """The stream that the other end has. Raises BoardError if it is not the one that is followed."""
-        try:
-            stream = stream_from(message.get("stream", dict))
-            anchor: Anchor = anchor_from(message.get("anchor", list))
-            told = Facts(message.body).part("stream")
-            told.time("started_at")
-            if not is_run_id(stream.run_id):
-                raise told.misfit("run_id", f"is no id of a run: {RUN_ID_HELP}")
-        except (WireError, Misfit) as error:
-            raise BoardError(BOARD, f"{self._endpoint} does not speak as it should: {error}") from error
+        stream = message.stream
         if self._run_id and stream.run_id != self._run_id:
             raise BoardError(
                 BOARD,
@@ -381,8 +393,8 @@ class RemoteBoard:
                 f"what is absent here: there, dtopipe serve RUN; here, dtopipe repair RUN --from {self._endpoint}",
                 is_final=True,
             )
-        self._anchor = anchor
-        if anchor.t_mono_ns == 0:
+        self._anchor = message.anchor
+        if message.anchor.t_mono_ns == 0:
             raise BoardError(BOARD, f"{self._endpoint} serves no stream of samples", "install the same version there")
         return stream
 

@@ -25,7 +25,8 @@ from dtopipe.model.quantities import endpoint_text
 from dtopipe.model.shown import shown
 from dtopipe.repair.archived_run import ArchivedRun
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
-from dtopipe.wire.control import Message
+from dtopipe.wire.message_fields import body_of
+from dtopipe.wire.messages import GatewaySays, RemoteEvent, RemotesServed
 
 _DEFAULT_ENDPOINT = "tcp://0.0.0.0:5700"
 # Nobody who comes and goes is waited for.
@@ -104,27 +105,25 @@ class _Hall:
         """True if somebody was here, and nobody is."""
         return bool(self.remotes) and not self._here
 
-    def hear(self, message: Message) -> None:
+    def hear(self, message: GatewaySays) -> None:
         """What the gateway tells a supervisor."""
-        if message.kind == "remotes":
-            for remote in message.get("remotes", list):
-                self.remotes[remote["id"]] = dict(remote)
-        elif message.kind == "event":
-            self._happened(message.get("event", str), message)
+        if isinstance(message, RemotesServed):
+            for remote in message.remotes:
+                self.remotes[remote.remote_id] = body_of(remote)
+        elif isinstance(message, RemoteEvent):
+            self._happened(message)
 
-    def _happened(self, event: str, message: Message) -> None:
-        if event == "remote_refused":
-            who = message.get("name", str) or message.get("key", str)
-            text = f"refused: {message.get('why', str)}, {who}, from {message.get('address', str)}"
+    def _happened(self, message: RemoteEvent) -> None:
+        if message.remote is None:
+            facts = message.facts()
+            text = f"refused: {facts['why']}, {facts['name'] or facts['key']}, from {facts['address']}"
         else:
-            remote_id = message.get("remote", str)
-            if event == "remote_joined":
-                self._here.add(remote_id)
+            if message.event == "remote_joined":
+                self._here.add(message.remote)
             else:
-                self._here.discard(remote_id)
-            self.remotes[remote_id] = {"id": remote_id, **message.body}
-            who = message.get("name", str, "") or message.get("label", str, "") or remote_id[:8]
-            text = f"{who} {_WORDS.get(event, event)}"
+                self._here.discard(message.remote)
+            self.remotes[message.remote] = {"id": message.remote, **body_of(message)}
+            text = f"{message.shown_name} {_WORDS.get(message.event, message.event)}"
         self._console.print(
             shown(f"{time.strftime('%H:%M:%SZ', time.gmtime())}  {text}"), soft_wrap=True, highlight=False, markup=False
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from dtopipe.gateway.remote import ServedRemote
 from dtopipe.gateway.source import Source
@@ -15,9 +14,23 @@ from dtopipe.model.keys import PublicKey
 from dtopipe.transport.key_folder import KeyFolder, KeyState, KnownKey
 from dtopipe.transport.link_failure import LinkFailure, refusal_of
 from dtopipe.transport.stream_server import Admission, Request, StreamServer
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import describe_gaps
 from dtopipe.wire.link_items import PROTOCOL_VERSION
+from dtopipe.wire.link_messages import (
+    FROM_REMOTE,
+    PULLS,
+    Bye,
+    ClockAnswer,
+    Credit,
+    Finished,
+    Items,
+    Leave,
+    LinkRefused,
+    Probe,
+    Pull,
+    RemoteSays,
+)
+from dtopipe.wire.message_fields import body_of
+from dtopipe.wire.messages import GatewaySays, HoldAsked, RemoteEvent, RemoteFacts, RemoteGaps, RemotesServed
 
 _IDLE_S = 0.02
 _MOST_REQUESTS, _LONGEST_HEARING_NS = 200, 50_000_000
@@ -51,7 +64,7 @@ class Gateway:
         endpoint: str,
         keys: KeyFolder | None,
         limits: Limits,
-        tell: Callable[[Message], None],
+        tell: Callable[[GatewaySays], None],
         expected: Iterable[str] = (),
     ) -> None:
         """`keys`: None serves everybody. `expected`: whom a predecessor served. Raises DtopipeError."""
@@ -129,7 +142,7 @@ class Gateway:
         ahead_bytes = min(_AHEAD_BYTES, _AHEAD_OF_ALL_BYTES // max(1, len(self._remotes)))
         for remote in list(self._remotes.values()):
             for message, payload in remote.due(self.source, ahead_bytes):
-                busy = busy or message.kind == "items"
+                busy = busy or isinstance(message, Items)
                 if not self._server.send(remote.address, message, payload):
                     remote.pause()
                     break
@@ -138,53 +151,70 @@ class Gateway:
         return busy
 
     def _hear(self, request: Request) -> None:
-        message = request.message
         try:
-            remote_id = message.get("remote", str, "")
-            if message.kind == "pull":
-                self._pull(request, remote_id)
+            if self._is_of_other_version(request):
                 return
-            remote = self._remotes.get(remote_id)
-            if remote is not None and remote.key != request.key:
-                raise WireError("a remote that is somebody else's")
-            if message.kind == "finished":
-                self._finished(request, remote_id, remote)
-            elif message.kind == "leave":
-                self._expected.discard(remote_id)
-                if remote is not None:
-                    self._forget(remote, "remote_left")
-            elif remote is not None and remote.address == request.address:
-                if message.kind == "credit":
-                    remote.credit(message)
-                elif message.kind == "probe":
-                    self._server.send(request.address, remote.answer("time", **_time(message)))
+            message = FROM_REMOTE.read(request.message)
+            if message is not None:
+                self._follow(request, message)
         except WireError as error:
             self._server.malformed.note(error)
 
-    def _pull(self, request: Request, remote_id: str) -> None:
-        message = request.message
+    def _is_of_other_version(self, request: Request) -> bool:
+        """True if somebody asks who speaks another version, whose other keys nobody here knows; he is told."""
+        pull = PULLS.read(request.message)
+        if pull is None or pull.version == PROTOCOL_VERSION:
+            return False
+        refusal = self._refusal_of_key(request.key) or (
+            f"it speaks version {PROTOCOL_VERSION} of the protocol",
+            "install the same version of dtopipe on both",
+            True,
+        )
+        self._refuse(request.address, pull.session, *refusal)
+        return True
+
+    def _follow(self, request: Request, message: RemoteSays) -> None:
+        """Do what a remote asks for. Raises WireError where it may not ask."""
+        if isinstance(message, Pull):
+            self._pull(request, message)
+            return
+        remote = self._remotes.get(message.remote)
+        if remote is not None and remote.key != request.key:
+            raise WireError("a remote that is somebody else's")
+        if isinstance(message, Finished):
+            self._finished(request, message, remote)
+        elif isinstance(message, Leave):
+            self._expected.discard(message.remote)
+            if remote is not None:
+                self._forget(remote, "remote_left")
+        elif remote is not None and remote.address == request.address:
+            if isinstance(message, Credit):
+                remote.credit(message)
+            elif isinstance(message, Probe):
+                answer = ClockAnswer(remote.link.session, message.asked, *clock_pair())
+                self._server.send(request.address, answer)
+
+    def _pull(self, request: Request, message: Pull) -> None:
+        remote_id = message.remote
         if not _ID.fullmatch(remote_id):
             raise WireError("a remote without an id")
-        session = message.get("session", int)
         refusal = self._refusal_of_key(request.key) or self._refusal(message)
         if refusal is not None:
-            self._refuse(request.address, session, *refusal)
+            self._refuse(request.address, message.session, *refusal)
             return
         remote = self._remotes.get(remote_id)
         if remote is not None and remote.key != request.key:
             raise WireError("a remote that is somebody else's")
+        is_new = remote is None
         if remote is None:
             if len(self._remotes) >= _MOST_REMOTES and not self._made_room():
-                self._refuse(request.address, session, f"it serves {_MOST_REMOTES} others already", "", False)
+                self._refuse(request.address, message.session, f"it serves {_MOST_REMOTES} others already", "", False)
                 return
-            remote = ServedRemote(remote_id, self._name_of(request.key), request.key)
-            remote.peer = request.peer
-            remote.pull(request.address, message)
-            self._remotes[remote_id] = remote
+            remote = self._remotes[remote_id] = ServedRemote(remote_id, self._name_of(request.key), request.key)
+        remote.peer = request.peer
+        remote.pull(request.address, message)
+        if is_new:
             self._tell("remote_joined", remote)
-        else:
-            remote.peer = request.peer
-            remote.pull(request.address, message)
         self._expected.discard(remote_id)
         self._ask_to_hold(remote)
 
@@ -200,25 +230,19 @@ class Gateway:
         """Only the supervisor knows what nobody else needs any more."""
         at = remote.needs_hold
         if at is not None and self.source is not None and self.source.retires:
-            self._tell_supervisor(Message("hold", {"remote": remote.remote_id, "at": at}))
+            self._tell_supervisor(HoldAsked(remote.remote_id, at))
 
-    def _finished(self, request: Request, remote_id: str, remote: ServedRemote | None) -> None:
+    def _finished(self, request: Request, message: Finished, remote: ServedRemote | None) -> None:
         """It has everything, for good; it may say so more than once."""
-        self._expected.discard(remote_id)
+        self._expected.discard(message.remote)
         if remote is not None and not remote.has_finished:
-            remote.finish(request.message)
+            remote.finish(message)
             self._tell("remote_finished", remote)
-        self._server.send(request.address, Message("bye", {"session": request.message.get("session", int)}))
+        self._server.send(request.address, Bye(message.session))
 
-    def _refusal(self, message: Message) -> tuple[str, str, bool] | None:
+    def _refusal(self, message: Pull) -> tuple[str, str, bool] | None:
         """(what is wrong, the way out, whether that stays so), or None."""
-        if message.get("version", int) != PROTOCOL_VERSION:
-            return (
-                f"it speaks version {PROTOCOL_VERSION} of the protocol",
-                "install the same version of dtopipe on both",
-                True,
-            )
-        wanted, skipped = message.get("run_id", str), message.get("skip", list)[:_MOST_SKIPPED]
+        wanted, skipped = message.run_id, message.skip[:_MOST_SKIPPED]
         if self.source is None:
             return None
         here = self.source.stream.run_id
@@ -226,7 +250,7 @@ class Gateway:
             return (
                 f"it serves the run {here} now, and not {wanted}",
                 "there: dtopipe serve RUN; here, what is absent: dtopipe repair RUN --from that endpoint",
-                not message.get("may_wait", bool),
+                not message.may_wait,
             )
         return (f"the run {here} was followed already", "", False) if here in skipped else None
 
@@ -242,15 +266,14 @@ class Gateway:
         if times.bit_count() > 1:
             # It tries on and on: told at the first time, the second, the fourth, ...
             return status
-        body = {
-            "event": "remote_refused",
+        details = {
             "address": address,
             "key": PublicKey("", key).fingerprint,
-            "name": known.name if known is not None else "",
             "why": "revoked key" if revoked else "unknown key",
             "times": times,
         }
-        self._tell_supervisor(Message("event", body))
+        name = known.name if known is not None else ""
+        self._tell_supervisor(RemoteEvent("remote_refused", name=name, details=details))
         return status
 
     def _name_of(self, key: bytes) -> str:
@@ -277,14 +300,13 @@ class Gateway:
                 self._forget(remote, "remote_forgotten")
         if self._expected and self._is_kept_too_long(now_ns - self._began_ns):
             for remote_id in self._expected:
-                self._tell_supervisor(Message("event", {"event": "remote_forgotten", "remote": remote_id}))
+                self._tell_supervisor(RemoteEvent("remote_forgotten", remote_id))
             self._expected.clear()
-        facts = [_facts(remote, now_ns) for remote in self._remotes.values()]
-        self._tell_supervisor(Message("remotes", {"remotes": facts, "malformed": self._server.malformed.count}))
+        facts = tuple(_facts(remote, now_ns) for remote in self._remotes.values())
+        self._tell_supervisor(RemotesServed(facts, self._server.malformed.count))
 
     def _refuse(self, address: bytes, session: int, message: str, remedy: str, is_final: bool) -> None:
-        body = {"session": session, "message": message, "remedy": remedy, "is_final": is_final}
-        self._server.send(address, Message("refused", body))
+        self._server.send(address, LinkRefused(session, message, remedy, is_final))
 
     def _refusal_of_key(self, key: bytes) -> tuple[str, str, bool] | None:
         """As `_refusal`, of one whose connection has outlived its authorization; None if it may be served.
@@ -319,32 +341,26 @@ class Gateway:
 
     def _tell_gaps(self, remote: ServedRemote) -> None:
         if remote.new_gaps:
-            gaps, remote.new_gaps = remote.new_gaps, []
+            gaps, remote.new_gaps = tuple(remote.new_gaps), []
             name = remote.name or remote.label or remote.remote_id[:8]
-            self._tell_supervisor(Message("remote_gaps", {"name": name, "gaps": describe_gaps(gaps)}))
+            self._tell_supervisor(RemoteGaps(name, gaps))
 
     def _tell(self, event: str, remote: ServedRemote) -> None:
-        body = {"event": event, **_facts(remote, mono_ns())}
-        body["remote"] = body.pop("id")
-        self._tell_supervisor(Message("event", body))
+        facts = body_of(_facts(remote, mono_ns()))
+        details = {key: value for key, value in facts.items() if key not in ("id", "name", "label")}
+        self._tell_supervisor(RemoteEvent(event, remote.remote_id, remote.name, remote.label, details))
 
 
-def _facts(remote: ServedRemote, now_ns: int) -> dict[str, Any]:
-    return {
-        "id": remote.remote_id,
-        "name": remote.name,
-        "label": remote.label,
-        "address": remote.peer,
-        "policy": "drop" if remote.drops else "block",
-        "sent": remote.link.sent_to,
-        "durable": remote.link.durable,
-        "gaps": remote.gap_samples,
-        "away": remote.link.is_away(now_ns),
-        "finished": remote.has_finished,
-    }
-
-
-def _time(message: Message) -> dict[str, int]:
-    """Both of our clocks now, and what the question said, by which its answer is known."""
-    t_mono_ns, t_utc_ns = clock_pair()
-    return {"asked": message.get("asked", int), "t_mono_ns": t_mono_ns, "t_utc_ns": t_utc_ns}
+def _facts(remote: ServedRemote, now_ns: int) -> RemoteFacts:
+    return RemoteFacts(
+        remote_id=remote.remote_id,
+        name=remote.name,
+        label=remote.label,
+        address=remote.peer,
+        policy="drop" if remote.drops else "block",
+        sent=remote.link.sent_to,
+        durable=remote.link.durable,
+        gaps=remote.gap_samples,
+        away=remote.link.is_away(now_ns),
+        finished=remote.has_finished,
+    )

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from dtopipe.core.link import ServingEnd
-from dtopipe.gateway.source import EARLIEST, LATEST, NotAvailable, Reader, Source, first_sample
+from dtopipe.gateway.source import EARLIEST, NotAvailable, Reader, Source, first_sample
 from dtopipe.host.clock import mono_ns
-from dtopipe.model.errors import WireError
 from dtopipe.model.span import Gap, Span
-from dtopipe.wire.control import Message
-from dtopipe.wire.describe import describe_anchor, describe_stream, gaps_from
-from dtopipe.wire.link_items import LINK_CAUSES, encode_items
+from dtopipe.wire.link_items import encode_items
+from dtopipe.wire.link_messages import (
+    Alive,
+    Credit,
+    Finished,
+    GatewayAnswers,
+    Items,
+    LinkRefused,
+    Pull,
+    StreamBegins,
+    StreamEnds,
+)
 
 # Whatever a remote offers to take.
 _LEAST_WINDOW, _MOST_WINDOW = 4, 4096
 _AHEAD_BYTES = 32 * 2**20
-_MOST_INDEX = 2**62
 _LONGEST_LABEL = 80
 # Of one remote that are on record at the source; more are only counted.
 _MOST_GAPS = 10_000
@@ -68,38 +74,27 @@ class ServedRemote:
         """From this sample on nothing is deleted before it is durable there."""
         self._held_from = at
 
-    def pull(self, address: bytes, message: Message) -> None:
-        """It asks for the stream from a place on, in a new session. Raises WireError."""
-        since, window = message.body.get("since"), message.get("window", int)
-        if since not in (LATEST, EARLIEST):
-            since = message.get("since", int)
-            if isinstance(since, bool) or not 0 <= since < _MOST_INDEX:
-                raise WireError(f"a request for sample {since}")
-        if window < 0:
-            raise WireError(f"a window of {window}")
-        session, resumes, drops = message.get("session", int), message.get("resumes", bool), message.get("drops", bool)
-        durable, gaps = _index(message, "durable"), _gaps(message)
+    def pull(self, address: bytes, message: Pull) -> None:
+        """It asks for the stream from a place on, in a new session."""
         self.pause()
-        self.address, self._since, self._resumes, self.drops = address, since, resumes, drops
-        self.label = _printable(message.get("label", str, ""))
-        self.link.open(session, min(window, _MOST_WINDOW), durable, mono_ns())
+        self.address, self._since = address, message.since
+        self._resumes, self.drops = message.resumes, message.drops
+        self.label = _printable(message.label)
+        self.link.open(message.session, min(message.window, _MOST_WINDOW), message.durable, mono_ns())
         self._held_from = None
         self._greeted = self._ended = self._was_told_the_end = False
-        self._note(gaps)
+        self._note(message.gaps)
 
-    def credit(self, message: Message) -> None:
+    def credit(self, message: Credit) -> None:
         """It has taken so many items of the session. Raises WireError."""
-        if message.get("session", int) != self.link.session:
-            return
-        taken, durable, gaps = message.get("taken", int), _index(message, "durable"), _gaps(message)
-        self.link.credit(taken, durable, mono_ns())
-        self._note(gaps)
+        if message.session == self.link.session:
+            self.link.credit(message.taken, message.durable, mono_ns())
+            self._note(message.gaps)
 
-    def finish(self, message: Message) -> None:
-        """Everything is in its outputs, and durable up to where it says. Raises WireError."""
-        durable, gaps = _index(message, "durable"), _gaps(message)
-        self.link.finish(durable)
-        self._note(gaps)
+    def finish(self, message: Finished) -> None:
+        """Everything is in its outputs, and durable up to where it says."""
+        self.link.finish(message.durable)
+        self._note(message.gaps)
         self.has_finished = True
         self.pause()
 
@@ -110,7 +105,7 @@ class ServedRemote:
         self._reader = None
         self._ended = True
 
-    def due(self, source: Source | None, ahead_bytes: int = _AHEAD_BYTES) -> Iterator[tuple[Message, bytes]]:
+    def due(self, source: Source | None, ahead_bytes: int = _AHEAD_BYTES) -> Iterator[tuple[GatewayAnswers, bytes]]:
         """What is to be sent to it now: at most one message of samples.
 
         Whatever window it asked for, about `ahead_bytes` wait here for it to take them.
@@ -123,13 +118,9 @@ class ServedRemote:
             yield from self._samples(self._reader, source, now_ns, ahead_bytes)
         is_paused = self._greeted and self._reader is None
         if not is_paused and self.link.is_to_speak(now_ns):
-            yield self._message("alive"), b""
+            yield Alive(self.link.session), b""
 
-    def answer(self, kind: str, **body: Any) -> Message:
-        """A message of its present session."""
-        return self._message(kind, **body)
-
-    def _greeting(self, source: Source) -> Message:
+    def _greeting(self, source: Source) -> StreamBegins | LinkRefused:
         """What it gets, and from where on; or why not."""
         self._greeted = True
         self.link.speaks(mono_ns())
@@ -146,27 +137,25 @@ class ServedRemote:
                     start = self._held_from
         except NotAvailable as error:
             self.was_refused = True
-            return self._message("refused", message=str(error), remedy="start from latest, or from earliest")
+            return LinkRefused(self.link.session, str(error), "start from latest, or from earliest")
         self._reader = source.reader(start, drops=self.drops)
         self.link.begin(start)
-        anchor = describe_anchor(source.anchor())
-        stream = describe_stream(source.stream)
-        return self._message("stream", stream=stream, anchor=anchor, start=start, end=source.end)
+        return StreamBegins(self.link.session, source.stream, source.anchor(), start, source.end)
 
     def _samples(
         self, reader: Reader, source: Source, now_ns: int, ahead_bytes: int
-    ) -> Iterator[tuple[Message, bytes]]:
+    ) -> Iterator[tuple[GatewayAnswers, bytes]]:
         stream = source.stream
         block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize
         room = self.link.room(max(_LEAST_WINDOW, ahead_bytes // max(1, block_bytes)))
         items = reader.take(room) if room > 0 else []
         if items:
             first = self.link.send(len(items), items[-1].span.stop, now_ns)
-            yield self._message("items", first=first), encode_items(items)
+            yield Items(self.link.session, first), encode_items(items)
         elif reader.is_at_end and source.end is not None and self.link.takes_samples:
             self._ended = self._was_told_the_end = True
             self.link.speaks(now_ns)
-            yield self._message("end", first=self.link.sent, end_sample_index=source.end), b""
+            yield StreamEnds(self.link.session, self.link.sent, source.end), b""
 
     def _note(self, gaps: Sequence[Gap]) -> None:
         """What it lacks of the link's own doing; it may have told it before."""
@@ -176,26 +165,7 @@ class ServedRemote:
                 self.new_gaps.append(gap)
                 self.gap_samples += len(gap)
 
-    def _message(self, kind: str, **body: Any) -> Message:
-        return Message(kind, {"session": self.link.session, **body})
-
-
-def _index(message: Message, key: str) -> int:
-    value = message.get(key, int)
-    if isinstance(value, bool) or not 0 <= value < _MOST_INDEX:
-        raise WireError(f"{key}: {value}")
-    return value
-
 
 def _printable(text: str) -> str:
     """A stranger's words, fit for a terminal."""
     return "".join(letter for letter in text if letter.isprintable())[:_LONGEST_LABEL]
-
-
-def _gaps(message: Message) -> list[Gap]:
-    """Raises WireError."""
-    gaps = gaps_from(message.get("gaps", list))
-    for gap in gaps:
-        if gap.cause not in LINK_CAUSES or not 0 <= gap.span.start < gap.span.stop < _MOST_INDEX:
-            raise WireError(f"a gap {gap.span} of cause {gap.cause}")
-    return gaps

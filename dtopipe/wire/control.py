@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, TypeVar, overload
+from typing import IO, Any
 
 import msgpack
 
@@ -27,8 +27,6 @@ _LOOKED_THROUGH_BYTES = 64 * 1024
 MOST_PASSED_OVER = 200
 _LENGTH = struct.Struct("<I")
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -36,19 +34,6 @@ class Message:
 
     kind: str
     body: Mapping[str, Any] = field(default_factory=dict)
-
-    @overload
-    def get(self, key: str, wanted: type[T]) -> T: ...
-    @overload
-    def get(self, key: str, wanted: type[T], default: T) -> T: ...
-    def get(self, key: str, wanted: type[T], default: T | None = None) -> T:
-        """The value of `key`. Raises WireError if it is not of the wanted type, or absent without a default."""
-        value = self.body.get(key, default)
-        if wanted is float and isinstance(value, int):
-            value = float(value)
-        if not isinstance(value, wanted):
-            raise WireError(f"message {self.kind!r}: {key!r} is {type(value).__name__}, not {wanted.__name__}")
-        return value
 
 
 def encode(message: Message | TypedMessage) -> bytes:

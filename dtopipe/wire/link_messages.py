@@ -7,6 +7,8 @@ from typing import Any
 
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
+from dtopipe.model.facts import Facts, Misfit
+from dtopipe.model.identifiers import RUN_ID_HELP, is_run_id
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.wire.commands import EARLIEST, LATEST
@@ -114,6 +116,16 @@ class StreamBegins(OfGateway, kind="stream"):
     anchor: Anchor
     start: int
     end: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises WireError where it has not the id of a run, or the time of its beginning."""
+        told = Facts({"run_id": self.stream.run_id, "started_at": self.stream.started_at}, "stream")
+        try:
+            told.time("started_at")
+            if not is_run_id(self.stream.run_id):
+                raise told.misfit("run_id", f"is no id of a run: {RUN_ID_HELP}")
+        except Misfit as error:
+            raise WireError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from dtopipe.model.stream import Block, Channel, Stream
 from dtopipe.wire.control import Message
 from dtopipe.wire.describe import describe_stream
 from dtopipe.wire.link_items import encode_items
+from dtopipe.wire.link_messages import Credit, Pull
+from dtopipe.wire.message_fields import TypedMessage
 
 ANCHOR = Anchor(0, 5_000_000_000, 1_700_000_000_000_000_000)
 GUESS = ("the handshake failed", "compare the keys")
@@ -42,7 +44,7 @@ class FakeLink:
         self.is_connected = True
         self.was_cut = False
         self.renewals = 0
-        self.said: list[Message] = []
+        self.said: list[TypedMessage] = []
         self.coming: deque[tuple[Message, bytes]] = deque()
         self.refused: tuple[str, str] | None = None
 
@@ -51,7 +53,7 @@ class FakeLink:
         self.was_cut = False
         self.coming.clear()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: TypedMessage) -> None:
         self.said.append(message)
         if message.kind == "pull":
             anchor = [0, ANCHOR.t_mono_ns, ANCHOR.t_utc_ns]
@@ -67,12 +69,12 @@ class FakeLink:
         self.is_connected = False
 
     @property
-    def pulls(self) -> list[Message]:
-        return [message for message in self.said if message.kind == "pull"]
+    def pulls(self) -> list[Pull]:
+        return [message for message in self.said if isinstance(message, Pull)]
 
     @property
     def session(self) -> int:
-        return self.pulls[-1].get("session", int)
+        return self.pulls[-1].session
 
     def answer(self, kind: str, payload: bytes = b"", **body: Any) -> None:
         self.coming.append((Message(kind, {"session": self.session, **body}), payload))
@@ -159,7 +161,7 @@ def test_what_is_not_there_in_its_order_is_asked_for_anew_behind_what_was_taken(
     assert read(board) == [(0, 10), (10, 20)]
     link.items(3, block(30, 40))
     assert read(board) == []
-    assert link.pulls[-1].get("since", int) == 20
+    assert link.pulls[-1].since == 20
     link.items(0, block(20, 30), block(30, 40))
     assert read(board) == [(20, 30), (30, 40)]
 
@@ -180,7 +182,7 @@ def test_a_connection_that_was_cut_is_made_anew_and_said(
     link.was_cut = True
     # What had come is taken first; behind it everything is asked for anew.
     assert read(board) == [(10, 20)]
-    assert (link.pulls[-1].get("since", int), quiet.told) == (20, ["tcp://daq-pc:5700: the connection was cut", "back"])
+    assert (link.pulls[-1].since, quiet.told) == (20, ["tcp://daq-pc:5700: the connection was cut", "back"])
 
 
 def test_silence_is_a_break_too(
@@ -214,8 +216,8 @@ def test_credit_counts_what_was_taken_and_what_is_durable(
     later_ns = board._end.heard_ns + 600_000_000
     monkeypatch.setattr(remote, "mono_ns", lambda: later_ns)
     read(board)
-    credit = [message for message in link.said if message.kind == "credit"][-1]
-    assert (credit.get("taken", int), credit.get("durable", int)) == (2, 10)
+    credit = [message for message in link.said if isinstance(message, Credit)][-1]
+    assert (credit.taken, credit.durable) == (2, 10)
 
 
 def test_who_speaks_another_language_is_given_up(board: RemoteBoard, link: FakeLink) -> None:
@@ -235,7 +237,7 @@ def test_blocks_larger_than_was_said_are_refused(board: RemoteBoard, link: FakeL
 def test_another_run_is_not_taken_for_the_one_that_is_followed(board: RemoteBoard, link: FakeLink) -> None:
     other = describe_stream(replace(STREAM, run_id="run-2"))
     link.coming.clear()
-    link.answer("stream", stream=other, anchor=[0, 1, 1])
+    link.answer("stream", stream=other, anchor=[0, 1, 1], start=0)
     with pytest.raises(BoardError, match="serves another one now"):
         read(board)
 
@@ -246,7 +248,7 @@ def test_a_run_whose_id_or_time_is_none_is_not_followed(link: FakeLink, quiet: Q
     board.take_link(link, quiet, "me", "")
     link.coming.clear()
     link.stream = replace(STREAM, **changes)
-    with pytest.raises(BoardError, match="does not speak as it should: stream"):
+    with pytest.raises(BoardError, match="does not speak as it should: message 'stream': stream"):
         board.open()
 
 

@@ -17,6 +17,7 @@ from dtopipe.transport.key_folder import KeyFolder
 from dtopipe.transport.stream_client import StreamClient
 from dtopipe.wire.control import Message
 from dtopipe.wire.link_items import PROTOCOL_VERSION
+from dtopipe.wire.messages import GatewaySays, RemoteEvent
 
 MOST = 256
 
@@ -35,11 +36,11 @@ def pull(number: int) -> Message:
 class Hall:
     """A gateway, and one program there that says it is many remotes."""
 
-    def __init__(self, gateway: Gateway, client: StreamClient, told: list[Message]) -> None:
+    def __init__(self, gateway: Gateway, client: StreamClient, told: list[GatewaySays]) -> None:
         self.gateway, self.client, self._told = gateway, client, told
 
-    def events(self, name: str) -> list[Message]:
-        return [each for each in self._told if each.kind == "event" and each.body["event"] == name]
+    def events(self, name: str) -> list[RemoteEvent]:
+        return [each for each in self._told if isinstance(each, RemoteEvent) and each.event == name]
 
     def turn_until_answered(self, kind: str) -> Message:
         until = time.monotonic() + 30
@@ -62,7 +63,7 @@ class Hall:
 @contextmanager
 def a_hall(keys: KeyFolder | None = None, own: KeyPair | None = None) -> Iterator[Hall]:
     """`keys`: the gateway's; `own`: the program's."""
-    told: list[Message] = []
+    told: list[GatewaySays] = []
     gateway = Gateway("tcp://127.0.0.1:*", keys, Limits(drain_ns=10**9), told.append)
     client = StreamClient(gateway.endpoint, own, keys.own().public if keys else None)
     client.ensure_resolved()
@@ -102,7 +103,7 @@ def test_who_comes_without_a_proper_id_is_nobody() -> None:
             hall.client.send(Message("pull", {**message.body, "remote": wrong}))
         hall.client.send(pull(2))
         hall.turn_until_joined(1)
-        assert [each.body["remote"] for each in hall.events("remote_joined")] == ["remote-2"]
+        assert [each.remote for each in hall.events("remote_joined")] == ["remote-2"]
 
 
 def test_who_is_revoked_is_told_at_once_and_gets_nothing_by_a_connection_that_it_still_has(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from dtopipe.model.errors import WireError
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Channel, Stream
 from dtopipe.wire.control import Message
-from dtopipe.wire.link_items import decode_items
+from dtopipe.wire.link_items import PROTOCOL_VERSION, decode_items
+from dtopipe.wire.link_messages import FROM_REMOTE, Credit, Finished, Items, LinkRefused, Pull, StreamBegins, StreamEnds
 
 ANCHOR = Anchor(0, 5, 1_700_000_000_000_000_000)
 STREAM = Stream("run-1", "lab", "unit 7", (Channel("a"),), "int16", 1000.0, 10, "2026-11-25T00:00:00Z")
@@ -63,23 +64,42 @@ class FakeSource:
 
 
 def pull(session: object = 1, since: Any = "earliest", window: int = 8, **more: Any) -> Message:
-    body = {"session": session, "since": since, "window": window, "resumes": False, "drops": False, "durable": 0,
-            "gaps": []}  # fmt: skip
+    body = {"version": PROTOCOL_VERSION, "session": session, "remote": "me", "run_id": "", "skip": [], "may_wait": True,
+            "since": since, "window": window, "resumes": False, "drops": False, "durable": 0, "gaps": []}  # fmt: skip
     return Message("pull", {**body, **more})
 
 
 def credit(taken: int, session: int = 1, durable: int = 0, gaps: Any = ()) -> Message:
-    return Message("credit", {"session": session, "taken": taken, "durable": durable, "gaps": list(gaps)})
+    return Message(
+        "credit", {"session": session, "remote": "me", "taken": taken, "durable": durable, "gaps": list(gaps)}
+    )
+
+
+def as_pull(message: Message) -> Pull:
+    """As a gateway takes it for a request. Raises WireError."""
+    found = FROM_REMOTE.read(message)
+    assert isinstance(found, Pull)
+    return found
+
+
+def as_credit(message: Message) -> Credit:
+    found = FROM_REMOTE.read(message)
+    assert isinstance(found, Credit)
+    return found
 
 
 def due(remote: ServedRemote, source: FakeSource) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for message, payload in remote.due(source):
-        if message.kind == "items":
+        if isinstance(message, Items):
             items = decode_items(payload, 1, "int16", 10)
             found.append(("items", [(item.span.start, item.span.stop) for item in items]))
-        elif message.kind != "alive":
-            found.append((message.kind, message.body.get("start", message.body.get("end_sample_index"))))
+        elif isinstance(message, StreamBegins):
+            found.append((message.kind, message.start))
+        elif isinstance(message, StreamEnds):
+            found.append((message.kind, message.end_sample_index))
+        elif isinstance(message, LinkRefused):
+            found.append((message.kind, None))
     return found
 
 
@@ -90,24 +110,24 @@ def remote() -> ServedRemote:
 
 def test_it_is_sent_no_more_than_it_gave_credit_for(remote: ServedRemote) -> None:
     source = FakeSource(*(block(n, n + 10) for n in range(0, 100, 10)))
-    remote.pull(b"a", pull(window=3))
+    remote.pull(b"a", as_pull(pull(window=3)))
     assert due(remote, source) == [("stream", 0), ("items", [(0, 10), (10, 20), (20, 30)])]
     assert due(remote, source) == []
-    remote.credit(credit(2))
+    remote.credit(as_credit(credit(2)))
     assert due(remote, source) == [("items", [(30, 40), (40, 50)])]
 
 
 def test_the_end_comes_behind_everything_else_and_only_to_who_takes_something(remote: ServedRemote) -> None:
     source = FakeSource(block(0, 10))
     source.end = 10
-    remote.pull(b"a", pull(window=0))
+    remote.pull(b"a", as_pull(pull(window=0)))
     assert due(remote, source) == [("stream", 0)]
-    remote.pull(b"a", pull(2, 0, resumes=True))
+    remote.pull(b"a", as_pull(pull(2, 0, resumes=True)))
     assert due(remote, source) == [("stream", 0), ("items", [(0, 10)])]
     assert due(remote, source) == [("end", 10)]
     had_everything = remote.has_everything
     assert not had_everything
-    remote.credit(credit(1, 2, durable=10))
+    remote.credit(as_credit(credit(1, 2, durable=10)))
     assert remote.has_everything
     assert remote.link.durable == 10
 
@@ -118,13 +138,13 @@ def told(*gaps: Gap) -> list[list[Any]]:
 
 def test_gaps_of_the_link_are_on_record_once_however_often_they_are_told(remote: ServedRemote) -> None:
     first, second = Gap(Span(10, 50), Cause.TRANSPORT, 9), Gap(Span(60, 90), Cause.POLICY_DROP, 9)
-    remote.pull(b"a", pull())
+    remote.pull(b"a", as_pull(pull()))
     due(remote, FakeSource(block(0, 10), first, block(50, 60), second))
     # What was sent may never have come: only the remote knows.
     assert remote.new_gaps == []
-    remote.credit(credit(2, gaps=told(first)))
-    remote.pull(b"b", pull(2, 90, resumes=True, gaps=told(first, second)))
-    remote.finish(Message("finished", {"session": 2, "durable": 90, "gaps": told(first, second)}))
+    remote.credit(as_credit(credit(2, gaps=told(first))))
+    remote.pull(b"b", as_pull(pull(2, 90, resumes=True, gaps=told(first, second))))
+    remote.finish(Finished(2, "me", 90, (first, second)))
     assert remote.new_gaps == [first, second]
     assert remote.gap_samples == 70
 
@@ -138,16 +158,16 @@ def test_gaps_of_the_link_are_on_record_once_however_often_they_are_told(remote:
     ],
 )  # fmt: skip
 def test_gaps_that_are_none_are_not_believed(remote: ServedRemote, wrong: Any) -> None:
-    remote.pull(b"a", pull())
+    remote.pull(b"a", as_pull(pull()))
     due(remote, FakeSource(block(0, 10)))
     with pytest.raises(WireError):
-        remote.credit(credit(1, gaps=wrong))
+        remote.credit(as_credit(credit(1, gaps=wrong)))
     assert remote.new_gaps == []
 
 
 def test_where_segments_retire_it_begins_once_they_are_kept_for_it(remote: ServedRemote) -> None:
     source = FakeSource(block(300, 310), oldest=200, retires=True)
-    remote.pull(b"a", pull())
+    remote.pull(b"a", as_pull(pull()))
     needs_hold = remote.needs_hold
     assert needs_hold == 0
     assert due(remote, source) == []
@@ -158,17 +178,17 @@ def test_where_segments_retire_it_begins_once_they_are_kept_for_it(remote: Serve
 
 def test_a_place_that_is_gone_is_refused_unless_it_goes_on_there(remote: ServedRemote) -> None:
     source = FakeSource(block(300, 310), oldest=300)
-    remote.pull(b"a", pull(since=100))
-    assert [message.get("message", str) for message, _ in remote.due(source) if message.kind == "refused"] == [
+    remote.pull(b"a", as_pull(pull(since=100)))
+    assert [message.message for message, _ in remote.due(source) if isinstance(message, LinkRefused)] == [
         "sample 100 is gone: the oldest that is available is 300"
     ]
     assert remote.was_refused
-    remote.pull(b"a", pull(2, 100, resumes=True))
+    remote.pull(b"a", as_pull(pull(2, 100, resumes=True)))
     assert due(remote, source)[0] == ("stream", 100)
 
 
 def test_who_drops_needs_nothing_to_be_kept(remote: ServedRemote) -> None:
-    remote.pull(b"a", pull(drops=True))
+    remote.pull(b"a", as_pull(pull(drops=True)))
     assert remote.needs_hold is None
     assert due(remote, FakeSource(block(0, 10), retires=True))[0] == ("stream", 0)
 
@@ -182,26 +202,28 @@ def test_who_drops_needs_nothing_to_be_kept(remote: ServedRemote) -> None:
 )  # fmt: skip
 def test_a_request_that_is_none_changes_nothing(remote: ServedRemote, wrong: Message) -> None:
     source = FakeSource(block(0, 10), block(10, 20))
-    remote.pull(b"a", pull(window=1))
+    remote.pull(b"a", as_pull(pull(window=1)))
     due(remote, source)
     with pytest.raises(WireError):
-        remote.pull(b"b", wrong)
-    remote.credit(credit(1))
+        remote.pull(b"b", as_pull(wrong))
+    remote.credit(as_credit(credit(1)))
     assert due(remote, source) == [("items", [(10, 20)])]
     assert remote.address == b"a"
 
 
-@pytest.mark.parametrize("wrong", [credit(2), credit(-1), credit(1, durable=-1), Message("credit", {"session": 1})])
+@pytest.mark.parametrize(
+    "wrong", [credit(2), credit(-1), credit(1, durable=-1), Message("credit", {"session": 1, "remote": "me"})]
+)
 def test_credit_for_what_was_not_sent_is_none(remote: ServedRemote, wrong: Message) -> None:
-    remote.pull(b"a", pull())
+    remote.pull(b"a", as_pull(pull()))
     due(remote, FakeSource(block(0, 10)))
     with pytest.raises(WireError):
-        remote.credit(wrong)
+        remote.credit(as_credit(wrong))
     assert not remote.has_everything
 
 
 def test_what_a_remote_calls_itself_is_fit_for_a_terminal(remote: ServedRemote) -> None:
-    remote.pull(b"a", pull(label="pc\x1b[2J\n7" + "x" * 200))
+    remote.pull(b"a", as_pull(pull(label="pc\x1b[2J\n7" + "x" * 200)))
     assert remote.label.startswith("pc[2J7x")
     assert len(remote.label) == 80
 
@@ -215,7 +237,7 @@ def test_a_start_is_latest_earliest_or_an_index() -> None:
 
 def test_no_window_is_larger_than_what_may_wait_here(remote: ServedRemote) -> None:
     source = FakeSource(*(block(n, n + 10) for n in range(0, 10_000, 10)))
-    remote.pull(b"a", pull(window=4096))
+    remote.pull(b"a", as_pull(pull(window=4096)))
     # 20 bytes a block.
     sent = [list(remote.due(source, 400)) for _ in range(5)]
     items = [payload for each in sent for message, payload in each if message.kind == "items"]
@@ -226,7 +248,7 @@ def test_who_was_sent_what_did_not_get_through_hears_nothing_more_until_it_asks_
     remote: ServedRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = FakeSource(block(0, 10), block(10, 20))
-    remote.pull(b"a", pull(window=1))
+    remote.pull(b"a", as_pull(pull(window=1)))
     due(remote, source)
     now_ns = remote.link.heard_ns + 60_000_000_000
     monkeypatch.setattr("dtopipe.gateway.remote.mono_ns", lambda: now_ns)
@@ -234,7 +256,7 @@ def test_who_was_sent_what_did_not_get_through_hears_nothing_more_until_it_asks_
     remote.pause()
     now_ns += 60_000_000_000
     assert list(remote.due(source)) == []
-    remote.pull(b"b", pull(2, 10, resumes=True))
+    remote.pull(b"b", as_pull(pull(2, 10, resumes=True)))
     assert due(remote, source) == [("stream", 10), ("items", [(10, 20)])]
 
 
@@ -243,10 +265,10 @@ def test_who_takes_the_same_again_and_again_gets_nowhere(remote: ServedRemote, m
     monkeypatch.setattr("dtopipe.gateway.remote.mono_ns", lambda: now_ns)
     for session in range(1, 6):
         now_ns += 1_000_000_000
-        remote.pull(b"a", pull(session, 0, resumes=True))
+        remote.pull(b"a", as_pull(pull(session, 0, resumes=True)))
         due(remote, FakeSource(block(0, 10), block(10, 20)))
-        remote.credit(credit(2, session))
+        remote.credit(as_credit(credit(2, session)))
     assert now_ns - remote.link.progress_ns == 4_000_000_000
     # What is new, or durable, is progress.
-    remote.credit(credit(2, 5, durable=15))
+    remote.credit(as_credit(credit(2, 5, durable=15)))
     assert remote.link.progress_ns == now_ns

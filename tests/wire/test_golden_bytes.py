@@ -37,6 +37,7 @@ from dtopipe.wire.dtraw import (
     read_file_header,
 )
 from dtopipe.wire.dtraw_headers import chunk_document, chunk_text
+from dtopipe.wire.messages import TO_ACQUIRER, StartBoard, StopBoard
 
 T_UTC_NS = utc_ns("2026-11-22T23:41:00.000000123+00:00")
 STREAM = Stream(
@@ -308,11 +309,16 @@ def test_hostile_control_frames_raise_nothing_but_wire_errors(frame: bytes) -> N
 
 
 def test_a_message_that_lacks_a_key_says_which() -> None:
-    message = decode(encode(Message("begin", {"row": 3})))
-    assert message.get("row", int) == 3
-    assert message.get("absent", str, "default") == "default"
-    with pytest.raises(WireError, match="'begin': 'segment' is NoneType, not str"):
-        message.get("segment", str)
+    sound = StartBoard("dtopipe-1", "", 5, Cause.BOARD_AWAY)
+    message = decode(encode(sound))
+    assert TO_ACQUIRER.read(message) == sound
+    assert TO_ACQUIRER.read(decode(encode(StopBoard()))) == StopBoard(hurry=False)
+    assert TO_ACQUIRER.read(Message("stop")) == StopBoard(hurry=False)
+    assert TO_ACQUIRER.read(Message("no such word")) is None
+    with pytest.raises(WireError, match="'start': segment is absent"):
+        TO_ACQUIRER.read(Message("start", {"held": ""}))
+    with pytest.raises(WireError, match="'start': segment: it is NoneType, not str"):
+        TO_ACQUIRER.read(Message("start", {**message.body, "segment": None}))
 
 
 @pytest.mark.parametrize(
