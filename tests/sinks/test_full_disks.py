@@ -2,74 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from naive_writer import NaiveWriter, line
-from recordings import ANCHOR, recorded
 
 from dtopipe.model.errors import OutputAway, SinkError, SinkUnavailable
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
-from dtopipe.model.stream import Block
 from dtopipe.sinks.contract import OutputOptions, may_retry
 from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.sinks.registry import OURS, load_reader, load_writer
+from dtopipe.testing.sink_faults import PIECE, STREAM, FilledDisk, noise, written_patiently
 
-STREAM = recorded(tuple("abcdefgh"))
-PIECE, PIECES = 100, 200
+N_PIECES = 200
 KINDS = [kind for kind in OURS if kind != "postgres"]
 # A row group often enough that some meet the full disk.
 OPTIONS = {"parquet": {"row_group_size": 1000}}
-
-
-def noise() -> list[Block]:
-    rng = np.random.default_rng(0)
-    return [
-        Block(number, number * PIECE, rng.integers(-30_000, 30_000, (8, PIECE)).astype(np.int16), ANCHOR)
-        for number in range(PIECES)
-    ]
-
-
-class Filled:
-    """A disk that is full whenever a call has so much to write, and has room once that was refused."""
-
-    def __init__(self, disk: Any) -> None:
-        self._disk = disk
-        self.refused: list[str] = []
-
-    def fill(self, leaving_bytes: int) -> None:
-        self._disk.fill(leaving_bytes)
-
-    def patiently(self, name: str, call: Callable[[], Any]) -> Any:
-        """As a worker does it: the same call again, once there is room."""
-        while True:
-            try:
-                return call()
-            except SinkUnavailable as error:
-                self.refused.append(name)
-                if len(self.refused) > 50 or not error.path or not error.remedy:
-                    raise
-                (self._disk.path / "ballast").unlink(missing_ok=True)
-
-
-def write(writer: Any, filled: Filled, leaving: Sequence[int], pieces_a_commit: int) -> Position:
-    """Everything, with a full disk before every tenth piece: the room that it leaves goes round in `leaving`."""
-    filled.patiently("open", lambda: writer.open(STREAM, 0, resume=False))
-    for number, block in enumerate(noise()):
-        if number % 10 == 5:
-            filled.fill(leaving[(number // 10) % len(leaving)])
-        filled.patiently("append", lambda: writer.append([block]))  # noqa: B023
-        if number % pieces_a_commit == pieces_a_commit - 1:
-            filled.patiently("commit", writer.commit)
-        if number % 50 == 49:
-            filled.patiently("sync", writer.sync)
-    filled.fill(0)
-    position: Position = filled.patiently("close", writer.close)
-    return position
 
 
 @pytest.mark.parametrize("pieces_a_commit", [1, 7])
@@ -83,17 +35,17 @@ def test_what_a_full_disk_refused_is_there_once_byte_for_byte(
     monkeypatch.setattr(make, "retries", retries)
     disk, undisturbed = small_disk("48m"), tmp_path / "undisturbed"
     written = disk.path / "out"
-    filled = Filled(disk)
+    filled = FilledDisk(disk)
 
     def writer(path: Path) -> ReopeningWriter:
         return ReopeningWriter(lambda: make(OutputOptions(path, Layout.WIDE), **OPTIONS.get(kind, {})), path)
 
-    position = write(writer(written), filled, (0, 1000, 5000, 9000), pieces_a_commit)
-    assert position.samples == position.committed == PIECE * PIECES
+    position = written_patiently(writer(written), noise(N_PIECES), filled, (0, 1000, 5000, 9000), pieces_a_commit)
+    assert position.samples == position.committed == PIECE * N_PIECES
     assert filled.refused
-    nothing_full = Filled(disk)
+    nothing_full = FilledDisk(disk)
     nothing_full.fill = lambda leaving_bytes: None  # type: ignore[method-assign]
-    assert write(writer(undisturbed), nothing_full, (0,), pieces_a_commit) == position
+    assert written_patiently(writer(undisturbed), noise(N_PIECES), nothing_full, (0,), pieces_a_commit) == position
     assert not nothing_full.refused
     if kind in ("csv", "jsonl", "hbuf"):
         assert written.read_bytes() == undisturbed.read_bytes()
@@ -115,12 +67,12 @@ def test_a_writer_that_takes_nothing_back_is_opened_again_so_that_half_a_line_is
     disk = small_disk("4m")
     path = disk.path / "out.txt"
     assert not may_retry(NaiveWriter(OutputOptions(path)))
-    filled = Filled(disk)
+    filled = FilledDisk(disk)
     writer = ReopeningWriter(lambda: NaiveWriter(OutputOptions(path), buffered=buffered), path)
-    position = write(writer, filled, (0, 300, 700), pieces_a_commit)
+    position = written_patiently(writer, noise(N_PIECES), filled, (0, 300, 700), pieces_a_commit)
     assert {"append", "commit"} & set(filled.refused)
-    assert position.samples == PIECE * PIECES
-    assert path.read_bytes() == b"".join(map(line, noise()))
+    assert position.samples == PIECE * N_PIECES
+    assert path.read_bytes() == b"".join(map(line, noise(N_PIECES)))
 
 
 class Scripted:
@@ -176,7 +128,7 @@ def scripted(
     return writer, calls
 
 
-BLOCKS = noise()[:3]
+BLOCKS = noise(3)
 FULL: list[Exception] = [SinkUnavailable("out", "the disk is full", "free some")]
 
 

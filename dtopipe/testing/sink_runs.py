@@ -1,0 +1,74 @@
+"""What a sink is in real runs: found by its type, recorded, verified, and repaired."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dtopipe.testing.option_help import assert_told
+from dtopipe.testing.sink_suite import SinkSuite
+from dtopipe.topology.options import sink_models
+
+
+class SinkRuns(SinkSuite):
+    """Needs `type_name`, and a package that is installed: `pip install -e .`."""
+
+    def test_every_option_has_its_help_and_the_default_of_the_class(self) -> None:
+        made = type(self).writer
+        options = assert_told(made)
+        parameters = inspect.signature(made).parameters
+        for name, field in options.model_fields.items():
+            assert name in parameters, f"the class takes no {name}"
+            if not field.is_required():
+                assert field.get_default(call_default_factory=True) == parameters[name].default, name
+
+    def test_a_real_run_is_recorded_and_verified_and_repaired_when_its_output_is_gone(self, tmp_path: Path) -> None:
+        output = self._output()
+        topology = {
+            "name": "tried",
+            "board": {"type": "simulated", "waveform": "counter", "max_samples": 3000},
+            "task": {"rate_hz": 5000, "samples_per_block": 100, "channels": [{"name": "a"}, {"name": "b"}]},
+            "sinks": {"archive": {"type": "hbuf", "path": "archive.dt-raw"}, "output": output},
+        }
+        (tmp_path / "tried.yaml").write_text(yaml.safe_dump(topology), encoding="utf-8")
+        recorded = dtopipe(tmp_path, "up", "tried.yaml", "--json")
+        counts = json.loads(recorded.stdout)["sinks"]["output"]
+        assert (counts["committed"], counts["samples"], counts["gaps"]) == (3000, 3000, 0)
+        if type(self).reader is None and not hasattr(type(self).writer, "Reader"):
+            pytest.skip("it ran; what has no Reader is neither verified nor repaired")
+        dtopipe(tmp_path, "verify", "tried/latest")
+        if self.file_name is None:
+            return
+        (folder,) = [path.parent for path in (tmp_path / "runs" / "tried").rglob("run.json")]
+        for path in folder.glob(f"{self.file_name}*"):
+            path.unlink()
+        dtopipe(tmp_path, "repair", "tried/latest")
+        dtopipe(tmp_path, "verify", "tried/latest")
+
+    def _output(self) -> dict[str, Any]:
+        """What the topology says of it."""
+        if self.type_name is None:
+            pytest.skip("the suite has no type_name")
+        if self.type_name not in sink_models():
+            pytest.skip(f"no installed package has an entry point of the name {self.type_name!r}: pip install -e .")
+        path = {} if self.file_name is None else {"path": self.file_name}
+        return {"type": self.type_name, **path, **self.options}
+
+
+def dtopipe(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """That command in that folder; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dtopipe", *arguments],
+        cwd=folder, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, f"dtopipe {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+    return done

@@ -1,0 +1,60 @@
+"""A file system that is small enough to be filled."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+class SmallDisk:
+    """A tmpfs of a few megabytes on a folder of its own. Skips the test where it cannot be mounted."""
+
+    def __init__(self, folder: Path, size: str, source: str = "dtopipe-test") -> None:
+        self.path = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.name == "nt" or os.geteuid() != 0:
+            pytest.skip("only root can mount a small file system")
+        if mount("-t", "tmpfs", "-o", f"size={size}", source, str(folder)):
+            pytest.skip("a small file system cannot be mounted here")
+
+    @property
+    def free_bytes(self) -> int:
+        """How much may still be written."""
+        return shutil.disk_usage(self.path).free
+
+    def fill(self, leaving_bytes: int = 0) -> Path:
+        """Write a file that leaves so much free; its deletion gives the space back."""
+        ballast = self.path / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while (room := self.free_bytes - leaving_bytes) > 0:
+                file.write(bytes(min(room, 2**20)))
+        return ballast
+
+    def resize(self, size: str) -> None:
+        """Make it larger or smaller."""
+        assert not mount("-o", f"remount,size={size}", str(self.path))
+
+    def unmount(self) -> None:
+        """As a share that goes: who has files open keeps them, the folder is empty."""
+        subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+
+
+def mount(*arguments: str) -> int:
+    """The exit code of that `mount`."""
+    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, size: str) -> Iterator[SmallDisk]:
+    """A small disk that is gone afterwards."""
+    disk = SmallDisk(folder, size)
+    try:
+        yield disk
+    finally:
+        disk.unmount()
