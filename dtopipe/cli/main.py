@@ -38,6 +38,7 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of a topology, for editors.",
     "boards": "List types of boards, with their options.",
     "sinks": "List types of sinks, with their options.",
+    "plugin": "Write a package to start a sink or a board of your own from.",
     "keys": "Make this machine's key, and say whose keys may connect.",
 }
 

@@ -22,6 +22,8 @@ pytest.register_assert_rewrite(
         f"dtopipe.testing.{name}"
         for name in (
             "board_conformance",
+            "board_under_test",
+            "commands",
             "option_help",
             "sink_deaths",
             "sink_faults",
@@ -33,7 +35,8 @@ pytest.register_assert_rewrite(
 )
 
 # Behind the rewriting, which concerns what is imported after it.
-from dtopipe.testing.board_conformance import BoardConformance, task_of  # noqa: E402
+from dtopipe.testing.board_conformance import BoardConformance  # noqa: E402
+from dtopipe.testing.board_under_test import task_of  # noqa: E402
 from dtopipe.testing.sink_conformance import SinkConformance  # noqa: E402
 from dtopipe.testing.sink_under_test import Appends, SinkUnderTest  # noqa: E402
 

@@ -5,45 +5,48 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+import yaml
 
-from dtopipe.boards.contract import Board, Ended, Opened, Overrun, Taken
+from dtopipe.boards.contract import Board, Ended, Overrun, Taken
 from dtopipe.model.errors import BoardError
-from dtopipe.model.plan import ChannelPlan, TaskPlan
+from dtopipe.model.plan import TaskPlan
+from dtopipe.testing.board_under_test import (
+    another_process,
+    checked_event,
+    codes_of,
+    filled,
+    next_event,
+    opened,
+    read_blocks,
+    task_of,
+)
+from dtopipe.testing.commands import run_command
 from dtopipe.testing.option_help import assert_told
-from dtopipe.wire.describe import describe_task
+from dtopipe.topology.options import board_models
 
 # How late a call may return on a machine that does something else.
 _SLACK_S = 2.0
 
 
-def task_of(
-    *names: str, rate_hz: float = 1000.0, samples_per_block: int = 20, polled: bool = False, driver_buffers: int = 4
-) -> TaskPlan:
-    """A task of these channels, as a topology would ask for it."""
-    channels = tuple(ChannelPlan(name, physical_channel=number) for number, name in enumerate(names))
-    return TaskPlan("tried", rate_hz, 1 if polled else samples_per_block, channels, driver_buffers, polled)
-
-
 class BoardConformance:
     """Everything that `dtopipe.boards.contract` promises. An author derives a class whose name begins with `Test`.
 
-    `board`: the class. `options`: what the topology's `board:` says besides the type. `task`: what is to be acquired,
+    `board`: the class. `type_name`: its name among the entry points, for the test that records a real run; it is
+    skipped without it. `options`: what the topology's `board:` says besides the type. `task`: what is to be acquired,
     at a rate at which a few blocks take less than a second; None for a board that brings its own. `polled_task`: the
     same for a board that can be polled. `n_blocks`: so many are there at least. `is_exclusive`: only one process may
     have it open. `repeats`: a resumable board has the same codes again when it starts again at the same index.
     """
 
     board: ClassVar[Callable[..., Board]]
+    type_name: ClassVar[str | None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     task: ClassVar[TaskPlan | None] = task_of("a", "b")
     polled_task: ClassVar[TaskPlan | None] = None
@@ -59,9 +62,7 @@ class BoardConformance:
     @pytest.fixture
     def make(self, board_options: Mapping[str, Any]) -> Callable[..., Board]:
         """`make()`: the board as the acquirer makes it, every default filled in."""
-        made = type(self).board
-        options_class = getattr(made, "Options", None)
-        options = board_options if options_class is None else options_class(**board_options).model_dump(mode="json")
+        made, options = type(self).board, filled(type(self).board, board_options)
         return lambda task=self.task: made(options, task)
 
     def test_nothing_happens_before_it_is_opened(self, make: Callable[..., Board]) -> None:
@@ -89,7 +90,7 @@ class BoardConformance:
     ) -> None:
         with opened(make()) as (board, said):
             board.start(0)
-            assert indices_of(board, said, self.n_blocks)[0] == 0
+            read_blocks(board, said, 0, self.n_blocks)
 
     def test_a_buffer_stays_as_it_is_until_it_is_given_back(self, make: Callable[..., Board]) -> None:
         with opened(make()) as (board, said):
@@ -115,7 +116,7 @@ class BoardConformance:
     def test_a_stop_yields_what_was_complete_and_then_the_end(self, make: Callable[..., Board]) -> None:
         with opened(make()) as (board, said):
             board.start(0)
-            at = indices_of(board, said, 2)[1]
+            at = read_blocks(board, said, 0, 2)
             board.stop()
             while not isinstance(event := next_event(board), Ended):
                 at = checked_event(event, said, at)
@@ -126,12 +127,12 @@ class BoardConformance:
     def test_a_successor_starts_at_the_index_that_it_is_told(self, make: Callable[..., Board]) -> None:
         with opened(make()) as (board, said):
             board.start(0)
-            _, at = indices_of(board, said, 2)
+            at = read_blocks(board, said, 0, 2)
         with opened(make()) as (board, said):
             # Of a clocked board some samples are gone meanwhile.
             at += 0 if said.resumable else 7 * said.samples_per_block
             board.start(at)
-            assert indices_of(board, said, 2)[0] == at
+            read_blocks(board, said, at, 2)
 
     def test_a_resumable_board_has_the_same_codes_again(self, make: Callable[..., Board]) -> None:
         with opened(make()) as (board, said):
@@ -158,13 +159,13 @@ class BoardConformance:
             board.start(0)
             time.sleep(pause_s if said.clocked else 0.2)
             overruns: list[Overrun] = []
-            _, at = indices_of(board, said, self.n_blocks, overruns)
+            at = read_blocks(board, said, 0, self.n_blocks, overruns)
         if not said.clocked:
             in_time: list[Overrun] = []
             if said.resumable and self.repeats:
                 with opened(make()) as (board, said):
                     board.start(0)
-                    indices_of(board, said, self.n_blocks, in_time)
+                    read_blocks(board, said, 0, self.n_blocks, in_time)
             assert overruns == in_time, "a board that waits for its reader loses nothing by it"
             return
         passed = (time.monotonic() - began) * said.rate_hz
@@ -176,7 +177,7 @@ class BoardConformance:
             if not said.clocked:
                 pytest.skip("it has no clock")
             board.start(0)
-            _, first = indices_of(board, said, 1)
+            first = read_blocks(board, said, 0, 1)
             began, at = time.monotonic(), first
             while (passed_s := time.monotonic() - began) < max(0.5, 5 * said.samples_per_block / said.rate_hz):
                 event = board.read(0.01)
@@ -198,7 +199,7 @@ class BoardConformance:
             second.close()
         with opened(make()):
             pass
-        with _another_process(type(self).board, board_options, self.task) as holder:
+        with another_process(type(self).board, board_options, self.task) as holder:
             third = make()
             with pytest.raises(BoardError):
                 third.open()
@@ -237,97 +238,18 @@ class BoardConformance:
     def test_every_option_has_its_help(self) -> None:
         assert_told(type(self).board)
 
-
-@contextmanager
-def opened(board: Board) -> Iterator[tuple[Board, Opened]]:
-    """The board and what it says of itself; closed in the end, twice."""
-    try:
-        yield board, board.open()
-    finally:
-        board.close()
-        board.close()
-
-
-def next_event(board: Board, within_s: float = 10.0) -> Taken | Overrun | Ended:
-    """What the board says next, waiting for it."""
-    deadline = time.monotonic() + within_s
-    while (event := board.read(0.05)) is None:
-        assert time.monotonic() < deadline, f"nothing came within {within_s:g} s"
-    return event
-
-
-def checked_event(event: Taken | Overrun | Ended, said: Opened, at: int | None) -> int:
-    """Where the next event has to begin; `at`: where this one has to, None if anywhere."""
-    if isinstance(event, Ended):
-        assert at is None or event.end_sample_index >= at
-        return event.end_sample_index
-    if isinstance(event, Overrun):
-        assert len(event.span) > 0, "an overrun is of one sample at least"
-        assert at in (None, event.span.start)
-        return event.span.stop
-    assert at is None or event.first_sample_index >= at, "samples that came before"
-    assert at is None or event.first_sample_index <= at, "a hole that no Overrun announced"
-    n_channels, n = event.codes.shape
-    assert n_channels == len(said.channels)
-    assert 1 <= n <= said.samples_per_block
-    assert event.codes.dtype == np.dtype(said.dtype)
-    if event.sensor_status is not None:
-        assert event.sensor_status.shape == event.codes.shape
-        assert event.sensor_status.dtype == np.int8
-    return event.first_sample_index + int(n)
-
-
-def indices_of(board: Board, said: Opened, n_blocks: int, overruns: list[Overrun] | None = None) -> tuple[int, int]:
-    """(first index, exclusive end) of the next blocks, each event checked and given back."""
-    first: int | None = None
-    at: int | None = None
-    while n_blocks:
-        event = next_event(board)
-        assert not isinstance(event, Ended), "it ended before the suite's n_blocks"
-        at = checked_event(event, said, at)
-        begin = event.span.start if isinstance(event, Overrun) else event.first_sample_index
-        first = begin if first is None else first
-        if isinstance(event, Taken):
-            n_blocks -= 1
-            board.give_back()
-        elif overruns is not None:
-            overruns.append(event)
-    assert first is not None
-    assert at is not None
-    return first, at
-
-
-def codes_of(board: Board, n_blocks: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """(sample_index (n,), codes (n_channels, n)) of the next blocks, side by side."""
-    indices: list[NDArray[np.int64]] = []
-    parts: list[NDArray[Any]] = []
-    while len(parts) < n_blocks and not isinstance(event := next_event(board), Ended):
-        if isinstance(event, Taken):
-            parts.append(event.codes.copy())
-            indices.append(np.arange(event.codes.shape[1]) + event.first_sample_index)
-            board.give_back()
-    return np.concatenate(indices), np.concatenate(parts, axis=1)
-
-
-@contextmanager
-def _another_process(board: Any, options: Mapping[str, Any], task: TaskPlan | None) -> Iterator[subprocess.Popen[str]]:
-    """A process that has the board open."""
-    told = {
-        "board": f"{board.__module__}:{board.__qualname__}",
-        "options": dict(options),
-        "task": None if task is None else describe_task(task),
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "dtopipe.testing.board_holder"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(told) + "\n")
-            process.stdin.flush()
-            assert process.stdout.readline().strip() == "open", "another process could not open it"
-            yield process
-        finally:
-            process.kill()
+    def test_a_real_run_is_recorded_and_verified(self, board_options: Mapping[str, Any], tmp_path: Path) -> None:
+        if self.type_name is None:
+            pytest.skip("the suite has no type_name")
+        if self.type_name not in board_models():
+            pytest.skip(f"no installed package has an entry point of the name {self.type_name!r}: pip install -e .")
+        sinks = {"archive": {"type": "hbuf", "path": "archive.dt-raw"}, "table": {"type": "csv", "path": "table.csv"}}
+        topology: dict[str, Any] = {"name": "tried", "board": {"type": self.type_name, **board_options}, "sinks": sinks}
+        if self.task is not None:
+            channels = [{"name": channel.name, "kind": channel.kind} for channel in self.task.channels]
+            lengths = {"rate_hz": self.task.rate_hz, "samples_per_block": self.task.samples_per_block}
+            topology["task"] = {**lengths, "channels": channels}
+        (tmp_path / "tried.yaml").write_text(yaml.safe_dump(topology), encoding="utf-8")
+        recorded = json.loads(run_command(tmp_path, "up", "tried.yaml", "--duration", "1s", "--json").stdout)
+        assert recorded["acquired"]["samples"] > 0
+        run_command(tmp_path, "verify", "tried/latest")

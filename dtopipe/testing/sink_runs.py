@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from dtopipe.model.errors import SinkError
+from dtopipe.model.policy import Layout
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.testing.commands import run_command
 from dtopipe.testing.option_help import assert_told
+from dtopipe.testing.recordings import recorded
 from dtopipe.testing.sink_suite import SinkSuite
 from dtopipe.topology.options import sink_models
 
 
 class SinkRuns(SinkSuite):
-    """Needs `type_name`, and a package that is installed: `pip install -e .`."""
+    """What topologies and commands need of it. A run needs `type_name`, and a package that is installed."""
+
+    def test_a_layout_that_it_has_not_is_refused(self, tmp_path: Path) -> None:
+        if self.file_name is None:
+            pytest.skip("it writes no file")
+        for layout in set(Layout) - set(self.layouts):
+            with pytest.raises(SinkError) as refused:
+                output = OutputOptions(tmp_path / self.file_name, layout)
+                type(self).writer(output, **self.options).open(recorded(), 0, resume=False)
+            assert refused.value.remedy, "an error says what to do"
+        assert not list(tmp_path.iterdir()), "nothing is there of what was refused"
 
     def test_every_option_has_its_help_and_the_default_of_the_class(self) -> None:
         made = type(self).writer
@@ -39,19 +51,19 @@ class SinkRuns(SinkSuite):
             "sinks": {"archive": {"type": "hbuf", "path": "archive.dt-raw"}, "output": output},
         }
         (tmp_path / "tried.yaml").write_text(yaml.safe_dump(topology), encoding="utf-8")
-        recorded = dtopipe(tmp_path, "up", "tried.yaml", "--json")
-        counts = json.loads(recorded.stdout)["sinks"]["output"]
+        told = run_command(tmp_path, "up", "tried.yaml", "--json")
+        counts = json.loads(told.stdout)["sinks"]["output"]
         assert (counts["committed"], counts["samples"], counts["gaps"]) == (3000, 3000, 0)
         if type(self).reader is None and not hasattr(type(self).writer, "Reader"):
             pytest.skip("it ran; what has no Reader is neither verified nor repaired")
-        dtopipe(tmp_path, "verify", "tried/latest")
+        run_command(tmp_path, "verify", "tried/latest")
         if self.file_name is None:
             return
         (folder,) = [path.parent for path in (tmp_path / "runs" / "tried").rglob("run.json")]
         for path in folder.glob(f"{self.file_name}*"):
             path.unlink()
-        dtopipe(tmp_path, "repair", "tried/latest")
-        dtopipe(tmp_path, "verify", "tried/latest")
+        run_command(tmp_path, "repair", "tried/latest")
+        run_command(tmp_path, "verify", "tried/latest")
 
     def _output(self) -> dict[str, Any]:
         """What the topology says of it."""
@@ -61,14 +73,3 @@ class SinkRuns(SinkSuite):
             pytest.skip(f"no installed package has an entry point of the name {self.type_name!r}: pip install -e .")
         path = {} if self.file_name is None else {"path": self.file_name}
         return {"type": self.type_name, **path, **self.options}
-
-
-def dtopipe(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """That command in that folder; it must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dtopipe", *arguments],
-        cwd=folder, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, f"dtopipe {' '.join(arguments)}\n{done.stdout}{done.stderr}"
-    return done

@@ -13,7 +13,7 @@ from dtopipe.boards.replay import ReplayBoard
 from dtopipe.boards.simulated import SimulatedBoard
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.hbuf.writer import HbufWriter
-from dtopipe.testing.board_conformance import BoardConformance, task_of
+from dtopipe.testing import BoardConformance, task_of
 
 
 class TestClocked(BoardConformance):

@@ -1,0 +1,1 @@
+"""Packages to start a plug-in from."""
