@@ -144,11 +144,11 @@ async def test_the_snippet_pipes_blocks_into_a_database(
     assert rows_of(tmp_path / "run.db") == 2500
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+PROGRAMS = (Path(__file__).parents[1] / "dtopipe" / "guide" / "python.md").read_text(encoding="utf-8")
 
 
-def test_the_program_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_program_of_the_page_on_python_runs_as_it_stands(tmp_path: Path) -> None:
     # The others follow a run.
-    program = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    program = re.findall(r"```python\n(.*?)```", PROGRAMS, re.DOTALL)[0]
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, check=True, timeout=60)
     assert pq.read_table(tmp_path / "run.parquet")["sample_index"].to_pylist() == list(range(2000))

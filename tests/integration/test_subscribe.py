@@ -29,7 +29,7 @@ from dtopipe.streaming.follower import Follower
 # A ring of four tenths of a second.
 SLOTS = 40
 RING_SAMPLES = 800
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "dtopipe" / "guide" / "python.md"
 
 
 def _topology(*, journal: bool = True, **extra: Any) -> dict[str, Any]:
@@ -321,8 +321,8 @@ def test_a_full_table_is_refused_and_a_sink_finds_its_row_in_it_when_it_restarts
         lab.wait_for(lambda: not list(folder.glob("*.subscriber")), "end of the locks")
 
 
-def test_the_program_of_the_readme_follows_a_run_as_it_stands(lab: Any) -> None:
-    program = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
+def test_the_program_of_the_guide_follows_a_run_as_it_stands(lab: Any) -> None:
+    program = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[1]
     running = lab.start(_topology(name="heat-flux"), "--duration", "3s")
     running.wait_until("running")
     seen = subprocess.run(

@@ -19,7 +19,7 @@ from dtopipe.cli.main import main
 from dtopipe.model.errors import SinkError, UsageError
 from dtopipe.sinks.registry import load_reader
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "dtopipe" / "guide" / "python.md"
 
 
 def _printed(*words: str) -> bytes:
@@ -47,13 +47,13 @@ def test_the_rows_of_every_sink_are_those_that_its_reader_has(name: str, tmp_pat
     assert list(dtopipe.tail(name, folder, start="latest")) == []
 
 
-def test_the_program_of_the_readme_runs_as_it_stands(
+def test_the_program_of_the_guide_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record_run(tmp_path / "runs" / "heat-flux" / "20261129T000000Z", {"table": {"type": "csv", "path": "table.csv"}})
     monkeypatch.chdir(tmp_path)
-    program = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[2]
-    exec(compile(program, "README.md", "exec"), {})
+    program = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[2]
+    exec(compile(program, "python.md", "exec"), {})
     assert capsys.readouterr().out.splitlines()[-1].startswith("999 ")
 
 
