@@ -70,4 +70,4 @@ def _named(text: str, name: str) -> str:
     module = name.replace("-", "_")
     camel = "".join(part.capitalize() for part in name.split("-"))
     text = re.sub(r"dtopipe_example|test_example", lambda found: found[0].replace("example", module), text)
-    return text.replace("example", name).replace("Example", camel)
+    return text.replace("example", name).replace("Example", camel).replace("EXAMPLE", module.upper())

@@ -1,10 +1,10 @@
 """What the author of a sink or of a board runs on his own class, with pytest.
 
     from dtopipe.testing import SinkConformance
-    from dtopipe_lines import LinesWriter
+    from dtopipe_lines import LINES
 
     class TestLines(SinkConformance):
-        writer = LinesWriter
+        sink_type = LINES
 
 Everything that `dtopipe.sinks.contract` and `dtopipe.boards.contract` promise is tried: kills at every step, torn ends,
 full disks, times. dtopipe's own sinks and boards pass the same classes. It needs the extra `testing`.

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
+from dtopipe.boards.registry import SIMULATED
 from dtopipe.model.errors import SinkError
+from dtopipe.model.parts import SinkPart
 from dtopipe.model.policy import Layout
+from dtopipe.model.references import referred
 from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.registry import RAW
 from dtopipe.testing.commands import run_command
-from dtopipe.testing.option_help import assert_told
+from dtopipe.testing.option_help import told_options
 from dtopipe.testing.recordings import recorded
 from dtopipe.testing.sink_suite import SinkSuite
 from dtopipe.topology.options import sink_models
@@ -26,18 +30,21 @@ class SinkRuns(SinkSuite):
     def test_a_layout_that_it_has_not_is_refused(self, tmp_path: Path) -> None:
         if self.file_name is None:
             pytest.skip("it writes no file")
-        for layout in set(Layout) - set(self.layouts):
+        for layout in set(Layout) - set(self.its_layouts()):
             with pytest.raises(SinkError) as refused:
                 output = OutputOptions(tmp_path / self.file_name, layout)
-                type(self).writer(output, **self.options).open(recorded(), 0, resume=False)
+                self.writer_class()(output, **self.options).open(recorded(), 0, resume=False)
             assert refused.value.remedy, "an error says what to do"
         assert not list(tmp_path.iterdir()), "nothing is there of what was refused"
 
     def test_every_option_has_its_help_and_the_default_of_the_class(self) -> None:
-        made = type(self).writer
-        options = assert_told(made)
+        made = self.writer_class()
+        own = self.sink_type.options if self.sink_type else None
+        options = told_options(referred(own) if own else getattr(made, "Options", None))
         parameters = inspect.signature(made).parameters
         for name, field in options.model_fields.items():
+            if name in SinkPart.model_fields:
+                continue
             assert name in parameters, f"the class takes no {name}"
             if not field.is_required():
                 assert field.get_default(call_default_factory=True) == parameters[name].default, name
@@ -46,30 +53,32 @@ class SinkRuns(SinkSuite):
         output = self._output()
         topology = {
             "name": "tried",
-            "board": {"type": "simulated", "waveform": "counter", "max_samples": 3000},
+            "board": {"type": SIMULATED, "waveform": "counter", "max_samples": 3000},
             "task": {"rate_hz": 5000, "samples_per_block": 100, "channels": [{"name": "a"}, {"name": "b"}]},
-            "sinks": {"archive": {"type": "hbuf", "path": "archive.dt-raw"}, "output": output},
+            "sinks": {"archive": {"type": RAW, "path": "archive.dt-raw"}, "output": output},
         }
         (tmp_path / "tried.yaml").write_text(yaml.safe_dump(topology), encoding="utf-8")
         told = run_command(tmp_path, "up", "tried.yaml", "--json")
         counts = json.loads(told.stdout)["sinks"]["output"]
         assert (counts["committed"], counts["samples"], counts["gaps"]) == (3000, 3000, 0)
-        if type(self).reader is None and not hasattr(type(self).writer, "Reader"):
+        if self.reader_class() is None:
             pytest.skip("it ran; what has no Reader is neither verified nor repaired")
         run_command(tmp_path, "verify", "tried/latest")
-        if self.file_name is None:
+        if "path" not in output:
             return
         (folder,) = [path.parent for path in (tmp_path / "runs" / "tried").rglob("run.json")]
-        for path in folder.glob(f"{self.file_name}*"):
+        for path in folder.glob(f"{output['path']}*"):
             path.unlink()
         run_command(tmp_path, "repair", "tried/latest")
         run_command(tmp_path, "verify", "tried/latest")
 
     def _output(self) -> dict[str, Any]:
         """What the topology says of it."""
-        if self.type_name is None:
-            pytest.skip("the suite has no type_name")
-        if self.type_name not in sink_models():
-            pytest.skip(f"no installed package has an entry point of the name {self.type_name!r}: pip install -e .")
-        path = {} if self.file_name is None else {"path": self.file_name}
-        return {"type": self.type_name, **path, **self.options}
+        name = self.its_type_name()
+        if name is None:
+            pytest.skip("the suite has neither sink_type nor type_name")
+        if name not in sink_models():
+            pytest.skip(f"no installed package has an entry point of the name {name!r}: pip install -e .")
+        suffix = self.sink_type.suffix if self.sink_type else ""
+        path = {} if self.file_name is None else {"path": f"{self.file_name}{suffix}"}
+        return {"type": name, **path, **self.options}

@@ -9,50 +9,80 @@ from typing import Any, ClassVar
 import pytest
 
 from dtopipe.model.policy import Layout
+from dtopipe.model.references import referred
+from dtopipe.model.sink_types import SinkType
 from dtopipe.sinks.contract import OutputReader, SinkWriter
 from dtopipe.testing.recordings import AWKWARD_NAMES
 from dtopipe.testing.sink_under_test import Appends, SinkUnderTest
 
 
 class SinkSuite:
-    """Class attributes say what is tried; an author sets `writer`, and of the others what is not so for his sink.
+    """Class attributes say what is tried. An author sets `sink_type`, and of the others what that does not say.
 
-    `writer`: the class; `reader`: its reader's, by default `writer.Reader`. `options`: keyword arguments of the class.
-    `file_name`: of the output, or None for a sink that writes no file. `type_name`: its name among the entry points,
-    for the tests that record a real run; they are skipped without it. The others are those of SinkUnderTest.
+    `sink_type`: what is known of the type; or, without one, `writer` and `reader`: the classes. `options`: keyword
+    arguments of the writer's class. `layouts`: those that it has. `file_name`: of the output, None for a sink that
+    writes no file. `type_name`: its name among the entry points, for the tests that record a real run; they are skipped
+    without it. The others are those of SinkUnderTest.
     """
 
-    writer: ClassVar[Callable[..., SinkWriter]]
+    sink_type: ClassVar[SinkType | None] = None
+    writer: ClassVar[Callable[..., SinkWriter] | None] = None
     reader: ClassVar[Callable[..., OutputReader] | None] = None
     options: ClassVar[Mapping[str, Any]] = {}
-    layouts: ClassVar[Sequence[Layout]] = (Layout.WIDE,)
+    layouts: ClassVar[Sequence[Layout] | None] = None
     file_name: ClassVar[str | None] = "out"
     type_name: ClassVar[str | None] = None
     dtypes: ClassVar[Sequence[str]] = ("int16", "int32", "float64")
     channel_names: ClassVar[Sequence[str]] = AWKWARD_NAMES
     appends: ClassVar[Appends] = Appends.NEVER
-    durable_at_once: ClassVar[bool] = False
-    keeps_infinities: ClassVar[bool] = True
     keeps_negative_zero: ClassVar[bool] = True
+
+    def writer_class(self) -> Callable[..., SinkWriter]:
+        """The class that is tried."""
+        known = self.sink_type
+        found = type(self).writer or (referred(known.writer) if known else None)
+        assert found is not None, f"{type(self).__name__} says neither sink_type nor writer"
+        made: Callable[..., SinkWriter] = found
+        return made
+
+    def reader_class(self) -> Callable[..., OutputReader] | None:
+        """The class that reads its outputs back; None if there is none."""
+        known = self.sink_type
+        if type(self).reader is not None:
+            return type(self).reader
+        found: Callable[..., OutputReader] | None = (
+            referred(known.reader) if known and known.reader else getattr(self.writer_class(), "Reader", None)
+        )
+        return found
+
+    def its_layouts(self) -> Sequence[Layout]:
+        """Those that it has."""
+        if self.layouts is not None:
+            return self.layouts
+        return tuple(Layout) if self.sink_type and self.sink_type.has_layouts else (Layout.WIDE,)
+
+    def its_type_name(self) -> str | None:
+        """What topologies call it."""
+        return self.type_name or (self.sink_type.name if self.sink_type else None)
 
     def kinds(self) -> Mapping[str, SinkUnderTest]:
         """What each test is run with, by a name; by default one a layout."""
-        writer_class = type(self).writer
+        known = self.sink_type or SinkType("", writer="")
         return {
             layout.value: SinkUnderTest(
-                writer_class=writer_class,
-                reader_class=type(self).reader or getattr(writer_class, "Reader", None),
-                path=None if self.file_name is None else Path(self.file_name),
+                writer_class=self.writer_class(),
+                reader_class=self.reader_class(),
+                path=None if self.file_name is None else Path(f"{self.file_name}{known.suffix}"),
                 layout=layout,
                 options=self.options,
                 dtypes=self.dtypes,
                 channel_names=self.channel_names,
                 appends=self.appends,
-                durable_at_once=self.durable_at_once,
-                keeps_infinities=self.keeps_infinities,
+                durable_at_once=known.commits_are_durable,
+                keeps_infinities=known.holds_nonfinite,
                 keeps_negative_zero=self.keeps_negative_zero,
             )
-            for layout in self.layouts
+            for layout in self.its_layouts()
         }
 
     def file_kinds(self) -> Mapping[str, SinkUnderTest]:

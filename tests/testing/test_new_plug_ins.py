@@ -38,15 +38,17 @@ def test_the_tests_of_a_new_plug_in_pass_at_once(kind: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", ["sink", "board"])
 def test_no_word_of_the_template_is_left(kind: Any, tmp_path: Path) -> None:
     written = write_plug_in(kind, "strain-gauge", tmp_path / "package")
-    module = Path("src/dtopipe_strain_gauge/__init__.py")
-    expected = {"README.md", "pyproject.toml", module.as_posix(), "tests/test_strain_gauge.py"}
+    package = Path("src/dtopipe_strain_gauge")
+    modules = ["__init__.py", *(["writer.py"] if kind == "sink" else [])]
+    expected = {"README.md", "pyproject.toml", "tests/test_strain_gauge.py"}
+    expected |= {(package / module).as_posix() for module in modules}
     assert {path.as_posix() for path in written.files} == expected
     for path in written.files:
         text = (written.folder / path).read_text(encoding="utf-8")
         assert "example" not in text.lower()
         assert "strain" in text.lower()
     what = "class StrainGaugeWriter" if kind == "sink" else "class StrainGaugeBoard"
-    assert what in (written.folder / module).read_text(encoding="utf-8")
+    assert what in (written.folder / package / modules[-1]).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", ["sink", "board"])

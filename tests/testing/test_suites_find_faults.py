@@ -18,7 +18,7 @@ FAULTY_SINKS = '''
 import os
 from dataclasses import replace
 
-from dtopipe_lines import LinesWriter
+from dtopipe_lines.writer import LinesReader, LinesWriter
 from dtopipe.model.span import Gap
 from dtopipe.testing import SinkConformance
 
@@ -84,31 +84,38 @@ class SwallowsErrors(LinesWriter):
 
 class TestKeepsHalves(SinkConformance):
     writer = KeepsHalves
+    reader = LinesReader
 
 
 class TestSaysTooMuch(SinkConformance):
     writer = SaysTooMuch
+    reader = LinesReader
     most_deaths = 12
 
 
 class TestForgetsGaps(SinkConformance):
     writer = ForgetsGaps
+    reader = LinesReader
 
 
 class TestShiftsTimes(SinkConformance):
     writer = ShiftsTimes
+    reader = LinesReader
 
 
 class TestRoundsValues(SinkConformance):
     writer = RoundsValues
+    reader = LinesReader
 
 
 class TestOverwritesOthers(SinkConformance):
     writer = OverwritesOthers
+    reader = LinesReader
 
 
 class TestSwallowsErrors(SinkConformance):
     writer = SwallowsErrors
+    reader = LinesReader
 '''
 FOUND_BY = {
     "KeepsHalves": "test_what_a_kill_left_of_half_a_commit_is_cut_off_wherever_it_is_torn[wide]",

@@ -1,11 +1,9 @@
-"""The sink keeps the contract; what its format cannot hold stands here as well."""
+"""The sink keeps the contract; what its format cannot hold beyond what its description says stands here as well."""
 
-from dtopipe_example import ExampleWriter
+from dtopipe_example import EXAMPLE
 
 from dtopipe.testing import SinkConformance
 
 
 class TestExample(SinkConformance):
-    writer = ExampleWriter
-    type_name = "example"
-    file_name = "out.txt"
+    sink_type = EXAMPLE

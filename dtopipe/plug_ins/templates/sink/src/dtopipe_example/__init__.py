@@ -1,109 +1,23 @@
 """A sink for dtopipe: `type: example` writes a text file, a line a sample.
 
-The first line is a JSON object with the names of the columns and what stands between them; then each line has a
-sample's index, its times and its values. Replace the bytes by those of your format; `dtopipe.sinks.contract` says what
-a writer and a reader owe, and `pytest` tells whether they keep it.
+What dtopipe has to know of it stands here; the format is in `writer.py`, which is imported when it is used.
 """
 
-from __future__ import annotations
+from dtopipe.model.sink_types import OutputSize, RowBytes, SinkType
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-
-import numpy as np
-from pydantic import BaseModel, Field
-
-from dtopipe.model.engineering import EngineeringValues
-from dtopipe.model.errors import SinkError
-from dtopipe.model.policy import Layout
-from dtopipe.model.readings import Readings
-from dtopipe.model.span import Gap
-from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.contract import OutputOptions, OutputRows
-from dtopipe.sinks.file.whole_part import DamagedBytes, Front
-from dtopipe.sinks.file.writer import FileWriter
-from dtopipe.sinks.text.reader import TextReader
-
-
-class ExampleReader(TextReader):
-    """Reads the lines back, for `verify`, `repair`, `tail` and `load`."""
-
-    def rows(self, start: int, stop: int, damaged: DamagedBytes) -> Iterator[OutputRows]:
-        """The whole lines between these bytes; `damaged` is told of those that are none."""
-        separator = self._separator()
-        for at, piece in self.pieces(start, stop, damaged):
-            found: list[list[float]] = []
-            indices: list[list[int]] = []
-            for line in piece.splitlines(keepends=True):
-                try:
-                    if not line.startswith(b"{"):
-                        columns = line.decode().rstrip("\n").split(separator)
-                        times = [int(column) for column in columns[:3]]
-                        values = [float(column or "nan") for column in columns[3:]]
-                        if found and len(values) != len(found[0]):
-                            raise ValueError("another number of columns")
-                        indices.append(times)
-                        found.append(values)
-                except ValueError:
-                    damaged.add(at, at + len(line))
-                at += len(line)
-            if found:
-                index, t_mono_ns, t_utc_ns = np.array(indices, np.int64).T
-                yield OutputRows(index, t_mono_ns, t_utc_ns, list(np.array(found, np.float64).T))
-
-    def front(self) -> Front | None:
-        """Nothing: a damaged file is written anew by `repair`, from the samples that are elsewhere."""
-        return None
-
-    def _separator(self) -> str:
-        with self.path.open("rb") as file:
-            try:
-                return str(json.loads(file.readline())["separator"])
-            except (ValueError, KeyError, TypeError):
-                return "\t"
-
-
-class ExampleWriter(FileWriter):
-    """A line a sample, its numbers separated by tabs."""
-
-    sink_type = "example"
-    Reader = ExampleReader
-
-    class Options(BaseModel):
-        """What a topology may say besides; `dtopipe sinks example` shows it."""
-
-        separator: str = Field(default="\t", min_length=1, max_length=1, description="What stands between two numbers.")
-
-    def __init__(self, output: OutputOptions, *, separator: str = "\t") -> None:
-        super().__init__(output)
-        self._separator = separator
-
-    def header(self, stream: Stream) -> bytes:
-        """The file's first bytes. What cannot be written is refused here, before anything is there."""
-        if stream.polled:
-            raise SinkError(self.path, "an example file holds no readings", "write them to csv or sqlite")
-        if self.output.layout is not Layout.WIDE:
-            raise SinkError(self.path, "an example file has the wide layout only", "set layout: wide")
-        columns = ["sample_index", "t_mono_ns", "t_utc_ns", *(channel.name for channel in stream.channels)]
-        return json.dumps({"separator": self._separator, "columns": columns}).encode() + b"\n"
-
-    def begun(self, stream: Stream, extra: bytes) -> None:
-        """The output is open: what is needed to encode blocks is made once."""
-        self._clock = stream.clock
-        self._values = EngineeringValues(stream.channels)
-
-    def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterable[bytes]:
-        """The bytes of these blocks. A gap has no line: the commit record beside the file holds it."""
-        for item in items:
-            if isinstance(item, Block):
-                yield self._lines(item)
-
-    def _lines(self, block: Block) -> bytes:
-        t_mono_ns = block.t_mono_ns(self._clock)
-        t_utc_ns = t_mono_ns + (block.anchor.t_utc_ns - block.anchor.t_mono_ns)
-        values = self._values(block.codes, block.sensor_status)
-        # repr of a float is the shortest text that is read back to the bit; a value whose sensor is not OK is empty.
-        texts = [["" if value != value else repr(value) for value in channel.tolist()] for channel in values]
-        numbers = range(block.first_sample_index, block.first_sample_index + block.n_samples)
-        rows = zip(map(str, numbers), map(str, t_mono_ns.tolist()), map(str, t_utc_ns.tolist()), *texts, strict=True)
-        return "".join(f"{self._separator.join(row)}\n" for row in rows).encode()
+EXAMPLE = SinkType(
+    name="example",
+    writer="dtopipe_example.writer:ExampleWriter",
+    reader="dtopipe_example.writer:ExampleReader",
+    # What a topology may say besides; `dtopipe sinks example` shows it.
+    options="dtopipe_example.writer:ExampleOptions",
+    suffix=".txt",
+    # Its reader has a keyword for what the run recorded.
+    reader_takes_stream=True,
+    # What it does not hold, so that a topology that asks for it is refused.
+    has_layouts=False,
+    takes_readings=False,
+    one_run_a_file=True,
+    # Bytes a row and a value, for `dtopipe check`.
+    size=OutputSize(wide=RowBytes(40, 20)),
+)
