@@ -1,9 +1,40 @@
-"""What a board promises to the acquirer.
+"""What a board promises, and what it is promised: all that the author of one needs to know.
 
-A board is constructed as `Board(options: Mapping, task: TaskPlan | None)`, does nothing until `open`, and is used by
-one thread. A clocked board goes on by itself between `start` and `stop`: what is not read in time it loses, and says
-so with an `Overrun`. A polled board is asked in `read`, for tick k at start + k / rate; a tick that has passed before
-it could be asked is an overrun too.
+`dtopipe plugin new board NAME` writes a package with one that works; `dtopipe.testing.BoardConformance` tries what
+stands here, on any class.
+
+**Registration.** An entry point of the group `dtopipe.boards` names the board's class, or a `BoardType`
+(`dtopipe.model.board_types`), which also says when the board waits for its reader and where it ends by itself.
+
+**Options.** A board is constructed as `Board(options: Mapping, task: TaskPlan | None)`. `options` is what a topology
+says under `board:` besides `type`, `restart` and `hung_limit`: with an attribute `Options` of the class, a pydantic
+model, plain values with every default filled in, where each field's `description` is its help in `dtopipe boards NAME`
+and what it has not is refused; without one, whatever was written. `task` is what is to be acquired; None for a board
+whose type brings its own. Of a channel, what the topology says besides the keys that all have is `channel.options`.
+
+**Life.** Construction does nothing, `open` takes hold of the device and says what it is, `start` starts its clock,
+`read` and `give_back` take turns until `Ended` or `stop`, `close` lets go of it, and is called in any case, also when
+`open` has failed. One thread does all of it, in a process of its own. A device that only one may use is locked from
+`open` to `close`, also against other users (`dtopipe.boards.exclusive.ExclusiveDevice`); the lock must go with the
+process, which may be killed.
+
+**Indices.** The board numbers samples from the index that `start` was given: it says which it has (`Taken`) and which
+it lost (`Overrun`), in order, without overlap, and without a hole that it does not name. Times, files, and gaps of
+outputs are not its business: a sample's time is counted from the start by `rate_hz`, read back from the device. A
+clocked board goes on by itself between `start` and `stop`: what is not read in time it loses. If its process dies, a
+successor is started at the index that the clock has reached. A board that waits for its reader loses nothing by
+waiting; one that is `resumable` can be started at any index, and what is past comes again.
+A polled board is asked in `read`, for tick k at start + k / rate; a tick that has passed before it could be asked is an
+overrun too.
+
+**Buffers.** `codes` of a `Taken` may be the driver's own memory: it is copied before `give_back`. It is
+(n_channels, n), in the order of the channels, of the dtype that `Opened` said: int16 or int32 codes with each channel's
+`scale` and `offset`, or float64 in its unit.
+
+**Errors.** What a board raises as BoardError (what is wrong, the way out) is waited for: its state is `away`, and a new
+board is opened and started, ever later, until it is there. `is_final=True` says that trying again would change nothing.
+Any other exception of a driver counts as BoardError; a mistake in the code (TypeError, AttributeError, ...) ends the
+process, and is tried again as often as any death.
 """
 
 from __future__ import annotations

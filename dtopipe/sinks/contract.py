@@ -1,23 +1,63 @@
-"""What a sink writer promises to its worker, and what the worker promises to it.
+"""What a sink promises, and what it is promised: all that the author of one needs to know.
 
-The framework promises: one thread calls a writer; `open` comes first and once; what is appended is in index order,
-without overlap, every hole announced as a `Gap` before the block that follows it; arrays stay valid and unchanged
-until the next `commit` returns.
+`dtopipe plugin new sink NAME` writes a package with one that works; `dtopipe.testing.SinkConformance` tries what stands
+here, on any class.
+
+**Registration.** An entry point of the group `dtopipe.sinks` names a `SinkType` (`dtopipe.model.sink_types`): where the
+writer's class, the reader's and the model of the options are, what the format does not hold, how large it is. One that
+names the writer's class alone will do, with the defaults of `SinkType`; the reader is then its attribute `Reader`, the
+options its attribute `Options`.
+
+**Options** are keyword arguments of the writer's class, besides `output`, which comes first. Their model is a pydantic
+model, best a subclass of `dtopipe.model.parts.SinkPart`; each field's `description` is its help in `dtopipe sinks NAME`
+and in the schema. Keys that it has not are refused, with the nearest word. What arrives are plain values, defaults
+filled in. Without a model the keyword arguments are the keys, and have neither types nor help.
+
+**The writer.** The framework promises: one thread calls a writer; `open` comes first and once; what is appended is in
+index order, without overlap, every hole announced as a `Gap` before the block that follows it; arrays stay valid and
+unchanged until the next `commit` returns. A successor is made in another process, while its predecessor may just have
+been killed.
 The author promises: after `commit` returns, everything appended survives the death of every process; a writer that
 is opened again with `resume` goes on exactly behind its last commit, whatever was half written being cut away;
 `open` holds an OS lock on the output until `close` or `abandon`, so that two writers never meet on it.
+An output that grows by bytes at its end has all of that from `dtopipe.sinks.file.writer.FileWriter`: its subclass says
+what the bytes are (`header`, `encoded`).
 
-**An output that is full or away.** A writer says so with SinkUnavailable, from any call; an OSError that it lets
-through counts as that where it is of a full disk or the like. Half of what was to be written may be in the output then,
-and the writer must not be asked to write on behind it: after such an error the framework calls `abandon` and nothing
-else, makes a new writer, opens that with `resume` as often as it takes, and appends again what was appended since the
-last commit that had returned. So what an author owes is that `open` with `resume` cuts back to the last commit, as
-after a death. If the commit that failed is in the output after all, `open` returns that position, and nothing is
-appended twice.
+**What is there already.** A new output is begun as `output.on_exists` says: `error` raises OutputExists and touches
+nothing, `rename` moves what is there to the next free name (`stem.1.ext`), `overwrite` takes its place, `append`
+follows on it or is refused with SinkError. With `resume`, what is not of this run is never touched: OutputExists.
+
+**Files.** `output.path` is absolute, and the output's own name. A writer of files may write others beside it, whose
+names begin with that name: the commit record `PATH.dtopipe` (`dtopipe.sinks.file.commit_record`: how far it is, the
+gaps, the lock), and what `SinkType.companions` names by its ending. They go where the output goes, when it is renamed,
+overwritten or repaired. `files()` names what must be there once samples are committed, among them the commit record,
+without which it is not to be given: the framework looks at them after each commit, so that a file that somebody deletes
+or moves is noticed and not written on into nowhere.
+A writer without a file (a database, a network) has `output.path` None where its topology gives none; what its errors
+call `path` is then where it writes to, without passwords.
+
+**The reader** is made as `Reader(path, run_id=...)`, of an output that may be growing, have been killed over, or be
+damaged: it takes no lock and writes nothing. With `SinkType.reader_takes_stream` it also gets `stream=`, what the run
+recorded; without a path it gets the writer's options as keywords. `dtopipe.sinks.file.reader.FileReader` reads the
+commit record, and `dtopipe.sinks.file.line_reader.LineReader` whole lines. Without a reader an output is written, and
+neither verified, repaired nor tailed.
+
+**An output that is full or away.** A writer says so with SinkUnavailable (path, what is wrong, the way out), from any
+call; an OSError that it lets through counts as that where it is of a full disk or the like. The sink's state is `away`
+then, no restart is spent, and it is tried again for as long as the run goes on, and `drain_limit` longer. Half of what
+was to be written may be in the output, and the writer must not be asked to write on behind it: after such an error the
+framework calls `abandon` and nothing else, makes a new writer, opens that with `resume` as often as it takes, and
+appends again what was appended since the last commit that had returned. So what an author owes is that `open` with
+`resume` cuts back to the last commit, as after a death. If the commit that failed is in the output after all, `open`
+returns that position, and nothing is appended twice.
 A writer whose class says `retries = True` promises more, and is left open: a call that raised SinkUnavailable has
 changed nothing that counts, and the same call is made again. For `append` that means that none of its items is in the
 output, not even half of one; for `commit` that everything appended is still to be committed. OutputAway is the
 exception: it says that the writer has to be opened again, whatever its class says.
+
+**Any other error**, SinkError or what a library raises, ends the process. A successor is opened with `resume`, as often
+as the topology's `restart` allows; then the sink has given up, and the run's verdict says what it said last. Of a sink
+that is to begin with the run, an error of `open` refuses the run.
 """
 
 from __future__ import annotations
