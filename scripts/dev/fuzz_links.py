@@ -56,7 +56,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tests" / "transport"))
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
-from machines import free_port  # noqa: E402
+from free_ports import free_port  # noqa: E402
 from mutations import (  # noqa: E402
     COMMANDS,
     CONTROL_QUESTION,

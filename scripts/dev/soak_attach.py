@@ -33,8 +33,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "integration"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "sinks"))
 
+from free_ports import free_port
 from laboratory import counter_codes, counter_topology, read_wide
-from machines import Machine, free_port
+from machines import Machine
 from postgres_server import PostgresServer
 
 from dtopipe.host.runtime import entries

@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from free_ports import free_port
 from plug_in_packages import path_with
 
 from dtopipe.cli.main import main
@@ -89,9 +89,7 @@ class Session:
         self._monkeypatch = monkeypatch
         self._machines: dict[str, Machine] = {}
         self._background: list[subprocess.Popen[bytes]] = []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
 
     def run(self, fence: Fence) -> None:
         """What stands in one block."""
@@ -139,6 +137,10 @@ class Session:
             machine.at = (machine.at / words[1]).resolve()
         elif words[:3] == ["pip", "install", "-e"]:
             machine.env["PYTHONPATH"] = path_with(machine.at, *map(Path, filter(None, [machine.env.get("PYTHONPATH")])))
+        elif words == ["wait"]:
+            while self._background:
+                ended = self._background.pop(0).wait(120)
+                assert ended == code, f"what ran in the background ended with {ended}"
         elif words[0] == "dtopipe":
             self._dtopipe(machine, words[1:], code)
         else:

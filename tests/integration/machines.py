@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from laboratory import Lab, RunningUp, counter_topology
 
 from dtopipe.transport.curve import new_key_pair
@@ -73,19 +73,6 @@ def office(tmp_path: Path, daq: Machine) -> Iterator[Machine]:
 @pytest.fixture
 def port() -> int:
     return free_port()
-
-
-def free_port() -> int:
-    """One that nobody has, nor gets before it is bound.
-
-    The ports that the system gives to whoever connects are left alone: one of them could be taken by then, and who
-    asks for it while nobody listens there may be given the same one and so be connected to itself.
-    """
-    while True:
-        candidate = random.randrange(10_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", candidate))
-            return candidate
 
 
 def served(port: int, **board: Any) -> dict[str, Any]:

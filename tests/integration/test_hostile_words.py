@@ -7,8 +7,8 @@ from typing import Any
 import msgpack
 import pytest
 import zmq
+from free_ports import free_port
 from laboratory import Lab, counter_topology
-from machines import free_port
 
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.plan import SinkPlan

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from free_ports import free_port
 from laboratory import Ended, counter_codes, read_wide
-from machines import Cable, Machine, following, free_port, served
+from machines import Cable, Machine, following, served
 
 OUTPUTS = ("copy.dt-raw", "table.csv", "base.db")
 
