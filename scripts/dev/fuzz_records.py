@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -63,7 +64,11 @@ def _play(options: argparse.Namespace) -> int:
         for seed in seeds:
             # What hangs in a library hears no alarm.
             faulthandler.dump_traceback_later(10 * HUNG_S, exit=True)
+            told = threading.Timer(9 * HUNG_S, print, (f"--case {seed}: it hangs",), {"flush": True})
+            told.daemon = True
+            told.start()
             done, broken = case(world, base, watch, seed, with_entries=not options.without_entries)
+            told.cancel()
             if options.case:
                 print(f"{seed}: {done}")
             if broken:
