@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,19 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import utc_ns
 from dtopipe.model.errors import DtopipeError, OutputLocked, SinkError, SinkUnavailable, UsageError
 from dtopipe.model.policy import Policy
-from dtopipe.model.position import Position
 from dtopipe.model.span import Gap, Span
+from dtopipe.repair.condition import (
+    Mend,
+    covered_to,
+    is_complete,
+    is_damaged,
+    is_spoilt,
+    is_without_record,
+    position_of,
+    reach,
+    span_to_hold,
+    was_promised,
+)
 from dtopipe.repair.fetch import Fetched
 from dtopipe.repair.output import complete_replacement, continue_output, rewrite_output
 from dtopipe.repair.raw_samples import raw_samples_of
@@ -27,25 +37,14 @@ from dtopipe.repair.records import repaired_record, up_to, with_end, with_overru
 from dtopipe.repair.restoring import restored_record
 from dtopipe.repair.sources import Refill, Source
 from dtopipe.repair.value_samples import ValueSamples
-from dtopipe.sinks.file.commit_record import read_commit_record
-from dtopipe.sinks.file.reader import record_of
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
-from dtopipe.verify.outputs import Output, outputs_of, raw_output, reach_of
+from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.recount import joined, without
-from dtopipe.verify.verify import OutputReport, verify_run
+from dtopipe.verify.report import OutputReport
+from dtopipe.verify.verify import verify_run
 from dtopipe.wire.describe import stream_from
-from dtopipe.wire.raw_files import segments_of
 
 _LOCK = "repair.lock"
-
-
-class Mend(Enum):
-    """What is to be done about an output."""
-
-    NOTHING = "whole"
-    RECORD = "commit record made again"
-    CONTINUE = "continued"
-    REWRITE = "written anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ class _Repair:
         self._record = up_to(self._record, end, names, source_end)
         if self._is_interrupted:
             # What a power cut left may be more than could be read when the record was completed.
-            self._record = with_end(self._record, max(map(_reach, outputs_of(folder, self._record)), default=0))
+            self._record = with_end(self._record, max(map(reach, outputs_of(folder, self._record)), default=0))
         self._outputs = outputs_of(folder, self._record)
         self._raw: list[Source] = []
         if self._record.get("stream"):
@@ -143,13 +142,13 @@ class _Repair:
             complete_replacement(output)
         reports = self._recounted()
         # Behind a hole that the power left there may be whole rows, further than any output is whole.
-        furthest = max((_covered_to(output, reports[output.name]) for output in self._outputs), default=0)
+        furthest = max((covered_to(output, reports[output.name]) for output in self._outputs), default=0)
         if self._is_interrupted and furthest > self._record["acquired"]["end_sample_index"]:
             self._record = with_end(self._record, furthest)
             self._outputs = outputs_of(self._folder, self._record)
             chosen, reports = self._chosen(names), self._recounted()
         mended = [self._mended(output, reports[output.name]) for output in chosen]
-        positions = {output.name: found for output in self._outputs if (found := _position_of(output)) is not None}
+        positions = {output.name: found for output in self._outputs if (found := position_of(output)) is not None}
         of_board = self._board_gaps_now()
         record, gaps = repaired_record(
             with_overruns(self._record, of_board) if self._has_further else self._record,
@@ -205,7 +204,7 @@ class _Repair:
             if how is Mend.CONTINUE:
                 position, aside = continue_output(output, refill, tell), None
             else:
-                keep = bool(report.unreadable or report.damage or _is_spoilt(report))
+                keep = bool(report.unreadable or report.damage or is_spoilt(report))
                 rewritten = rewrite_output(output, refill, tell, report.covered, keep=keep)
                 position, aside = rewritten.position, rewritten.aside
         except (DtopipeError, OSError) as error:
@@ -221,7 +220,7 @@ class _Repair:
 
     def _need(self, output: Output, report: OutputReport, refill: Refill, *, is_restored: bool) -> Mend:
         """What this output needs. Raises SinkUnavailable if it is away, SinkError if nobody can say what is right."""
-        whole = _kept(output)
+        whole = span_to_hold(output)
         try:
             reader = output.reader()
             position, gaps = reader.position(), [gap.span for gap in reader.gaps()]
@@ -231,7 +230,7 @@ class _Repair:
             return self._need_of_unreadable(output, refill, error)
         if report.unreadable:
             return self._need_of_unreadable(output, refill, report.problems[0])
-        if _is_damaged(output, report) and not report.covered and not is_restored and _was_promised(output):
+        if is_damaged(output, report) and not report.covered and not is_restored and was_promised(output):
             # Nothing of it can be read, which is not the same as nothing being in it.
             return self._need_of_unreadable(output, refill, report.damage[0])
         self._ensure_somebody_is_right(output, report)
@@ -244,14 +243,14 @@ class _Repair:
         behind = without(report.covered, [Span(0, position.committed)])
         if (
             behind
-            or _is_without_record(output)
-            or _is_spoilt(report)
+            or is_without_record(output)
+            or is_spoilt(report)
             or unnamed
             or obtainable
-            or (_is_damaged(output, report) and not is_restored)
+            or (is_damaged(output, report) and not is_restored)
         ):
             return Mend.REWRITE
-        if tail or not _is_complete(output, self._record):
+        if tail or not is_complete(output, self._record):
             return Mend.CONTINUE
         return Mend.RECORD if is_restored else Mend.NOTHING
 
@@ -274,7 +273,7 @@ class _Repair:
     def _need_of_unreadable(self, output: Output, refill: Refill, why: object) -> Mend:
         """It is written anew. Raises SinkError where that would destroy what it may hold and nobody else has."""
         lacking = without(
-            [_kept(output)],
+            [span_to_hold(output)],
             [*refill.available(), *(gap.span for gap in self._known_board_gaps())],
         )
         if lacking and output.path is not None and output.path.exists():
@@ -293,7 +292,7 @@ class _Repair:
             sources.sort(key=lambda source: source.name == output.name)
         refill = self._of(output, sources)
         # Other outputs are read for it only where the raw files leave something open.
-        if without([_kept(output)], refill.available()):
+        if without([span_to_hold(output)], refill.available()):
             values = sorted(self._value_sources(), key=lambda source: source.name == output.name)
             refill = self._of(output, [*sources, *values])
         return refill
@@ -353,70 +352,6 @@ def _judged(record: Mapping[str, Any], mended: Sequence[Mended]) -> Verdict:
     if failed and verdict.state.exit_code < VerdictState.DEGRADED.exit_code:
         return Verdict(VerdictState.DEGRADED, failed, verdict.repair)
     return verdict
-
-
-def _kept(output: Output) -> Span:
-    """What is to be in it: all, but for what a journal has retired."""
-    return Span(max(output.record["start"], output.retained_from()), output.record["stop"])
-
-
-def _position_of(output: Output) -> tuple[Position, list[Gap]] | None:
-    with contextlib.suppress(DtopipeError, OSError, ValueError):
-        reader = output.reader()
-        return reach_of(reader, int(output.record["start"])), list(reader.gaps())
-    return None
-
-
-def _reach(output: Output) -> int:
-    """How far a BLOCK output is that was to go on to the end; 0 for any other, and where nothing says so."""
-    found = _position_of(output) if _is_to_be_whole(output) else None
-    return 0 if found is None else found[0].committed
-
-
-def _covered_to(output: Output, report: OutputReport) -> int:
-    """Up to where such an output has samples, whatever it lacks before."""
-    return report.covered[-1].stop if _is_to_be_whole(output) and report.covered else 0
-
-
-def _is_to_be_whole(output: Output) -> bool:
-    return output.policy is Policy.BLOCK and output.record["state"] != "detached"
-
-
-def _is_spoilt(report: OutputReport) -> bool:
-    """True if what is in it is not what should be."""
-    return bool(report.disordered or report.doubled or report.unexpected or report.differing or report.misstated)
-
-
-def _was_promised(output: Output) -> bool:
-    """True if samples of it were durable once."""
-    snapshot = None if output.path is None else record_of(output.path)[0]
-    told = output.record["durable"] if snapshot is None else snapshot.position.durable
-    return int(told) > int(output.record["start"])
-
-
-def _is_without_record(output: Output) -> bool:
-    """True for a file that a power cut left without the record by which its writer would go on."""
-    path = output.path
-    if path is None or output.kind.commits_in_output or not path.parent.is_dir():
-        return False
-    is_there = path.exists() or (output.is_raw and segments_of(path) != [0])
-    return is_there and record_of(path)[0] is None
-
-
-def _is_damaged(output: Output, report: OutputReport) -> bool:
-    """True if there are places in it that cannot be read; its commit record is another matter."""
-    of_record = record_of(output.path)[1] if output.path is not None else []
-    return bool(set(report.damage) - set(of_record))
-
-
-def _is_complete(output: Output, record: Mapping[str, Any]) -> bool:
-    """True if it was closed in order; a database's rows are the same either way."""
-    if output.path is not None:
-        with contextlib.suppress(DtopipeError):
-            snapshot = read_commit_record(output.path)
-            if snapshot is not None and snapshot.closed:
-                return True
-    return output.kind.complete_unclosed and record["verdict"]["state"] != VerdictState.INTERRUPTED
 
 
 def _apart(gaps: Sequence[Gap]) -> list[Gap]:
