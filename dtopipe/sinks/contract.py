@@ -58,11 +58,6 @@ exception: it says that the writer has to be opened again, whatever its class sa
 **Any other error**, SinkError or what a library raises, ends the process. A successor is opened with `resume`, as often
 as the topology's `restart` allows; then the sink has given up, and the run's verdict says what it said last. Of a sink
 that is to begin with the run, an error of `open` refuses the run.
-
-**What else is to be known of a type**, its options, the ending of its files, what has to be installed, what a row takes,
-how it is repaired, is a `SinkType` (`dtopipe/model/sink_types.py`). The entry point in `dtopipe.sinks` names it; one that
-names the writer's class alone says that the defaults hold, that the class has its reader as the attribute `Reader`, and
-its options as `Options`, a pydantic model, or as keyword arguments.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dtopipe.host.recorded_path import COMMIT_RECORD
 from dtopipe.model.errors import TopologyError
 from dtopipe.sinks import registry
 from dtopipe.sinks.file import commit_record
-from dtopipe.sinks.parquet.sink_type import TAIL_SUFFIX
+from dtopipe.sinks.grouped.suffix import TAIL_SUFFIX
 from dtopipe.sinks.registry import OURS, sink_type
 from dtopipe.sinks.sqlite.sink_type import SIDE_SUFFIXES
 from dtopipe.topology.catalog import Option, board_types, json_schema, sink_options, sink_types

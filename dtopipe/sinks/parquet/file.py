@@ -23,6 +23,7 @@ from pathlib import Path
 
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.sinks.file.identity import opened_again, shortened
+from dtopipe.sinks.grouped.writer import Extent
 from dtopipe.sinks.parquet.columns import Array, Encoding, Schema, empty_file_metadata, encoded
 from dtopipe.sinks.parquet.footer import (
     BRIDGE_BYTES,
@@ -63,12 +64,9 @@ class _Footer:
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """How far a file is: its bytes up to and with the last footer, and those of its row groups alone."""
+class ParquetExtent(Extent):
+    """The same with its rows, and where its last footer is."""
 
-    size: int = 0
-    group_bytes: int = 0
-    n_groups: int = 0
     n_rows: int = 0
     footer: _Footer = _Footer()
 
@@ -84,7 +82,7 @@ class GrowingParquet:
         self._groups: list[bytes] = []
         self._n_rows = self._group_bytes = self._end = 0
         self._footer = _Footer()
-        self.extent = Extent()
+        self.extent = ParquetExtent()
         self._file: io.FileIO | None = None
         if size:
             # What has bytes that count is never made anew.
@@ -128,7 +126,7 @@ class GrowingParquet:
                     yield under_way.popleft().result()
             yield from (future.result() for future in under_way)
 
-    def put_footer(self, key_values: Mapping[bytes, bytes]) -> None:
+    def put_footer_of(self, key_values: Mapping[bytes, bytes]) -> None:
         """Make a whole file of all the row groups so far."""
         # pyarrow's own words for schema and metadata: it reads the latter from a copy in its form of the schema.
         words = empty_file_metadata(self._schema.with_metadata(key_values))
@@ -137,9 +135,9 @@ class GrowingParquet:
             self._begin(write_footer(metadata), max(metadata))
         else:
             self._enclose(_Footer(self._end, serialise_struct(metadata), max(metadata)))
-        self.extent = Extent(self._end, self._group_bytes, len(self._groups), self._n_rows, self._footer)
+        self.extent = ParquetExtent(self._end, self._group_bytes, len(self._groups), self._n_rows, self._footer)
 
-    def cut_back(self, extent: Extent) -> None:
+    def cut_back(self, extent: ParquetExtent) -> None:
         """Forget what came after `extent`."""
         del self._groups[extent.n_groups :]
         self._n_rows = extent.n_rows
@@ -224,7 +222,7 @@ class GrowingParquet:
             own = without_bridge(metadata)
             footer = _Footer(start, serialise_struct(own), max(own))
             n_bytes, n_rows = sum(map(data_bytes, groups)), sum(map(num_rows, groups))
-            self.extent = Extent(size, n_bytes, len(groups), n_rows, footer)
+            self.extent = ParquetExtent(size, n_bytes, len(groups), n_rows, footer)
         except (struct.error, KeyError, WireError) as error:
             raise self._damaged(f"there is no footer where its commit record has one: {error}") from error
 

@@ -1,80 +1,19 @@
-"""What a Parquet output says of itself, in the file's key-value metadata: JSON under the key `dtopipe`.
-
-Keys: `format` (1), `stream` (as the board opened it: run_id, task, device, rate_hz, started_at, channels with unit,
-scale, offset and range, metadata), `layout`, `position`, `gaps` ([start, stop, cause, t_utc_ns]), `nulls` (where values
-are null though the board gave a sample: channel, start, stop, samples, cause), and `complete`, true once the writer has
-closed the file.
-"""
+"""Where a Parquet file has what an output of groups says of itself: in its key-value metadata, under `dtopipe`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from dtopipe.model.errors import SinkError, WireError
-from dtopipe.model.facts import parsed, strict_json
-from dtopipe.model.nulls import NullRange, nulls_from
-from dtopipe.model.policy import Layout
-from dtopipe.model.position import Position
-from dtopipe.model.span import Gap
-from dtopipe.model.stream import Stream
-from dtopipe.wire.describe import (
-    describe_gaps,
-    describe_position,
-    describe_stream,
-    gaps_from,
-    position_from,
-    stream_from,
-)
+from dtopipe.model.errors import SinkError
+from dtopipe.sinks.grouped.metadata import FileMetadata, metadata_from
 
 KEY = b"dtopipe"
-_FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class FileMetadata:
-    """The same as values."""
-
-    stream: Stream
-    layout: Layout
-    position: Position
-    gaps: Sequence[Gap]
-    complete: bool
-    nulls: Sequence[NullRange] = ()
-
-    def packed(self) -> dict[bytes, bytes]:
-        """The key with its text."""
-        document = {
-            "format": _FORMAT,
-            "complete": self.complete,
-            "layout": self.layout.value,
-            "stream": describe_stream(self.stream),
-            "position": describe_position(self.position),
-            "gaps": describe_gaps(self.gaps),
-            "nulls": [each.facts(self.stream.channels[each.channel].name) for each in self.nulls],
-        }
-        return {KEY: strict_json(document).encode()}
-
-
-def metadata_from(path: Path, key_values: Mapping[bytes, bytes] | None) -> FileMetadata:
+def metadata_of(path: Path, key_values: Mapping[bytes, bytes] | None) -> FileMetadata:
     """What a file's key-value metadata says. Raises SinkError if it is none of ours."""
     text = (key_values or {}).get(KEY)
     if text is None:
         raise SinkError(path, "is not a Parquet file of dtopipe: its metadata has no such key", "give another path")
-    try:
-        document: Mapping[str, Any] = parsed(text)
-        stream = stream_from(document["stream"])
-        return FileMetadata(
-            stream=stream,
-            layout=Layout(document["layout"]),
-            position=position_from(document["position"]),
-            gaps=gaps_from(document["gaps"]),
-            complete=bool(document["complete"]),
-            nulls=nulls_from(document.get("nulls", []), stream.channels),
-        )
-    except (ValueError, KeyError, TypeError, WireError) as error:
-        raise SinkError(
-            path, f"its metadata cannot be understood: {error}", "was it made by a later version?"
-        ) from error
+    return metadata_from(path, text)

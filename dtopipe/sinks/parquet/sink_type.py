@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.model.sink_types import ClosingCost, OutputSize, Rollover, RowBytes, SinkType
+from dtopipe.sinks.grouped.suffix import TAIL_SUFFIX
 from dtopipe.sinks.parquet.row_groups import READINGS_OF_A_GROUP, ROWS_OF_A_GROUP
 from dtopipe.sinks.rows.file_columns import FILE_COLUMNS
-
-# Samples that wait for their row group, beside the file.
-TAIL_SUFFIX = ".tail"
 
 
 def _group_rows(options: Mapping[str, Any], polled: bool) -> int:

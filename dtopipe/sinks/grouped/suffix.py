@@ -1,0 +1,3 @@
+"""What a tail's name ends in; importable without numpy."""
+
+TAIL_SUFFIX = ".tail"
