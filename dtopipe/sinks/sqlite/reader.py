@@ -113,7 +113,9 @@ class SqliteReader:
     def _batches(self, on_damage: OnDamage) -> Iterator[OutputRows]:
         with self._opened() as connection:
             run, _ = self._run(connection)
-            (layout,) = connection.execute("SELECT layout FROM runs WHERE run = ?", (run,)).fetchone()
+            (layout,) = connection.execute("SELECT layout FROM runs WHERE run = ?", (run,)).fetchone() or ("",)
+            if layout not in (READINGS_LAYOUT, *Layout):
+                self._refuse("its table of runs is damaged: it has no layout")
             if layout == READINGS_LAYOUT:
                 table = _readings_table(connection, run)
                 channels = [Channel(name) for name in _channels(connection, run, table)]
@@ -133,7 +135,10 @@ class SqliteReader:
         with self._opened() as connection:
             run, _ = self._run(connection)
             channels = [name for of in ("samples", "samples_long") for name in _channels(connection, run, of)]
-            yield from _summaries(connection, run, table, len(channels))
+            try:
+                yield from _summaries(connection, run, table, len(channels))
+            except _SPOILT as error:
+                raise SinkError(self._path, f"its tables of blocks are damaged: {error}", REFILL) from error
 
     def words(self) -> Collection[tuple[Any, ...]]:
         """What rows of the long layout say besides numbers, each once, in the order of WORD_COLUMNS."""
@@ -198,7 +203,10 @@ def _is_being_written(path: Path) -> bool:
 
 def _channels(connection: sqlite3.Connection, run: int, table: str) -> list[str]:
     rows = connection.execute("SELECT name FROM channels WHERE run = ? AND in_table = ? ORDER BY channel", (run, table))
-    return [name for (name,) in rows]
+    names = [name for (name,) in rows]
+    if not all(isinstance(name, str) for name in names):
+        raise sqlite3.DatabaseError("its table of channels is damaged")
+    return names
 
 
 def _readings_table(connection: sqlite3.Connection, run: int) -> str:

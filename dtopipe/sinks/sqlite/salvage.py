@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dtopipe.sinks.file.whole_part import OnDamage
 from dtopipe.sinks.sqlite.tables import quoted
 
@@ -32,16 +34,24 @@ class Wanted:
             try:
                 cursor = self._from(connection, row)
                 while found := cursor.fetchmany(n_rows):
-                    row = found[-1][-1]
-                    yield found
+                    # What a damaged page leads to may be rows that were there before, again and again.
+                    sound = _rising(found, row)
+                    if sound:
+                        row = found[sound - 1][-1]
+                        yield found[:sound]
+                    if sound < len(found):
+                        raise sqlite3.DatabaseError("they are not in their order")
                 return
             except DAMAGE as error:
                 if _is_away(error):
                     raise
-                # Those of a fetch that failed are fetched once more, one by one.
-                if found := self._before_damage(connection, row, n_rows):
+                # Those of a fetch that failed are fetched once more, one by one, and those of other runs with them:
+                # else one step at a time would be tried from the last of ours to the damage.
+                found = self._before_damage(connection, row, n_rows)
+                if found:
                     row = found[-1][-1]
-                    yield found
+                    if ours := [[*each[:-2], each[-1]] for each in found if each[-2] == self.run]:
+                        yield ours
                 if len(found) == n_rows:
                     continue
                 behind = self._readable_behind(connection, row)
@@ -64,12 +74,17 @@ class Wanted:
         return ", ".join(quoted(name) for name in self.columns)
 
     def _before_damage(self, connection: sqlite3.Connection, row: int, most: int) -> list[Any]:
+        """Rows of any run behind that number, which rises, up to the first that cannot be read; then run and number."""
         found: list[Any] = []
         with contextlib.suppress(*DAMAGE):
-            cursor = self._from(connection, row)
+            cursor = connection.execute(
+                f"SELECT {self._names}, run, rowid FROM {quoted(self.table)}"  # noqa: S608  (names are quoted)
+                " WHERE rowid > ? ORDER BY rowid",
+                (row,),
+            )
             while len(found) < most and (each := cursor.fetchone()) is not None:
                 found.append(each)
-        return found
+        return found[: _rising(found, row)]
 
     def _readable_behind(self, connection: sqlite3.Connection, row: int) -> int | None:
         """The last number from `row` on behind which nothing can be read; None where nothing follows that can be."""
@@ -85,12 +100,20 @@ class Wanted:
         return high
 
     def _can_be_read(self, connection: sqlite3.Connection, row: int) -> bool:
-        query = f"SELECT {self._names} FROM {quoted(self.table)} WHERE rowid > ? ORDER BY rowid LIMIT 1"  # noqa: S608
+        names = f"{self._names}, rowid"
+        query = f"SELECT {names} FROM {quoted(self.table)} WHERE rowid > ? ORDER BY rowid LIMIT 1"  # noqa: S608
         try:
-            connection.execute(query, (row,)).fetchone()
+            found = connection.execute(query, (row,)).fetchone()
         except DAMAGE:
             return False
-        return True
+        return found is None or found[-1] > row
+
+
+def _rising(rows: Sequence[Any], behind: int) -> int:
+    """How many of the first rows have numbers that rise, from behind that one on."""
+    numbers = np.fromiter((row[-1] for row in rows), np.int64, len(rows))
+    falls = np.flatnonzero(np.diff(numbers, prepend=behind) <= 0)
+    return int(falls[0]) if len(falls) else len(rows)
 
 
 def _is_away(error: Exception) -> bool:
