@@ -11,6 +11,7 @@ from typing import Any
 
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.oracle import Held, Oracle
+from dtopipe.core.lifecycle import SinkState
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.plan import RunPlan
@@ -80,7 +81,7 @@ def _of_output(
         yield f"its record ends at {record['stop']}, the run at {end}"
     reader = output.reader()
     position, gaps = reader.position(), list(reader.gaps())
-    is_whole = record["state"] == "done"
+    is_whole = record["state"] == SinkState.DONE
     if is_whole and output.policy is Policy.BLOCK and _joined(gaps) != _joined(board):
         yield f"its gaps are {_listed(gaps)}, the board's {_listed(board)}"
     if is_whole and _joined(gaps) != _joined(told.get(output.name, [])):

@@ -27,7 +27,6 @@ from dtopipe.transport.source_link import is_endpoint
 from dtopipe.wire.commands import AskAttachment, Attaching, Attachment, AttachSinks
 
 _LOOK_EVERY_S = 0.05
-_UNDER_WAY = ("starting", "opening", "ready", "restarting")
 _FILE_ENDINGS = (".yaml", ".yml", ".json")
 
 
@@ -165,7 +164,7 @@ def _begun(folder: RunFolder, name: str) -> dict[str, Any]:
             if sink is None:
                 raise _over(folder)
             return {"state": sink["state"], "start": sink["start"]}
-        if answer.state not in _UNDER_WAY:
+        if not answer.is_under_way:
             return {"state": answer.state, "start": answer.start}
         time.sleep(_LOOK_EVERY_S)
 

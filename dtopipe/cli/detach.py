@@ -13,6 +13,7 @@ from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.remedy import run_word
 from dtopipe.cli.run_dir import RUN_DIR
+from dtopipe.core.lifecycle import condition_of
 from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import DtopipeError
@@ -21,7 +22,6 @@ from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.commands import AskStatus, Detaching, DetachSink, StatusSnapshot
 
 _LOOK_EVERY_S = 0.05
-_ENDED = ("detached", "done", "gave_up", "cut_off", "cancelled")
 
 
 @click.command()
@@ -63,7 +63,7 @@ def detach(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
     if short := sink.get("detached"):
         _say(console, shown(f"it ends before sample {short['asked_at']:,}: {short['why']}"))
         _say(console, f"once the run is over: dtopipe repair {run_word(folder.path)} --sink {name}")
-    sys.exit(0 if sink["state"] in ("detached", "done") else 1)
+    sys.exit(0 if condition_of(sink).is_closed else 1)
 
 
 def _say(console: Console, text: str) -> None:
@@ -80,7 +80,7 @@ def _detached(folder: RunFolder, name: str, console: Console) -> tuple[dict[str,
         status = ask_run(folder, AskStatus(), StatusSnapshot)
         record = dict(status.snapshot) if status else folder.read_record()
         sink: dict[str, Any] = record["sinks"][name]
-        if status is None or sink["state"] in _ENDED:
+        if status is None or condition_of(sink).is_over:
             remarks = [text if isinstance(text, str) else text.get("text", "") for text in record.get("remarks", ())]
             return sink, [text for text in remarks if text.startswith(f"{name}: ")]
         if sink.get("failure") and sink["failure"] != told and sink["waited_for_s"]:

@@ -10,8 +10,11 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dtopipe.cli.live_table import status_table
+from dtopipe.core.lifecycle import SinkState, condition_of
 
 _MORE_AT = "dtopipe status shows all"
+# Of a sink of which nothing need be said.
+_IN_ORDER = (SinkState.RUNNING, SinkState.DONE, SinkState.DETACHED)
 
 
 class FittedStatus:
@@ -55,4 +58,4 @@ class FittedStatus:
 
 
 def _is_quiet(sink: dict[str, Any]) -> bool:
-    return sink["state"] in ("running", "done", "detached") and not sink.get("failure") and not sink["gaps"]
+    return condition_of(sink) in _IN_ORDER and not sink.get("failure") and not sink["gaps"]

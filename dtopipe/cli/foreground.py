@@ -21,6 +21,7 @@ from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.recovery import recover_killed
 from dtopipe.cli.remedy import command_for, print_remedy
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
+from dtopipe.core.board_condition import BoardCondition
 from dtopipe.core.ending import BY_CLOSED_TERMINAL, BY_CTRL_C, BY_SIGTERM, EndedBy
 from dtopipe.model.errors import NothingFollowed
 from dtopipe.model.plan import RunPlan
@@ -117,8 +118,8 @@ def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
 
         def say(status: dict[str, Any]) -> None:
             nonlocal drawn_s, told_then
-            state = status["board"]["state"]
-            away = state if state.startswith(("away", "silent")) else ""
+            board = status["board"]
+            away = board["state"] if board.get("condition") in (BoardCondition.AWAY, BoardCondition.SILENT) else ""
             # At once: it may be all that happens for long.
             told = away or (drain_hint(status) if status.get("ended_by", {}).get("by") in _BY_HAND else "")
             if told != told_then or time.monotonic() - drawn_s > _LINE_EVERY_S:

@@ -8,12 +8,13 @@ from rich.console import Group
 from rich.text import Text
 
 from dtopipe.cli.whole_table import Keeps, WholeTable
+from dtopipe.core.lifecycle import condition_of
 from dtopipe.model.shown import shown, shown_lines
 
 _GOOD, _BUSY, _BAD = "green", "yellow", "red"
 _COLOURS = {
     "running": _GOOD, "done": _GOOD, "ready": _GOOD, "restarting": _BUSY, "gave_up": _BAD, "cut_off": _BAD,
-    "interrupted": _BAD,
+    "interrupted": _BAD, "hung": _BAD, "waiting": _BUSY,
 }  # fmt: skip
 
 
@@ -24,11 +25,9 @@ def status_table(status: dict[str, Any]) -> Group:
         table.add_column(title, keeps=Keeps.WORDS)
     table.add_numbers("rate", "lag", "dropped", "committed")
     board = status["board"]
-    # Such as `away: no route to host`.
-    board_state, _, board_trouble = board["state"].partition(": ")
     table.add_row(
         Text(shown(f"board {board['device'] or board['type']}")),
-        _state(board_state),
+        _board_state(board),
         _rate(board["rate_hz"]),
         "",
         _count(board["overrun_samples"], "overrun"),
@@ -38,13 +37,14 @@ def status_table(status: dict[str, Any]) -> Group:
         kind = sink["type"] if sink["policy"] == "block" else f"{sink['type']}, {sink['policy']}"
         table.add_row(
             Text(shown(f"{name} ({kind})")),
-            _state(sink["state"]),
+            _sink_state(sink),
             _rate(sink["rate_hz"]),
             f"{sink['lag_s']:.1f} s",
             _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
             f"{sink['committed']:,}",
         )
-    troubles = {"board": board_trouble, **{name: sink.get("failure", "") for name, sink in status["sinks"].items()}}
+    of_sinks = {name: sink.get("failure", "") for name, sink in status["sinks"].items()}
+    troubles = {"board": board.get("why", ""), **of_sinks}
     reasons = [Text(shown_lines(f"{name}: {trouble}"), style=_BAD) for name, trouble in troubles.items() if trouble]
     lines = [*reasons, *_remarked(status), *_followed(status), *_served(status), *_kept(status), *disk_lines(status)]
     return Group(headline(status), table, *lines, _foot(status))
@@ -145,9 +145,14 @@ def _foot(status: dict[str, Any]) -> Text:
     return Text.assemble(("headroom ", "dim"), (f"{headroom_s:.1f} s", colour), (f"   {status['folder']}", "dim"))
 
 
-def _state(state: str) -> Text:
-    style = _BUSY if state.startswith("waiting") else _BAD if state.startswith(("hung", "stopped")) else ""
-    return Text(shown(state), style=_COLOURS.get(state, style))
+def _board_state(board: dict[str, Any]) -> Text:
+    """Why it is so stands below the table."""
+    condition = board.get("condition", board["state"])
+    return Text(shown(condition if board.get("why") else board["state"]), style=_COLOURS.get(condition, ""))
+
+
+def _sink_state(sink: dict[str, Any]) -> Text:
+    return Text(shown(sink["state"]), style=_COLOURS.get(condition_of(sink), ""))
 
 
 def _rate(rate_hz: float) -> str:

@@ -12,6 +12,7 @@ import click
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.run_dir import RUN_DIR
+from dtopipe.core.lifecycle import SinkState, condition_of
 from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import DtopipeError
@@ -20,7 +21,6 @@ from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.commands import AskStatus, Restarting, RestartSink, StatusSnapshot
 
 _LOOK_EVERY_S = 0.1
-_UNDER_WAY = ("starting", "opening", "ready", "restarting")
 
 
 @click.command()
@@ -54,7 +54,7 @@ def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
         print_json({"name": name, **sink})
     failure = shown(f": {sink['failure']}") if sink.get("failure") else ""
     console.print(f"{name} is {sink['state']}{failure}", soft_wrap=True, highlight=False, markup=False)
-    sys.exit(1 if sink["state"] == "gave_up" else 0)
+    sys.exit(1 if condition_of(sink) is SinkState.GAVE_UP else 0)
 
 
 def _restarted(folder: RunFolder, name: str, restarts_before: int) -> dict[str, Any]:
@@ -63,7 +63,8 @@ def _restarted(folder: RunFolder, name: str, restarts_before: int) -> dict[str, 
         status = ask_run(folder, AskStatus(), StatusSnapshot)
         record = dict(status.snapshot) if status else folder.read_record()
         sink: dict[str, Any] = record["sinks"][name]
+        condition = condition_of(sink)
         begun = sink["restarts"] > restarts_before
-        if status is None or sink["state"] == "gave_up" or (begun and sink["state"] not in _UNDER_WAY):
+        if status is None or condition is SinkState.GAVE_UP or (begun and not condition.is_under_way):
             return sink
         time.sleep(_LOOK_EVERY_S)

@@ -1,8 +1,10 @@
-"""The life of a worker process, as its supervisor sees it: a table of transitions."""
+"""The life of a worker process, as its supervisor sees it: a table of transitions; and how a sink is in the end."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 
 class WorkerState(StrEnum):
@@ -63,6 +65,53 @@ TRANSITIONS: dict[tuple[WorkerState, WorkerEvent], WorkerState] = {
     **{(state, _H.WAS_CUT_OFF): _S.CUT_OFF for state in WorkerState if state.has_process},
     **{(state, _H.WAS_CANCELLED): _S.CANCELLED for state in WorkerState if state.has_process},
 }
+
+
+class SinkState(StrEnum):
+    """How a sink is: what its worker does, or what else there is to say of it. As run records have it."""
+
+    STARTING = "starting"
+    OPENING = "opening"
+    READY = "ready"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    DONE = "done"
+    GAVE_UP = "gave_up"
+    CUT_OFF = "cut_off"
+    CANCELLED = "cancelled"
+    # Its output, or the journal, is not there for now.
+    AWAY = "away"
+    # It stands in one call, or was stopped; a table says in which.
+    HUNG = "hung"
+    DETACHING = "detaching"
+    DETACHED = "detached"
+    # Of a run whose every process was killed.
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_under_way(self) -> bool:
+        """True until it writes, or cannot."""
+        return self in _UNDER_WAY
+
+    @property
+    def is_over(self) -> bool:
+        """True if it writes no more."""
+        return self in _OVER
+
+    @property
+    def is_closed(self) -> bool:
+        """True if its output was closed in order."""
+        return self in (SinkState.DONE, SinkState.DETACHED)
+
+
+_UNDER_WAY = frozenset({SinkState.STARTING, SinkState.OPENING, SinkState.READY, SinkState.RESTARTING})
+_OVER = frozenset({SinkState.DETACHED, SinkState.DONE, SinkState.GAVE_UP, SinkState.CUT_OFF, SinkState.CANCELLED})
+
+
+def condition_of(sink: Mapping[str, Any]) -> SinkState:
+    """How a sink is, by the facts of a status or of a run record; hung where only a table's words are known."""
+    said = sink.get("condition", sink["state"])
+    return next((state for state in SinkState if state.value == said), SinkState.HUNG)
 
 
 def can_happen(state: WorkerState, event: WorkerEvent) -> bool:

@@ -115,6 +115,14 @@ class SinkDependencyError(SinkError, ImportError):
     """The package that a sink needs is not installed."""
 
 
+class CannotListen(DtopipeError):
+    """A port could not be had. `is_in_use`: somebody listens there already."""
+
+    def __init__(self, message: str, *, is_in_use: bool) -> None:
+        self.is_in_use = is_in_use
+        super().__init__(message)
+
+
 class RingError(DtopipeError):
     """The shared-memory ring could not be made or attached to."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from dtopipe.core.lifecycle import SinkState
 from dtopipe.core.verdict import VerdictState
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
@@ -54,7 +55,7 @@ def covered_to(output: Output, report: OutputReport) -> int:
 
 def is_to_be_whole(output: Output) -> bool:
     """True for a BLOCK output that was to go on to the end of the run."""
-    return output.policy is Policy.BLOCK and output.record["state"] != "detached"
+    return output.policy is Policy.BLOCK and output.record["state"] != SinkState.DETACHED
 
 
 def is_spoilt(report: OutputReport) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dtopipe.boards.registry import known_board_type
+from dtopipe.core.lifecycle import SinkState, condition_of
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.core.verdict import VerdictState, judge_recorded
 from dtopipe.model.policy import Policy
@@ -22,7 +23,7 @@ def with_the_rest(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     new = copy.deepcopy(dict(record))
     for name in names:
         sink = new["sinks"].get(name)
-        if sink is not None and sink["state"] == "detached":
+        if sink is not None and sink["state"] == SinkState.DETACHED:
             _go_on(sink, new["acquired"]["end_sample_index"])
     return new
 
@@ -60,7 +61,7 @@ def with_end(record: Mapping[str, Any], end: int) -> dict[str, Any]:
         new["acquired"]["end_sample_index"] = end
         new["acquired"]["samples"] += end - before
         for sink in new["sinks"].values():
-            if sink["stop"] == before and sink["state"] != "detached":
+            if sink["stop"] == before and sink["state"] != SinkState.DETACHED:
                 _go_on(sink, end)
     return new
 
@@ -130,8 +131,8 @@ def _update(sink: dict[str, Any], position: Position, *, is_mended: bool) -> Non
         "dropped": position.dropped,
         **({"retained_from": position.retained_from} if "retained_from" in sink else {}),
     }
-    if is_mended and not tail and sink["state"] != "detached":
-        sink["state"] = "done"
+    if is_mended and not tail and sink["state"] != SinkState.DETACHED:
+        sink["state"] = SinkState.DONE.value
         sink.pop("failure", None)
 
 
@@ -145,7 +146,7 @@ def _of_tail(sink: Mapping[str, Any], written: Sequence[Gap]) -> list[Gap]:
 def _is_settled(record: Mapping[str, Any], name: str, mended: Sequence[str]) -> bool:
     """True if this output has everything, or everything that there is."""
     sink = record["sinks"][name]
-    return name in mended or (sink["state"] in ("done", "detached") and not sink["gaps"])
+    return name in mended or (condition_of(sink).is_closed and not sink["gaps"])
 
 
 def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[Gap]) -> SinkOutcome:
@@ -156,7 +157,7 @@ def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[
         stop=sink["stop"],
         samples=sink["samples"],
         gaps=sink["gaps"],
-        failure="" if sink["state"] in ("done", "detached") else str(sink.get("failure", "")),
+        failure="" if condition_of(sink).is_closed else str(sink.get("failure", "")),
         overruns=sum(len(gap) for gap in gaps if gap.cause in LOST_BY_BOARD),
         absent=tuple(gaps),
         retained_from=sink.get("retained_from", 0),

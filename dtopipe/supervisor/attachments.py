@@ -57,7 +57,7 @@ class Attachments:
         agent = self._run.sinks.get(name)
         if agent is None:
             return Refused(f"there is no sink {name!r}", nearest(name, self._run.sinks))
-        return Attachment(name, agent.shown_state, agent.position.start)
+        return Attachment(name, agent.shown_state, agent.position.start, agent.condition.is_under_way)
 
     def detach(self, name: str) -> Detaching | Refused:
         """Let a sink complete its output, or refuse with the reason."""

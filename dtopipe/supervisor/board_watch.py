@@ -34,11 +34,6 @@ class BoardWatch:
         # Why the run cannot wait any longer; empty while it can.
         self.over_time = ""
 
-    @property
-    def state(self) -> str:
-        """The board's state while it is silent; empty while it is not."""
-        return f"silent: no sample since {self.silent_since}" if self.silent_since else ""
-
     def look(self, elapsed_s: float) -> bool:
         """One turn, `elapsed_s` after the last; True once if the run has to end, for `over_time`."""
         run = self._run

@@ -242,7 +242,7 @@ class Gateway:
             return
         process.release()
         self._process = None
-        if self._was_told and self._reported is None and process.exit_text == "ended with exit code 0":
+        if self._was_told and self._reported is None and process.has_ended_in_order:
             self._is_over = True
             return
         run.events.append("died", NAME, how=process.exit_text)

@@ -53,6 +53,11 @@ class WorkerProcess:
         return self._process.poll() is None
 
     @property
+    def has_ended_in_order(self) -> bool:
+        """True of one that has ended, and by its own word had nothing to complain of."""
+        return self._process.poll() == 0
+
+    @property
     def exit_text(self) -> str:
         """How it ended, in words; empty while it lives."""
         code = self._process.poll()

@@ -17,6 +17,7 @@ from typing import Any
 
 from dtopipe.core.ending import BY_KILL
 from dtopipe.core.gaps import explained
+from dtopipe.core.lifecycle import SinkState
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.core.verdict import judge_recorded
 from dtopipe.host.identity import who_is_here
@@ -224,14 +225,14 @@ def _completed(
     outcomes = []
     for name, sink in record["sinks"].items():
         position, known = outputs[name] or (_recorded(sink), [])
-        is_detached = sink["state"] == "detached"
+        is_detached = sink["state"] == SinkState.DETACHED
         stop = max(position.committed, sink["stop"]) if is_detached else end
         absent_tail = Span(position.committed, stop)
         tail = explained(absent_tail, gaps.get(None, []), Cause.WORKER_FAILED, anchor_time(anchor, rate_hz))
         gaps[name] = [*known, *tail]
         absent = position.gap_samples + sum(len(gap) for gap in tail)
         sink |= {
-            "state": "detached" if is_detached else "done" if not tail else "interrupted",
+            "state": _state(is_detached=is_detached, is_whole=not tail).value,
             "start": position.start,
             "stop": stop,
             "committed": position.committed,
@@ -317,3 +318,10 @@ def _recorded(sink: Mapping[str, Any]) -> Position:
         sink["start"], sink["committed"], sink["durable"], sink["samples"],
         sink["committed"] - sink["start"] - sink["samples"], sink["dropped"], sink.get("retained_from", 0),
     )  # fmt: skip
+
+
+def _state(*, is_detached: bool, is_whole: bool) -> SinkState:
+    """How a sink of a killed run has ended."""
+    if is_detached:
+        return SinkState.DETACHED
+    return SinkState.DONE if is_whole else SinkState.INTERRUPTED

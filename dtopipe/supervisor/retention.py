@@ -28,7 +28,7 @@ def durable_elsewhere(run: Run) -> dict[str, int]:
     outputs = {
         name: agent.position.durable
         for name, agent in run.sinks.items()
-        if agent is not run.journal and agent.plan.policy is Policy.BLOCK and agent.shown_state != "detached"
+        if agent is not run.journal and agent.plan.policy is Policy.BLOCK and not agent.is_detached
     }
     return outputs | run.gateway.kept()
 

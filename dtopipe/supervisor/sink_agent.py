@@ -8,7 +8,7 @@ from typing import Any
 from dtopipe.core.absence import Absence
 from dtopipe.core.budget import GiveUp, RestartBudget, must_start_now, pause_within
 from dtopipe.core.hanging import CallClock
-from dtopipe.core.lifecycle import WorkerEvent, WorkerState, after
+from dtopipe.core.lifecycle import SinkState, WorkerEvent, WorkerState, after
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.position import Position
@@ -77,15 +77,28 @@ class SinkAgent:
         return f"sink.{self.plan.name}.{self.generation}"
 
     @property
+    def is_detached(self) -> bool:
+        """True once it was taken out of the run, and its output is closed."""
+        return self.detach_at is not None and self.state is WorkerState.DONE
+
+    @property
+    def condition(self) -> SinkState:
+        """What its worker does; `away` while that waits for its output."""
+        if not self.state.is_final and (self.stands or self.away):
+            return SinkState.HUNG if self.stands else SinkState.AWAY
+        if self.is_detached:
+            return SinkState.DETACHED
+        if self.detach_at is not None and self.state is WorkerState.RUNNING:
+            return SinkState.DETACHING
+        return SinkState(self.state.value)
+
+    @property
     def shown_state(self) -> str:
-        """The state in tables: `away` while the process waits for its output, and where it hangs if it does."""
-        if self.stands and not self.state.is_final:
+        """The condition in tables, with where it hangs if it does."""
+        condition = self.condition
+        if condition is SinkState.HUNG:
             return f"{self.stands} for {self.clock.stands_s:.0f} s"
-        if self.away and not self.state.is_final:
-            return "away"
-        if self.detach_at is not None and self.state in (WorkerState.DONE, WorkerState.RUNNING):
-            return "detached" if self.state is WorkerState.DONE else "detaching"
-        return self.state.value
+        return condition.value
 
     @property
     def trouble(self) -> str:

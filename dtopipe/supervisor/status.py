@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from dtopipe.core.board_condition import BoardCondition
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.policy import Policy
 from dtopipe.shm.ring import RingStatus
@@ -62,7 +63,7 @@ class StatusBoard:
             "board": {
                 "type": run.plan.board.type,
                 "device": stream.device if stream else None,
-                "state": self._board_state(ring),
+                **self._board_state(ring),
                 "channels": len(stream.channels) if stream else None,
                 "rate_nominal_hz": stream.rate_hz if stream else None,
                 "rate_hz": round(self._rate("", now_ns, counts["samples"]), 3),
@@ -116,6 +117,7 @@ class StatusBoard:
             "path": agent.plan.path,
             **({"target": agent.plan.target} if agent.plan.target else {}),
             "state": agent.shown_state,
+            "condition": agent.condition.value,
             "rate_hz": round(self._rate(agent.plan.name, now_ns, position.samples), 3),
             "lag_samples": lag,
             "lag_s": round(lag / rate_hz, 3) if rate_hz else 0.0,
@@ -142,18 +144,27 @@ class StatusBoard:
     def _rate(self, name: str, now_ns: int, count: int) -> float:
         return self._meters.setdefault(name, RateMeter()).rate_hz(now_ns, count)
 
-    def _board_state(self, ring: RingStatus | None) -> str:
+    def _board_state(self, ring: RingStatus | None) -> dict[str, str]:
+        """`state` for people, `condition` for programs, and `why` where the state says it behind a colon."""
+        condition, words, why = self._board_words(ring)
+        state = f"{words}: {why}" if why else words
+        return {"state": state, "condition": condition.value, **({"why": why} if why else {})}
+
+    def _board_words(self, ring: RingStatus | None) -> tuple[BoardCondition, str, str]:
         agent = self._run.acquirer
         if agent.away:
-            return f"away: {agent.away}"
+            return BoardCondition.AWAY, "away", agent.away
         if ring is None:
-            return "opening"
+            return BoardCondition.OPENING, "opening", ""
         if agent.stands:
-            return f"{agent.stands} for {agent.clock.stands_s:.0f} s"
+            return BoardCondition.HUNG, f"{agent.stands} for {agent.clock.stands_s:.0f} s", ""
         if ring.waiting_for:
             names = [a.plan.name for a in self._run.sinks.values() if a.row in ring.waiting_for]
-            return "waiting for " + ", ".join(names)
-        return self._run.board_watch.state or ring.stage.name.lower()
+            return BoardCondition.WAITING, "waiting for " + ", ".join(names), ""
+        if since := self._run.board_watch.silent_since:
+            return BoardCondition.SILENT, "silent", f"no sample since {since}"
+        stage = BoardCondition[ring.stage.name]
+        return stage, stage.value, ""
 
     def _headroom_s(self, ring: RingStatus | None) -> float | None:
         """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import zmq
 
-from dtopipe.model.errors import DtopipeError, WireError
+from dtopipe.model.errors import CannotListen, WireError
 from dtopipe.model.keys import KeyPair
 from dtopipe.transport.malformed import Malformed
 from dtopipe.transport.network import addresses_of, place_of, tune, z85_text
@@ -79,7 +79,8 @@ class StreamServer:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
             self.close()
-            raise DtopipeError(f"cannot listen at {endpoint}: {error.strerror}") from error
+            is_in_use = error.errno == zmq.EADDRINUSE
+            raise CannotListen(f"cannot listen at {endpoint}: {error.strerror}", is_in_use=is_in_use) from error
         self._poller.register(self._socket, zmq.POLLIN)
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.core.lifecycle import SinkState
 from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.host.run_life import holder_of, reached
 from dtopipe.model.errors import SinkError, UsageError
@@ -39,7 +40,7 @@ _LONGEST_REST_S = 60.0
 _LASTS_S = 3.0
 _RUNS = Path("runs")
 # States of a sink that nobody brings back in this run.
-_ENDED = ("done", "detached", "cut_off", "cancelled")
+_ENDED = (SinkState.DONE, SinkState.DETACHED, SinkState.CUT_OFF, SinkState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

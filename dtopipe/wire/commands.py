@@ -117,11 +117,12 @@ class Attaching(TypedMessage, kind="attaching"):
 
 @dataclass(frozen=True, slots=True)
 class Attachment(TypedMessage, kind="attachment"):
-    """How the sink is, and the first sample index that it is to have."""
+    """How the sink is, the first sample index that it is to have, and whether it is still being started."""
 
     name: str
     state: str
     start: int
+    is_under_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ def _status() -> dict[str, Any]:
         "name": "heat-flux", "phase": "running", "folder": "/x/runs/heat-flux/20261122T234100Z", "simulated": True,
         "duration_s": None, "headroom_s": 3.2,
         "board": {
-            "type": "simulated", "device": "Box", "state": "away: no route to host", "rate_hz": 98000.0,
+            "type": "simulated", "device": "Box", "state": "away: no route to host",
+            "condition": "away", "why": "no route to host", "rate_hz": 98000.0,
             "overrun_samples": 1234567, "end_sample_index": 98765432100, "rate_nominal_hz": 1e5,
         },
         "sinks": {
@@ -132,7 +133,7 @@ def test_a_table_that_is_higher_than_the_terminal_counts_who_is_well_and_shows_w
 ) -> None:
     well = {f"copy{number}": _sink(gaps=0, lag_s=number / 2) for number in range(40)}
     status = _status() | {"sinks": {**well, "table": _sink(state="away", failure="the disk is full")}}
-    status["board"]["state"] = "running"
+    status["board"] |= {"state": "running", "condition": "running", "why": ""}
     lines = _in_a_terminal(status, width, height)
     assert len(lines) <= height
     text = " ".join(" ".join(lines).split())

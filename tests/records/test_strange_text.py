@@ -82,7 +82,8 @@ def test_the_name_in_a_raw_file_is_shown(dtopipe: Dtopipe, run: Path) -> None:
 def test_the_live_table_shows_what_a_served_run_says(capsys: pytest.CaptureFixture[str]) -> None:
     status = {
         "name": EVIL, "phase": "running", "simulated": False, "folder": EVIL, "sinks": {},
-        "board": {"device": EVIL, "type": "remote", "state": f"waiting: {EVIL}", "rate_hz": 1.0, "rate_nominal_hz": 1.0,
+        "board": {"device": EVIL, "type": "remote", "state": f"away: {EVIL}", "condition": "away", "why": EVIL,
+        "rate_hz": 1.0, "rate_nominal_hz": 1.0,
                   "overrun_samples": 0, "end_sample_index": 5},
         "listen": {"endpoint": EVIL, "failure": EVIL, "remotes": [
             {"name": EVIL, "label": EVIL, "address": EVIL, "id": EVIL, "sent": 1, "policy": "block", "durable": 1,

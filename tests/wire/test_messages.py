@@ -87,7 +87,8 @@ SAID: dict[tuple[str, str], list[TypedMessage]] = {
     ("supervisor", "command"): [
         commands.StatusSnapshot({"name": "heat", "sinks": {"table": {"lag_s": 0.5}}}), commands.Stopping("/r"),
         commands.Restarting("table", "gave_up", 3), commands.Attaching(("table",)), commands.NotYet(),
-        commands.Attachment("table", "running", 5), commands.Detaching("table", 9), commands.Refused("no", "yes"),
+        commands.Attachment("table", "ready", 5, is_under_way=True),
+        commands.Detaching("table", 9), commands.Refused("no", "yes"),
         commands.Subscribed(**PLACE, stream=STREAM, row=3, start=1, name="heat", journal="/j"),
     ],
     ("remote", "gateway"): [
