@@ -51,6 +51,8 @@ _FINAL = frozenset({WorkerState.DONE, WorkerState.GAVE_UP, WorkerState.CUT_OFF, 
 _S, _H = WorkerState, WorkerEvent
 TRANSITIONS: dict[tuple[WorkerState, WorkerEvent], WorkerState] = {
     (_S.STARTING, _H.BEGUN): _S.OPENING,
+    # A board and a port are opened unasked.
+    (_S.STARTING, _H.SAID_READY): _S.READY,
     (_S.OPENING, _H.SAID_READY): _S.READY,
     (_S.READY, _H.BOARD_STARTED): _S.RUNNING,
     (_S.READY, _H.SAID_DONE): _S.DONE,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.boards.registry import known_board_type
-from dtopipe.core.budget import GiveUp, RestartAfter, RestartBudget
 from dtopipe.core.hanging import CallClock
+from dtopipe.core.lifecycle import WorkerEvent, WorkerState
 from dtopipe.core.link_clock import LinkPair
+from dtopipe.core.worker import Death, WorkerLife
 from dtopipe.model.facts import finite
 from dtopipe.model.plan import RestartPlan, RunPlan
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Stream
-from dtopipe.supervisor.processes import WorkerProcess
-from dtopipe.wire.messages import BoardOpened, Failed
+from dtopipe.supervisor.ports import Process
+from dtopipe.wire.messages import BoardOpened
 from dtopipe.wire.orders import AcquirerOrders
 
 NAME = "acquirer"
@@ -26,19 +29,13 @@ class AcquirerAgent:
 
     def __init__(self, plan: RunPlan) -> None:
         self._plan = plan
-        self.generation = 0
-        self.process: WorkerProcess | None = None
+        self.life = WorkerLife(plan.board.restart or RestartPlan())
+        self.process: Process | None = None
         self.opened: BoardOpened | None = None
-        self.opened_now = False
-        self.found_dead = False
+        # When the board was told to start, last.
         self.started_ns: int | None = None
         # The first block that its present process can publish.
         self.began_at_block = 0
-        self.ended = False
-        self.reported: Failed | None = None
-        self.restart_due_ns: int | None = None
-        self.restarts = 0
-        self.failure = ""
         self.clock = CallClock(plan.board.hung_limit_s)
         # The call in which it hangs, as `hung in read`, while it does.
         self.stands = ""
@@ -50,12 +47,21 @@ class AcquirerAgent:
         self._remote_id = str(uuid.uuid4())
         # The best of all that the machine answered from which the samples come.
         self.link_pair: LinkPair | None = None
-        self._budget = RestartBudget(plan.board.restart or RestartPlan())
 
     @property
-    def address(self) -> str:
+    def address(self) -> bytes:
         """The control address of the present process."""
-        return f"{NAME}.{self.generation}"
+        return f"{NAME}.{self.life.generation}".encode()
+
+    @property
+    def is_open(self) -> bool:
+        """True while its present process has the board open."""
+        return self.life.state in (WorkerState.READY, WorkerState.RUNNING)
+
+    @property
+    def has_ended(self) -> bool:
+        """True once it has set the end-of-run mark."""
+        return self.life.state is WorkerState.DONE
 
     @property
     def is_clocked(self) -> bool:
@@ -91,6 +97,29 @@ class AcquirerAgent:
             polled=board.polled,
         )
 
+    def spawned(self, process: Process) -> None:
+        """It has a process."""
+        self.process = process
+        self.life.spawned()
+
+    def board_opened(self, opened: BoardOpened) -> None:
+        """Its process has the board open."""
+        self.opened = opened
+        if self.life.may(WorkerEvent.SAID_READY):
+            self.life.happened(WorkerEvent.SAID_READY)
+
+    def board_started(self, now_ns: int, began_at_block: int) -> None:
+        """It was told to take samples."""
+        self.started_ns = now_ns
+        self.began_at_block = began_at_block
+        if self.life.may(WorkerEvent.BOARD_STARTED):
+            self.life.happened(WorkerEvent.BOARD_STARTED)
+
+    def stream_ended(self) -> None:
+        """It has set the end-of-run mark."""
+        if self.life.may(WorkerEvent.SAID_DONE):
+            self.life.happened(WorkerEvent.SAID_DONE)
+
     def went_away(self, why: str, t_utc: str) -> None:
         """The board is not there, since then (ISO 8601) or longer."""
         self.away = why
@@ -112,37 +141,41 @@ class AcquirerAgent:
             self.link_pair = pair
 
     def died(self, now_ns: int, t_utc: str, epoch: int | None, *, has_delivered: bool = False) -> None:
-        """Its process is dead before the end of the run: `restart_due_ns` is set, or `failure` for good.
+        """Its process is dead before the end of the run: it is to be restarted, or has given up.
 
         `t_utc` is now (ISO 8601). `epoch`: the ring's; None before the board has run. A board that runs and says that
         it cannot is away, and waited for. A clocked board goes on otherwise, and every moment of a pause is a gap: who
         has delivered blocks is succeeded at once.
         """
-        why = self.reported.message if self.reported else ""
-        why = why or (self.process.exit_text if self.process else "")
-        if self.process:
-            self.process.release()
-        self.process = None
-        self.opened_now = False
-        is_away = bool(epoch) and self.reported is not None and self.reported.is_final is False
-        if is_away:
+        said, how = self.life.last_words, self.release()
+        is_away = bool(epoch) and said is not None and said.is_final is False
+        if is_away and said is not None:
             self.away_in_epoch = epoch if self.away_in_epoch is None else self.away_in_epoch
-            self.went_away(why, t_utc)
+            self.went_away(said.message or how, t_utc)
         elif self.away_in_epoch is None:
             self.away = ""
-        answer = self._budget.was_away(now_ns) if is_away else self._budget.died(now_ns, self.started_ns)
-        if is_away and self._plan.board.restart is None and isinstance(answer, GiveUp):
-            answer = RestartAfter(self._budget.longest_pause_s)
-        if self.reported is not None and self.reported.is_final:
-            # Whoever it is to be started for would be told the same again.
-            self.failure = f"the acquirer gave up: {why}"
-        elif isinstance(answer, GiveUp):
-            self.failure = f"the acquirer gave up after {answer.text}: {why}"
-        else:
-            pause_s = 0.0 if has_delivered and self.is_clocked and not is_away else answer.pause_s
-            self.restart_due_ns = now_ns + round(pause_s * 1e9)
+        is_succeeded_at_once = has_delivered and self.is_clocked and not is_away
+        self.life.died(
+            Death(
+                now_ns,
+                how,
+                self.started_ns,
+                was_away=is_away,
+                is_waited_for=self._plan.board.restart is None,
+                longest_pause_s=0.0 if is_succeeded_at_once else math.inf,
+            )
+        )
 
-    def orders(self, common: dict[str, Any]) -> AcquirerOrders:
+    def release(self) -> str:
+        """Let go of a process that is dead; how it ended, in words."""
+        how = ""
+        if self.process:
+            how = self.process.exit_text
+            self.process.release()
+        self.process = None
+        return how
+
+    def orders(self, common: Mapping[str, Any]) -> AcquirerOrders:
         """What its process must know before the ring is there."""
         board = self._plan.board
         options = dict(board.options)
@@ -152,7 +185,7 @@ class AcquirerAgent:
             **common,
             name=NAME,
             lock=NAME,
-            address=self.address,
+            address=self.address.decode(),
             type=board.type,
             options=options,
             task=board.task,

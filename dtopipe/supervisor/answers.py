@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol, assert_never
 
 from dtopipe.core.ending import Ending, stopped_by
 from dtopipe.host.clock import mono_ns
 from dtopipe.supervisor.attachments import Attachments
+from dtopipe.supervisor.ports import Snapshots
 from dtopipe.supervisor.restart_requests import RestartRequests
-from dtopipe.supervisor.run import Run
-from dtopipe.supervisor.status import StatusBoard
 from dtopipe.supervisor.subscriptions import Subscriptions
 from dtopipe.wire.commands import (
     Answered,
@@ -41,14 +41,15 @@ class Answers:
 
     def __init__(
         self,
-        run: Run,
-        status: StatusBoard,
+        folder: Path,
+        status: Snapshots,
         restarts: RestartRequests,
         attachments: Attachments,
         subscriptions: Subscriptions,
         request_stop: RequestStop,
     ) -> None:
-        self._run = run
+        """`folder`: the run's."""
+        self._folder = folder
         self._status = status
         self._restarts = restarts
         self._attachments = attachments
@@ -62,7 +63,7 @@ class Answers:
                 return StatusSnapshot(self._status.snapshot())
             case StopRun():
                 self._request_stop(stopped_by(_word(asked.user), _word(asked.host)), hurry=asked.now)
-                return Stopping(str(self._run.folder.path))
+                return Stopping(str(self._folder))
             case RestartSink():
                 return self._restarts.ask(asked.name, mono_ns())
             case AttachSinks():

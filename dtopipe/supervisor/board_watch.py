@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dtopipe.core.remark import Remark
 from dtopipe.core.silence import Broke, Fell, Silence
 from dtopipe.model.clock import iso_utc
+from dtopipe.model.plan import RunPlan
 from dtopipe.shm.layout import Stage
 from dtopipe.shm.ring import RingStatus
-
-if TYPE_CHECKING:
-    from dtopipe.supervisor.run import Run
+from dtopipe.supervisor.acquirer_agent import AcquirerAgent
+from dtopipe.supervisor.goal import Goal
+from dtopipe.supervisor.ports import Events
+from dtopipe.supervisor.progress import Phase, Progress
+from dtopipe.supervisor.run_memory import RunMemory
 
 # A machine that stood still must not be taken for a board that did.
 _LONGEST_LOOK_S = 0.25
@@ -20,8 +21,21 @@ _LONGEST_LOOK_S = 0.25
 class BoardWatch:
     """Looks once a turn how far the board is. Time counts only while this looks."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(
+        self,
+        plan: RunPlan,
+        progress: Progress,
+        memory: RunMemory,
+        acquirer: AcquirerAgent,
+        goal: Goal,
+        events: Events,
+    ) -> None:
+        self._plan = plan
+        self._progress = progress
+        self._memory = memory
+        self._acquirer = acquirer
+        self._goal = goal
+        self._events = events
         self._silence: Silence | None = None
         # Since when it is silent (ISO 8601), while it is.
         self.silent_since = ""
@@ -36,10 +50,10 @@ class BoardWatch:
 
     def look(self, elapsed_s: float) -> bool:
         """One turn, `elapsed_s` after the last; True once if the run has to end, for `over_time`."""
-        run = self._run
-        if run.phase != "running" or run.ring is None or run.stream is None:
+        ring = self._memory.ring
+        if self._progress.phase is not Phase.RUNNING or ring is None:
             return False
-        status = run.ring.status()
+        status = ring.status()
         self._lasted_s += elapsed_s
         self._look_for_return(status, elapsed_s)
         self._listen(status, elapsed_s)
@@ -48,7 +62,7 @@ class BoardWatch:
 
     def remarks(self) -> tuple[Remark, ...]:
         """What it did, for the verdict; what goes on now is something that the run lacks."""
-        run, agent = self._run, self._run.acquirer
+        agent = self._acquirer
         found = []
         if agent.away_in_epoch is not None:
             found.append(Remark(f"the board is away since {agent.away_since}: {agent.away}", is_lack=True))
@@ -56,21 +70,21 @@ class BoardWatch:
             times = "once" if self._absences == 1 else f"{self._absences} times"
             found.append(Remark(f"the board was away {times}, for {self._absent_s:.1f} s: {self._absent_why}"))
         # Nobody listens while a run ends; what still came then ended the silence too.
-        if self._silence is not None and self._silence.lasts_at(run.end_sample_index):
+        if self._silence is not None and self._silence.lasts_at(self._memory.end_sample_index):
             text = f"no sample from the board since {self.silent_since} ({self._silence.lasts_s:.0f} s)"
             found.append(Remark(text, is_lack=True))
-        elif self._silence is not None and self._silence.count and run.acquirer.is_clocked:
+        elif self._silence is not None and self._silence.count and agent.is_clocked:
             times = "once" if self._silence.count == 1 else f"{self._silence.count} times"
             found.append(Remark(f"the board was silent {times}, for up to {self._silence.longest_s:.1f} s"))
         return tuple(found)
 
     def _look_for_return(self, status: RingStatus, elapsed_s: float) -> None:
-        agent = self._run.acquirer
+        agent = self._acquirer
         if agent.away_in_epoch is None:
             return
         self._away_s += elapsed_s
         if status.epoch > agent.away_in_epoch:
-            self._run.events.append(
+            self._events.append(
                 "back", "acquirer", after_s=round(self._away_s, 3), sample_index=status.end_sample_index
             )
             self._absences += 1
@@ -79,41 +93,41 @@ class BoardWatch:
             agent.came_back()
 
     def _listen(self, status: RingStatus, elapsed_s: float) -> None:
-        run, agent = self._run, self._run.acquirer
-        if self._silence is None and run.stream is not None:
-            self._silence = Silence(run.stream.samples_per_block / run.stream.rate_hz)
+        agent, stream = self._acquirer, self._memory.stream
+        if self._silence is None and stream is not None:
+            self._silence = Silence(stream.samples_per_block / stream.rate_hz)
         if self._silence is None:
             return
         # One that is not there, has ended, or has no room for a sample, has words of its own.
-        has_ended = agent.ended or status.stage is Stage.ENDED
-        is_there = agent.process is not None and agent.opened_now and not agent.away
+        has_ended = agent.has_ended or status.stage is Stage.ENDED
+        is_there = agent.process is not None and agent.is_open and not agent.away
         expected = is_there and not has_ended and not status.waiting_for
         told = self._silence.saw(status.end_sample_index, min(elapsed_s, _LONGEST_LOOK_S), expected=expected)
         if isinstance(told, Fell):
-            self.silent_since = f"{iso_utc(run.times.utc_ns() - round(told.for_s * 1e9))[:19]}Z"
+            self.silent_since = f"{iso_utc(self._progress.times.utc_ns() - round(told.for_s * 1e9))[:19]}Z"
             why = f"no sample since {self.silent_since}"
-            run.events.append("silent", "acquirer", why=why, sample_index=status.end_sample_index)
+            self._events.append("silent", "acquirer", why=why, sample_index=status.end_sample_index)
         elif isinstance(told, Broke):
             self.silent_since = ""
-            run.events.append("delivers_again", "acquirer", after_s=round(told.after_s, 3))
+            self._events.append("delivers_again", "acquirer", after_s=round(told.after_s, 3))
 
     def _over_time(self, reached: int) -> str:
         """Why a run with a duration can't wait for the rest of it; empty while it can."""
-        run, plan = self._run, self._run.plan
-        if plan.duration_s is None or plan.overtime_limit_s is None or run.acquirer.waits_for_others:
+        plan, agent = self._plan, self._acquirer
+        if plan.duration_s is None or plan.overtime_limit_s is None or agent.waits_for_others:
             # Another machine's samples come when they can: they are waited for there.
             return ""
         beyond_s = self._lasted_s - plan.duration_s
         if beyond_s <= plan.overtime_limit_s:
             return ""
-        if self.silent_since or run.acquirer.away or run.acquirer.process is None:
+        if self.silent_since or agent.away or agent.process is None:
             what = "the board delivers nothing"
-        elif run.acquirer.is_clocked and beyond_s > plan.duration_s + plan.overtime_limit_s:
+        elif agent.is_clocked and beyond_s > plan.duration_s + plan.overtime_limit_s:
             # It delivers, if slowly: it has as long again.
             what = "the board is too slow"
         else:
             return ""
         return (
-            f"{what}: it was at sample {reached} of {run.asked_end}, "
+            f"{what}: it was at sample {reached} of {self._goal.asked_end}, "
             f"{beyond_s:.0f} s of real time beyond its duration of {plan.duration_s:g} s (overtime_limit)"
         )

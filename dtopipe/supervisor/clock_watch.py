@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dtopipe.core.clock_fit import ClockFit
 from dtopipe.core.clock_steps import ClockStepped, ClockSteps
 from dtopipe.core.drift import RateDrift
 from dtopipe.core.remark import Remark
 from dtopipe.host.clock import RunTimes, asleep_ns
 from dtopipe.model.clock import Anchor
-
-if TYPE_CHECKING:
-    from dtopipe.supervisor.run import Run
+from dtopipe.supervisor.acquirer_agent import AcquirerAgent
+from dtopipe.supervisor.ports import Events
+from dtopipe.supervisor.progress import Progress
+from dtopipe.supervisor.run_memory import RunMemory
 
 _LOOK_EVERY_NS = 500_000_000
 # A clock that is set again and again is summed up.
@@ -21,9 +23,16 @@ _MOST_NAMED = 5
 class ClockWatch:
     """Tells of each step once; the times of the run itself never follow one."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._steps = ClockSteps(run.times.utc_offset_ns, asleep_ns())
+    def __init__(
+        self, progress: Progress, memory: RunMemory, acquirer: AcquirerAgent, fit: ClockFit, events: Events
+    ) -> None:
+        """`fit`: of all clock pairs of the run."""
+        self._progress = progress
+        self._memory = memory
+        self._acquirer = acquirer
+        self._fit = fit
+        self._events = events
+        self._steps = ClockSteps(progress.times.utc_offset_ns, asleep_ns())
         self._looked_ns = 0
         self._named: list[dict[str, Any]] = []
         self._count = 0
@@ -33,8 +42,8 @@ class ClockWatch:
     def begin(self) -> None:
         """The first sample comes: the run's times are those of the wall clock as it is now."""
         self._compare()
-        self._run.times.begin()
-        self._steps = ClockSteps(self._run.times.utc_offset_ns, asleep_ns())
+        self._progress.times.begin()
+        self._steps = ClockSteps(self._progress.times.utc_offset_ns, asleep_ns())
 
     def look(self, now_ns: int) -> None:
         """One turn."""
@@ -43,32 +52,34 @@ class ClockWatch:
             self._compare()
 
     def _compare(self) -> None:
-        run = self._run
+        reached = self._memory.end_sample_index
         for step in self._steps.read(RunTimes().utc_offset_ns, asleep_ns()):
             stepped = isinstance(step, ClockStepped)
             seconds = {"by_s": step.by_ns / 1e9} if isinstance(step, ClockStepped) else {"for_s": step.for_ns / 1e9}
             event = "clock_stepped" if stepped else "machine_slept"
-            run.events.append(event, "", why=step.text, sample_index=run.end_sample_index, **seconds)
+            self._events.append(event, "", why=step.text, sample_index=reached, **seconds)
             self._count += 1
             if len(self._named) < _MOST_NAMED:
-                told = {"event": event, "t_utc": run.clock_now(), "sample_index": run.end_sample_index}
+                told = {"event": event, "t_utc": self._progress.clock_now(), "sample_index": reached}
                 self._named.append({**told, **seconds, "text": step.text})
 
     def saw(self, pair: Anchor) -> None:
         """A clock pair of the acquirer, as it was read."""
-        run = self._run
-        if run.ring is None or run.stream is None or run.stream.polled or not run.acquirer.is_clocked:
+        ring, stream = self._memory.ring, self._memory.stream
+        if ring is None or stream is None or stream.polled or not self._acquirer.is_clocked:
             return
-        status = run.ring.status()
+        status = ring.status()
         if status.waiting_for or status.waited_ns != self._waited_ns:
             # It was kept from reading: the pair is late for that.
             self._waited_ns = status.waited_ns
             return
         if self._drift is None:
-            self._drift = RateDrift(run.stream.rate_hz)
-        if self._drift.saw(pair, run.ring.anchor()):
-            facts = {"rate_nominal_hz": run.stream.rate_hz, **self._drift_facts()}
-            run.events.append("rate_drift", "acquirer", why=self._drift_text(), sample_index=pair.sample_index, **facts)
+            self._drift = RateDrift(stream.rate_hz)
+        if self._drift.saw(pair, ring.anchor()):
+            facts = {"rate_nominal_hz": stream.rate_hz, **self._drift_facts()}
+            self._events.append(
+                "rate_drift", "acquirer", why=self._drift_text(), sample_index=pair.sample_index, **facts
+            )
 
     def facts(self) -> dict[str, Any]:
         """As in the record's `clock`: absent where there is nothing to tell."""
@@ -95,13 +106,13 @@ class ClockWatch:
         return {"behind_ms": self._drift.worst_ns / 1e6, **({} if ppm is None else {"drift_ppm": round(ppm, 1)})}
 
     def _drift_text(self) -> str:
-        stream = self._run.stream
+        stream = self._memory.stream
         if self._drift is None or not self._drift.worst_ns or stream is None:
             return ""
         behind_ms = self._drift.worst_ns / 1e6
         way = "behind" if behind_ms > 0 else "ahead of"
         text = f"the samples' times are up to {abs(behind_ms):.0f} ms {way} the clock"
-        measured = self._run.clock.fit.rate_and_jitter()
+        measured = self._fit.rate_and_jitter()
         if measured is None:
             return text
         return (
@@ -109,5 +120,5 @@ class ClockWatch:
         )
 
     def _ppm(self) -> float | None:
-        measured, stream = self._run.clock.fit.rate_and_jitter(), self._run.stream
+        measured, stream = self._fit.rate_and_jitter(), self._memory.stream
         return None if measured is None or stream is None else (measured[0] / stream.rate_hz - 1) * 1e6

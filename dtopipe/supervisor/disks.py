@@ -16,14 +16,18 @@ from dtopipe.core.disk import (
     bytes_text,
     reserve_bytes,
 )
+from dtopipe.model.plan import RunPlan
 from dtopipe.model.span import Span
 from dtopipe.sinks.registry import known_sink_type
 from dtopipe.supervisor.disk_probe import DiskProbe, FolderSeen
 from dtopipe.supervisor.drain import Drain
+from dtopipe.supervisor.ports import Events
+from dtopipe.supervisor.progress import Phase, Progress
 from dtopipe.supervisor.record import acquired
 from dtopipe.supervisor.reserved_space import ReservedSpace
-from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.run_memory import RunMemory
 from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.supervisor.sinks import Sinks
 from dtopipe.topology.cost import sink_costs
 
 # A look that is older tells nothing of now: its share does not answer.
@@ -38,9 +42,26 @@ _BYTES_A_VALUE = 8
 class Disks:
     """Groups the folders of a run by file system, and judges each; once a turn, acting only while the run goes on."""
 
-    def __init__(self, run: Run, drain: Drain) -> None:
-        self._run = run
+    def __init__(
+        self,
+        plan: RunPlan,
+        folder: Path,
+        progress: Progress,
+        memory: RunMemory,
+        sinks: Sinks,
+        drain: Drain,
+        events: Events,
+    ) -> None:
+        """`folder`: the run's."""
+        self._plan = plan
+        self._folder = folder
+        self._progress = progress
+        self._memory = memory
+        self._sinks = sinks
         self._drain = drain
+        self._events = events
+        # For `status` and the run record.
+        self.facts: list[dict[str, Any]] = []
         # The outputs in each folder, and who looks at it.
         self._folders: dict[Path, dict[str, Path]] = {}
         self._probes: dict[Path, DiskProbe] = {}
@@ -53,7 +74,7 @@ class Disks:
 
     def look(self, now_ns: int) -> None:
         """One turn."""
-        if self._run.ring is None:
+        if self._memory.ring is None:
             return
         # From then on, not only from the first sample: what was free before tells who took it.
         self._follow_sinks()
@@ -67,9 +88,7 @@ class Disks:
                 disks[seen.device].append((folder, seen))
         for device, folders in disks.items():
             self._look_at(device, folders)
-        self._run.disks = [
-            self._facts(device, folders) for device, folders in disks.items() if device in self._outlooks
-        ]
+        self.facts = [self._facts(device, folders) for device, folders in disks.items() if device in self._outlooks]
 
     def make_room(self) -> None:
         """For the last records, when every sink has ended."""
@@ -84,36 +103,35 @@ class Disks:
 
     def _keep_room(self) -> None:
         """Once: for the run's records, and for what the journal has still to take when its disk is full."""
-        run, ring = self._run, self._run.ring
+        ring = self._memory.ring
         if self._for_records is not None or ring is None:
             return
-        self._for_records = ReservedSpace(run.folder.path, RECORDS_BYTES, run.run_id)
-        journal = run.journal
+        run_id = self._progress.run_id
+        self._for_records = ReservedSpace(self._folder, RECORDS_BYTES, run_id)
+        journal = self._sinks.journal
         if journal is not None and journal.path is not None:
             held = ring.layout.n_slots * ring.layout.slot_bytes + RECORDS_BYTES
-            self._for_journal = ReservedSpace(journal.path.parent, held, run.run_id)
-            run.room_kept = self._for_journal.is_kept
+            self._for_journal = ReservedSpace(journal.path.parent, held, run_id)
+            self._progress.is_room_kept = self._for_journal.is_kept
 
     def _help_the_journal(self) -> None:
         """At the end, if its disk is full: nobody else who waits for the same room may take it."""
-        run, room = self._run, self._for_journal
-        journal = run.journal
-        if room is None or not room.is_kept or journal is None or run.phase is not Phase.DRAINING or not journal.away:
+        room, journal, phase = self._for_journal, self._sinks.journal, self._progress.phase
+        if room is None or not room.is_kept or journal is None or phase is not Phase.DRAINING or not journal.away:
             return
-        rivals = [agent for agent in run.sinks.values() if agent is not journal and agent.away]
+        rivals = [agent for agent in self._sinks if agent is not journal and agent.away]
         if all(agent.state.is_final for agent in rivals):
             room.give_back()
-            run.room_kept = False
-            run.events.append("room_given", journal.plan.name, folder=str(room.folder))
+            self._progress.is_room_kept = False
+            self._events.append("room_given", journal.plan.name, folder=str(room.folder))
             self._drain.wait_anew(journal)
 
     def _follow_sinks(self) -> None:
         """A probe for each folder; sinks come and go."""
-        run = self._run
-        folders: dict[Path, dict[str, Path]] = {run.folder.path: {}}
-        for name, agent in run.sinks.items():
+        folders: dict[Path, dict[str, Path]] = {self._folder: {}}
+        for agent in self._sinks:
             if agent.path is not None:
-                folders.setdefault(agent.path.parent, {})[name] = agent.path
+                folders.setdefault(agent.path.parent, {})[agent.plan.name] = agent.path
         if folders == self._folders:
             return
         if not self._folders:
@@ -127,15 +145,15 @@ class Disks:
 
     def _estimated(self) -> dict[str, float]:
         """Bytes that a sample of each sink takes, as `check` has them."""
-        stream = self._run.stream
+        stream = self._memory.stream
         if stream is None:
             return {}
-        return {cost.name: cost.bytes_per_s / stream.rate_hz for cost in sink_costs(self._run.plan, stream)}
+        return {cost.name: cost.bytes_per_s / stream.rate_hz for cost in sink_costs(self._plan, stream)}
 
     def _tell_silence(self, folder: Path, *, is_silent: bool) -> None:
         if is_silent and folder not in self._silent:
             self._silent.add(folder)
-            self._run.events.append("disk_silent", folder=str(folder), why="its file system does not answer")
+            self._events.append("disk_silent", folder=str(folder), why="its file system does not answer")
         elif not is_silent:
             self._silent.discard(folder)
 
@@ -147,20 +165,20 @@ class Disks:
             return
         outputs = {name: output for _, seen in folders for name, output in seen.outputs.items()}
         needs = [
-            self._need(self._run.sinks[name], output.n_bytes, output.waiting_bytes)
+            self._need(self._sinks.by_name[name], output.n_bytes, output.waiting_bytes)
             for name, output in outputs.items()
-            if name in self._run.sinks
+            if name in self._sinks.by_name
         ]
         watch = self._watches.setdefault(device, DiskWatch(self._patience_s()))
         own_bytes = sum(output.n_bytes for output in outputs.values())
         seen = DiskSeen(newest.t_ns, newest.free_bytes, own_bytes, reserve_bytes(needs))
         outlook = watch.saw(seen, self._ends_in_s())
         self._outlooks[device] = newest.t_ns, outlook
-        if self._run.phase is not Phase.RUNNING:
+        if self._progress.phase is not Phase.RUNNING:
             return
         place = str(folders[0][0])
         if outlook.is_news:
-            self._run.events.append("disk_filling", folder=place, text=f"disk {place} {outlook.text}")
+            self._events.append("disk_filling", folder=place, text=f"disk {place} {outlook.text}")
         whose = self._whose(folders)
         if outlook.ends_run and whose:
             self._drain.end_early(
@@ -174,22 +192,22 @@ class Disks:
         Any other sink waits for room, and its samples are in the journal meanwhile, or in the ring.
         """
         paths = [folder for folder, _ in folders]
-        journal = self._run.journal
+        journal = self._sinks.journal
         if journal is not None and journal.path is not None and journal.path.parent in paths:
             return "the journal"
-        return "the run folder" if self._run.folder.path in paths else ""
+        return "the run folder" if self._folder in paths else ""
 
     def _need(self, agent: SinkAgent, n_bytes: int, waiting_bytes: int) -> OutputNeed:
         """What the output still takes if the board stops now."""
-        run, position = self._run, agent.position
+        ring, stream, position = self._memory.ring, self._memory.stream, agent.position
         to_come = 0
         if not agent.state.is_final:
             to_come = self._samples_to_come(agent)
-            if run.ring is not None and run.stream is not None and run.ring.status().waiting_for:
+            if ring is not None and stream is not None and ring.status().waiting_for:
                 # The ring is full: the board's own buffers are filling.
-                task = run.plan.board.task
-                to_come += (task.driver_buffers if task else 1) * run.stream.samples_per_block
-        n_channels = len(run.stream.channels) if run.stream else 1
+                task = self._plan.board.task
+                to_come += (task.driver_buffers if task else 1) * stream.samples_per_block
+        n_channels = len(stream.channels) if stream else 1
         estimate = self._estimates.get(agent.plan.name, n_channels * _BYTES_A_VALUE)
         if position.samples >= _SAMPLES_THAT_TELL:
             estimate = max(estimate, n_bytes / position.samples)
@@ -198,26 +216,26 @@ class Disks:
 
     def _samples_to_come(self, agent: SinkAgent) -> int:
         """Samples that were acquired and are not committed: of what the board lost nothing is to be written."""
-        run, position = self._run, agent.position
-        if run.ring is None:
+        ring, position = self._memory.ring, agent.position
+        if ring is None:
             return 0
-        absent = Span(position.committed, max(position.committed, agent.stop(run.end_sample_index)))
-        lost = sum(len(gap.span.intersection(absent)) for gap in run.ring.board_gaps_beyond(absent.start))
+        absent = Span(position.committed, max(position.committed, agent.stop(self._memory.end_sample_index)))
+        lost = sum(len(gap.span.intersection(absent)) for gap in ring.board_gaps_beyond(absent.start))
         # Of very many gaps the ring's log has only the newest ones.
-        return max(0, min(len(absent) - lost, acquired(run.ring)["samples"] - position.samples))
+        return max(0, min(len(absent) - lost, acquired(ring)["samples"] - position.samples))
 
     def _patience_s(self) -> float:
-        run = self._run
-        if run.ring is None or run.stream is None:
+        ring, stream = self._memory.ring, self._memory.stream
+        if ring is None or stream is None:
             return _LONGEST_PATIENCE_S
-        ring_s = run.ring.layout.n_slots * run.stream.samples_per_block / run.stream.rate_hz
+        ring_s = ring.layout.n_slots * stream.samples_per_block / stream.rate_hz
         return min(_LONGEST_PATIENCE_S, ring_s / 2)
 
     def _ends_in_s(self) -> float | None:
-        run = self._run
-        if run.plan.duration_s is None or run.stream is None:
+        stream, duration_s = self._memory.stream, self._plan.duration_s
+        if duration_s is None or stream is None:
             return None
-        return max(0.0, run.plan.duration_s - run.end_sample_index / run.stream.rate_hz)
+        return max(0.0, duration_s - self._memory.end_sample_index / stream.rate_hz)
 
     def _facts(self, device: int, folders: Sequence[tuple[Path, FolderSeen]]) -> dict[str, Any]:
         """For `status` and the run record."""

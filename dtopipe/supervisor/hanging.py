@@ -10,8 +10,10 @@ import psutil
 from dtopipe.core.lifecycle import WorkerState
 from dtopipe.shm.calls import CallWords
 from dtopipe.supervisor.acquirer_agent import NAME, AcquirerAgent
-from dtopipe.supervisor.run import Run
+from dtopipe.supervisor.ports import Events
+from dtopipe.supervisor.run_memory import RunMemory
 from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.supervisor.sinks import Sinks
 from dtopipe.wire.messages import Failed
 
 # Of a process that stands for less nobody asks how it is: that costs more than a look at its words.
@@ -21,14 +23,17 @@ _ASK_SYSTEM_AFTER_S = 1.0
 class Hanging:
     """Looks once a turn where every process stands. Time counts only while this looks."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, memory: RunMemory, acquirer: AcquirerAgent, sinks: Sinks, events: Events) -> None:
+        self._memory = memory
+        self._acquirer = acquirer
+        self._sinks = sinks
+        self._events = events
 
     def look(self, elapsed_s: float) -> None:
         """One turn, `elapsed_s` after the last."""
-        self._judge(NAME, self._run.acquirer, self._acquirer_mark(), elapsed_s)
-        for name, agent in self._run.sinks.items():
-            self._judge(name, agent, self._sink_mark(agent), elapsed_s)
+        self._judge(NAME, self._acquirer, self._acquirer_mark(), elapsed_s)
+        for agent in self._sinks:
+            self._judge(agent.plan.name, agent, self._sink_mark(agent), elapsed_s)
 
     def _judge(
         self, name: str, agent: SinkAgent | AcquirerAgent, mark: tuple[str, Hashable] | None, elapsed_s: float
@@ -44,12 +49,12 @@ class Hanging:
             return self._goes_on(name, before)
         agent.stands = f"stopped in {mark[0]}" if stopped else f"hung in {mark[0]}"
         if not before:
-            self._run.events.append("hung", name, how=agent.stands, for_s=round(agent.clock.stands_s, 3))
+            self._events.append("hung", name, how=agent.stands, for_s=round(agent.clock.stands_s, 3))
         # Whoever waits for the disk itself cannot be killed.
         if agent.clock.is_over and state != psutil.STATUS_DISK_SLEEP:
             why = f"{agent.stands} for {agent.clock.stands_s:.0f} s"
-            self._run.events.append("killed", name, why=why)
-            agent.reported = Failed(why)
+            self._events.append("killed", name, why=why)
+            agent.life.last_words = Failed(why)
             agent.stands = ""
             agent.clock.saw(None, 0.0)
             process.kill()
@@ -57,32 +62,32 @@ class Hanging:
 
     def _goes_on(self, name: str, before: str) -> None:
         if before:
-            self._run.events.append("goes_on", name, after=before)
+            self._events.append("goes_on", name, after=before)
 
     def _acquirer_mark(self) -> tuple[str, Hashable] | None:
-        agent, ring = self._run.acquirer, self._run.ring
-        if agent.process is None or agent.ended:
+        agent, ring = self._acquirer, self._memory.ring
+        if agent.process is None or agent.has_ended:
             return None
-        if not agent.opened_now:
+        if not agent.is_open:
             if agent.waits_for_others:
                 return None
-            return "open", agent.generation
+            return "open", agent.life.generation
         if ring is None or agent.started_ns is None:
             return None
         call, since_ns = CallWords.of_acquirer(ring).read()
-        return call.name.lower(), (agent.generation, since_ns)
+        return call.name.lower(), (agent.life.generation, since_ns)
 
     def _sink_mark(self, agent: SinkAgent) -> tuple[str, Hashable] | None:
-        ring = self._run.ring
+        ring = self._memory.ring
         if agent.process is None or not agent.state.has_process:
             return None
         if agent.state is WorkerState.STARTING:
             # Once it has said hello, it is the one that waits.
-            return None if agent.said_hello else ("start", agent.generation)
+            return None if agent.said_hello else ("start", agent.life.generation)
         if ring is None or agent.row is None:
             return None
         call, since_ns = CallWords.of_row(ring, agent.row).read()
-        return call.name.lower(), (agent.generation, since_ns)
+        return call.name.lower(), (agent.life.generation, since_ns)
 
 
 def _state(pid: int) -> str:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from dtopipe.core.lifecycle import WorkerEvent, WorkerState, can_happen
+from dtopipe.core.lifecycle import WorkerState
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.errors import WireError
-from dtopipe.model.position import Position
+from dtopipe.supervisor.acquirer_agent import NAME, AcquirerAgent
 from dtopipe.supervisor.answers import Answers
 from dtopipe.supervisor.attachments import Attachments
+from dtopipe.supervisor.gateway_agent import GatewayAgent
 from dtopipe.supervisor.launch import Launcher
-from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.lines import ClockFile
+from dtopipe.supervisor.ports import Events, GapLines, Post
+from dtopipe.supervisor.progress import Phase, Progress
+from dtopipe.supervisor.run_memory import RunMemory
 from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.supervisor.sinks import Sinks
+from dtopipe.transport.malformed import Malformed
 from dtopipe.wire.commands import ASKED
 from dtopipe.wire.control import Message
 from dtopipe.wire.messages import (
@@ -44,123 +50,120 @@ _LONGEST_DETAILS = 500
 class Hearing:
     """Whose word it is shows by the address that it came from; what is malformed is counted, and changes nothing."""
 
-    def __init__(self, run: Run, launcher: Launcher, attachments: Attachments, answers: Answers) -> None:
-        self._run = run
+    def __init__(
+        self,
+        progress: Progress,
+        memory: RunMemory,
+        acquirer: AcquirerAgent,
+        sinks: Sinks,
+        gateway: GatewayAgent,
+        launcher: Launcher,
+        attachments: Attachments,
+        answers: Answers,
+        gaps: GapLines,
+        clock: ClockFile,
+        post: Post,
+        events: Events,
+        malformed: Malformed,
+    ) -> None:
+        self._progress = progress
+        self._memory = memory
+        self._acquirer = acquirer
+        self._sinks = sinks
+        self._gateway = gateway
         self._launcher = launcher
         self._attachments = attachments
         self._answers = answers
+        self._gaps = gaps
+        self._clock = clock
+        self._post = post
+        self._events = events
+        self._malformed = malformed
 
     def hear(self, address: bytes, message: Message) -> None:
         """One message."""
-        run = self._run
         try:
             self._dispatch(address, message)
         except WireError as error:
-            if run.server.malformed.note(error):
-                run.events.append("malformed_message", details=str(error)[:_LONGEST_DETAILS])
+            if self._malformed.note(error):
+                self._events.append("malformed_message", details=str(error)[:_LONGEST_DETAILS])
 
     def _dispatch(self, address: bytes, message: Message) -> None:
         """Raises WireError, having changed nothing."""
-        run = self._run
         if message.kind in ASKED and (asked := ASKED.read(message)):
             if answer := self._answers.to(asked):
-                run.server.send(address, answer)
-        elif address == run.gateway.address:
+                self._post.send(address, answer)
+        elif address == self._gateway.address:
             if of_gateway := FROM_GATEWAY.read(message):
-                run.gateway.hear(of_gateway)
-        elif address == run.acquirer.address.encode():
+                self._gateway.hear(of_gateway)
+        elif address == self._acquirer.address:
             if of_acquirer := FROM_ACQUIRER.read(message):
                 self._hear_acquirer(of_acquirer)
         else:
-            for agent in [each for each in run.sinks.values() if address == each.address.encode()]:
-                if of_sink := FROM_SINK.read(message):
+            for agent in self._sinks:
+                if address == agent.address and (of_sink := FROM_SINK.read(message)):
                     self._hear_sink(agent, of_sink)
 
     def _hear_acquirer(self, message: AcquirerSays) -> None:
-        run, agent = self._run, self._run.acquirer
+        agent, phase = self._acquirer, self._progress.phase
         match message:
             case Hello():
                 pass
             case BoardOpened():
-                agent.opened, agent.opened_now = message, True
-                if run.phase is Phase.RUNNING:
+                agent.board_opened(message)
+                if phase is Phase.RUNNING:
                     self._launcher.start_board()
-                elif run.phase is Phase.DRAINING:
+                elif phase is Phase.DRAINING:
                     # It could not be told before: nobody listened yet.
-                    run.tell_acquirer(StopBoard())
+                    self._post.send(agent.address, StopBoard())
             case StreamEnded():
-                agent.ended = True
+                agent.stream_ended()
             case SourceAway():
-                agent.went_away(message.message, run.clock_now())
-                run.events.append("away", "acquirer", why=agent.away)
+                agent.went_away(message.message, self._progress.clock_now())
+                self._events.append("away", NAME, why=agent.away)
             case SourceBack():
                 agent.came_back()
-                run.events.append("back", "acquirer")
+                self._events.append("back", NAME)
             case ClocksCompared():
                 pair = LinkPair(*message.pair)
                 agent.compared(pair)
-                run.clock.append_link(run.end_sample_index, pair)
+                self._clock.append_link(self._memory.end_sample_index, pair)
             case Failed():
-                agent.reported = message
-                run.events.append("failed", "acquirer", message=message.message)
+                agent.life.last_words = message
+                self._events.append("failed", NAME, message=message.message)
             case _:
                 assert_never(message)
 
     def _hear_sink(self, agent: SinkAgent, message: SinkSays) -> None:
-        run, name = self._run, agent.plan.name
+        name = agent.plan.name
         match message:
             case Hello():
                 agent.said_hello = True
                 self._launcher.begin_sink(agent)
             case SinkReady():
                 if agent.state is WorkerState.OPENING:
-                    self._became_ready(agent, message.position)
+                    runs = self._progress.phase is not Phase.OPENING
+                    agent.became_ready(mono_ns(), message.position, runs=runs)
+                    self._events.append("ready", name, committed=message.position.committed)
+                    self._attachments.became_ready(agent)
             case GapsCommitted():
-                agent.absence.note(run.gaps.append(name, message.gaps))
+                agent.absence.note(self._gaps.append(name, message.gaps))
             case SinkAway():
                 agent.away = message.message
-                run.events.append("away", name, why=agent.away, remedy=message.remedy)
+                self._events.append("away", name, why=agent.away, remedy=message.remedy)
             case SinkBack():
                 agent.away = ""
-                run.events.append("back", name)
+                self._events.append("back", name)
             case OutputClosed():
                 agent.is_closed = True
                 agent.remark = message.remark
             case SinkDone():
-                self._became_done(agent, message.position)
+                if not agent.state.is_final:
+                    agent.became_done(message.position)
+                    self._events.append("done", name, committed=message.position.committed)
+                    self._attachments.became_done(agent)
             case Failed():
-                agent.reported = message
-                run.events.append("failed", name, message=message.message)
+                agent.life.last_words = message
+                self._events.append("failed", name, message=message.message)
             case _:
                 assert_never(message)
-
-    def _became_ready(self, agent: SinkAgent, position: Position) -> None:
-        run = self._run
-        agent.position = position
-        agent.became_ready(mono_ns())
-        # Why its predecessor ended is no state of this one; it stands in the events.
-        agent.failure = ""
-        agent.happened(WorkerEvent.SAID_READY)
-        if run.phase is not Phase.OPENING:
-            agent.happened(WorkerEvent.BOARD_STARTED)
-        run.events.append("ready", agent.plan.name, committed=position.committed)
-        self._attachments.became_ready(agent)
-
-    def _became_done(self, agent: SinkAgent, position: Position) -> None:
-        """Raises WireError of one that has no output that it could have ended."""
-        if agent.state.is_final:
-            return
-        # Whoever took it out knows where it ends; all that it has is in order.
-        is_detached_short = bool(agent.cut_off_at_ns) and agent.detach_at is not None and agent.is_closed
-        is_cut_off = bool(agent.cut_off_at_ns) and not is_detached_short
-        event = WorkerEvent.WAS_CUT_OFF if is_cut_off else WorkerEvent.SAID_DONE
-        if not can_happen(agent.state, event):
-            raise WireError(f"message 'done' of a sink that is {agent.state}")
-        agent.position = position
-        if is_detached_short:
-            agent.detached_short, agent.cut_off_at_ns = agent.failure, 0
-        elif is_cut_off and not agent.is_closed:
-            agent.failure += "; its output could not be closed"
-        agent.happened(event)
-        self._run.events.append("done", agent.plan.name, committed=position.committed)
-        self._attachments.became_done(agent)

@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from dtopipe.host.run_folder import RunFolder
+from dtopipe.supervisor.ports import Events, Process
 from dtopipe.wire.control import write_frame
 from dtopipe.wire.orders import WorkerOrders
 
@@ -24,6 +27,21 @@ def _log(path: Path) -> BinaryIO:
         return path.open("ab")
     except OSError:
         return Path(os.devnull).open("ab")
+
+
+class ProcessStarter:
+    """Starts the processes of one run. `common` says what every one of them must know, as it is then."""
+
+    def __init__(self, folder: RunFolder, events: Events, common: Callable[[], Mapping[str, Any]]) -> None:
+        self._folder = folder
+        self._events = events
+        self._common = common
+
+    def start(self, name: str, module: str, orders: Callable[[Mapping[str, Any]], WorkerOrders]) -> Process:
+        """As Starter has it."""
+        process = WorkerProcess(module, orders(self._common()), self._folder.log_path(name))
+        self._events.append("started", name, pid=process.pid)
+        return process
 
 
 class WorkerProcess:

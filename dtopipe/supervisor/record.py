@@ -105,7 +105,7 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
         "samples": position.samples,
         "gaps": agent.gap_samples(stop),
         "dropped": position.dropped,
-        "restarts": agent.restarts,
+        "restarts": agent.life.restarts,
         **({"retained_from": position.retained_from} if agent.plan.retires else {}),
         **agent.troubles(),
     }

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from dtopipe.core.retention import kept_for, settled_before
 from dtopipe.model.policy import Policy
-from dtopipe.supervisor.run import Run
+from dtopipe.supervisor.gateway_agent import GatewayAgent
+from dtopipe.supervisor.run_memory import RunMemory
+from dtopipe.supervisor.sinks import Sinks
 
 
 class Retention:
     """Looks once a turn; only where the journal retires segments."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, memory: RunMemory, sinks: Sinks, gateway: GatewayAgent) -> None:
+        self._memory = memory
+        self._sinks = sinks
+        self._gateway = gateway
         self._settled = 0
 
     def look(self) -> None:
         """One turn. A sink that gave up, is away or stopped counts with what it had."""
-        journal = self._run.journal
-        if journal is not None and journal.plan.retires and self._run.table is not None:
+        journal, table = self._sinks.journal, self._memory.table
+        if journal is not None and journal.plan.retires and table is not None:
             # Never less than before: it may be gone already. Whoever is attached starts behind it.
-            self._settled = max(self._settled, settled_before(durable_elsewhere(self._run)))
-            self._run.table.settle(self._settled)
+            self._settled = max(self._settled, settled_before(self._durable_elsewhere()))
+            table.settle(self._settled)
 
+    def waited_for(self, committed: int) -> list[str]:
+        """For whom the journal, which is committed up to there, keeps what it keeps."""
+        return list(kept_for(self._durable_elsewhere(), committed))
 
-def durable_elsewhere(run: Run) -> dict[str, int]:
-    """Up to where each BLOCK output besides the journal is durable, by name; and each remote that has to have it."""
-    outputs = {
-        name: agent.position.durable
-        for name, agent in run.sinks.items()
-        if agent is not run.journal and agent.plan.policy is Policy.BLOCK and not agent.is_detached
-    }
-    return outputs | run.gateway.kept()
-
-
-def waited_for(run: Run, committed: int) -> list[str]:
-    """For whom the journal, which is committed up to there, keeps what it keeps."""
-    return list(kept_for(durable_elsewhere(run), committed))
+    def _durable_elsewhere(self) -> dict[str, int]:
+        """Up to where each BLOCK output besides the journal is durable, and each remote that has to have it."""
+        outputs = {
+            agent.plan.name: agent.position.durable
+            for agent in self._sinks
+            if agent is not self._sinks.journal and agent.plan.policy is Policy.BLOCK and not agent.is_detached
+        }
+        return outputs | self._gateway.kept()

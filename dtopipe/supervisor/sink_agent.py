@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dtopipe.core.absence import Absence
-from dtopipe.core.budget import GiveUp, RestartBudget, must_start_now, pause_within
+from dtopipe.core.budget import must_start_now, pause_within
 from dtopipe.core.hanging import CallClock
-from dtopipe.core.lifecycle import SinkState, WorkerEvent, WorkerState, after
+from dtopipe.core.lifecycle import SinkState, WorkerEvent, WorkerState
 from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.worker import Death, WorkerLife
+from dtopipe.model.errors import WireError
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.position import Position
 from dtopipe.model.span import LOST_BY_BOARD, Cause, Span
 from dtopipe.shm.table import RowStatus, SubscriberTable
-from dtopipe.supervisor.processes import WorkerProcess
-from dtopipe.wire.messages import Failed
+from dtopipe.supervisor.ports import Process
 from dtopipe.wire.orders import SinkOrders
 
 
@@ -25,27 +28,19 @@ class SinkAgent:
     def __init__(self, plan: SinkPlan, run_folder: Path) -> None:
         self.plan = plan
         self.path = None if plan.path is None else run_folder / plan.path
-        self.state = WorkerState.STARTING
-        self.generation = 0
-        self.process: WorkerProcess | None = None
+        self.life = WorkerLife(plan.restart)
+        self.process: Process | None = None
         self.row: int | None = None
         self.position = Position()
         self.absence = Absence()
-        self.budget = RestartBudget(plan.restart)
-        self.restarts = 0
-        self.ready_ns: int | None = None
-        self.restart_due_ns = 0
         self.spawned_ns = 0
         # The longest that a successor took until it was ready; the first process waits for the board as well.
         self.start_s = 0.0
         self.otherwise = Cause.POLICY_DROP
         self.said_hello = False
-        self.found_dead = False
-        self.reported: Failed | None = None
         # Its process has closed the output in order, and what it said of that.
         self.is_closed = False
         self.remark = ""
-        self.failure = ""
         # Why its output is away, while it is.
         self.away = ""
         self.moved: tuple[int, int] = (0, 0)
@@ -59,6 +54,8 @@ class SinkAgent:
         self.fragment: Any = None
         # False while it is not known where it starts: it is not in the record yet.
         self.is_placed = True
+        # Why it could not be attached: what is wrong, and the way out.
+        self.never_began: tuple[str, str] | None = None
         # Where the run was when it was to be detached.
         self.detach_at: int | None = None
         # How long its output is still waited for then, if it does not get on.
@@ -72,9 +69,24 @@ class SinkAgent:
         self.stands = ""
 
     @property
-    def address(self) -> str:
+    def state(self) -> WorkerState:
+        """What its worker does."""
+        return self.life.state
+
+    @property
+    def failure(self) -> str:
+        """Why its last process died, or its output was not completed."""
+        return self.life.failure
+
+    @property
+    def address(self) -> bytes:
         """The control address of the present process."""
-        return f"sink.{self.plan.name}.{self.generation}"
+        return self.lock.encode()
+
+    @property
+    def lock(self) -> str:
+        """The liveness lock of the present process; a successor's is another file."""
+        return f"sink.{self.plan.name}.{self.life.generation}"
 
     @property
     def is_detached(self) -> bool:
@@ -114,32 +126,52 @@ class SinkAgent:
             facts["detached"] = {"asked_at": self.detach_at, "why": self.detached_short}
         return facts
 
-    @property
-    def lock(self) -> str:
-        """The liveness lock of the present process; a successor's is another file."""
-        return self.address
-
-    def happened(self, event: WorkerEvent) -> None:
-        """Move on in the table of transitions."""
-        self.state = after(self.state, event)
+    def spawned(self, process: Process, now_ns: int) -> None:
+        """It has a process, which says hello once it is up."""
+        self.process = process
+        self.life.spawned()
+        self.said_hello = self.is_closed = False
+        self.spawned_ns = now_ns
 
     def begin_anew(self, now_ns: int) -> None:
-        """Somebody asked for a restart: deaths so far do not count any more, and there is no pause."""
-        self.budget = RestartBudget(self.plan.restart)
-        self.failure = self.away = ""
+        """Somebody asked for a restart: what was wrong with it does not count any more."""
+        self.life.begin_anew(now_ns)
+        self.away = ""
         self.cut_off_at_ns = 0
         self.unmoved_s = 0.0
-        self.restart_due_ns = now_ns
 
-    def became_ready(self, now_ns: int) -> None:
-        """Its process has opened the output."""
-        self.ready_ns = now_ns
-        if self.generation:
+    def became_ready(self, now_ns: int, position: Position, *, runs: bool) -> None:
+        """Its process has opened the output, and goes on there; `runs`: so does the board."""
+        self.position = position
+        self.life.ready_ns = now_ns
+        if self.life.generation:
             self.start_s = max(self.start_s, (now_ns - self.spawned_ns) / 1e9)
+        # Why its predecessor ended is no state of this one; it stands in the events.
+        self.life.failure = ""
+        self.life.happened(WorkerEvent.SAID_READY)
+        if runs:
+            self.life.happened(WorkerEvent.BOARD_STARTED)
+
+    def became_done(self, position: Position) -> None:
+        """Its process writes nothing more. Raises WireError of one that has no output that it could have ended."""
+        # Whoever took it out knows where it ends; all that it has is in order.
+        is_detached_short = bool(self.cut_off_at_ns) and self.detach_at is not None and self.is_closed
+        is_cut_off = bool(self.cut_off_at_ns) and not is_detached_short
+        event = WorkerEvent.WAS_CUT_OFF if is_cut_off else WorkerEvent.SAID_DONE
+        if not self.life.may(event):
+            raise WireError(f"message 'done' of a sink that is {self.state}")
+        self.position = position
+        if is_detached_short:
+            self.detached_short, self.cut_off_at_ns = self.failure, 0
+        elif is_cut_off and not self.is_closed:
+            self.life.failure += "; its output could not be closed"
+        self.life.happened(event)
 
     def is_to_be_restarted(self, now_ns: int, room_s: float | None) -> bool:
         """True once its pause is over, or the ring that it holds has not got more room than its start takes."""
-        return now_ns >= self.restart_due_ns or (room_s is not None and must_start_now(room_s, self.start_s))
+        if self.state is not WorkerState.RESTARTING:
+            return False
+        return self.life.is_due(now_ns) or (room_s is not None and must_start_now(room_s, self.start_s))
 
     def died(self, now_ns: int, room_s: float | None = None) -> None:
         """Its process is dead: restart it, at once if that was asked for, else after a pause, or give up.
@@ -147,23 +179,34 @@ class SinkAgent:
         `room_s`: how long the ring has room, where that is full while this sink is not there; None where it is not, or
         where the board waits.
         """
-        why = self.reported.message if self.reported else ""
-        self.failure = why or (self.process.exit_text if self.process else "")
+        how, was_asked = self.release(), self.restart_asked_ns is not None
+        self.away = ""
+        self.restart_asked_ns = None
+        longest_pause_s = math.inf if room_s is None else pause_within(math.inf, room_s)
+        self.life.died(Death(now_ns, how, self.life.ready_ns, was_asked=was_asked, longest_pause_s=longest_pause_s))
+
+    def release(self) -> str:
+        """Let go of a process that is dead; how it ended, in words."""
+        how = ""
         if self.process:
+            how = self.process.exit_text
             self.process.release()
         self.process = None
-        self.away = ""
-        self.happened(WorkerEvent.DIED)
-        if self.restart_asked_ns is not None:
-            self.restart_asked_ns, self.restart_due_ns, self.failure = None, now_ns, ""
-            return
-        answer = self.budget.died(now_ns, self.ready_ns)
-        if isinstance(answer, GiveUp):
-            self.happened(WorkerEvent.SPENT_ITS_BUDGET)
-            self.failure = f"gave up after {answer.text}: {self.failure}"
-        else:
-            pause_s = answer.pause_s if room_s is None else pause_within(answer.pause_s, room_s)
-            self.restart_due_ns = now_ns + round(pause_s * 1e9)
+        return how
+
+    def kill(self) -> None:
+        """End its process at once, if it has one."""
+        if self.process:
+            self.process.kill()
+        self.process = None
+
+    def leave(self, table: SubscriberTable | None) -> None:
+        """It holds no slot of the ring any more."""
+        if table and self.row is not None:
+            row = self.look(table)
+            self.left_at = row.released if row else 0
+            table.close(self.row)
+            self.row = None
 
     def look(self, table: SubscriberTable) -> RowStatus | None:
         """Read the row, and keep the position that it shows."""
@@ -214,14 +257,14 @@ class SinkAgent:
             retained_from=self.position.retained_from,
         )
 
-    def orders(self, common: dict[str, Any]) -> SinkOrders:
+    def orders(self, common: Mapping[str, Any]) -> SinkOrders:
         """What its process must know before it knows the stream."""
         plan = self.plan
         return SinkOrders(
             **common,
             name=plan.name,
             lock=self.lock,
-            address=self.address,
+            address=self.lock,
             type=plan.type,
             path=None if self.path is None else str(self.path),
             policy=plan.policy,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dtopipe.core.lifecycle import WorkerState
+from dtopipe.gateway.source import NotAvailable
 from dtopipe.intake.journal import JournalReader
 from dtopipe.model.errors import WireError
 from dtopipe.model.policy import Policy
 from dtopipe.shm.observer import EARLIEST_PART_OF_RING, RingObserver
-from dtopipe.supervisor.run import Run
+from dtopipe.supervisor.run_memory import RunMemory
+from dtopipe.supervisor.sinks import Sinks
 from dtopipe.wire.commands import EARLIEST, LATEST
 
 # For a successor, which has its row beside its predecessor's.
@@ -19,15 +21,15 @@ _CLOSED = (WorkerState.DONE, WorkerState.CANCELLED)
 class Starts:
     """Finds places, for sinks that are attached and for programs that subscribe. `covered`: the journal is read too."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, memory: RunMemory, sinks: Sinks) -> None:
+        self._memory = memory
+        self._sinks = sinks
 
     def rows_left(self) -> int:
         """How many more readers may join: none takes what the run's own sinks need when they begin, or begin anew."""
-        run = self._run
-        waiting = [agent for agent in run.sinks.values() if agent.row is None and agent.state not in _CLOSED]
-        kept = _SPARE_ROWS + len(waiting)
-        return 0 if run.table is None else run.table.n_free() - kept
+        table = self._memory.table
+        waiting = [agent for agent in self._sinks if agent.row is None and agent.state not in _CLOSED]
+        return 0 if table is None else table.n_free() - _SPARE_ROWS - len(waiting)
 
     def why_not(self, since: str | int, *, covered: bool) -> tuple[str, str] | None:
         """(message, remedy) where a reader cannot start there."""
@@ -37,38 +39,37 @@ class Starts:
             return f"{since!r} is no place to start from", "write latest, earliest, or a sample index"
         try:
             self._place(since, covered=covered)
-        except LookupError as error:
-            return str(error.args[0]), "start from latest, or from earliest"
+        except NotAvailable as error:
+            return str(error), "start from latest, or from earliest"
         except (OSError, WireError) as error:
             return f"the journal cannot be read: {error}", "start from latest"
         return None
 
     def open_row(self, policy: Policy, since: str | int, *, covered: bool) -> tuple[int, int]:
-        """(row, sample index) of a new reader. Raises RingError, OSError, WireError, LookupError with what there is."""
-        run = self._run
-        if run.table is None:
-            raise LookupError("the run has not begun yet")
+        """(row, sample index) of a new reader. Raises RingError, OSError, WireError, NotAvailable."""
+        table = self._memory.table
+        if table is None:
+            raise NotAvailable("the run has not begun yet")
         if since == LATEST:
-            row = run.table.open_at_head(policy, covered=covered)
+            row = table.open_at_head(policy, covered=covered)
             # What was published between the two is passed over by the reader.
-            return row, run.end_sample_index
+            return row, self._memory.end_sample_index
         start, number = self._place(since, covered=covered)
-        return run.table.open_behind(policy, number, covered=covered), start
+        return table.open_behind(policy, number, covered=covered), start
 
     def _place(self, since: str | int, *, covered: bool) -> tuple[int, int]:
-        """(sample index, number of a block at or before it) to start from. Raises LookupError with what there is."""
-        run = self._run
+        """(sample index, number of a block at or before it) to start from. Raises NotAvailable with what there is."""
         oldest, number = self._oldest(covered=covered)
         if since == EARLIEST:
             return oldest, number
-        newest = run.end_sample_index
+        newest = self._memory.end_sample_index
         if isinstance(since, str):
-            raise LookupError(f"{since!r} is no place to start from")
+            raise NotAvailable(f"{since!r} is no place to start from")
         if since < oldest:
-            raise LookupError(f"sample {since} is gone: the oldest that is available is {oldest}")
+            raise NotAvailable(f"sample {since} is gone: the oldest that is available is {oldest}")
         if since > newest:
-            raise LookupError(f"sample {since} is not there yet: the newest is {newest - 1}")
-        journal = run.journal
+            raise NotAvailable(f"sample {since} is not there yet: the newest is {newest - 1}")
+        journal = self._sinks.journal
         if covered and journal is not None and journal.path is not None:
             reader = JournalReader(journal.path)
             try:
@@ -79,12 +80,12 @@ class Starts:
 
     def _oldest(self, *, covered: bool) -> tuple[int, int]:
         """(sample index, block number) of the oldest that can be had."""
-        run = self._run
-        if run.ring is None or run.table is None:
+        ring, table = self._memory.ring, self._memory.table
+        if ring is None or table is None:
             return 0, 0
-        journal = run.journal
+        journal = self._sinks.journal
         if covered and journal is not None:
             # What is settled may be retired at any moment.
             kept = max(journal.position.start, journal.position.retained_from)
-            return max(kept, run.table.settled() if journal.plan.retires else 0), 0
-        return RingObserver(run.ring).oldest_within(EARLIEST_PART_OF_RING)
+            return max(kept, table.settled() if journal.plan.retires else 0), 0
+        return RingObserver(ring).oldest_within(EARLIEST_PART_OF_RING)

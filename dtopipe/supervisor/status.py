@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dtopipe.core.board_condition import BoardCondition
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.policy import Policy
 from dtopipe.shm.ring import RingStatus
-from dtopipe.shm.table import SubscriberTable
 from dtopipe.supervisor.record import acquired, verdict_facts
-from dtopipe.supervisor.retention import waited_for
-
-if TYPE_CHECKING:
-    from dtopipe.supervisor.run import Run
-    from dtopipe.supervisor.sink_agent import SinkAgent
-    from dtopipe.supervisor.subscriber import Subscriber
+from dtopipe.supervisor.run import Run
+from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.supervisor.subscriber import Subscriber
 
 _RATE_WINDOW_NS = 2_000_000_000
 
@@ -45,19 +41,18 @@ class StatusBoard:
 
     def snapshot(self) -> dict[str, Any]:
         """JSON-able; counts are samples per channel, rates samples per channel and second."""
-        run = self._run
+        run, progress, stream, acquirer = self._run, self._run.progress, self._run.memory.stream, self._run.acquirer
         now_ns = mono_ns()
-        ring = run.ring.status() if run.ring else None
-        counts = acquired(run.ring)
-        stream = run.stream
+        ring = run.memory.ring.status() if run.memory.ring else None
+        counts = acquired(run.memory.ring)
         return {
-            "run_id": run.run_id,
+            "run_id": progress.run_id,
             "name": run.plan.name,
             "folder": str(run.folder.path),
-            "phase": run.phase.value,
-            **({"hurried": True} if run.hurried else {}),
-            "started_at": run.started.isoformat(),
-            "elapsed_s": round((now_ns - run.started_ns) / 1e9, 3),
+            "phase": progress.phase.value,
+            **({"hurried": True} if progress.is_hurried else {}),
+            "started_at": progress.started.isoformat(),
+            "elapsed_s": round((now_ns - progress.started_ns) / 1e9, 3),
             "duration_s": run.plan.duration_s,
             "simulated": stream is not None and stream.simulated,
             "board": {
@@ -67,32 +62,32 @@ class StatusBoard:
                 "channels": len(stream.channels) if stream else None,
                 "rate_nominal_hz": stream.rate_hz if stream else None,
                 "rate_hz": round(self._rate("", now_ns, counts["samples"]), 3),
-                "restarts": run.acquirer.restarts,
-                **({"away_since": run.acquirer.away_since} if run.acquirer.away else {}),
+                "restarts": acquirer.life.restarts,
+                **({"away_since": acquirer.away_since} if acquirer.away else {}),
                 **({"silent_since": since} if (since := run.board_watch.silent_since) else {}),
-                "pid": run.acquirer.process.pid if run.acquirer.process else None,
+                "pid": acquirer.process.pid if acquirer.process else None,
                 **counts,
             },
             "headroom_s": self._headroom_s(ring),
-            "sinks": {name: self._sink(agent, counts["end_sample_index"], now_ns) for name, agent in run.sinks.items()},
-            "disks": run.disks,
+            "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in run.sinks},
+            "disks": run.disks.facts,
             **({"listen": listen} if (listen := run.gateway.snapshot()) else {}),
             "insecure": run.plan.insecure,
             "malformed": run.server.malformed.count,
-            **({"ended_early": run.ended_early} if run.ended_early else {}),
-            **({"ended_by": run.ended_by.facts()} if run.ended_by else {}),
-            "subscribers": [self._subscriber(subscriber) for subscriber in run.subscribers.values()],
-            "remarks": [remark.text for remark in run.remarks],
-            "verdict": verdict_facts(run.verdict),
+            **({"ended_early": progress.ended_early} if progress.ended_early else {}),
+            **({"ended_by": progress.ended_by.facts()} if progress.ended_by else {}),
+            "subscribers": [self._subscriber(subscriber) for subscriber in run.subscriptions.subscribers.values()],
+            "remarks": [remark.text for remark in run.record.remarks],
+            "verdict": verdict_facts(progress.verdict),
         }
 
     def _subscriber(self, subscriber: Subscriber) -> dict[str, Any]:
         """A program that follows the run; `lag_samples` is what it has not asked for."""
-        run = self._run
-        row = run.table.status(subscriber.row) if run.table else None
+        memory = self._run.memory
+        row = memory.table.status(subscriber.row) if memory.table else None
         committed = max(row.committed, subscriber.start) if row else subscriber.start
-        rate_hz = run.stream.rate_hz if run.stream else 0.0
-        lag = max(0, run.end_sample_index - committed)
+        rate_hz = memory.stream.rate_hz if memory.stream else 0.0
+        lag = max(0, memory.end_sample_index - committed)
         return {
             "program": subscriber.program,
             "pid": subscriber.pid,
@@ -109,7 +104,8 @@ class StatusBoard:
 
     def _sink(self, agent: SinkAgent, end: int, now_ns: int) -> dict[str, Any]:
         position = agent.position
-        rate_hz = self._run.stream.rate_hz if self._run.stream else 0.0
+        stream = self._run.memory.stream
+        rate_hz = stream.rate_hz if stream else 0.0
         lag = max(0, end - position.committed)
         return {
             "type": agent.plan.type,
@@ -126,7 +122,7 @@ class StatusBoard:
             "samples": position.samples,
             "gaps": position.gap_samples,
             "dropped": position.dropped,
-            "restarts": agent.restarts,
+            "restarts": agent.life.restarts,
             "pid": agent.process.pid if agent.process else None,
             "row": agent.row,
             **self._retention(agent),
@@ -139,7 +135,7 @@ class StatusBoard:
         if not agent.plan.retires:
             return {}
         position = agent.position
-        return {"retained_from": position.retained_from, "kept_for": waited_for(self._run, position.committed)}
+        return {"retained_from": position.retained_from, "kept_for": self._run.retention.waited_for(position.committed)}
 
     def _rate(self, name: str, now_ns: int, count: int) -> float:
         return self._meters.setdefault(name, RateMeter()).rate_hz(now_ns, count)
@@ -159,7 +155,7 @@ class StatusBoard:
         if agent.stands:
             return BoardCondition.HUNG, f"{agent.stands} for {agent.clock.stands_s:.0f} s", ""
         if ring.waiting_for:
-            names = [a.plan.name for a in self._run.sinks.values() if a.row in ring.waiting_for]
+            names = [a.plan.name for a in self._run.sinks if a.row in ring.waiting_for]
             return BoardCondition.WAITING, "waiting for " + ", ".join(names), ""
         if since := self._run.board_watch.silent_since:
             return BoardCondition.SILENT, "silent", f"no sample since {since}"
@@ -168,16 +164,15 @@ class StatusBoard:
 
     def _headroom_s(self, ring: RingStatus | None) -> float | None:
         """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""
-        run = self._run
-        if run.ring is None or run.stream is None or ring is None:
+        table, stream = self._run.memory.table, self._run.memory.stream
+        if ring is None or table is None or stream is None or self._run.memory.ring is None:
             return None
-        table = SubscriberTable(run.ring)
         released = [
             table.status(agent.row).released
-            for agent in run.sinks.values()
+            for agent in self._run.sinks
             if agent.row is not None and agent.plan.policy is Policy.BLOCK and not table.is_covered(agent.row)
         ]
         if not released:
             return None
-        free = run.ring.layout.n_slots - (ring.head - min(released))
-        return round(free * run.stream.samples_per_block / run.stream.rate_hz, 3)
+        free = self._run.memory.ring.layout.n_slots - (ring.head - min(released))
+        return round(free * stream.samples_per_block / stream.rate_hz, 3)

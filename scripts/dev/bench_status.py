@@ -25,16 +25,16 @@ from pathlib import Path
 
 import psutil
 
+from dtopipe.core.worker import Death
 from dtopipe.model.board_events import Opened
 from dtopipe.model.clock import Anchor
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel
 from dtopipe.shm.layout import Layout
-from dtopipe.shm.ring import Ring
-from dtopipe.shm.table import SubscriberTable
 from dtopipe.shm.writer import RingWriter
-from dtopipe.supervisor.run import Phase, Run
+from dtopipe.supervisor.progress import Phase
+from dtopipe.supervisor.run import Run
 from dtopipe.supervisor.status import StatusBoard
 from dtopipe.topology.load import load_plan
 from dtopipe.wire.messages import BoardOpened
@@ -79,12 +79,11 @@ class LongRun:
         channels = tuple(Channel(name, "V", range=(-10.0, 10.0)) for name in "abcd")
         board = Opened("simulated", channels, "int16", RATE_HZ, 250, clocked=True, resumable=False, simulated=True)
         agent.opened = BoardOpened(board, "", "")
-        run.stream = agent.stream(run.run_id, run.started.isoformat())
-        run.ring = Ring.create(run.segment, Layout(16, 4, 250, run.stream.dtype))
-        run.table = SubscriberTable(run.ring)
-        run.phase = Phase.RUNNING
-        self._anchor = Anchor(0, run.started_ns, run.times.utc_ns())
-        self._writer = RingWriter(run.ring)
+        stream = agent.stream(run.progress.run_id, run.progress.started.isoformat())
+        ring, _ = run.memory.make(stream, Layout(16, 4, 250, stream.dtype), 0)
+        run.progress.phase = Phase.RUNNING
+        self._anchor = Anchor(0, run.progress.started_ns, run.progress.times.utc_ns())
+        self._writer = RingWriter(ring)
         self._writer.begin_epoch(self._anchor)
         self._status = StatusBoard(run)
         self.pairs = self.gaps = 0
@@ -105,12 +104,14 @@ class LongRun:
         lost = Gap(Span(at, at + 10), Cause.BOARD_OVERRUN, self._anchor.t_utc_ns)
         self._writer.record_gap(lost)
         run.gather()
-        for name, agent in run.sinks.items():
+        for agent in run.sinks:
+            name = agent.plan.name
             own = [lost]
             if name == SINKS[self.gaps % len(SINKS)]:
                 own.append(Gap(Span(at + 100, at + 200), Cause.WORKER_FAILED, self._anchor.t_utc_ns))
-                agent.restarts += 1
-                agent.budget.died(run.started_ns + at * 1_000_000, None)
+                now_ns = run.progress.started_ns + at * 1_000_000
+                agent.life.died(Death(now_ns, "killed", ready_ns=0))
+                agent.life.succeeded()
                 run.events.append("died", name, how=f"killed by SIGKILL at {at}")
                 run.events.append("ready", name, committed=at)
             agent.absence.note(run.gaps.append(name, own))
@@ -120,7 +121,7 @@ class LongRun:
     def cost(self) -> Cost:
         """Of now."""
         status_s = _worst_s(lambda: json.dumps(self._status.snapshot()))
-        record_s = _worst_s(lambda: json.dumps(self.run.record()))
+        record_s = _worst_s(lambda: json.dumps(self.run.record.facts()))
         gc.collect()
         python_bytes = tracemalloc.get_traced_memory()[0]
         return Cost(self.pairs, self.gaps, status_s, record_s, python_bytes, psutil.Process().memory_info().rss)
