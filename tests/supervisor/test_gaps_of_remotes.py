@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench import LISTEN, Bench
+from parts import LISTEN, Bench
 
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.wire.messages import RemoteGaps

@@ -139,11 +139,12 @@ class Gaps:
     """Instead of `gaps.jsonl`."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[str | None, Gap]] = []
+        # A dict that keeps its order.
+        self.found: dict[tuple[str | None, Gap], None] = {}
 
     def append(self, sink: str | None, gaps: Iterable[Gap]) -> list[Gap]:
         fresh = [gap for gap in gaps if (sink, gap) not in self.found]
-        self.found += [(sink, gap) for gap in fresh]
+        self.found |= {(sink, gap): None for gap in fresh}
         return fresh
 
 
@@ -193,7 +194,8 @@ def plan_of(sinks: Sequence[SinkPlan], root: Path, **own: Any) -> RunPlan:
     facts: dict[str, Any] = {
         "name": "bench", "run_root": root, "source_file": root / "bench.yaml",
         "board": BoardPlan("simulated", {}, None), "ring": RingPlan(slots=8),
-        "sinks": tuple(sinks), "drain_limit_s": 60.0, "document": {"sinks": {each.name: {} for each in sinks}},
+        "sinks": tuple(sinks), "drain_limit_s": 60.0,
+        "document": {"board": {"type": "simulated"}, "sinks": {each.name: {"type": each.type} for each in sinks}},
     }  # fmt: skip
     return RunPlan(**{**facts, **own})
 
@@ -274,6 +276,10 @@ class Bench:
 
     def agent(self, name: str = "table") -> SinkAgent:
         return self.sinks.by_name[name]
+
+    def phase(self) -> Phase:
+        """How far the run is."""
+        return self.progress.phase
 
     def turn(self, after_s: float = 0.05) -> None:
         """One turn of the supervisor, so long after the last."""
