@@ -148,6 +148,8 @@ class SinkType:
     group_rows: Callable[[Mapping[str, Any], bool], int] | None = None
     rollover: Rollover = Rollover.NONE
 
+    # False for one that hands samples on, and has none that could be read back: what the run recorded of it stands.
+    keeps_samples: bool = True
     # Each commit survives a power cut, without a sync.
     commits_are_durable: bool = False
     # Its tables say what is committed; a commit record beside them is lock and description.

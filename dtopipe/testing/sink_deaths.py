@@ -104,6 +104,8 @@ def _assert_goes_on(sink: SinkUnderTest, said: int, what: str, at_most: int = RO
     except BaseException:
         writer.abandon()
         raise
+    if sink.reader_class is None:
+        return
     there = np.concatenate([np.arange(k * ROUND, (k + 1) * ROUND - GAP) for k in range(ROUNDS)])
     index, _, values = sink.rows(STREAM.run_id)
     assert np.array_equal(index, there), what

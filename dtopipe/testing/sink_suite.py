@@ -22,7 +22,7 @@ class SinkSuite:
     `sink_type`: what is known of the type; or, without one, `writer` and `reader`: the classes. `options`: keyword
     arguments of the writer's class. `layouts`: those that it has. `file_name`: of the output, None for a sink that
     writes no file. `type_name`: its name among the entry points, for the tests that record a real run; they are skipped
-    without it. The others are those of SinkUnderTest.
+    without it. `takes_room`: its output grows, so that a full disk stops it. The others are those of SinkUnderTest.
     """
 
     sink_type: ClassVar[SinkType | None] = None
@@ -34,6 +34,7 @@ class SinkSuite:
     type_name: ClassVar[str | None] = None
     dtypes: ClassVar[Sequence[str]] = ("int16", "int32", "float64")
     channel_names: ClassVar[Sequence[str]] = AWKWARD_NAMES
+    takes_room: ClassVar[bool] = True
     appends: ClassVar[Appends] = Appends.NEVER
     keeps_negative_zero: ClassVar[bool] = True
 

@@ -84,7 +84,7 @@ def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
     topology = _with_variables(record["topology"])
     found = []
     for name, sink in record["sinks"].items():
-        if not _is_readable(sink):
+        if not _is_readable(sink) or not keeps_samples(sink):
             continue
         not_opened = why_not_opened(folder, record, name)
         path = None if sink["path"] is None or not_opened else folder.path / sink["path"]
@@ -159,6 +159,11 @@ def reach_of(reader: OutputReader, start: int) -> Position:
     reach = getattr(reader, "reach", None)
     found: Position = reader.position() if reach is None else reach()
     return found if found.start <= start else Position(start, start, start)
+
+
+def keeps_samples(sink: Mapping[str, Any]) -> bool:
+    """False for a sink, as a record has it, that handed its samples on: there is no output to be read back."""
+    return known_sink_type(sink["type"]).keeps_samples
 
 
 def _is_readable(sink: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from dtopipe.verify.findings import Comparison
 from dtopipe.verify.gap_check import gaps_checked, run_inconsistencies
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps
 from dtopipe.verify.output_check import checked
-from dtopipe.verify.outputs import Output, outputs_of, raw_output
+from dtopipe.verify.outputs import Output, keeps_samples, outputs_of, raw_output
 from dtopipe.verify.raw_blocks import RawBlocks
 from dtopipe.verify.recount import common, without
 from dtopipe.verify.report import OutputReport, RunReport, length
@@ -145,7 +145,24 @@ def _not_looked_at(record: Mapping[str, Any], outputs: Sequence[Output]) -> list
     if not record.get("stream"):
         return []
     known = {output.name for output in outputs}
-    return [f"{name} was not looked at: nothing says where it went" for name in record["sinks"] if name not in known]
+    return [
+        f"{name} was not looked at: nothing says where it went"
+        for name, sink in record["sinks"].items()
+        if name not in known and keeps_samples(sink)
+    ]
+
+
+def _as_recorded(name: str, sink: Mapping[str, Any]) -> SinkOutcome:
+    """Of a sink that handed its samples on."""
+    return SinkOutcome(
+        name=name,
+        policy=Policy(sink["policy"]),
+        start=int(sink["start"]),
+        stop=int(sink["stop"]),
+        samples=int(sink["samples"]),
+        gaps=int(sink["gaps"]),
+        failure=str(sink.get("failure", "")),
+    )
 
 
 def _verdict(
@@ -169,6 +186,7 @@ def _verdict(
                 retained_from=report.retained_from,
             )
         )
+    outcomes += [_as_recorded(name, sink) for name, sink in record["sinks"].items() if not keeps_samples(sink)]
     recorded = record.get("verdict") or {"state": VerdictState.INTERRUPTED.value, "text": ""}
     state = str(recorded["state"])
     verdict = judge_recorded(

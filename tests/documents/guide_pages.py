@@ -136,7 +136,8 @@ class Session:
         if words[0] == "cd":
             machine.at = (machine.at / words[1]).resolve()
         elif words[:3] == ["pip", "install", "-e"]:
-            machine.env["PYTHONPATH"] = path_with(machine.at, *map(Path, filter(None, [machine.env.get("PYTHONPATH")])))
+            package = machine.at if words[3].startswith(".") else self._copy_of(ROOT / words[3])
+            machine.env["PYTHONPATH"] = path_with(package, *map(Path, filter(None, [machine.env.get("PYTHONPATH")])))
         elif words == ["wait"]:
             while self._background:
                 ended = self._background.pop(0).wait(120)
@@ -145,6 +146,12 @@ class Session:
             self._dtopipe(machine, words[1:], code)
         else:
             raise AssertionError(f"nobody knows how to run {command!r}: see NOT_RUN")
+
+    def _copy_of(self, package: Path) -> Path:
+        """A package of this checkout, in which nothing is written."""
+        copy = self._folder / package.name
+        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        return copy
 
     def _dtopipe(self, machine: Machine, words: list[str], code: int) -> None:
         command = [sys.executable, "-m", "dtopipe", *words]

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from guide_pages import NOT_RUN, PAGES, ROOT, Session, fences_of
+from lsl_network import need_lsl
 
 from dtopipe.cli.main import main
 from dtopipe.model.span import Cause
@@ -18,6 +19,8 @@ from dtopipe.model.verdict_state import VerdictState
 def test_what_stands_on_the_page_runs_from_top_to_end(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if page.stem == "plug-ins":
+        need_lsl()
     session = Session(tmp_path, monkeypatch)
     try:
         for fence in fences_of(page):
