@@ -48,7 +48,7 @@ class SinkFaults(SinkSuite):
         writer.open(STREAM, 0, resume=False)
         committed, refused = _written_until_refused(writer, pieces)
         # A writer may let an OSError through: the framework says then what the system said.
-        assert refused is not None
+        assert refused is not None, "it wrote everything where there was no room for it, or nothing"
         if isinstance(refused, SinkError):
             assert refused.path is not None
             assert refused.remedy
