@@ -1,6 +1,6 @@
 """Writes one recording and kills itself at a given step: `python -m dtopipe.testing.killed_writer JOB.json`.
 
-It forks once for each death, so that a hundred of them take a second or two. A step is a call of C code that may reach
+It forks once for each death, so that a hundred of them take seconds. A step is a call of C code that may reach
 beyond the process (a system call, a file, a database), before it and after it. What each child said before it died is
 printed as a line of JSON.
 """
@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from dtopipe.model.policy import Layout
+from dtopipe.model.references import referred
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.testing.recordings import blocks, gap, recorded
@@ -144,24 +145,36 @@ def _last_words(sink: SinkUnderTest, death: Death) -> tuple[Said, str]:
 
 
 def main(job: str) -> None:
-    """Each death of the job in turn."""
+    """Each death of the job in turn: those that it names, and `most_deaths` that are spread over all steps."""
     wanted = json.loads(Path(job).read_text(encoding="utf-8"))
-    module, _, name = wanted["writer"].partition(":")
-    writer_class: Any = import_module(module)
-    for part in name.split("."):
-        writer_class = getattr(writer_class, part)
-    for module in wanted["modules"]:
-        # Once for all children, and no steps of theirs.
-        with contextlib.suppress(ImportError):
-            import_module(module)
-    deaths: Sequence[Death] = [Death(**each) for each in wanted["deaths"]]
+    folder, name = Path(wanted["folder"]), str(wanted["file_name"])
+    sink = SinkUnderTest(
+        referred(wanted["writer"]), path=folder / name, layout=Layout(wanted["layout"]), options=wanted["options"]
+    )
+    deaths = [Death(**each) for each in wanted["deaths"]]
+    if wanted["most_deaths"]:
+        first = _died(sink, Death(str(folder / "first" / name)))
+        for module in first.modules:
+            # Once for all children, and no steps of theirs.
+            with contextlib.suppress(ImportError):
+                import_module(module)
+        n_steps = _died(sink, Death(str(folder / "whole" / name))).steps
+        n = min(wanted["most_deaths"], n_steps)
+        steps = sorted({round(number * (n_steps - 1) / max(1, n - 1)) for number in range(n)})
+        deaths += [Death(str(folder / f"step-{step}" / name), step) for step in steps]
     for death in deaths:
-        sink = SinkUnderTest(
-            writer_class, path=Path(death.path), layout=Layout(wanted["layout"]), options=wanted["options"]
-        )
-        said, failed = _last_words(sink, death)
-        sys.stdout.write(json.dumps({"said": asdict(said), "failed": failed}) + "\n")
-        sys.stdout.flush()
+        _died(sink, death)
+
+
+def _died(sink: SinkUnderTest, death: Death) -> Said:
+    """What that child said last, printed as well."""
+    path = Path(death.path)
+    path.parent.mkdir(parents=True)
+    said, failed = _last_words(sink.at(path), death)
+    told = {"death": asdict(death), "said": {**asdict(said), "modules": []}, "failed": failed}
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+    return said
 
 
 if __name__ == "__main__":

@@ -30,21 +30,17 @@ class SinkDeaths(SinkSuite):
     most_deaths: ClassVar[int] = 120
 
     def test_a_writer_killed_at_any_step_loses_nothing_and_is_gone_on_with(self, file_sink: SinkUnderTest) -> None:
-        folder = file_sink.file.parent
-        (first,) = deaths_of(file_sink, [Death(str(folder / "first" / file_sink.file.name))])
-        (whole,) = deaths_of(file_sink, [Death(str(folder / "whole" / file_sink.file.name))], first.modules)
+        _, (_, whole), *died = deaths_of(file_sink, most_deaths=self.most_deaths)
         assert whole.committed == N_SAMPLES
-        n = min(self.most_deaths, whole.steps)
-        steps = sorted({round(step) for step in np.linspace(0, whole.steps - 1, n)})
-        deaths = [Death(str(folder / f"step-{step}" / file_sink.file.name), step) for step in steps]
-        for death, said in zip(deaths, deaths_of(file_sink, deaths, first.modules), strict=True):
+        assert died
+        for death, said in died:
             sink = file_sink.at(Path(death.path))
             _assert_goes_on(sink, said.committed, f"killed at step {death.at_step} of {whole.steps}")
 
     def test_what_a_kill_left_of_half_a_commit_is_cut_off_wherever_it_is_torn(self, file_sink: SinkUnderTest) -> None:
         folder = file_sink.file.parent
         left = file_sink.at(folder / "left" / file_sink.file.name)
-        (said,) = deaths_of(file_sink, [Death(str(left.file), with_half_a_commit=True)])
+        ((_, said),) = deaths_of(file_sink, [Death(str(left.file), with_half_a_commit=True)])
         assert said.sizes_at_commit is not None
         assert said.sizes_at_death is not None
         for name, size in said.sizes_at_death.items():
@@ -57,20 +53,24 @@ class SinkDeaths(SinkSuite):
                 _assert_goes_on(sink, said.committed, f"{name} was torn at byte {cut} of {size}", at_most=0)
 
 
-def deaths_of(sink: SinkUnderTest, deaths: Sequence[Death], modules: Sequence[str] = ()) -> list[Said]:
-    """What the writer of each death said last; `modules` are imported before. Skips where no process can be forked."""
+def deaths_of(sink: SinkUnderTest, deaths: Sequence[Death] = (), *, most_deaths: int = 0) -> list[tuple[Death, Said]]:
+    """What the writer of each death said last.
+
+    With `most_deaths`: of two that live to their end, and then of so many, spread over all steps. Skips the test where
+    no process can be forked.
+    """
     if not hasattr(os, "fork"):
         pytest.skip("writers are killed in forked processes, which this system has not")
-    for death in deaths:
-        Path(death.path).parent.mkdir(parents=True)
     made = sink.writer_class
     job = sink.file.parent / "deaths.json"
     wanted = {
         "writer": f"{made.__module__}:{getattr(made, '__qualname__', '')}",
         "options": dict(sink.options),
         "layout": sink.layout.value,
-        "modules": list(modules),
+        "folder": str(sink.file.parent),
+        "file_name": sink.file.name,
         "deaths": [asdict(death) for death in deaths],
+        "most_deaths": most_deaths,
     }
     job.write_text(json.dumps(wanted), encoding="utf-8")
     done = subprocess.run(
@@ -80,9 +80,9 @@ def deaths_of(sink: SinkUnderTest, deaths: Sequence[Death], modules: Sequence[st
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\nthe class must be importable by its module and name"
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    failed = [f"{death}: {each['failed']}" for death, each in zip(deaths, found, strict=True) if each["failed"]]
+    failed = [f"{each['death']}: {each['failed']}" for each in found if each["failed"]]
     assert not failed, "\n".join(failed)
-    return [Said(**each["said"]) for each in found]
+    return [(Death(**each["death"]), Said(**each["said"])) for each in found]
 
 
 def _assert_goes_on(sink: SinkUnderTest, said: int, what: str, at_most: int = ROUND) -> None:

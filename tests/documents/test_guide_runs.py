@@ -59,6 +59,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_file_of_the_checkout_that_is_named_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:dtopipe|scripts|tests|topologies)/[\w./-]*)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_front_page_is_short_and_names_every_page() -> None:
     text = PAGES[0].read_text(encoding="utf-8")
     assert text.count("\n") <= 150

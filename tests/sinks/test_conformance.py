@@ -34,11 +34,8 @@ def kind(name: str, layout: Layout) -> SinkUnderTest:
     )
 
 
-class TestEverySink(SinkPromises, SinkDeaths, SinkFaults):
+class TestEverySink(SinkPromises):
     """Real runs of each type are those of tests/integration."""
-
-    # At random moments they are killed in test_kills.py.
-    most_deaths = 20
 
     def kinds(self) -> Mapping[str, SinkUnderTest]:
         layouts = {name: Layout if sink_type(name).has_layouts else [Layout.WIDE] for name in OURS}
@@ -54,6 +51,16 @@ class TestEverySink(SinkPromises, SinkDeaths, SinkFaults):
         options = {**postgres.options, "schema": postgres.new_schema()}
         target = f"postgres://127.0.0.1:{options['port']}/postgres.{options['schema']}"
         return replace(found, options=options, target=target)
+
+
+class TestEveryFileUnderFaults(SinkDeaths, SinkFaults):
+    """In the layout that costs less: the other one has other bytes, and the same commits."""
+
+    # At random moments, and in both layouts, they are killed in test_kills.py.
+    most_deaths = 20
+
+    def kinds(self) -> Mapping[str, SinkUnderTest]:
+        return {name: kind(name, Layout.WIDE) for name in OURS}
 
     @pytest.fixture
     def small_disk(self, small_disk: Callable[..., Any]) -> Callable[..., Any]:
