@@ -28,6 +28,7 @@ pytest.register_assert_rewrite(
             "sink_deaths",
             "sink_faults",
             "sink_promises",
+            "sink_readings",
             "sink_runs",
             "sink_under_test",
         )

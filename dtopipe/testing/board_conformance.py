@@ -15,8 +15,10 @@ import pytest
 import yaml
 
 from dtopipe.boards.contract import Board, Ended, Overrun, Taken
+from dtopipe.model.board_types import BoardType
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
+from dtopipe.model.references import referred
 from dtopipe.sinks.registry import EXAMPLE, RAW
 from dtopipe.testing.board_under_test import (
     another_process,
@@ -39,14 +41,16 @@ _SLACK_S = 2.0
 class BoardConformance:
     """Everything that `dtopipe.boards.contract` promises. An author derives a class whose name begins with `Test`.
 
-    `board`: the class. `type_name`: its name among the entry points, for the test that records a real run; it is
-    skipped without it. `options`: what the topology's `board:` says besides the type. `task`: what is to be acquired,
-    at a rate at which a few blocks take less than a second; None for a board that brings its own. `polled_task`: the
-    same for a board that can be polled. `n_blocks`: so many are there at least. `is_exclusive`: only one process may
-    have it open. `repeats`: a resumable board has the same codes again when it starts again at the same index.
+    `board_type`: what is known of the type; or, without one, `board`: the class. `type_name`: its name among the entry
+    points, for the test that records a real run; it is skipped without it. `options`: what the topology's `board:` says
+    besides the type. `task`: what is to be acquired, at a rate at which a few blocks take less than a second; None for
+    a board that brings its own. `polled_task`: the same for a board that can be polled. `n_blocks`: so many are there
+    at least. `is_exclusive`: only one process may have it open. `repeats`: a resumable board has the same codes again
+    when it starts again at the same index.
     """
 
-    board: ClassVar[Callable[..., Board]]
+    board_type: ClassVar[BoardType | None] = None
+    board: ClassVar[Callable[..., Board] | None] = None
     type_name: ClassVar[str | None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     task: ClassVar[TaskPlan | None] = task_of("a", "b")
@@ -54,6 +58,19 @@ class BoardConformance:
     n_blocks: ClassVar[int] = 8
     is_exclusive: ClassVar[bool] = True
     repeats: ClassVar[bool] = True
+
+    def board_class(self) -> Callable[..., Board]:
+        """The class that is tried."""
+        found = type(self).board or (referred(self.board_type.board) if self.board_type else None)
+        assert found is not None, f"{type(self).__name__} says neither board_type nor board"
+        made: Callable[..., Board] = found
+        return made
+
+    def options_class(self) -> Any:
+        """The model of its options; None if there is none."""
+        if self.board_type is not None and self.board_type.options is not None:
+            return referred(self.board_type.options)
+        return getattr(self.board_class(), "Options", None)
 
     @pytest.fixture
     def board_options(self) -> Mapping[str, Any]:
@@ -63,7 +80,7 @@ class BoardConformance:
     @pytest.fixture
     def make(self, board_options: Mapping[str, Any]) -> Callable[..., Board]:
         """`make()`: the board as the acquirer makes it, every default filled in."""
-        made, options = type(self).board, filled(type(self).board, board_options)
+        made, options = self.board_class(), filled(self.options_class(), board_options)
         return lambda task=self.task: made(options, task)
 
     def test_nothing_happens_before_it_is_opened(self, make: Callable[..., Board]) -> None:
@@ -200,7 +217,7 @@ class BoardConformance:
             second.close()
         with opened(make()):
             pass
-        with another_process(type(self).board, board_options, self.task) as holder:
+        with another_process(self.board_class(), filled(self.options_class(), board_options), self.task) as holder:
             third = make()
             with pytest.raises(BoardError):
                 third.open()
@@ -237,21 +254,23 @@ class BoardConformance:
                     board.give_back()
 
     def test_every_option_has_its_help(self) -> None:
-        told_options(getattr(type(self).board, "Options", None))
-        assert (type(self).board.__doc__ or "").strip(), "its first line stands in the list of types"
+        told_options(self.options_class())
+        assert (self.board_class().__doc__ or "").strip(), "its first line stands in the list of types"
 
     def test_a_real_run_is_recorded_and_verified(self, board_options: Mapping[str, Any], tmp_path: Path) -> None:
-        if self.type_name is None:
-            pytest.skip("the suite has no type_name")
-        if self.type_name not in board_models():
-            pytest.skip(f"no installed package has an entry point of the name {self.type_name!r}: pip install -e .")
+        name = self.type_name or (self.board_type.name if self.board_type else None)
+        if name is None:
+            pytest.skip("the suite has neither board_type nor type_name")
+        if name not in board_models():
+            pytest.skip(f"no installed package has an entry point of the name {name!r}: pip install -e .")
         sinks = {"archive": {"type": RAW, "path": "archive.dt-raw"}, "table": {"type": EXAMPLE, "path": "table"}}
-        topology: dict[str, Any] = {"name": "tried", "board": {"type": self.type_name, **board_options}, "sinks": sinks}
+        topology: dict[str, Any] = {"name": "tried", "board": {"type": name, **board_options}, "sinks": sinks}
         if self.task is not None:
             channels = [{"name": channel.name, "kind": channel.kind} for channel in self.task.channels]
             lengths = {"rate_hz": self.task.rate_hz, "samples_per_block": self.task.samples_per_block}
             topology["task"] = {**lengths, "channels": channels}
         (tmp_path / "tried.yaml").write_text(yaml.safe_dump(topology), encoding="utf-8")
-        recorded = json.loads(run_command(tmp_path, "up", "tried.yaml", "--duration", "1s", "--json").stdout)
-        assert recorded["acquired"]["samples"] > 0
-        run_command(tmp_path, "verify", "tried/latest")
+        # What a busy machine lets a board lose is named, and no fault of the board.
+        done = run_command(tmp_path, "up", "tried.yaml", "--duration", "1s", "--json", codes=(0, 3))
+        assert json.loads(done.stdout)["acquired"]["samples"] > 0
+        run_command(tmp_path, "verify", "tried/latest", codes=(done.returncode,))

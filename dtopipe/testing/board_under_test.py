@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.boards.contract import Board, Ended, Opened, Overrun, Taken
+from dtopipe.model.parts import BoardPart
 from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.wire.describe import describe_task
 
@@ -27,11 +28,14 @@ def task_of(
     return TaskPlan("tried", rate_hz, 1 if polled else samples_per_block, channels, driver_buffers, polled)
 
 
-def filled(board: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options as the acquirer is given them: every default of the class's `Options` filled in."""
-    model = getattr(board, "Options", None)
-    found: Mapping[str, Any] = options if model is None else model(**options).model_dump(mode="json")
-    return found
+def filled(model: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options as the acquirer is given them: every default of their model filled in, if there is one."""
+    if model is None:
+        return options
+    # What every board may be told is for its supervisor.
+    everybodys = {"type": ""} if issubclass(model, BoardPart) else {}
+    found = model(**everybodys, **options).model_dump(mode="json")
+    return {name: value for name, value in found.items() if not everybodys or name not in BoardPart.model_fields}
 
 
 @contextmanager
@@ -104,7 +108,7 @@ def another_process(board: Any, options: Mapping[str, Any], task: TaskPlan | Non
     """A process that has the board open."""
     told = {
         "board": f"{board.__module__}:{board.__qualname__}",
-        "options": dict(filled(board, options)),
+        "options": dict(options),
         "task": None if task is None else describe_task(task),
     }
     with subprocess.Popen(

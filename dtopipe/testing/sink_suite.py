@@ -79,6 +79,7 @@ class SinkSuite:
                 dtypes=self.dtypes,
                 channel_names=self.channel_names,
                 appends=self.appends,
+                takes_readings=self.sink_type is not None and known.takes_readings,
                 durable_at_once=known.commits_are_durable,
                 keeps_infinities=known.holds_nonfinite,
                 keeps_negative_zero=self.keeps_negative_zero,

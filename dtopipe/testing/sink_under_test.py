@@ -37,6 +37,7 @@ class SinkUnderTest:
     """A writer's class, its reader's, and where they are tried.
 
     `path` is None for a sink that writes no file, which errors name `target`. `dtypes`: those of codes that it takes.
+    `takes_readings`: those of polled streams.
     `durable_at_once`: a commit survives a power cut. `keeps_infinities`, `keeps_negative_zero`: of boards that deliver
     floats. `channel_names`: names that it can hold, however strange.
     """
@@ -50,6 +51,7 @@ class SinkUnderTest:
     dtypes: Sequence[str] = ("int16", "int32", "float64")
     channel_names: Sequence[str] = AWKWARD_NAMES
     appends: Appends = Appends.NEVER
+    takes_readings: bool = False
     durable_at_once: bool = False
     keeps_infinities: bool = True
     keeps_negative_zero: bool = True

@@ -9,15 +9,14 @@ from typing import Any, ClassVar
 import pytest
 from recordings import blocks, recorded
 
-from dtopipe.boards.replay import ReplayBoard
-from dtopipe.boards.simulated import SimulatedBoard
+from dtopipe.boards.board_types import REPLAY, SIMULATED
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.testing import BoardConformance, task_of
 
 
 class TestClocked(BoardConformance):
-    board = SimulatedBoard
+    board_type = SIMULATED
     polled_task = task_of("a", "b", rate_hz=100.0, polled=True)
 
     @pytest.fixture
@@ -26,7 +25,7 @@ class TestClocked(BoardConformance):
 
 
 class TestAsFastAsItIsRead(BoardConformance):
-    board = SimulatedBoard
+    board_type = SIMULATED
     options: ClassVar[Mapping[str, Any]] = {"waveform": "noise", "pace": "max"}
     is_exclusive = False
     polled_task = task_of("a", "b", polled=True)
@@ -35,13 +34,13 @@ class TestAsFastAsItIsRead(BoardConformance):
 class TestOverrunning(BoardConformance):
     """Losses that are announced are none of the suite's business."""
 
-    board = SimulatedBoard
+    board_type = SIMULATED
     options: ClassVar[Mapping[str, Any]] = {"pace": "max", "overruns": [{"at": 30, "samples": 7}]}
     is_exclusive = False
 
 
 class TestReplayed(BoardConformance):
-    board = ReplayBoard
+    board_type = REPLAY
     task = None
     is_exclusive = False
 

@@ -15,6 +15,7 @@ from dtopipe.testing import Appends, SinkUnderTest
 from dtopipe.testing.sink_deaths import SinkDeaths
 from dtopipe.testing.sink_faults import SinkFaults
 from dtopipe.testing.sink_promises import SinkPromises
+from dtopipe.testing.sink_readings import SinkReadings
 
 APPENDS = {"csv": Appends.BEHIND, "jsonl": Appends.BEHIND, "sqlite": Appends.BESIDE}
 
@@ -27,6 +28,7 @@ def kind(name: str, layout: Layout) -> SinkUnderTest:
         None if known.server else Path("out"),
         layout,
         appends=APPENDS.get(name, Appends.NEVER),
+        takes_readings=known.takes_readings,
         durable_at_once=known.commits_are_durable,
         keeps_infinities=known.holds_nonfinite,
         # SQLite stores a whole number as an integer, which has no -0.
@@ -51,6 +53,13 @@ class TestEverySink(SinkPromises):
         options = {**postgres.options, "schema": postgres.new_schema()}
         target = f"postgres://127.0.0.1:{options['port']}/postgres.{options['schema']}"
         return replace(found, options=options, target=target)
+
+
+class TestReadingsOfEveryFile(SinkReadings):
+    """What other programs read of them is in test_readings.py."""
+
+    def kinds(self) -> Mapping[str, SinkUnderTest]:
+        return {name: kind(name, Layout.WIDE) for name in OURS}
 
 
 class TestEveryFileUnderFaults(SinkDeaths, SinkFaults):

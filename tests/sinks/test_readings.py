@@ -1,4 +1,4 @@
-"""What every sink promises for the readings of a polled stream, in one suite over all that take them."""
+"""Every column of readings as other programs read it; what sinks promise besides is in `dtopipe.testing`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recordings import ANCHOR, AWKWARD_NAMES, gap, polled, reading_value, readings
+from recordings import AWKWARD_NAMES, polled, readings
 
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import SinkError
@@ -25,7 +24,7 @@ from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.contract import OutputOptions, SinkWriter
-from dtopipe.sinks.registry import load_reader, load_writer
+from dtopipe.sinks.registry import load_writer
 
 TYPES = ["csv", "jsonl", "parquet", "sqlite"]
 AWKWARD_CHANNELS = ("device", "t_utc", "a", "a_unit", "A", "T_UTC_NS", "run", *AWKWARD_NAMES)
@@ -40,17 +39,6 @@ class Sink:
 
     def writer(self, on_exists: OnExists = OnExists.ERROR) -> SinkWriter:
         return load_writer(self.type)(OutputOptions(self.path, on_exists=on_exists))
-
-    def reader(self) -> Any:
-        return load_reader(self.type)(self.path, run_id="run-1")
-
-    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """(sample_index, t_mono_ns, t_utc_ns, values (n_channels, n)), read back by our own reader."""
-        found = [(b.sample_index, b.t_mono_ns, b.t_utc_ns, np.stack(b.values)) for b in self.reader().batches()]
-        index, t_mono_ns, t_utc_ns, values = (
-            np.concatenate(part, axis=-1) for part in zip(*found, strict=True)
-        )  # fmt: skip
-        return index, t_mono_ns, t_utc_ns, values
 
     def table(self, stream: Stream) -> dict[str, list[Any]]:
         """All columns as another program reads them, each value as our model has it."""
@@ -118,16 +106,6 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
     return Sink(request.param, tmp_path / "out")
 
 
-def assert_rows(sink: Sink, stream: Stream, wanted: Sequence[int]) -> None:
-    index, t_mono_ns, t_utc_ns, values = sink.rows()
-    at = np.array(wanted)
-    assert np.array_equal(index, at)
-    assert np.array_equal(t_mono_ns, ANCHOR.t_mono_ns + 1_000_003 * at)
-    assert np.array_equal(t_utc_ns, ANCHOR.t_utc_ns + 1_000_003 * at)
-    of = [[reading_value(c, i) for i in wanted] for c in range(len(stream.channels))]
-    assert np.array_equal(values, np.array(of, np.float64), equal_nan=True)
-
-
 @pytest.mark.parametrize("names", [("flux", "tc1"), AWKWARD_CHANNELS], ids=["plain", "awkward"])
 def test_every_column_of_every_reading_is_there_to_the_bit_whatever_the_channels_are_called(
     sink: Sink, names: Sequence[str]
@@ -140,8 +118,6 @@ def test_every_column_of_every_reading_is_there_to_the_bit_whatever_the_channels
         writer.commit()
     final = writer.close()
     assert final == Position(0, 60, 60, 60, 0, 0)
-    assert sink.reader().position() == final
-    assert_rows(sink, stream, range(60))
     assert sink.table(stream) == expected(stream, 0, 60)
 
 
@@ -154,20 +130,6 @@ def test_a_number_that_is_none_is_null_as_for_blocks(sink: Sink) -> None:
     writer.append([Readings(0, columns)])
     writer.close()
     assert sink.table(stream)["a"] == [1.5, None, None, 2.5]
-
-
-def test_gaps_are_committed_with_the_readings(sink: Sink) -> None:
-    stream = polled()
-    writer = sink.writer()
-    writer.open(stream, 100, resume=False)
-    gaps = [gap(stream, 120, 125), gap(stream, 130, 131)]
-    writer.append([readings(stream, 100, 120), gaps[0], readings(stream, 125, 130), gaps[1]])
-    assert writer.commit() == Position(100, 131, 100, 25, 6, 0)
-    writer.append([readings(stream, 131, 140)])
-    final = writer.close()
-    assert final.start + final.samples + final.gap_samples == final.committed == 140
-    assert list(sink.reader().gaps()) == gaps
-    assert_rows(sink, stream, [*range(100, 120), *range(125, 130), *range(131, 140)])
 
 
 def test_who_resumes_readings_goes_on_exactly_behind_the_last_commit(sink: Sink) -> None:
@@ -183,28 +145,7 @@ def test_who_resumes_readings_goes_on_exactly_behind_the_last_commit(sink: Sink)
     assert (position.committed, position.samples) == (20, 20)
     successor.append([readings(stream, 20, 100)])
     assert successor.close().samples == 100
-    assert_rows(sink, stream, range(100))
     assert sink.table(stream) == expected(stream, 0, 100)
-
-
-def test_an_output_without_a_reading_is_a_whole_output(sink: Sink) -> None:
-    writer = sink.writer()
-    writer.open(polled(), 0, resume=False)
-    assert writer.close() == Position()
-    assert list(sink.reader().batches()) == []
-
-
-def test_readings_may_be_read_while_they_are_written(sink: Sink) -> None:
-    stream = polled()
-    writer = sink.writer()
-    writer.open(stream, 0, resume=False)
-    writer.append([readings(stream, 0, 20)])
-    writer.commit()
-    assert_rows(sink, stream, range(20))
-    writer.append([readings(stream, 20, 30)])
-    writer.commit()
-    assert_rows(sink, stream, range(30))
-    writer.abandon()
 
 
 def test_hbuf_refuses_polled_readings_with_a_way_out(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class TestLsl(BoardConformance):
 
 
 def board(name: str, task: TaskPlan = TASK, **options: Any) -> LslBoard:
-    return LslBoard(filled(LslBoard, {"stream": name, **options}), task)
+    return LslBoard(filled(LslBoard.Options, {"stream": name, **options}), task)
 
 
 @pytest.mark.parametrize(
