@@ -21,7 +21,8 @@ The author promises: after `commit` returns, everything appended survives the de
 is opened again with `resume` goes on exactly behind its last commit, whatever was half written being cut away;
 `open` holds an OS lock on the output until `close` or `abandon`, so that two writers never meet on it.
 An output that grows by bytes at its end has all of that from `dtopipe.sinks.file.writer.FileWriter`: its subclass says
-what the bytes are (`header`, `encoded`).
+what the bytes are (`header`, `encoded`). For any other file, `dtopipe.sinks.file` has the parts: `CommitRecord` (lock,
+position and gaps), `prepare` (`on_exists`), `sink_errors` (what the system says, as SinkError), `sync_folder`.
 
 **What is there already.** A new output is begun as `output.on_exists` says: `error` raises OutputExists and touches
 nothing, `rename` moves what is there to the next free name (`stem.1.ext`), `overwrite` takes its place, `append`
@@ -32,7 +33,8 @@ names begin with that name: the commit record `PATH.dtopipe` (`dtopipe.sinks.fil
 gaps, the lock), and what `SinkType.companions` names by its ending. They go where the output goes, when it is renamed,
 overwritten or repaired. `files()` names what must be there once samples are committed, among them the commit record,
 without which it is not to be given: the framework looks at them after each commit, so that a file that somebody deletes
-or moves is noticed and not written on into nowhere.
+or moves is noticed and not written on into nowhere. They have to be the same files as long as the writer is open: one
+that takes the place of another at a commit is not among them.
 A writer without a file (a database, a network) has `output.path` None where its topology gives none; what its errors
 call `path` is then where it writes to, without passwords.
 
