@@ -19,14 +19,18 @@ def values_of(index: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @contextmanager
 def sent(
-    rate_hz: float = 500.0, channel_format: int = pylsl.cf_float32, holes: Sequence[int] = (), n_lost: int = 100
+    rate_hz: float = 500.0,
+    channel_format: int = pylsl.cf_float32,
+    holes: Sequence[int] = (),
+    n_lost: int = 100,
+    stream_type: str = "tried",
 ) -> Iterator[str]:
     """The name of a stream of three channels, sent in real time until the end.
 
     `holes`: before each of these samples `n_lost` others were lost, as a device says it, by its times alone.
     """
     name = f"tried-{uuid.uuid4().hex[:8]}"
-    info = pylsl.StreamInfo(name, "tried", 3, rate_hz, channel_format, name)
+    info = pylsl.StreamInfo(name, stream_type, 3, rate_hz, channel_format, name)
     channels = info.desc().append_child("channels")
     for unit in ("V", "mV", "degC"):
         channels.append_child("channel").append_child_value("unit", unit)
