@@ -16,16 +16,17 @@ from dtopipe.core.verdict import Verdict
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.shm.layout import Stat
 from dtopipe.shm.ring import Ring
+from dtopipe.sinks.registry import OURS, sink_type
 from dtopipe.supervisor.sink_agent import SinkAgent
 
-_PACKAGES = ("dtopipe", "numpy", "pyzmq", "msgpack", "pyarrow", "asyncpg", "dtollib")
+_PACKAGES = ("dtopipe", "numpy", "pyzmq", "msgpack", "dtollib")
 
 
 @cache
 def versions() -> Mapping[str, str]:
     """Of Python and of the packages that matter for the data; looked up once, for every record of a run has them."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *filter(None, (sink_type(name).module for name in OURS))):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

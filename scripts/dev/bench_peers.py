@@ -19,6 +19,7 @@ import numpy as np
 PERIOD_NS = 100_000
 T_MONO_NS = 5_000_000_123
 T_UTC_NS = 1_763_900_000_000_000_456
+_TIMES = ("sample_index", "t_mono_ns", "t_utc_ns")
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,54 @@ class PlainParquet(Peer):
             self._writer.close()
 
 
+class PlainHdf5(Peer):
+    """h5py's own: the same datasets, chunks, filters and checksums as ours, grown and flushed at each commit."""
+
+    name = "h5py, same chunks"
+    _CHUNK_ROWS = 2**15
+
+    def __init__(self, path: Path, channels: list[str]) -> None:
+        super().__init__(path, channels)
+        self._file: Any = None
+        self._held: list[Given] = []
+        self._n_rows = 0
+
+    def append(self, given: Given) -> None:
+        """Keep them: each write costs it, however little it is."""
+        self._held.append(given)
+
+    def commit(self) -> None:
+        """What is kept, at once."""
+        if not self._held:
+            return
+        if self._file is None:
+            self._begin(self._held[0].codes[0].dtype)
+        of_each = [(each.index, each.t_mono_ns, each.t_utc_ns) for each in self._held]
+        times = [np.concatenate(parts) for parts in zip(*of_each, strict=True)]
+        codes = np.concatenate([block for each in self._held for block in each.codes], axis=1)
+        start, self._n_rows = self._n_rows, self._n_rows + len(times[0])
+        for name, column in zip((*_TIMES, *self.channels), (*times, *codes), strict=True):
+            dataset = self._file[name]
+            dataset.resize((self._n_rows,))
+            dataset[start:] = column
+        self._held = []
+        self._file.flush()
+
+    def _begin(self, dtype: Any) -> None:
+        import h5py
+
+        self._file = h5py.File(self.path, "w")
+        for name in (*_TIMES, *self.channels):
+            self._file.create_dataset(
+                name, (0,), "i8" if name in _TIMES else dtype, chunks=(self._CHUNK_ROWS,), maxshape=(None,),
+                shuffle=True, compression="gzip", compression_opts=1, fletcher32=True,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """The file."""
+        self._file.close()
+
+
 class PlainSqlite(Peer):
     """`executemany` of tuples, one transaction a commit."""
 
@@ -296,6 +345,7 @@ PEERS: dict[str, type[Peer]] = {
     "csv": PlainCsv,
     "jsonl": PlainJsonl,
     "parquet": PlainParquet,
+    "hdf5": PlainHdf5,
     "sqlite": PlainSqlite,
     "postgres": PlainPostgres,
     "hbuf": PlainFile,

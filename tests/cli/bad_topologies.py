@@ -405,7 +405,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         change("  rate_hz", "  mode: polled\n  rate_hz") + "  raw: {type: hbuf, path: r.dt-raw}\n",
         "11:9",
         "sinks.raw.type: hbuf refuses polled readings",
-        "use csv, jsonl, parquet, postgres or sqlite",
+        "use csv, hdf5, jsonl, parquet, postgres or sqlite",
     ),
     "readings in the long layout": (
         change("  rate_hz", "  mode: polled\n  rate_hz").replace("t.csv}", "t.csv, layout: long}"),

@@ -38,6 +38,7 @@ EVERY_SINK = {
     "lines": {"type": "jsonl", "path": "lines.jsonl"},
     "base": {"type": "sqlite", "path": "base.db"},
     "columns": {"type": "parquet", "path": "columns.parquet"},
+    "arrays": {"type": "hdf5", "path": "arrays.h5"},
 }
 
 
@@ -295,6 +296,14 @@ def read_wide(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
             names = ", ".join('"' + column.replace('"', '""') + '"' for column in columns)
             rows = base.execute(f"SELECT sample_index, {names} FROM samples ORDER BY rowid").fetchall()
         array = np.array(rows, dtype=float)
+    elif path.suffix == ".h5":
+        import h5py
+
+        with h5py.File(path) as file:
+            codes = [rows[:] * rows.attrs["scale"] + rows.attrs["offset"] for rows in file["channels"].values()]
+            values = np.array(codes, float)
+            values[np.array([rows[:] for rows in file["sensor_status"].values()]) != 0] = np.nan
+            return file["sample_index"][:], values
     elif path.suffix == ".parquet":
         import pyarrow.parquet as pq
 

@@ -186,7 +186,7 @@ def _spoil(folder: Path, name: str) -> None:
         # In the payload before a chunk's header.
         data[data.index(b'{"seq": 50,') - 10] ^= 0xFF
         path.write_bytes(data)
-    elif name == "columns":
+    elif name in ("columns", "arrays"):
         path.write_bytes(path.read_bytes()[:-100])
     else:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -223,6 +223,7 @@ def test_without_a_raw_file_outputs_are_refilled_from_one_another_times_included
             (folder / (FILES[name] + ending)).unlink()
     assert _repaired(folder) == {
         "table": "written anew", "lines": "written anew", "base": "written anew", "columns": "whole",
+        "arrays": "whole",
     }  # fmt: skip
     assert (folder / "table.csv").read_bytes() == before
 
@@ -239,7 +240,7 @@ def test_readings_are_refilled_from_any_other_output_with_every_column(
     folder = _whole_run(lab, topology)
     before = {name: (folder / FILES[name]).read_bytes() for name in ("table", "lines")}
     # The server's times are to the microsecond: it comes last.
-    for kept in ("table", "lines", "base", "columns", "server"):
+    for kept in ("table", "lines", "base", "columns", "arrays", "server"):
         lost = [name for name in sinks if name not in (kept, "server")]
         for name in lost:
             for ending in ("", ".dtopipe"):

@@ -95,12 +95,14 @@ def _topology(
         "base": {"type": "sqlite", "path": "base.db", **flush},
         "columns": {"type": "parquet", "path": "columns.parquet", "row_group_size": dice.choice((700, 3000)), **flush},
     }
+    sinks["arrays"] = {"type": "hdf5", "path": "arrays.h5", "chunk_rows": dice.choice((150, 700)), **flush}
     for name, sink in sinks.items():
         if dice.random() < 0.7:
             sink["sync"] = dice.choice(_SYNCS[1:] if retains or name == "archive" else _SYNCS)
     if polled:
         del sinks["archive"]
         sinks["columns"]["row_group_size"] = 30
+        sinks["arrays"]["chunk_rows"] = 8
         task |= {"mode": "polled", "rate_hz": 100.0}
     else:
         task["samples_per_block"] = dice.choice((50, 125, 250))
@@ -119,7 +121,7 @@ def _topology(
 def _triggers(moment: str, dice: random.Random, sinks: list[str]) -> tuple[str | None, ...]:
     """One a file system: of the run, then of each repair."""
     number = dice.randint
-    output = dice.choice(("archive", "text", "lines", "base", "columns"))
+    output = dice.choice(("archive", "text", "lines", "base", "columns", "arrays"))
     in_repair = f"any:*:{dice.choice((number(1, 20), number(1, 300)))}:0"
     segment, retired = f"archive.000{number(2, 4)}.dt-raw", f"archive.000{number(1, 3)}.dt-raw"
     retention = dice.choice((f"unlink:{retired}:1:{number(0, 15)}", f"create:{segment}:1:{number(0, 60)}"))
@@ -132,7 +134,7 @@ def _triggers(moment: str, dice: random.Random, sinks: list[str]) -> tuple[str |
         "random": (None,),
         "start": (f"any:*:{number(1, 120)}:0",),
         "first commit": (f"write:{output}*:{number(2, 8)}:{number(0, 12)}",),
-        "row group": (f"write:columns.parquet:{number(2, 30)}:{number(0, 8)}",),
+        "row group": (f"write:{dice.choice(('columns.parquet', 'arrays.h5'))}:{number(2, 30)}:{number(0, 8)}",),
         "segment change": (f"create:{segment}:1:{number(0, 15)}",),
         "retention": (retention,),
         "drain": (f'says:"draining":1:{number(0, 60)}',),

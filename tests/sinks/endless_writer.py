@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from recordings import blocks, gap, polled, readings, recorded
 
@@ -23,7 +24,9 @@ from dtopipe.sinks.registry import load_writer
 STREAM = recorded(("a", "b", "c"))
 POLLED = polled(("a", "b", "c"))
 # A row group every few commits, so that most kills meet one.
-OPTIONS = {"parquet": {"row_group_size": 3000, "compression": "none"}, "sqlite": {}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "parquet": {"row_group_size": 3000, "compression": "none"}, "hdf5": {"chunk_rows": 700}, "sqlite": {},
+}  # fmt: skip
 ROUND = 1000
 # Of each round of samples, this many at its end are a gap.
 GAP = 30

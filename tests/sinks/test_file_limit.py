@@ -18,7 +18,7 @@ from dtopipe.sinks.hbuf.writer import HbufWriter
 from dtopipe.sinks.registry import load_reader, load_writer
 from dtopipe.verify.raw_source import RawSource
 
-FILES = ["csv", "jsonl", "sqlite", "parquet", "hbuf"]
+FILES = ["csv", "jsonl", "sqlite", "parquet", "hdf5", "hbuf"]
 
 
 @contextlib.contextmanager
@@ -115,7 +115,7 @@ def test_what_was_cut_behind_the_last_commit_is_not_closed_as_if_it_were_whole(
     tmp_path: Path, kind: str, has_more: bool
 ) -> None:
     path = tmp_path / "output"
-    options = {"row_group_size": 100} if kind == "parquet" else {}
+    options = {"parquet": {"row_group_size": 100}, "hdf5": {"chunk_rows": 25}}.get(kind, {})
     writer = load_writer(kind)(OutputOptions(path), **options)
     writer.open(recorded(), 0, resume=False)
     items = blocks(recorded(), 0, 60_000)

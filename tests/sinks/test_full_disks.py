@@ -21,7 +21,7 @@ from dtopipe.testing.sink_faults import PIECE, STREAM, FilledDisk, noise, writte
 N_PIECES = 200
 KINDS = [kind for kind in OURS if kind != "postgres"]
 # A row group often enough that some meet the full disk.
-OPTIONS = {"parquet": {"row_group_size": 1000}}
+OPTIONS = {"parquet": {"row_group_size": 1000}, "hdf5": {"chunk_rows": 250}}
 
 
 @pytest.mark.parametrize("pieces_a_commit", [1, 7])

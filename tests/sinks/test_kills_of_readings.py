@@ -28,7 +28,7 @@ def assert_holds_every_reading_once(sink_type: str, path: Path, committed: int) 
     np.testing.assert_array_equal(np.stack(values), of)
 
 
-@pytest.mark.parametrize("sink_type", ["csv", "parquet", "sqlite"])
+@pytest.mark.parametrize("sink_type", ["csv", "hdf5", "parquet", "sqlite"])
 def test_a_killed_writer_loses_no_reading_that_it_committed(sink_type: str, tmp_path: Path) -> None:
     path = tmp_path / "output"
     dice = random.Random(sink_type)

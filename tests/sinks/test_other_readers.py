@@ -6,11 +6,14 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import h5py
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyfive
 import pytest
 from numpy.typing import NDArray
 from postgres_server import PostgresServer
@@ -38,7 +41,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) 
     status[1, 5:15] = 1
     special = block(STREAM, 450, 500, index=3, status=status)
     items: list[Block | Gap] = [*blocks(STREAM, 0, 300), gap(STREAM, 300, 450), special]
-    for kind in ("csv", "jsonl", "sqlite", "parquet", "postgres"):
+    for kind in ("csv", "hdf5", "jsonl", "sqlite", "parquet", "postgres"):
         options = {**postgres.options, "schema": SCHEMA} if kind == "postgres" else {}
         writer = load_writer(kind)(OutputOptions(folder / f"run.{kind}"), **options)
         writer.open(STREAM, 0, resume=False)
@@ -117,7 +120,32 @@ def of_sqlite_in_polars(path: Path) -> Read:
     return of_polars(frame.with_columns(pl.from_epoch("t_utc_ns", time_unit="ns").alias("t_utc")))
 
 
+def of_hdf5(file: Any) -> Read:
+    """Of any library's, by what every one of them has: datasets and attributes by their names."""
+    channels = [file[f"channels/{name}"] for name in NAMES]
+    frame = pd.DataFrame({name: rows[:] for name, rows in zip(NAMES, channels, strict=True)})
+    values = (
+        (frame * [rows.attrs["scale"] for rows in channels] + [rows.attrs["offset"] for rows in channels]).to_numpy().T
+    )
+    status = np.array([file[f"sensor_status/{name}"][:] for name in NAMES])
+    values = np.where(status == 0, values, np.nan)
+    return file["t_mono_ns"][:], file["t_utc_ns"][:], values
+
+
+def of_h5py(path: Path) -> Read:
+    with h5py.File(path) as file:
+        return of_hdf5(file)
+
+
+def of_pyfive(path: Path) -> Read:
+    """A reader that shares no line with the library of HDF5."""
+    with pyfive.File(str(path)) as file:
+        return of_hdf5(file)
+
+
 READERS: dict[str, Callable[[Path], Read]] = {
+    "h5py": lambda folder: of_h5py(folder / "run.hdf5"),
+    "pyfive": lambda folder: of_pyfive(folder / "run.hdf5"),
     "pandas csv": lambda folder: of_pandas(pd.read_csv(folder / "run.csv")),
     "pandas jsonl": lambda folder: of_pandas(
         pd.read_json(folder / "run.jsonl", lines=True, dtype=False, precise_float=True)

@@ -17,7 +17,7 @@ from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.sinks.registry import load_reader, load_writer
 
-FILES = ("hbuf", "csv", "jsonl", "sqlite", "parquet")
+FILES = ("hbuf", "csv", "jsonl", "sqlite", "parquet", "hdf5")
 
 
 def writer_of(sink_type: str, path: Path, **options: Any) -> ReopeningWriter:
@@ -187,7 +187,7 @@ def test_a_deleted_commit_record_is_said_and_its_output_left_alone(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("sink_type", ["hbuf", "csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("sink_type", ["hbuf", "csv", "jsonl", "parquet", "hdf5"])
 def test_a_file_that_came_back_shorter_is_said_and_not_written_on(
     begun: tuple[ReopeningWriter, Path, Stream], sink_type: str
 ) -> None:
@@ -239,7 +239,7 @@ def test_gaps_and_readings_that_waited_are_written_again_too(tmp_path: Path) -> 
     assert list(load_reader("csv")(path).gaps()) == [hole]
 
 
-@pytest.mark.parametrize("sink_type", ["csv", "jsonl", "sqlite", "parquet"])
+@pytest.mark.parametrize("sink_type", ["csv", "jsonl", "sqlite", "parquet", "hdf5"])
 def test_readings_go_on_in_a_file_that_came_back(sink_type: str, tmp_path: Path) -> None:
     path, stream = tmp_path / "share" / "out", polled()
     writer = writer_of(sink_type, path)
@@ -282,7 +282,7 @@ def test_a_sink_without_files_is_left_as_it_is(postgres: Any) -> None:
     assert writer.close().samples == 100
 
 
-@pytest.mark.parametrize("sink_type", ["sqlite", "parquet"])
+@pytest.mark.parametrize("sink_type", ["sqlite", "parquet", "hdf5"])
 def test_a_close_that_finds_the_disk_full_waits_and_leaves_one_plain_file(sink_type: str, small_disk: Any) -> None:
     disk = small_disk("8m")
     path, stream = disk.path / "out", recorded()

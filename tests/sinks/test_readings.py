@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,7 +28,7 @@ from dtopipe.model.stream import Stream
 from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.registry import load_writer
 
-TYPES = ["csv", "jsonl", "parquet", "sqlite"]
+TYPES = ["csv", "hdf5", "jsonl", "parquet", "sqlite"]
 AWKWARD_CHANNELS = ("device", "t_utc", "a", "a_unit", "A", "T_UTC_NS", "run", *AWKWARD_NAMES)
 
 
@@ -86,8 +88,26 @@ def parquet_table(path: Path, _: Stream) -> dict[str, list[Any]]:
     }
 
 
+def hdf5_table(path: Path, _: Stream) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    with h5py.File(path) as file:
+        for name, rows in file.items():
+            if name in ("gaps", "dtopipe"):
+                continue
+            if rows.dtype.kind == "O":
+                found[name] = [text or None for text in rows.asstr()[:]]
+                continue
+            null = np.isnan(rows[:]) if rows.dtype.kind == "f" else rows[:] == -(2**63)
+            values = [None if absent else value for value, absent in zip(rows[:].tolist(), null, strict=True)]
+            if name in SQLITE_TIMES:
+                found[name.removesuffix("_ns")] = [value and iso_utc(value) for value in values]
+            else:
+                found[name] = values
+    return found
+
+
 SQLITE_TIMES = ("t_utc_ns", "requested_at_ns", "received_at_ns")
-TABLES = {"csv": csv_table, "jsonl": jsonl_table, "parquet": parquet_table, "sqlite": sqlite_table}
+TABLES = {"csv": csv_table, "hdf5": hdf5_table, "jsonl": jsonl_table, "parquet": parquet_table, "sqlite": sqlite_table}
 
 
 def expected(stream: Stream, start: int, stop: int) -> dict[str, list[Any]]:

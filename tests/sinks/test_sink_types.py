@@ -26,8 +26,6 @@ NAMES = re.compile(
 RUN_FILES = re.compile(r"\b(gaps|events|clock)\.jsonl\b")
 # The standard library's writer of lines, by which `dtopipe tail` prints rows.
 ALLOWED = {("cli/row_lines.py", "csv")}
-# Which packages a run was made with.
-ALLOWED |= {("supervisor/record.py", name) for name in ("pyarrow", "asyncpg")}
 
 
 def named_in(file: Path) -> Iterator[tuple[int, str]]:

@@ -39,6 +39,7 @@ def test_every_type_and_every_option_says_what_it_is() -> None:
         "simulated",
         "csv",
         "hbuf",
+        "hdf5",
         "jsonl",
         "parquet",
         "postgres",
@@ -78,7 +79,9 @@ def test_options_and_defaults_of_a_sink_are_those_of_its_writer(sink: str) -> No
 def test_the_files_beside_an_output_are_those_of_its_writer() -> None:
     assert commit_record.SUFFIX == COMMIT_RECORD
     known = {name: endings for name in OURS if (endings := sink_type(name).companions)}
-    assert known == {"hbuf": (INDEX_SUFFIX,), "parquet": (TAIL_SUFFIX,), "sqlite": SIDE_SUFFIXES}
+    assert known == {
+        "hbuf": (INDEX_SUFFIX,), "hdf5": (TAIL_SUFFIX,), "parquet": (TAIL_SUFFIX,), "sqlite": SIDE_SUFFIXES,
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")

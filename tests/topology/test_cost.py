@@ -56,12 +56,14 @@ def test_rows_are_visible_behind_a_commit_and_those_of_parquet_behind_a_row_grou
   small: {type: parquet, path: a.parquet, row_group_size: 5000}
   large: {type: parquet, path: b.parquet}
   long: {type: parquet, path: c.parquet, layout: long}
+  chunks: {type: hdf5, path: d.h5, chunk_rows: 500}
 """
-    table, small, large, long = (sink.visible_after_s for sink in cost_of("type: simulated", sinks).sinks)
+    table, small, large, long, chunks = (sink.visible_after_s for sink in cost_of("type: simulated", sinks).sinks)
     assert table == pytest.approx(0.5)
     assert small == pytest.approx(5.5)
     assert large == pytest.approx(2**20 / 1000 + 0.5)
     assert long == pytest.approx(2**19 / 1000 + 0.5)
+    assert chunks == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize(

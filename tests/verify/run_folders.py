@@ -32,6 +32,7 @@ SINKS = {
     "lines": {"type": "jsonl", "path": "lines.jsonl"},
     "table": {"type": "sqlite", "path": "run.db"},
     "columns": {"type": "parquet", "path": "columns.parquet"},
+    "arrays": {"type": "hdf5", "path": "arrays.h5"},
 }
 LONG_SINKS = {name: {**sink, "layout": "long"} for name, sink in SINKS.items() if name != "archive"}
 N_SAMPLES = 1000

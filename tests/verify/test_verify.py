@@ -154,7 +154,8 @@ def test_a_run_as_it_was_written_has_no_problem_and_all_of_it_was_compared(run: 
     found = reports(run)
     _whole(run)
     assert {name: report.compared_with for name, report in found.items()} == {
-        "archive": None, "view": "archive", "lines": "archive", "table": "archive", "columns": "archive"
+        "archive": None, "view": "archive", "lines": "archive", "table": "archive", "columns": "archive",
+            "arrays": "archive",
     }  # fmt: skip
     assert {report.not_compared for report in found.values()} == {None}
     assert {report.rows for report in found.values()} == {N_ROWS}
@@ -471,7 +472,7 @@ def test_torn_lines_of_the_runs_own_files_are_named_and_blame_no_output(run: Pat
         gaps.write(b'{"sink": "tab\xff')
     report = verified(run)
     assert list(report.damaged_files) == [
-        "gaps.jsonl is damaged in line 7", "events.jsonl is damaged in line 2", "clock.jsonl is damaged in line 1"
+        "gaps.jsonl is damaged in line 8", "events.jsonl is damaged in line 2", "clock.jsonl is damaged in line 1"
     ]  # fmt: skip
     assert report.verdict.state is VerdictState.INCOMPLETE
     _whole(run)
@@ -479,7 +480,7 @@ def test_torn_lines_of_the_runs_own_files_are_named_and_blame_no_output(run: Pat
     data = (run / "gaps.jsonl").read_bytes()
     (run / "gaps.jsonl").write_bytes(data.replace(b'"start": 300', b'"start": \0\0\0'))
     _whole(run)
-    assert "gaps.jsonl is damaged in lines 1, 2, 3, 4, 5 and 2 more" in verified(run).damaged_files
+    assert "gaps.jsonl is damaged in lines 1, 2, 3, 4, 5 and 3 more" in verified(run).damaged_files
 
 
 @pytest.mark.parametrize("key", ["samples", "gaps", "dropped", "stop"])

@@ -68,8 +68,12 @@ class GrowingFile(Protocol):
     def add(self, content: TailContent, start: int, stop: int) -> None:
         """Write a group of these samples of a tail, counted from 0."""
 
-    def put_footer(self, metadata: FileMetadata) -> None:
-        """Make a whole file of all the groups so far."""
+    def put_footer(self, metadata: FileMetadata, *, durable: bool) -> None:
+        """Make a whole file of all the groups so far.
+
+        `durable`: what was committed has been promised to survive a power cut, which must not leave a footer of what
+        is not on the disk.
+        """
 
     def cut_back(self, extent: Any) -> None:
         """Forget what came after `extent`, which was this file's own once."""
@@ -207,7 +211,7 @@ class _Run:
 
     def begin_file(self) -> None:
         """A file without rows, so that there is one to be read from the start."""
-        self._file.put_footer(self._metadata(complete=False))
+        self._file.put_footer(self._metadata(complete=False), durable=False)
         self._move_record(self._tail.size)
         sync_folder(self._path)
 
@@ -265,6 +269,11 @@ class _Run:
         self._tail.close()
         self._record.release()
 
+    @property
+    def _is_promised(self) -> bool:
+        """True if something of it is durable."""
+        return self._record.position.durable > self._record.position.start
+
     def _is_due(self) -> bool:
         """True if the tail fills a group, and one more footer stays within its part of the file."""
         n_groups = self._tail.n_samples // self._group_samples
@@ -282,14 +291,14 @@ class _Run:
         try:
             with sink_errors(self._path):
                 self._add_groups()
-                self._file.put_footer(self._metadata(complete=complete))
+                self._file.put_footer(self._metadata(complete=complete), durable=complete or self._is_promised)
                 self._move_record(0)
         except BaseException:
             with contextlib.suppress(OSError):
                 self._file.cut_back(extent)
             raise
         try:
-            if self._record.position.durable > self._record.position.start:
+            if self._is_promised:
                 # What is durable in the tail has to be durable in the file before the tail goes.
                 self.sync()
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from dtopipe.model.readings import ColumnKind, ReadingColumn, Readings
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.whole_part import OnDamage
+from dtopipe.sinks.grouped.front import FileFront
 from dtopipe.sinks.grouped.metadata import FileMetadata
 from dtopipe.sinks.grouped.reader import BATCH_VALUES, GroupedReader
 from dtopipe.sinks.parquet.footer import BRIDGE_BYTES, MAGIC, is_bridge
@@ -83,7 +83,7 @@ def _last_footer(raw: io.FileIO, size: int, behind: int = 0) -> tuple[int, Any]:
     while stop > max(behind, len(MAGIC)):
         try:
             if not _is_bridge(raw, stop):
-                front = _Front(raw, stop)
+                front = FileFront(raw, stop)
                 return stop, pq.ParquetFile(
                     front, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
                 )
@@ -136,31 +136,6 @@ def _groups_end(file: Any) -> int:
             if len(index):
                 return int(_whole(index).max()) + 1
     return 0
-
-
-class _Front(io.RawIOBase):
-    """The first `size` bytes of a file, as if they were all: behind them may be half a row group."""
-
-    def __init__(self, file: io.FileIO, size: int) -> None:
-        self._file = file
-        self._size = size
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._size}[whence]
-        return self._file.seek(base + offset)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, into: Any) -> int:
-        view = memoryview(into).cast("B")
-        return self._file.readinto(view[: max(0, self._size - self._file.tell())]) or 0
 
 
 def _wide(batch: Any, stream: Stream) -> Iterator[OutputRows]:

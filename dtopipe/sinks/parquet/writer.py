@@ -80,6 +80,6 @@ class _RowGroups(GrowingParquet):
         columns = arrays(self._stream, self._layout, part) if isinstance(content, TailSamples) else part
         self.add_group(columns, (stop - start) * rows_a_sample(self._stream, self._layout))
 
-    def put_footer(self, metadata: FileMetadata) -> None:
-        """As GrowingFile.put_footer."""
+    def put_footer(self, metadata: FileMetadata, *, durable: bool) -> None:
+        """As GrowingFile.put_footer; a reader that finds no whole footer at the end goes back to one before."""
         self.put_footer_of({KEY: metadata.packed()})

@@ -1,0 +1,1 @@
+"""One HDF5 file: grown by chunks, whole at every instant."""
