@@ -4,7 +4,7 @@
     python scripts/dev/chaos_campaign.py --variants no-journal --runs 50 --json
     python scripts/dev/chaos_campaign.py --variants sinks --seed 17 --runs 1      # the run of that seed again
 
-Each run has a journal (hbuf), CSV, JSONL, SQLite, Parquet and a real PostgreSQL server, all BLOCK, the counter at
+Each run has a journal (hbuf), CSV, JSONL, SQLite, Parquet, HDF5 and a real PostgreSQL server, all BLOCK, the counter at
 100 kS/s in total, and is one `dtopipe chaos` with faults of every kind: kills, stops for longer than the ring, a full
 disk (a tmpfs, which only root on Linux can mount), cut connections and the server's own death.
 
@@ -82,7 +82,7 @@ class Result:
 
 
 def topology(variant: str, dice: random.Random, dsn: str) -> dict[str, Any]:
-    """Six BLOCK sinks behind a counter; everything that the dice may choose without making it another test."""
+    """Seven BLOCK sinks behind a counter; everything that the dice may choose without making it another test."""
     n_channels = dice.choice((2, 4, 5, 8, 16))
     rate_hz = TOTAL_RATE_HZ / n_channels
     samples_per_block = max(1, round(rate_hz * dice.choice((0.005, 0.02, 0.05))))
@@ -105,6 +105,7 @@ def topology(variant: str, dice: random.Random, dsn: str) -> dict[str, Any]:
         "lines": {"type": "jsonl", "path": "lines.jsonl"},
         "base": {"type": "sqlite", "path": "base.db", "flush_interval": flush},
         "columns": {"type": "parquet", "path": "columns.parquet", "row_group_size": group, "flush_interval": flush},
+        "arrays": {"type": "hdf5", "path": "arrays.h5", "chunk_rows": max(100, group // 8), "flush_interval": flush},
         "server": {"type": "postgres", "dsn": dsn, "schema": f"campaign {dice.randrange(10**9)}"},
     }
     kind = dice.choice(("raw", "voltage"))

@@ -10,7 +10,26 @@ import pytest
 
 from dtopipe.boards import registry
 from dtopipe.boards.simulated import SimulatedBoard
+from dtopipe.model.board_types import BoardType
 from dtopipe.model.errors import BoardError
+from dtopipe.model.parts import BoardPart
+from dtopipe.topology.options import board_model
+
+
+class Wheel:
+    """A board of another package."""
+
+
+class WheelPart(BoardPart):
+    """What it can be told."""
+
+    teeth: int = 60
+
+
+WHEEL = BoardType(
+    "as its author calls it", board=f"{__name__}:Wheel", options=f"{__name__}:WheelPart",
+    waits=lambda options: True, ends_at=lambda options: 100 * int(options["turns"]),
+)  # fmt: skip
 
 
 def test_a_type_names_its_class() -> None:
@@ -47,6 +66,16 @@ def test_an_installed_plug_in_is_a_type_of_board(plug_in: str) -> None:
     assert registry.load_board(plug_in).__name__ == "LabBoard"
     with pytest.raises(BoardError, match="cannot be loaded"):
         registry.load_board("broken")
+
+
+def test_a_plug_in_describes_its_type_as_ours_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "installed", lambda: {**registry.OURS, "wheel": f"{__name__}:WHEEL"})
+    kind = registry.known_board_type("wheel")
+    assert (kind.name, kind.brings_task, kind.waits({}), kind.ends_at({"turns": 3})) == ("wheel", False, True, 300)
+    assert board_model("wheel", registry.installed()["wheel"]).model_fields["teeth"].default == 60
+    found: object = registry.load_board("wheel")
+    assert found is Wheel
+    assert registry.known_board_type("moonbeam").board == ""
 
 
 def test_a_plug_in_cannot_take_the_place_of_a_board_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,6 +248,9 @@ class GroupedReader(ABC):
                 yield Opened(file, metadata, record, stop, tail_bytes, is_all, damage)
             except self.spoilt as error:
                 raise SinkError(self._path, f"cannot be read: {error}", REFILL) from error
+            finally:
+                if file is not None:
+                    file.close()
 
     def _metadata(self, file: Any, record: CommitSnapshot | None) -> FileMetadata:
         """What the footer says; without one, what is known of the stream, if samples wait in a tail."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any
 
@@ -38,13 +39,11 @@ def last_footer(raw: io.FileIO, size: int, behind: int = 0) -> tuple[int, Any]:
         raw.seek(stop - SUPERBLOCK_BYTES)
         words = raw.read(SUPERBLOCK_BYTES)
         if is_superblock_of(words, stop):
-            try:
+            with contextlib.suppress(*SPOILT):
                 file = opened_front(raw, stop, words)
                 # Every object, for one that cannot be read leads back to a footer before.
                 file.visititems(_opened)
                 return stop, file
-            except SPOILT:
-                pass
         stop = _copy_before(raw, stop)
     return 0, None
 
