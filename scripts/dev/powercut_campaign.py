@@ -7,9 +7,9 @@
 Each is a real run of the counter with a journal (hbuf, in segments or one file, with retention or without), CSV, JSONL,
 SQLite, Parquet and HDF5, each synced in its own way, or a polled one; in every third (--postgres-every) a real
 PostgreSQL server takes part, which is outside of that file system and keeps its power and its data. The power goes at a
-random moment or at one of ten chosen ones; every process is killed, shared memory and runtime folder are lost, what the disk
-held is put in place; then `runs`, `verify`, `repair`, `verify` and `repair` once more. What was durable at the cut is
-looked for by other readers than ours, value by value against the board's formula.
+random moment or at one of ten chosen ones; every process is killed, shared memory and runtime folder are lost, what the
+disk held is put in place; then `runs`, `verify`, `repair`, `verify` and `repair` once more. What was durable at the cut
+is looked for by other readers than ours, value by value against the board's formula.
 
 It needs FUSE (Debian: apt-get install fuse3) and the extra `test`. Images of failures are kept, under --keep.
 """

@@ -18,13 +18,15 @@ from dtopipe.model.readings import ColumnKind, ReadingColumn, Readings
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.whole_part import OnDamage
 from dtopipe.sinks.grouped.metadata import FileMetadata, metadata_from
-from dtopipe.sinks.grouped.reader import BATCH_VALUES, GroupedReader
+from dtopipe.sinks.grouped.reader import GroupedReader
 from dtopipe.sinks.hdf5.columns import CHANNELS, NULL, STATUS, TIMES, link_name, stored_name
 from dtopipe.sinks.hdf5.footer import DOCUMENT
 from dtopipe.sinks.hdf5.reading import SPOILT, last_footer
 from dtopipe.sinks.rows.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.rows.reading_pieces import reading_pieces
 
+# Each dataset of each part is a call of the library, so that parts of many channels are not short.
+_PART_VALUES = 2**22
 _Part = TypeVar("_Part")
 
 
@@ -106,7 +108,7 @@ def _in_parts(file: Any, values_a_row: int, part: Callable[[int, int], _Part], o
     """`part(start, stop)` of every row, never over the border of a chunk; of a damaged chunk what can be read."""
     index = file[TIMES[0]]
     n_rows, (chunk_rows,) = len(index), index.chunks
-    step = min(chunk_rows, max(1, BATCH_VALUES // values_a_row))
+    step = min(chunk_rows, max(1, _PART_VALUES // values_a_row))
     for begin in range(0, n_rows, chunk_rows):
         end = min(n_rows, begin + chunk_rows)
         for start in range(begin, end, step):
@@ -123,13 +125,15 @@ def _wide(file: Any, metadata: FileMetadata) -> Callable[[int, int], OutputRows]
     times = [file[name] for name in TIMES]
     codes = [file[f"{CHANNELS}/{link_name(channel.name)}"] for channel in channels]
     statuses = [file[f"{STATUS}/{link_name(channel.name)}"] for channel in channels]
+    # What was never stored is all OK.
+    statuses = [rows if rows.id.get_storage_size() else None for rows in statuses]
 
     def part(start: int, stop: int) -> OutputRows:
         index, t_mono_ns, t_utc_ns = (rows[start:stop] for rows in times)
         values = []
         for channel, rows, of_channel in zip(channels, codes, statuses, strict=True):
-            status: NDArray[np.int8] = of_channel[start:stop]
-            values.append(engineering_values(channel, rows[start:stop], status if status.any() else None))
+            status: NDArray[np.int8] | None = None if of_channel is None else of_channel[start:stop]
+            values.append(engineering_values(channel, rows[start:stop], status))
         return OutputRows(index, t_mono_ns, t_utc_ns, values)
 
     return part
