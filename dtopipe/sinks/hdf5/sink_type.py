@@ -26,7 +26,7 @@ HDF5 = SinkType(
     module="h5py",
     extra="hdf5",
     one_run_a_file=True,
-    size=OutputSize(wide=RowBytes(2, 2.5), long=RowBytes(0, 8), readings=RowBytes(30, 12)),
+    size=OutputSize(wide=RowBytes(1, 2.2), long=RowBytes(0, 5), readings=RowBytes(20, 8)),
     # The tail of codes becomes columns of up to 8 bytes a value, index and times; then comes a footer.
     closing=ClosingCost(of_waiting=4.0, in_any_case=2**18),
     group_rows=_group_rows,
