@@ -125,7 +125,8 @@ class Session:
         path.write_text(self._here(fence.text), encoding="utf-8")
 
     def _here(self, text: str) -> str:
-        """Machines of this page are this one, at a port of its own."""
+        """Machines of this page are this one, at a port of its own, and its device is nobody else's."""
+        text = text.replace('device: "0"', f'device: "guide-{self._port}"')
         return text.replace("daq-pc:5700", f"127.0.0.1:{self._port}").replace("0.0.0.0:5700", f"127.0.0.1:{self._port}")
 
     def _type(self, machine: Machine, command: str, code: int) -> None:
