@@ -42,7 +42,7 @@ def go_on_as_owner(folder: RunFolder) -> None:
         )  # fmt: skip
     except OSError as error:
         raise UsageError(
-            f"{folder.path} is a run of {name}, who cannot run {Path(sys.executable)}: {error.strerror}\n"
-            f"    let them type, or type: sudo -u {name} dtopipe {' '.join(sys.argv[1:])}"
+            f"{folder.path} is a run of {name}, who cannot run {Path(sys.executable)}: {error.strerror}",
+            f"let them type, or type: sudo -u {name} dtopipe {' '.join(sys.argv[1:])}",
         ) from error
     sys.exit(done.returncode)

@@ -108,11 +108,11 @@ def _run_and_file(words: tuple[str, ...], sink: str | None) -> tuple[str | None,
     files = [word for word in words if word.endswith(_FILE_ENDINGS)]
     runs = [word for word in words if word not in files]
     if len(runs) > 1 or len(files) > 1:
-        raise UsageError("name one run, or one endpoint, and one file\n    dtopipe attach [RUN or ENDPOINT] [FILE]")
+        raise UsageError("name one run, or one endpoint, and one file", "dtopipe attach [RUN or ENDPOINT] [FILE]")
     if bool(files) == bool(sink):
         raise UsageError(
-            "say what to attach: --sink TYPE, or a file with a sinks: section\n"
-            f"    such as: dtopipe attach --sink {EXAMPLE} --path look.{EXAMPLE}"
+            "say what to attach: --sink TYPE, or a file with a sinks: section",
+            f"such as: dtopipe attach --sink {EXAMPLE} --path look.{EXAMPLE}",
         )
     return (runs[0] if runs else None), (Path(files[0]) if files else None)
 
@@ -140,7 +140,7 @@ def _record(folder: RunFolder) -> dict[str, Any]:
         raise _over(folder)
     record = folder.read_record()
     if not record.get("stream"):
-        raise UsageError("the run has not begun yet\n    ask again once dtopipe status says running")
+        raise UsageError("the run has not begun yet", "ask again once dtopipe status says running")
     return record
 
 
@@ -151,7 +151,7 @@ def _since(text: str) -> str | int:
         return int(text.replace("_", "").replace(",", ""))
     except ValueError:
         raise UsageError(
-            f"--from {text}: is no place to start from\n    write latest, earliest, or a sample index"
+            f"--from {text}: is no place to start from", "write latest, earliest, or a sample index"
         ) from None
 
 
@@ -171,5 +171,5 @@ def _begun(folder: RunFolder, name: str) -> dict[str, Any]:
 
 def _over(folder: RunFolder) -> DtopipeError:
     return DtopipeError(
-        f"the run {folder.path} is over\n    its samples go into any other output with: dtopipe convert {folder.path}"
+        f"the run {folder.path} is over", f"its samples go into any other output with: dtopipe convert {folder.path}"
     )

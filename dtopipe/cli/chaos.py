@@ -92,7 +92,7 @@ def _kinds(words: str) -> list[Kind]:
     wanted = [word.strip() for word in words.split(",") if word.strip()]
     for word in wanted:
         if word not in list(Kind):
-            raise UsageError(f"--faults: there is no fault {word!r}\n    {nearest(word, Kind)}")
+            raise UsageError(f"--faults: there is no fault {word!r}", nearest(word, Kind))
     return [Kind(word) for word in wanted]
 
 

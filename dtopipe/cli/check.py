@@ -17,7 +17,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import PlanRequest, topology_request
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.disk import duration_text
-from dtopipe.model.errors import DtopipeError, Problem, TopologyError, words_of
+from dtopipe.model.errors import DtopipeError, Problem, TopologyError
 from dtopipe.model.plan import RunPlan
 from dtopipe.topology.cost import Cost, estimate, size_text
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
@@ -68,7 +68,7 @@ def _ensure_key(plan: RunPlan) -> None:
     try:
         KeyFolder(keys_dir()).own()
     except DtopipeError as error:
-        raise TopologyError([Problem(plan.places.get(key), key, *words_of(error))]) from error
+        raise TopologyError([Problem(plan.places.get(key), key, error.headline, error.remedy)]) from error
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

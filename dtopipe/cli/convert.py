@@ -13,7 +13,7 @@ from dtopipe.cli.outside import outside_option
 from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import find_run, through_latest
-from dtopipe.model.errors import UsageError, words_of
+from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import shown
 from dtopipe.topology.single_sink import convertible_options
 from dtopipe.verify.convert import convert as convert_file
@@ -85,12 +85,11 @@ def _raw_file(source: str, run_dir: Path, *, outside: bool) -> Path:
             return file
         if not file.exists() and (file.parent / "run.json").is_file():
             raw = raw_file_of(find_run(str(file.parent), run_dir, outside=outside))
-            raise UsageError(f"the run {file.parent} has no file {file.name}\n    its raw file is {raw}")
+            raise UsageError(f"the run {file.parent} has no file {file.name}", f"its raw file is {raw}")
     try:
         folder = find_run(source, run_dir, outside=outside)
     except UsageError as error:
         if Path(source).suffix:
-            message, remedy = words_of(error)
-            raise UsageError(f"{message}, and no such file\n    {remedy}") from error
+            raise UsageError(f"{error.headline}, and no such file", error.remedy) from error
         raise
     return raw_file_of(folder)

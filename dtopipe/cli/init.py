@@ -23,8 +23,8 @@ def init(file: Path) -> None:
         with file.open("x", encoding="utf-8", newline="\n") as opened:
             opened.write(STARTER)
     except FileExistsError as error:
-        raise UsageError(f"{file} exists already\n    name another file: dtopipe init OTHER.yaml") from error
+        raise UsageError(f"{file} exists already", "name another file: dtopipe init OTHER.yaml") from error
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}\n    name another place") from error
+        raise UsageError(f"{file} cannot be written: {error.strerror}", "name another place") from error
     name = f'"{file}"' if " " in str(file) else str(file)
     click.echo(f"wrote {file}; run it with: dtopipe up {name}")

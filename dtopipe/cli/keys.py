@@ -55,8 +55,8 @@ def new(name: str | None, replacing: bool, as_json: bool) -> None:
     folder = KeyFolder(keys_dir())
     if folder.has_own() and not replacing:
         raise UsageError(
-            f"there is a key already: {folder.private_path}\n"
-            "    see it: dtopipe keys show; --replace makes a new one, and others must be given that"
+            f"there is a key already: {folder.private_path}",
+            "see it: dtopipe keys show; --replace makes a new one, and others must be given that",
         )
     pair = new_key_pair(name)
     folder.write_own(pair)
@@ -185,7 +185,7 @@ def _document(key: KnownKey) -> dict[str, Any]:
 def _key_name(name: str) -> str:
     if not is_key_name(name):
         raise UsageError(
-            f"a key cannot be called {name!r}\n    letters, digits, and . _ - between them; at most 63, such as daq-pc"
+            f"a key cannot be called {name!r}", "letters, digits, and . _ - between them; at most 63, such as daq-pc"
         )
     return name
 

@@ -50,7 +50,7 @@ def new(kind: str, name: str, folder: Path | None, as_json: bool) -> None:
     known = sink_types() if kind == "sink" else board_types()
     if name in [entry.name for entry in known]:
         raise UsageError(
-            f"there is a {kind} of type {name!r} already\n    choose another name: dtopipe {kind}s lists all"
+            f"there is a {kind} of type {name!r} already", f"choose another name: dtopipe {kind}s lists all"
         )
     written = write_plug_in(cast(Kind, kind), name, folder)
     if as_json:

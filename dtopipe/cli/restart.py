@@ -45,7 +45,7 @@ def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
     if answer is None:
         ensure_reached(folder, f"restart {name}")
         raise DtopipeError(
-            f"the run {folder.path} is over\n    what {name} lacks can be refilled: dtopipe repair {folder.path}"
+            f"the run {folder.path} is over", f"what {name} lacks can be refilled: dtopipe repair {folder.path}"
         )
     console = Console(stderr=as_json)
     with console.status(f"waiting for {name}"):

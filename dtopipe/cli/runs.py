@@ -22,7 +22,7 @@ from dtopipe.core.ending import EndedBy, ending_from
 from dtopipe.host.closed import closed, closed_below
 from dtopipe.host.run_folder import RunFolder, ensure_readable, runs_in, runs_in_progress
 from dtopipe.host.runtime_folder import runtime_trouble
-from dtopipe.model.errors import DtopipeError, UsageError, words_of
+from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.model.shown import shown
 
 
@@ -68,8 +68,7 @@ def runs(run_dir: Path, as_json: bool) -> None:
     if trouble := runtime_trouble():
         click.echo(f"dtopipe: runs in progress are not looked for: {trouble}", err=True)
     for folder in closed_below(run_dir):
-        message, _ = words_of(closed(folder))
-        click.echo(f"dtopipe: {shown(message)}", err=True)
+        click.echo(f"dtopipe: {shown(closed(folder).headline)}", err=True)
     if as_json:
         print_json([row.document for row in rows])
         return
@@ -107,7 +106,7 @@ def _row(folder: RunFolder) -> _Row:
     try:
         return _row_of(run, folder, seen(folder))
     except DtopipeError as error:
-        message, _ = words_of(error)
+        message = error.headline
         document = {"run": run, "folder": str(folder.path), "started_at": None, "samples": 0, "verdict": None,
                     "in_progress": False, "error": message}  # fmt: skip
         return _Row(document, Text(message, style="red"))

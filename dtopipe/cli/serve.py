@@ -67,7 +67,7 @@ def serve(
     folder = find_run(run, run_dir, outside=outside)
     found = seen(folder)
     if found.remedy and not found.held:
-        raise UsageError(f"{folder.path} was killed, and its record is not complete\n    first: {found.remedy}")
+        raise UsageError(f"{folder.path} was killed, and its record is not complete", f"first: {found.remedy}")
     console = PipeSafeConsole(stderr=as_json)
     with console.status(f"reading {folder.path}"):
         source = ArchivedRun(folder)

@@ -67,7 +67,7 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
         print_json(record)
     console.print(outputs_table(record))
     if found.held:
-        raise UsageError(f"{folder.path} is still {found.held}\n    {found.remedy}")
+        raise UsageError(f"{folder.path} is still {found.held}", found.remedy)
     console.print(verdict_line(record), soft_wrap=True)
     print_remedy(console, record, folder.path)
     sys.exit(exit_code(record))

@@ -59,7 +59,7 @@ def _start(since: str) -> str | int:
         return since
     if since.isdecimal():
         return int(since)
-    raise UsageError(f"--from cannot be {since!r}\n    use earliest, latest, or a sample index")
+    raise UsageError(f"--from cannot be {since!r}", "use earliest, latest, or a sample index")
 
 
 def _print(lines: bytes) -> None:

@@ -21,7 +21,7 @@ def show_types(
     """All types, or one with its options; `everybodys` are options that each of them has. Raises UsageError."""
     known = [entry.name for entry in entries]
     if wanted is not None and wanted not in known:
-        raise UsageError(f"there is no type {wanted!r}\n    {nearest(wanted, known)}")
+        raise UsageError(f"there is no type {wanted!r}", nearest(wanted, known))
     chosen = [entry for entry in entries if wanted in (None, entry.name)]
     if as_json:
         print_json([asdict(entry) | {"common_options": [asdict(o) for o in everybodys]} for entry in chosen])

@@ -35,11 +35,11 @@ def closed(path: Path) -> UsageError:
     owner = owner_of(path)
     if not owner:
         return UsageError(
-            f"{path} cannot be looked at: permission denied\n    ask its owner, or let them allow you to read it"
+            f"{path} cannot be looked at: permission denied", "ask its owner, or let them allow you to read it"
         )
     return UsageError(
-        f"{path} cannot be looked at: permission denied, it belongs to {owner}\n"
-        f"    let them allow you to read it, or type the same as they: sudo -u {_sudo_name(owner)} dtopipe ..."
+        f"{path} cannot be looked at: permission denied, it belongs to {owner}",
+        f"let them allow you to read it, or type the same as they: sudo -u {_sudo_name(owner)} dtopipe ...",
     )
 
 

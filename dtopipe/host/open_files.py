@@ -36,6 +36,6 @@ def ensure_open_files(needed: int) -> None:
         soft = wanted
     if soft < needed:
         raise UsageError(
-            f"this process may have {soft} files open at a time, and this takes {needed}\n"
-            "    raise the limit: ulimit -n 1024"
+            f"this process may have {soft} files open at a time, and this takes {needed}",
+            "raise the limit: ulimit -n 1024",
         )

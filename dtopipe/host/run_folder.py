@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ class RunFolder:
                     return cls(path)
             except OSError as error:
                 raise UsageError(
-                    f"the run folder {path} cannot be made: {error.strerror}\n"
-                    "    choose another place with --run-dir or run_dir: in the topology"
+                    f"the run folder {path} cannot be made: {error.strerror}",
+                    "choose another place with --run-dir or run_dir: in the topology",
                 ) from error
             number += 1
 
@@ -156,13 +156,11 @@ def _run_of(wanted: str, root: Path, *, outside: bool) -> RunFolder:
         return RunFolder(_only_one(wanted, elsewhere), outside=outside)
     if folder.is_file():
         run = next((str(above) for above in folder.parents if (above / "run.json").is_file()), "")
-        raise UsageError(
-            f"{wanted!r} is a file, and no run" + (f"\n    the run that it belongs to: {run}" if run else "")
-        )
+        raise UsageError(f"{wanted!r} is a file, and no run", f"the run that it belongs to: {run}" if run else "")
     for place in (root, root / name, *(root / name).glob("*/")):
         ensure_readable(place)
     known = ", ".join(sorted({folder.path.parent.name for folder in runs_in(root)})) or "none"
-    raise UsageError(f"there is no run {wanted!r}\n    runs in {root}: {known}; --run-dir names another place")
+    raise UsageError(f"there is no run {wanted!r}", f"runs in {root}: {known}; --run-dir names another place")
 
 
 def ensure_readable(root: Path) -> None:
@@ -231,8 +229,7 @@ def _is_held(folder: Path) -> bool:
 
 def _only_one(wanted: str, found: Sequence[Path]) -> Path:
     if len(found) > 1:
-        paths = "".join(f"\n    {path}" for path in found)
-        raise UsageError(f"{wanted!r} fits {len(found)} runs: name one by its path{paths}")
+        raise UsageError(f"{wanted!r} fits {len(found)} runs: name one by its path", _each_on_its_line(found))
     return found[0]
 
 
@@ -243,12 +240,14 @@ def _only_run_in_progress() -> RunFolder:
     if not found:
         # With a folder that is not looked into, that is no more than what is seen.
         trouble = runtime_trouble()
-        raise UsageError(
-            "no run is in progress\n    name one: a run folder, NAME, NAME/START or NAME/latest"
-            + (f"\n{trouble}" if trouble else "")
-        )
-    paths = "".join(f"\n    {folder.path}" for folder in found)
-    raise UsageError(f"{len(found)} runs are in progress: name one by its path{paths}")
+        name_one = "name one: a run folder, NAME, NAME/START or NAME/latest"
+        raise UsageError("no run is in progress", name_one + (f"\n{trouble}" if trouble else ""))
+    paths = _each_on_its_line(folder.path for folder in found)
+    raise UsageError(f"{len(found)} runs are in progress: name one by its path", paths)
+
+
+def _each_on_its_line(paths: Iterable[Path]) -> str:
+    return "\n    ".join(map(str, paths))
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -32,7 +32,7 @@ class Holder:
     def error(self, folder: RunFolder) -> UsageError:
         """For what has to wait until the run is over."""
         still = "still " if self.words.startswith(_IN_PROGRESS) else ""
-        return UsageError(f"{folder.path} is {still}{self.words}\n    {self.remedy}")
+        return UsageError(f"{folder.path} is {still}{self.words}", self.remedy)
 
 
 def holder_of(folder: RunFolder) -> Holder | None:
@@ -100,7 +100,7 @@ def ensure_reached(folder: RunFolder, command: str) -> None:
         return
     holder = holder_of(folder)
     if holder is not None and mark is not None and not _is_heard(mark, who_is_here()):
-        raise UsageError(f"{folder.path} is {holder.words}\n    {_as_its_user(mark, command, folder)}")
+        raise UsageError(f"{folder.path} is {holder.words}", _as_its_user(mark, command, folder))
     if holder is not None:
         raise holder.error(folder)
 
@@ -118,9 +118,9 @@ def ensure_ours_to_complete(folder: RunFolder) -> None:
     mark = read_mark(folder.path)
     if mark is not None and not mark.maker.is_same_user(who_is_here()):
         raise UsageError(
-            f"{folder.path} is a killed run of {mark.maker.user or 'another user'}, whose record is not complete\n"
-            f"    let them type, or type: {_as_its_user(mark, 'repair', folder)}\n"
-            f"    if it is yours now, delete {folder.path / LOCK_FILE}"
+            f"{folder.path} is a killed run of {mark.maker.user or 'another user'}, whose record is not complete",
+            f"let them type, or type: {_as_its_user(mark, 'repair', folder)}\n"
+            f"    if it is yours now, delete {folder.path / LOCK_FILE}",
         )
 
 

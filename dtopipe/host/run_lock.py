@@ -79,8 +79,8 @@ class RunLock:
         except OSError as error:
             self._lock.release()
             raise UsageError(
-                f"the run folder {self._folder} cannot be locked: {error.strerror or error}\n"
-                "    choose another place with --run-dir or run_dir: in the topology"
+                f"the run folder {self._folder} cannot be locked: {error.strerror or error}",
+                "choose another place with --run-dir or run_dir: in the topology",
             ) from error
 
     def tell(self, **facts: str) -> None:
@@ -104,7 +104,7 @@ class RunLock:
             self._lock.acquire()
         except LockHeld as error:
             raise UsageError(
-                f"{self._folder} is held by its run, or by another command that completes it\n    try again in a moment"
+                f"{self._folder} is held by its run, or by another command that completes it", "try again in a moment"
             ) from error
         except OSError as error:
             message = f"the run folder cannot be written to: {error.strerror}"

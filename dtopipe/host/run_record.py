@@ -41,7 +41,7 @@ def read_run_record(path: Path) -> dict[str, Any]:
         record = parsed(data)
         check_run_record(Facts(record))
     except Misfit as error:
-        raise UsageError(f"{path}: {error}\n    this is not a run record as dtopipe writes it") from error
+        raise UsageError(f"{path}: {error}", "this is not a run record as dtopipe writes it") from error
     except PermissionError as error:
         raise closed(path) from error
     except (OSError, ValueError) as error:

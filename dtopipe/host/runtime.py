@@ -197,8 +197,8 @@ def ensure_only_ours(folder: Path) -> None:
     for path in _listed(folder):
         if not any(_is_ours_or_gone(path) for _ in range(_LOOKS)):
             raise UsageError(
-                f"the runtime folder {folder} has something in it that is not dtopipe's: {path.name}\n"
-                "    set DTOPIPE_RUNTIME_DIR to an empty folder of your own, or move that away"
+                f"the runtime folder {folder} has something in it that is not dtopipe's: {path.name}",
+                "set DTOPIPE_RUNTIME_DIR to an empty folder of your own, or move that away",
             )
 
 
@@ -264,8 +264,8 @@ def _making(folder: Path) -> Iterator[None]:
         raise UsageError(f"another command is starting a run in {folder}, and does not go on") from error
     except OSError as error:
         raise UsageError(
-            f"the runtime folder {folder} cannot be used: {error.strerror}\n"
-            "    set DTOPIPE_RUNTIME_DIR to a folder of your own"
+            f"the runtime folder {folder} cannot be used: {error.strerror}",
+            "set DTOPIPE_RUNTIME_DIR to a folder of your own",
         ) from error
     try:
         yield

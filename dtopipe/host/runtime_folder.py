@@ -24,16 +24,16 @@ def runtime_dir() -> Path:
     folder = chosen_folder()
     if len(os.fsencode(str(folder))) > _LONGEST_FOLDER:
         raise UsageError(
-            f"the runtime folder's path is too long for a socket: {folder}\n"
-            "    set DTOPIPE_RUNTIME_DIR to a short folder of your own, such as /tmp/dtopipe-me"
+            f"the runtime folder's path is too long for a socket: {folder}",
+            "set DTOPIPE_RUNTIME_DIR to a short folder of your own, such as /tmp/dtopipe-me",
         )
     try:
         if not os.path.lexists(folder):
             make_folders(folder, 0o700)
     except OSError as error:
-        raise UsageError(f"the runtime folder {folder} cannot be made: {error.strerror}\n    {_ANOTHER}") from error
+        raise UsageError(f"the runtime folder {folder} cannot be made: {error.strerror}", _ANOTHER) from error
     if trouble := _trouble(folder):
-        raise UsageError(trouble)
+        raise trouble
     return folder
 
 
@@ -43,10 +43,10 @@ def seen_runtime_dir() -> Path | None:
     return folder if os.path.lexists(folder) and not _trouble(folder) else None
 
 
-def runtime_trouble() -> str:
-    """Why the folder that is there is not looked into, with the way out; empty if nothing is wrong with it."""
+def runtime_trouble() -> UsageError | None:
+    """Why the folder that is there is not looked into; None if nothing is wrong with it."""
     folder = chosen_folder()
-    return _trouble(folder) if os.path.lexists(folder) else ""
+    return _trouble(folder) if os.path.lexists(folder) else None
 
 
 def chosen_folder() -> Path:
@@ -66,32 +66,32 @@ def _default_folder() -> str:
     return str(Path(tempfile.gettempdir()) / f"dtopipe-{zlib.crc32(os.fsencode(folder)):08x}")
 
 
-def _trouble(folder: Path) -> str:
-    """What is wrong with a folder that is there, with the way out; empty if nothing is."""
+def _trouble(folder: Path) -> UsageError | None:
+    """What is wrong with a folder that is there; None if nothing is."""
     try:
         seen, around = folder.lstat(), folder.parent.stat()
     except OSError as error:
-        return f"the runtime folder {folder} cannot be looked at: {error.strerror}\n    {_ANOTHER}"
+        return UsageError(f"the runtime folder {folder} cannot be looked at: {error.strerror}", _ANOTHER)
     if stat.S_ISLNK(seen.st_mode):
-        return f"the runtime folder {folder} is a link\n    set DTOPIPE_RUNTIME_DIR to the folder itself"
+        return UsageError(f"the runtime folder {folder} is a link", "set DTOPIPE_RUNTIME_DIR to the folder itself")
     if not stat.S_ISDIR(seen.st_mode):
-        return f"the runtime folder {folder} is not a folder\n    {_ANOTHER}"
+        return UsageError(f"the runtime folder {folder} is not a folder", _ANOTHER)
     if not hasattr(os, "getuid"):
-        return ""
+        return None
     if seen.st_uid != os.getuid():
-        return f"the runtime folder {folder} belongs to another user\n    {_ANOTHER}"
+        return UsageError(f"the runtime folder {folder} belongs to another user", _ANOTHER)
     if seen.st_mode & 0o022:
-        return (
-            f"the runtime folder {folder} can be written to by other users\n"
-            f"    if nothing in it is theirs: chmod 700 {folder}; else {_ANOTHER}"
+        return UsageError(
+            f"the runtime folder {folder} can be written to by other users",
+            f"if nothing in it is theirs: chmod 700 {folder}; else {_ANOTHER}",
         )
     if seen.st_mode & 0o700 != 0o700:
-        return f"the runtime folder {folder} cannot be used by its own owner\n    chmod 700 {folder}"
+        return UsageError(f"the runtime folder {folder} cannot be used by its own owner", f"chmod 700 {folder}")
     if around.st_uid not in (os.getuid(), 0):
-        return f"the runtime folder {folder} lies in a folder of another user, who can replace it\n    {_ANOTHER}"
+        return UsageError(f"the runtime folder {folder} lies in a folder of another user, who can replace it", _ANOTHER)
     if around.st_mode & 0o002 and not around.st_mode & stat.S_ISVTX:
-        return (
-            f"the runtime folder {folder} can be replaced by other users, who can write to {folder.parent}\n"
-            f"    chmod o-w {folder.parent}, or {_ANOTHER}"
+        return UsageError(
+            f"the runtime folder {folder} can be replaced by other users, who can write to {folder.parent}",
+            f"chmod o-w {folder.parent}, or {_ANOTHER}",
         )
-    return ""
+    return None

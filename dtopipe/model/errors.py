@@ -8,7 +8,17 @@ from pathlib import Path
 
 
 class DtopipeError(Exception):
-    """Anything that dtopipe raises on purpose."""
+    """Anything that dtopipe raises on purpose: `message` says what is wrong, `remedy` the way out, if one is known."""
+
+    def __init__(self, message: str = "", remedy: str = "") -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(self.headline + (f"\n    {remedy}" if remedy else ""))
+
+    @property
+    def headline(self) -> str:
+        """What is wrong, and with what: the error's text without the way out."""
+        return self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +49,6 @@ class Problem:
         return f"{where}{key}{self.message}{remedy}"
 
 
-def words_of(error: DtopipeError) -> tuple[str, str]:
-    """(what is wrong, the way out) of an error whose text has the way out on its lines behind the first."""
-    message, _, remedy = str(error).partition("\n")
-    return message, remedy.strip()
-
-
 class TopologyError(DtopipeError):
     """A topology that cannot be run; names every problem at once. Exit code 2."""
 
@@ -63,9 +67,12 @@ class BoardError(DtopipeError):
     def __init__(self, board: str, message: str, remedy: str = "", *, is_final: bool = False) -> None:
         self.board = board
         self.is_final = is_final
-        self.message = message
-        self.remedy = remedy
-        super().__init__(f"board {board}: {message}" + (f"\n    {remedy}" if remedy else ""))
+        super().__init__(message, remedy)
+
+    @property
+    def headline(self) -> str:
+        """With the board."""
+        return f"board {self.board}: {self.message}"
 
 
 class SinkError(DtopipeError):
@@ -73,10 +80,12 @@ class SinkError(DtopipeError):
 
     def __init__(self, path: str | Path | None, message: str, remedy: str = "") -> None:
         self.path = None if path is None else str(path)
-        self.message = message
-        self.remedy = remedy
-        where = f"{self.path}: " if self.path else ""
-        super().__init__(f"{where}{message}" + (f"\n    {remedy}" if remedy else ""))
+        super().__init__(message, remedy)
+
+    @property
+    def headline(self) -> str:
+        """With the output's path."""
+        return f"{self.path}: {self.message}" if self.path else self.message
 
 
 class SinkUnavailable(SinkError):

@@ -36,15 +36,15 @@ def write_plug_in(kind: Kind, name: str, folder: Path | None = None) -> NewPlugI
     """
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise UsageError(
-            f"a {kind} cannot be called {name!r}\n"
-            f"    small letters, digits, and - between them; at most {_LONGEST_NAME}, such as strain-gauge"
+            f"a {kind} cannot be called {name!r}",
+            f"small letters, digits, and - between them; at most {_LONGEST_NAME}, such as strain-gauge",
         )
     folder = Path(f"dtopipe-{name}") if folder is None else folder
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty\n    name another folder: --to DIR")
+            raise UsageError(f"{folder} is not empty", "name another folder: --to DIR")
         for place, text in _files(kind, name):
             path = folder / place
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def write_plug_in(kind: Kind, name: str, folder: Path | None = None) -> NewPlugI
                 file.write(text)
             written.append(place)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror or error}\n    name another place") from error
+        raise UsageError(f"{folder} cannot be written: {error.strerror or error}", "name another place") from error
     return NewPlugIn(kind, name, folder, tuple(written))
 
 

@@ -31,15 +31,13 @@ class ArchivedRun:
     def __init__(self, folder: RunFolder) -> None:
         record = folder.read_record()
         if record.get("verdict") is None:
-            raise UsageError(
-                f"{folder.path} has not ended\n    while it goes on it is served by listen: in its topology"
-            )
+            raise UsageError(f"{folder.path} has not ended", "while it goes on it is served by listen: in its topology")
         raw_file_of(folder, "to serve from")
         outputs = outputs_of(folder, record)
         self.stream: Stream = stream_from(record["stream"])
         self._samples = list(raw_samples_of(folder, outputs, self.stream, views=True))
         if not any(source.spans() for source in self._samples):
-            raise UsageError(f"no raw file of {folder.path} can be read\n    dtopipe verify {folder.path} says why")
+            raise UsageError(f"no raw file of {folder.path} can be read", f"dtopipe verify {folder.path} says why")
         gaps_path = folder.path / "gaps.jsonl"
         raw = raw_output(outputs)
         own = [gap for source in self._samples for gap in source.gaps()]

@@ -56,9 +56,7 @@ def fetched_from(folder: RunFolder, link: Mapping[str, Any], on_progress: OnProg
         raise SinkError(folder.path, "its board never started: nobody knows what it lacks", "follow the run again")
     stream = stream_from(record["stream"])
     if stream.polled:
-        raise UsageError(
-            "readings cannot be fetched\n    name a copy of the other machine's run folder: --from RUN_DIR"
-        )
+        raise UsageError("readings cannot be fetched", "name a copy of the other machine's run folder: --from RUN_DIR")
     _clear(folder.path)
     board, wishes = _board(link, stream.run_id), _Wishes(mono_ns())
     try:
@@ -112,14 +110,14 @@ def _opened(board: RemoteBoard, endpoint: str) -> Opened:
         if error.is_final:
             raise
         raise DtopipeError(
-            f"nobody serves this run at {endpoint}\n    there: dtopipe serve RUN, as long as this takes"
+            f"nobody serves this run at {endpoint}", "there: dtopipe serve RUN, as long as this takes"
         ) from error
 
 
 def _ensure_same(stream: Stream, opened: Opened) -> None:
     names = [channel.name for channel in stream.channels]
     if [channel.name for channel in opened.channels] != names or opened.dtype != stream.dtype:
-        raise UsageError("the other machine has this run with other channels\n    install the same version on both")
+        raise UsageError("the other machine has this run with other channels", "install the same version on both")
 
 
 def _lacking(folder: RunFolder, record: Mapping[str, Any], stream: Stream, opened: Opened) -> list[Span]:
@@ -152,7 +150,7 @@ def _fetch(board: RemoteBoard, span: Span, stream: Stream, file: Path, on_sample
                 break
             if event is None:
                 if mono_ns() - moved_ns > _STALL_NS:
-                    raise DtopipeError("the other machine has fallen silent\n    call repair again")
+                    raise DtopipeError("the other machine has fallen silent", "call repair again")
                 continue
             moved_ns = mono_ns()
             anchor = event.anchor or anchor if isinstance(event, Taken) else anchor

@@ -116,7 +116,7 @@ class _Repair:
         if other is not None:
             record = other.read_record()
             if record["run_id"] != self._record["run_id"]:
-                raise UsageError(f"{other.path} is of another run ({record['run_id']})\n    name a copy of this run")
+                raise UsageError(f"{other.path} is of another run ({record['run_id']})", "name a copy of this run")
             self._others = outputs_of(other, record)
             end = record["acquired"]["end_sample_index"] if record.get("verdict") else None
             source_end = known_end(record)
@@ -183,7 +183,7 @@ class _Repair:
         unknown = [name for name in names if name not in known]
         if unknown:
             there = ", ".join(known) or "none"
-            raise UsageError(f"there is no output {unknown[0]!r} in {self._folder.path}\n    its outputs: {there}")
+            raise UsageError(f"there is no output {unknown[0]!r} in {self._folder.path}", f"its outputs: {there}")
         chosen = [known[name] for name in names] or [o for o in self._outputs if o.policy is Policy.BLOCK]
         # A raw file last: until then the others are refilled from it as it is.
         return sorted(chosen, key=lambda output: output.is_raw)

@@ -69,13 +69,13 @@ class Segment:
             limit, whose = process_limit()
             if limit and size > limit:
                 raise RingError(
-                    f"a ring of {size / 2**20:.1f} MiB is a file in memory, and {whose} lets none be so large\n"
-                    "    make the ring smaller (ring: in the topology) or raise that limit: ulimit -f unlimited"
+                    f"a ring of {size / 2**20:.1f} MiB is a file in memory, and {whose} lets none be so large",
+                    "make the ring smaller (ring: in the topology) or raise that limit: ulimit -f unlimited",
                 ) from error
             if isinstance(error, OverflowError) or error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
                 raise RingError(
-                    f"no room for a ring of {size / 2**20:.1f} MiB in shared memory\n"
-                    "    make the ring smaller (ring: in the topology) or free shared memory (df -h /dev/shm)"
+                    f"no room for a ring of {size / 2**20:.1f} MiB in shared memory",
+                    "make the ring smaller (ring: in the topology) or free shared memory (df -h /dev/shm)",
                 ) from error
             raise RingError(f"shared memory {name} could not be made: {error}") from error
 

@@ -159,8 +159,8 @@ class Follower:
             self._finish()
         elif died:
             self._failure = RunDied(
-                f"the run {self.run.task} was killed: nothing follows sample {self._at}\n"
-                "    dtopipe repair completes its record"
+                f"the run {self.run.task} was killed: nothing follows sample {self._at}",
+                "dtopipe repair completes its record",
             )
         else:
             self._intake.sleep(LONGEST_SLEEP_S)

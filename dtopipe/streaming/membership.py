@@ -78,6 +78,6 @@ class Membership:
 
     def _is_over(self) -> UsageError:
         return UsageError(
-            f"the run {self.folder.path.parent.name}/{self.folder.path.name} is not in progress\n"
-            f"    its outputs are in {self.folder.path}"
+            f"the run {self.folder.path.parent.name}/{self.folder.path.name} is not in progress",
+            f"its outputs are in {self.folder.path}",
         )

@@ -161,7 +161,7 @@ class Launcher:
         try:
             _, table = self._memory.make(stream, replace(shape, n_slots=n_slots), acquirer.first_sample_index)
         except RingError as error:
-            raise refusal(plan, "ring", str(error)) from error
+            raise refusal(plan, "ring", error.headline, error.remedy) from error
         self._record.tell_where()
         first = self._memory.end_sample_index
         for agent in self._sinks:

@@ -46,7 +46,10 @@ class Placement:
             raise RuntimeError(f"{agent.plan.name} was not attached")
         try:
             row, start = self._starts.open_row(agent.plan.policy, since, covered=self._sinks.is_covered(agent))
-        except (RingError, NotAvailable, OSError, WireError) as error:
+        except (RingError, NotAvailable, WireError) as error:
+            self.fail(agent, error.headline, error.remedy)
+            return False
+        except OSError as error:
             self.fail(agent, str(error), "")
             return False
         agent.row = row

@@ -95,7 +95,7 @@ def recover_run(folder: RunFolder, read_output: ReadOutput) -> bool:
     facts = entry.read() if entry is not None else None
     if record.get("verdict") is not None:
         if _is_held(folder) or (entry is not None and entry.anybody_is_alive()):
-            raise UsageError(f"{folder.path} is still in progress\n    try again in a moment: it is ending")
+            raise UsageError(f"{folder.path} is still in progress", "try again in a moment: it is ending")
     else:
         ensure_ours_to_complete(folder)
         _complete(folder, read_output, facts)

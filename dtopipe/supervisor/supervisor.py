@@ -207,6 +207,6 @@ class RunLoop:
             if time.monotonic() >= deadline:
                 path = run.folder.record_path
                 raise UsageError(
-                    f"{path} has no room on its disk\n    free some space, then: dtopipe repair {path.parent}"
+                    f"{path} has no room on its disk", f"free some space, then: dtopipe repair {path.parent}"
                 )
             time.sleep(_TURN_S)

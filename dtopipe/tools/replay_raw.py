@@ -15,7 +15,7 @@ from dtopipe.host.recorded_path import fault_of
 from dtopipe.host.run_folder import find_run, through_latest
 from dtopipe.model.daq import DaqBlock
 from dtopipe.model.engineering import EngineeringValues
-from dtopipe.model.errors import BufferOverrun, SinkError, UsageError, WireError, words_of
+from dtopipe.model.errors import BufferOverrun, SinkError, UsageError, WireError
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.registry import RAW, known_sink_type
@@ -124,7 +124,7 @@ def _files_of(path: str | Path) -> list[Path]:
     except UsageError as error:
         if where.exists():
             raise SinkError(where, "is no .dt-raw file, and no run folder", "name one of both") from error
-        raise SinkError(where, "there is no such file, and no such run", words_of(error)[1]) from error
+        raise SinkError(where, "there is no such file, and no such run", error.remedy) from error
     output = next(
         (sink["path"] for sink in sinks.values() if known_sink_type(sink["type"]).is_raw and sink["path"]), None
     )

@@ -13,8 +13,8 @@ def new_key_pair(name: str) -> KeyPair:
     """A new one, from the system's randomness. Raises DtopipeError where libzmq was built without CURVE."""
     if not zmq.has("curve"):
         raise DtopipeError(
-            "this ZeroMQ library was built without CURVE\n"
-            "    install pyzmq from its wheel: pip install --force-reinstall pyzmq"
+            "this ZeroMQ library was built without CURVE",
+            "install pyzmq from its wheel: pip install --force-reinstall pyzmq",
         )
     public, secret = zmq.curve_keypair()
     return KeyPair(PublicKey(name, z85.decode(public)), z85.decode(secret))

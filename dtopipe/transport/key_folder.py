@@ -63,7 +63,7 @@ def keys_dir() -> Path:
         folder = Path(platformdirs.user_config_dir("dtopipe", appauthor=False)) / "keys"
         if not folder.parts[0].startswith("~"):
             return folder
-    raise UsageError("this user has no home folder for keys\n    set DTOPIPE_KEYS_DIR to a folder of your own, or HOME")
+    raise UsageError("this user has no home folder for keys", "set DTOPIPE_KEYS_DIR to a folder of your own, or HOME")
 
 
 class KeyFolder:
@@ -91,13 +91,13 @@ class KeyFolder:
             mode = self.private_path.stat().st_mode
             text = _read(self.private_path)
         except FileNotFoundError:
-            raise UsageError(f"there is no key in {self.path}\n    make one: dtopipe keys new") from None
+            raise UsageError(f"there is no key in {self.path}", "make one: dtopipe keys new") from None
         except OSError as error:
             raise DtopipeError(f"{self.private_path} cannot be read: {error.strerror}") from error
         if os.name != "nt" and stat.S_IMODE(mode) & 0o077:
             raise UsageError(
-                f"{self.private_path} can be read by other users of this machine\n"
-                f"    if nobody has: chmod 600 {self.private_path}; else make a new key: dtopipe keys new --replace"
+                f"{self.private_path} can be read by other users of this machine",
+                f"if nobody has: chmod 600 {self.private_path}; else make a new key: dtopipe keys new --replace",
             )
         try:
             pair = parse_private_key(text)
@@ -105,8 +105,8 @@ class KeyFolder:
                 raise WireError("its two halves do not belong together")
         except WireError as error:
             raise UsageError(
-                f"{self.private_path} is damaged: {error}\n"
-                "    bring it back from a backup, or make a new key: dtopipe keys new --replace"
+                f"{self.private_path} is damaged: {error}",
+                "bring it back from a backup, or make a new key: dtopipe keys new --replace",
             ) from error
         return pair
 
@@ -150,20 +150,20 @@ class KeyFolder:
         same = self.state_of(public.key)
         if same is not None and same.state is KeyState.REVOKED:
             raise UsageError(
-                f"this key was revoked as {same.name} on {same.since[:10]}\n"
-                "    let its owner make a new one: dtopipe keys new --replace\n"
-                f"    or, if it was revoked by mistake, delete {same.path} and authorize it again"
+                f"this key was revoked as {same.name} on {same.since[:10]}",
+                "let its owner make a new one: dtopipe keys new --replace\n"
+                f"    or, if it was revoked by mistake, delete {same.path} and authorize it again",
             )
         if same is not None:
             raise UsageError(
-                f"this key is authorized already, as {same.name}\n    to name it anew, delete {same.path} first"
+                f"this key is authorized already, as {same.name}", f"to name it anew, delete {same.path} first"
             )
         # Some file systems do not tell upper from lower case.
         taken = [known for known in self._of(KeyState.AUTHORIZED) if known.name.lower() == public.name.lower()]
         if taken:
             raise UsageError(
-                f"another key is authorized as {taken[0].name}\n"
-                f"    give this one another name with --name, or first: dtopipe keys revoke {taken[0].name}"
+                f"another key is authorized as {taken[0].name}",
+                f"give this one another name with --name, or first: dtopipe keys revoke {taken[0].name}",
             )
         with self._writing():
             path = self._make_folder(KeyState.AUTHORIZED) / f"{public.name}.pub"
@@ -175,10 +175,10 @@ class KeyFolder:
         authorized = {known.name: known for known in self._of(KeyState.AUTHORIZED)}
         known = authorized.get(name)
         if known is None:
-            raise UsageError(self._nobody(name, sorted(authorized)))
+            raise self._nobody(name, sorted(authorized))
         if known.public is None:
             raise UsageError(
-                f"{known.path} {known.problem}, so nobody can connect with it\n    delete it: rm {known.path}"
+                f"{known.path} {known.problem}, so nobody can connect with it", f"delete it: rm {known.path}"
             )
         with self._writing():
             path = _free(self._make_folder(KeyState.REVOKED), name)
@@ -187,10 +187,10 @@ class KeyFolder:
             known.path.unlink()
         return path
 
-    def _nobody(self, name: str, authorized: list[str]) -> str:
+    def _nobody(self, name: str, authorized: list[str]) -> UsageError:
         if any(known.name == name for known in self._of(KeyState.REVOKED)):
-            return f"{name} is revoked already\n    see them all: dtopipe keys list"
-        return f"no key is authorized as {name}\n    authorized: {', '.join(authorized) or 'none'}"
+            return UsageError(f"{name} is revoked already", "see them all: dtopipe keys list")
+        return UsageError(f"no key is authorized as {name}", f"authorized: {', '.join(authorized) or 'none'}")
 
     def _folder(self, state: KeyState) -> Path:
         return self.path / state.value
@@ -217,8 +217,8 @@ class KeyFolder:
             yield
         except OSError as error:
             raise DtopipeError(
-                f"{error.filename or self.path} cannot be written: {error.strerror}\n"
-                "    DTOPIPE_KEYS_DIR names another folder for keys"
+                f"{error.filename or self.path} cannot be written: {error.strerror}",
+                "DTOPIPE_KEYS_DIR names another folder for keys",
             ) from error
 
 
@@ -227,11 +227,9 @@ def read_public_file(path: Path) -> PublicKey:
     try:
         return parse_public_key(_read(path))[0]
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}\n    name the .pub file of the other side"
-        ) from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name the .pub file of the other side") from error
     except WireError as error:
-        raise UsageError(f"{path}: {error}\n    ask its owner for the file that `dtopipe keys show` names") from error
+        raise UsageError(f"{path}: {error}", "ask its owner for the file that `dtopipe keys show` names") from error
 
 
 def _read(path: Path) -> str:

@@ -27,7 +27,7 @@ def control_of(facts: EntryFacts) -> ControlClient:
 def answer_of(answer: TypedMessage, wanted: type[A]) -> A:
     """The answer that was to come. Raises UsageError with the run's reason and the way out, if it refuses."""
     if isinstance(answer, Refused):
-        raise UsageError(answer.message + (f"\n    {answer.remedy}" if answer.remedy else ""))
+        raise UsageError(answer.message, answer.remedy)
     if not isinstance(answer, wanted):
         raise DtopipeError(f"the run answered {answer.kind}, not {wanted.kind}")
     return answer

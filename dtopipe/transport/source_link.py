@@ -45,7 +45,7 @@ def server_key_of(endpoint: str, given: Path | None, *, insecure: bool) -> Path 
     """
     if insecure:
         if given is not None:
-            raise UsageError("a server key is not looked at where the link is insecure\n    take one of the two out")
+            raise UsageError("a server key is not looked at where the link is insecure", "take one of the two out")
         return None
     if given is not None:
         return given.absolute()
@@ -56,7 +56,7 @@ def server_key_of(endpoint: str, given: Path | None, *, insecure: bool) -> Path 
     if chosen:
         return chosen[0].path
     raise UsageError(
-        f"the key of {endpoint} is not known here: nobody could tell whose samples these are\n"
-        f"    there: dtopipe keys show; here: dtopipe keys authorize that file, as --name {host}, or name it as the"
-        " server key; or do without keys on both sides: insecure"
+        f"the key of {endpoint} is not known here: nobody could tell whose samples these are",
+        f"there: dtopipe keys show; here: dtopipe keys authorize that file, as --name {host}, or name it as the"
+        " server key; or do without keys on both sides: insecure",
     )

@@ -35,11 +35,11 @@ def raw_file_of(folder: RunFolder, to: str = "to convert from") -> Path:
             raise UsageError(f"the raw file of {folder.path} is not opened: it {output.not_opened}")
     if any(output.stream.polled for output in outputs):
         raise UsageError(
-            f"the run {folder.path} has polled readings, which have no raw file {to}\n"
-            "    each of its outputs holds all of them; add another sink to its topology next time"
+            f"the run {folder.path} has polled readings, which have no raw file {to}",
+            "each of its outputs holds all of them; add another sink to its topology next time",
         )
     raise UsageError(
-        f"the run {folder.path} has no raw file {to}\n    add a sink of type {RAW} to its topology next time"
+        f"the run {folder.path} has no raw file {to}", f"add a sink of type {RAW} to its topology next time"
     )
 
 

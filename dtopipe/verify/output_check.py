@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.errors import DtopipeError, SinkError, words_of
+from dtopipe.model.errors import DtopipeError, SinkError
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.span import Gap, Span
 from dtopipe.sinks.contract import OutputReader, OutputRows
@@ -91,7 +91,7 @@ def _nulls(output: Output, reader: OutputReader, found: Found) -> Sequence[NullR
     try:
         nulls: Sequence[NullRange] = reader.nulls()
     except SinkError as error:
-        found.damage.append(words_of(error)[0])
+        found.damage.append(error.headline)
         return ()
     return nulls
 

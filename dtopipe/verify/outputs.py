@@ -112,7 +112,7 @@ def _with_variables(topology: Mapping[str, Any]) -> dict[str, Any]:
     for name, sink in (topology.get("sinks") or {}).items():
         own = resolved_part({key: sink[key] for key in ("layout", "channels") if sink.get(key) is not None})
         if own.get("layout", Layout.WIDE) not in list(Layout):
-            raise WireError(f"topology.sinks.{name}.layout: no such layout\n    set its variable as it was in the run")
+            raise WireError(f"topology.sinks.{name}.layout: no such layout", "set its variable as it was in the run")
         sinks[name] = {**sink, **own}
     return {**topology, "sinks": sinks}
 

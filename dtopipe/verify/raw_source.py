@@ -34,10 +34,10 @@ class RawSource:
             self.start = snapshot.position.retained_from if snapshot else 0
         except WireError as error:
             why = str(error).removeprefix(f"{path}: ")
-            raise UsageError(f"{path} is no .dt-raw file: {why}\n    name a run, or a .dt-raw file") from error
+            raise UsageError(f"{path} is no .dt-raw file: {why}", "name a run, or a .dt-raw file") from error
         except (OSError, IndexError) as error:
             why = getattr(error, "strerror", None) or "none of its segments is there"
-            raise UsageError(f"{path} cannot be read: {why}\n    name a run, or a .dt-raw file") from error
+            raise UsageError(f"{path} cannot be read: {why}", "name a run, or a .dt-raw file") from error
 
     @property
     def stream(self) -> Stream:
@@ -71,7 +71,7 @@ def _chunks(file: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:
     try:
         yield from iter_chunks(file)
     except FileNotFoundError as error:
-        raise UsageError(f"{file} went while it was to be read\n    try again once the run has ended") from error
+        raise UsageError(f"{file} went while it was to be read", "try again once the run has ended") from error
 
 
 def _snapshot(path: Path) -> CommitSnapshot | None:

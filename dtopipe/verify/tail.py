@@ -90,13 +90,13 @@ class OutputTail:
         Raises UsageError if the run has no such sink, SinkError if nobody here can read its output.
         """
         if isinstance(start, bool) or not (start in ("earliest", "latest") or isinstance(start, int)):
-            raise UsageError(f"start cannot be {start!r}\n    use earliest, latest, or a sample index")
+            raise UsageError(f"start cannot be {start!r}", "use earliest, latest, or a sample index")
         # Who reaches the run's supervisor is its user.
         self._folder = RunFolder(folder.path, outside=folder.outside or reached(folder) is not None)
         self._name = name
         sinks = folder.read_record()["sinks"]
         if name not in sinks:
-            raise UsageError(f"the run {folder.path} has no sink {name!r}\n    {nearest(name, sinks)}")
+            raise UsageError(f"the run {folder.path} has no sink {name!r}", nearest(name, sinks))
         self.type: str = sinks[name]["type"]
         self._reader_class = load_reader(self.type)
         self._say = say

@@ -10,7 +10,7 @@ import psutil
 from dtopipe.gateway.gateway import Gateway, Limits
 from dtopipe.gateway.live import LiveRun
 from dtopipe.host.clock import mono_ns
-from dtopipe.model.errors import BoardError, CannotListen, DtopipeError, words_of
+from dtopipe.model.errors import BoardError, CannotListen, DtopipeError
 from dtopipe.shm.ring import Ring
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
 from dtopipe.wire.messages import TO_GATEWAY, BeginServing, Held, RunEnded, Serving
@@ -62,11 +62,11 @@ def _made(worker: Worker[GatewayOrders]) -> Gateway:
     try:
         return Gateway(orders.endpoint, keys, limits, worker.control.send, orders.expected)
     except DtopipeError as error:
-        message, remedy = words_of(error)
+        remedy = error.remedy
         if not remedy and isinstance(error, CannotListen) and error.is_in_use:
             remedy = "is another run listening there? choose another port in listen:"
         remedy = remedy or "name an address of this machine; 0.0.0.0 is every one, and [::] those of IPv6 too"
-        raise BoardError("gateway", message, remedy) from error
+        raise BoardError("gateway", error.headline, remedy) from error
 
 
 def main(worker: Worker[GatewayOrders]) -> None:

@@ -55,7 +55,9 @@ def _last_words(error: BaseException) -> Failed:
         return Failed(error.message, error.remedy, error=name, is_final=error.is_final)
     if isinstance(error, SinkError):
         return Failed(error.message, error.remedy, error.path or "", name)
-    return Failed(str(error) if isinstance(error, DtopipeError) else f"{name}: {error}", error=name)
+    if isinstance(error, DtopipeError):
+        return Failed(error.headline, error.remedy, error=name)
+    return Failed(f"{name}: {error}", error=name)
 
 
 def run_worker(main: Callable[[Worker[O_co]], None], orders_of: type[O_co]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dtopipe.boards.contract import LinkedBoard
 from dtopipe.core.link_clock import LinkPair
-from dtopipe.model.errors import BoardError, DtopipeError, words_of
+from dtopipe.model.errors import BoardError, DtopipeError
 from dtopipe.transport.source_link import SourceLink
 from dtopipe.wire.messages import TO_ACQUIRER, ClocksCompared, SourceAway, SourceBack, StopBoard
 from dtopipe.wire.orders import AcquirerOrders
@@ -45,5 +45,5 @@ def give_link(board: LinkedBoard, worker: Worker[AcquirerOrders]) -> None:
     try:
         link = SourceLink(str(options["endpoint"]), None if options.get("insecure") else Path(options["server_key"]))
     except DtopipeError as error:
-        raise BoardError("remote", *words_of(error)) from error
+        raise BoardError("remote", error.headline, error.remedy) from error
     board.take_link(link, SupervisorLine(worker), orders.remote_id, orders.followed_run)

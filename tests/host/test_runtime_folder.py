@@ -121,7 +121,7 @@ def test_an_unfit_folder_is_refused_in_words_and_no_run_is_seen_in_it(
     with pytest.raises(UsageError, match=words) as refused:
         runtime_dir()
     assert way_out in str(refused.value).partition("\n")[2]
-    assert words in runtime_trouble()
+    assert words in str(runtime_trouble())
     assert list(entries()) == []
     listed, unnamed = run_cli("runs"), run_cli("status")
     assert (listed.code, words in listed.stderr) == (0, True), listed.stderr
