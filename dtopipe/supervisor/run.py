@@ -11,8 +11,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from dtopipe.core.gaps import explained
-from dtopipe.core.verdict import Verdict, judge
 from dtopipe.host.clock import RunTimes
 from dtopipe.host.log_lines import LogLines
 from dtopipe.host.run_folder import RunFolder
@@ -27,13 +25,13 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.gateway_agent import GatewayAgent
 from dtopipe.supervisor.goal import Goal
 from dtopipe.supervisor.hanging import Hanging
+from dtopipe.supervisor.judging import Judging
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
 from dtopipe.supervisor.placement import Placement
 from dtopipe.supervisor.presence import FileIdentity
 from dtopipe.supervisor.processes import ProcessStarter
 from dtopipe.supervisor.progress import Progress
-from dtopipe.supervisor.recover import anchor_time
 from dtopipe.supervisor.restart_requests import RestartRequests
 from dtopipe.supervisor.retention import Retention
 from dtopipe.supervisor.run_memory import RunMemory
@@ -41,6 +39,7 @@ from dtopipe.supervisor.run_record import RunRecord
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.sinks import Sinks
 from dtopipe.supervisor.starts import Starts
+from dtopipe.supervisor.status import StatusBoard
 from dtopipe.supervisor.subscriptions import Subscriptions
 from dtopipe.supervisor.watch import Watch
 from dtopipe.transport.link import run_keys
@@ -107,6 +106,11 @@ class Run:
         self.subscriptions = Subscriptions(
             plan.name, folder.path, progress, memory, sinks, starts, self.launcher, self.presence.life, events
         )
+        self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.gaps)
+        self.status = StatusBoard(
+            plan, folder.path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks,
+            self.retention, self.subscriptions, self.record, self.server.malformed,
+        )  # fmt: skip
         self._board_gaps_seen = self._pairs_seen = 0
         self.record.register()
 
@@ -123,25 +127,6 @@ class Run:
         self.presence.look(now_ns)
         self.gather()
         self.clock_watch.look(now_ns)
-
-    def judge(self) -> Verdict:
-        """How it ended; what each sink lacks at its end is on record then."""
-        memory, progress, outcomes = self.memory, self.progress, []
-        for agent in self.sinks:
-            stop = agent.stop(memory.end_sample_index)
-            self._record_tail(agent, stop)
-            outcomes.append(agent.outcome(stop))
-        return judge(
-            outcomes,
-            end_sample_index=memory.end_sample_index,
-            aborted=progress.aborted,
-            simulated=memory.stream is not None and memory.stream.simulated,
-            ended_early=progress.ended_early,
-            first_sample_index=self.acquirer.first_sample_index,
-            followed=self.goal.followed,
-            ended_by=progress.ended_by,
-            remarks=self.record.remarks,
-        )
 
     def clear(self, *, keep_folder: bool) -> None:
         """Nothing outlives the run: processes, shared memory, sockets, the runtime entry."""
@@ -176,15 +161,6 @@ class Run:
             self.clock.append(pair)
             self.clock_watch.saw(pair)
             self._pairs_seen = pairs
-
-    def _record_tail(self, agent: SinkAgent, end: int) -> None:
-        """Write down what a sink that was cut off or gave up lacks at its end."""
-        ring, stream = self.memory.ring, self.memory.stream
-        if ring is None or stream is None:
-            return
-        time_at = anchor_time(ring.anchor(), stream.rate_hz)
-        gaps = explained(agent.tail(end), ring.board_gaps(), agent.tail_cause, time_at)
-        agent.absence.note(self.gaps.append(agent.plan.name, gaps))
 
     def _common_orders(self) -> dict[str, Any]:
         """What every process of the run must know."""

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from dtopipe.core.board_condition import BoardCondition
 from dtopipe.host.clock import mono_ns
+from dtopipe.model.plan import RunPlan
 from dtopipe.model.policy import Policy
 from dtopipe.shm.ring import RingStatus
+from dtopipe.supervisor.acquirer_agent import AcquirerAgent
+from dtopipe.supervisor.board_watch import BoardWatch
+from dtopipe.supervisor.disks import Disks
+from dtopipe.supervisor.gateway_agent import GatewayAgent
+from dtopipe.supervisor.progress import Progress
 from dtopipe.supervisor.record import acquired, verdict_facts
-from dtopipe.supervisor.run import Run
+from dtopipe.supervisor.retention import Retention
+from dtopipe.supervisor.run_memory import RunMemory
+from dtopipe.supervisor.run_record import RunRecord
 from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.supervisor.sinks import Sinks
 from dtopipe.supervisor.subscriber import Subscriber
+from dtopipe.supervisor.subscriptions import Subscriptions
+from dtopipe.transport.malformed import Malformed
 
 _RATE_WINDOW_NS = 2_000_000_000
 
@@ -35,28 +47,56 @@ class RateMeter:
 class StatusBoard:
     """Reads a run's state; rates need it to be asked again and again."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(
+        self,
+        plan: RunPlan,
+        folder: Path,
+        progress: Progress,
+        memory: RunMemory,
+        acquirer: AcquirerAgent,
+        sinks: Sinks,
+        gateway: GatewayAgent,
+        board_watch: BoardWatch,
+        disks: Disks,
+        retention: Retention,
+        subscriptions: Subscriptions,
+        record: RunRecord,
+        malformed: Malformed,
+    ) -> None:
+        """`folder`: the run's. `malformed`: what was said to its supervisor that nobody can understand."""
+        self._plan = plan
+        self._folder = folder
+        self._progress = progress
+        self._memory = memory
+        self._acquirer = acquirer
+        self._sinks = sinks
+        self._gateway = gateway
+        self._board_watch = board_watch
+        self._disks = disks
+        self._retention_of_journal = retention
+        self._subscriptions = subscriptions
+        self._record = record
+        self._malformed = malformed
         self._meters: dict[str, RateMeter] = {}
 
     def snapshot(self) -> dict[str, Any]:
         """JSON-able; counts are samples per channel, rates samples per channel and second."""
-        run, progress, stream, acquirer = self._run, self._run.progress, self._run.memory.stream, self._run.acquirer
+        progress, memory, stream, acquirer = self._progress, self._memory, self._memory.stream, self._acquirer
         now_ns = mono_ns()
-        ring = run.memory.ring.status() if run.memory.ring else None
-        counts = acquired(run.memory.ring)
+        ring = memory.ring.status() if memory.ring else None
+        counts = acquired(memory.ring)
         return {
             "run_id": progress.run_id,
-            "name": run.plan.name,
-            "folder": str(run.folder.path),
+            "name": self._plan.name,
+            "folder": str(self._folder),
             "phase": progress.phase.value,
             **({"hurried": True} if progress.is_hurried else {}),
             "started_at": progress.started.isoformat(),
             "elapsed_s": round((now_ns - progress.started_ns) / 1e9, 3),
-            "duration_s": run.plan.duration_s,
+            "duration_s": self._plan.duration_s,
             "simulated": stream is not None and stream.simulated,
             "board": {
-                "type": run.plan.board.type,
+                "type": self._plan.board.type,
                 "device": stream.device if stream else None,
                 **self._board_state(ring),
                 "channels": len(stream.channels) if stream else None,
@@ -64,26 +104,26 @@ class StatusBoard:
                 "rate_hz": round(self._rate("", now_ns, counts["samples"]), 3),
                 "restarts": acquirer.life.restarts,
                 **({"away_since": acquirer.away_since} if acquirer.away else {}),
-                **({"silent_since": since} if (since := run.board_watch.silent_since) else {}),
+                **({"silent_since": since} if (since := self._board_watch.silent_since) else {}),
                 "pid": acquirer.process.pid if acquirer.process else None,
                 **counts,
             },
             "headroom_s": self._headroom_s(ring),
-            "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in run.sinks},
-            "disks": run.disks.facts,
-            **({"listen": listen} if (listen := run.gateway.snapshot()) else {}),
-            "insecure": run.plan.insecure,
-            "malformed": run.server.malformed.count,
+            "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in self._sinks},
+            "disks": self._disks.facts,
+            **({"listen": listen} if (listen := self._gateway.snapshot()) else {}),
+            "insecure": self._plan.insecure,
+            "malformed": self._malformed.count,
             **({"ended_early": progress.ended_early} if progress.ended_early else {}),
             **({"ended_by": progress.ended_by.facts()} if progress.ended_by else {}),
-            "subscribers": [self._subscriber(subscriber) for subscriber in run.subscriptions.subscribers.values()],
-            "remarks": [remark.text for remark in run.record.remarks],
+            "subscribers": [self._subscriber(subscriber) for subscriber in self._subscriptions.subscribers.values()],
+            "remarks": [remark.text for remark in self._record.remarks],
             "verdict": verdict_facts(progress.verdict),
         }
 
     def _subscriber(self, subscriber: Subscriber) -> dict[str, Any]:
         """A program that follows the run; `lag_samples` is what it has not asked for."""
-        memory = self._run.memory
+        memory = self._memory
         row = memory.table.status(subscriber.row) if memory.table else None
         committed = max(row.committed, subscriber.start) if row else subscriber.start
         rate_hz = memory.stream.rate_hz if memory.stream else 0.0
@@ -104,7 +144,7 @@ class StatusBoard:
 
     def _sink(self, agent: SinkAgent, end: int, now_ns: int) -> dict[str, Any]:
         position = agent.position
-        stream = self._run.memory.stream
+        stream = self._memory.stream
         rate_hz = stream.rate_hz if stream else 0.0
         lag = max(0, end - position.committed)
         return {
@@ -135,7 +175,10 @@ class StatusBoard:
         if not agent.plan.retires:
             return {}
         position = agent.position
-        return {"retained_from": position.retained_from, "kept_for": self._run.retention.waited_for(position.committed)}
+        return {
+            "retained_from": position.retained_from,
+            "kept_for": self._retention_of_journal.waited_for(position.committed),
+        }
 
     def _rate(self, name: str, now_ns: int, count: int) -> float:
         return self._meters.setdefault(name, RateMeter()).rate_hz(now_ns, count)
@@ -147,7 +190,7 @@ class StatusBoard:
         return {"state": state, "condition": condition.value, **({"why": why} if why else {})}
 
     def _board_words(self, ring: RingStatus | None) -> tuple[BoardCondition, str, str]:
-        agent = self._run.acquirer
+        agent = self._acquirer
         if agent.away:
             return BoardCondition.AWAY, "away", agent.away
         if ring is None:
@@ -155,24 +198,24 @@ class StatusBoard:
         if agent.stands:
             return BoardCondition.HUNG, f"{agent.stands} for {agent.clock.stands_s:.0f} s", ""
         if ring.waiting_for:
-            names = [a.plan.name for a in self._run.sinks if a.row in ring.waiting_for]
+            names = [a.plan.name for a in self._sinks if a.row in ring.waiting_for]
             return BoardCondition.WAITING, "waiting for " + ", ".join(names), ""
-        if since := self._run.board_watch.silent_since:
+        if since := self._board_watch.silent_since:
             return BoardCondition.SILENT, "silent", f"no sample since {since}"
         stage = BoardCondition[ring.stage.name]
         return stage, stage.value, ""
 
     def _headroom_s(self, ring: RingStatus | None) -> float | None:
         """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""
-        table, stream = self._run.memory.table, self._run.memory.stream
-        if ring is None or table is None or stream is None or self._run.memory.ring is None:
+        table, stream = self._memory.table, self._memory.stream
+        if ring is None or table is None or stream is None or self._memory.ring is None:
             return None
         released = [
             table.status(agent.row).released
-            for agent in self._run.sinks
+            for agent in self._sinks
             if agent.row is not None and agent.plan.policy is Policy.BLOCK and not table.is_covered(agent.row)
         ]
         if not released:
             return None
-        free = self._run.memory.ring.layout.n_slots - (ring.head - min(released))
+        free = self._memory.ring.layout.n_slots - (ring.head - min(released))
         return round(free * stream.samples_per_block / stream.rate_hz, 3)

@@ -19,7 +19,6 @@ from dtopipe.supervisor.hearing import Hearing
 from dtopipe.supervisor.ports import Snapshots
 from dtopipe.supervisor.progress import Phase
 from dtopipe.supervisor.run import Run
-from dtopipe.supervisor.status import StatusBoard
 from dtopipe.wire.raw_files import index_path
 
 _TURN_S = 0.05
@@ -128,10 +127,9 @@ class RunLoop:
     def __init__(self, run: Run, wishes: Wishes) -> None:
         self._run = run
         self._wishes = wishes
-        self._status = StatusBoard(run)
         answers = Answers(
             run.folder.path,
-            self._status,
+            run.status,
             run.restart_requests,
             run.attachments,
             run.subscriptions,
@@ -161,13 +159,13 @@ class RunLoop:
         if now_ns - self._saved_ns > _SAVE_EVERY_NS:
             self._saved_ns = now_ns
             run.record.save()
-        self._wishes.show(self._status)
+        self._wishes.show(run.status)
 
     def conclude(self) -> None:
         """The accounting identity, the verdict, and the record of it all. Raises UsageError."""
         run, progress = self._run, self._run.progress
         run.disks.make_room()
-        verdict = run.judge()
+        verdict = run.judging.verdict()
         progress.finished(verdict)
         ended_by = progress.ended_by.by.value if progress.ended_by else ""
         run.events.append("finished", verdict=verdict.state.value, text=verdict.text, ended_by=ended_by)

@@ -35,7 +35,6 @@ from dtopipe.shm.layout import Layout
 from dtopipe.shm.writer import RingWriter
 from dtopipe.supervisor.progress import Phase
 from dtopipe.supervisor.run import Run
-from dtopipe.supervisor.status import StatusBoard
 from dtopipe.topology.load import load_plan
 from dtopipe.wire.messages import BoardOpened
 
@@ -85,7 +84,7 @@ class LongRun:
         self._anchor = Anchor(0, run.progress.started_ns, run.progress.times.utc_ns())
         self._writer = RingWriter(ring)
         self._writer.begin_epoch(self._anchor)
-        self._status = StatusBoard(run)
+        self._status = run.status
         self.pairs = self.gaps = 0
 
     def tell_pair(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 from laboratory import counter_topology
@@ -62,14 +61,3 @@ def test_a_sink_on_a_full_disk_is_detached_with_what_it_has(lab: Any, small_disk
     repaired = lab.dtopipe("repair", "lab", "--sink", "database", "--outside")
     assert repaired.code == 0, repaired.stderr
     assert not [each.name for each in disk.path.iterdir() if each.name.endswith("-wal")]
-
-
-def test_why_a_predecessor_ended_is_no_state_of_its_successor(lab: Any) -> None:
-    running = lab.start(_topology())
-    running.wait_for_samples("table", 200)
-    running.signal("table", signal.SIGKILL)
-    running.wait_until("ready", "table", times=2)
-    table = lab.dtopipe("status", "--json").json["sinks"]["table"]
-    assert (table["restarts"], table.get("failure")) == (1, None)
-    running.interrupt()
-    assert running.finish().code == 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dtopipe.boards.contract import Opened
+from dtopipe.core.verdict import Verdict
 from dtopipe.host.clock import RunTimes
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import Anchor
@@ -30,6 +31,7 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.gateway_agent import GatewayAgent
 from dtopipe.supervisor.goal import Goal
 from dtopipe.supervisor.hearing import Hearing
+from dtopipe.supervisor.judging import Judging
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.lines import ClockFile
 from dtopipe.supervisor.placement import Placement
@@ -41,6 +43,7 @@ from dtopipe.supervisor.run_record import RunRecord
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.sinks import Sinks
 from dtopipe.supervisor.starts import Starts
+from dtopipe.supervisor.status import StatusBoard
 from dtopipe.supervisor.subscriptions import Subscriptions
 from dtopipe.supervisor.watch import Watch
 from dtopipe.transport.malformed import Malformed
@@ -175,13 +178,6 @@ class Life:
         self.forgotten.append(key)
 
 
-class NoStatus:
-    """A status that nobody reads."""
-
-    def snapshot(self) -> dict[str, Any]:
-        return {"name": "bench"}
-
-
 def sink(name: str, **own: Any) -> SinkPlan:
     return SinkPlan(name, "csv", f"{name}.csv", **own)
 
@@ -249,8 +245,13 @@ class Bench:
             plan.name, path, progress, memory, sinks, self.starts, self.launcher, self.life, events
         )
         self.malformed = Malformed("message")
+        self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.gaps)
+        self.status = StatusBoard(
+            plan, path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks, self.retention,
+            self.subscriptions, self.record, self.malformed,
+        )  # fmt: skip
         self.stops: list[tuple[Any, bool]] = []
-        answers = Answers(path, NoStatus(), self.restarts, self.attachments, self.subscriptions, self._request_stop)
+        answers = Answers(path, self.status, self.restarts, self.attachments, self.subscriptions, self._request_stop)
         self.hearing = Hearing(
             progress, memory, acquirer, sinks, self.gateway, self.launcher, self.attachments, answers,
             self.gaps, self.clock_file, post, events, self.malformed,
@@ -367,6 +368,23 @@ class Bench:
         self.process("acquirer").end(0)
         self.turn()
         self.turn()
+
+    def finish(self) -> Verdict:
+        """Everybody ends as he can; how the run is judged then."""
+        for _ in range(200):
+            if self.phase() is Phase.FINISHED:
+                break
+            self.turn(0.5)
+            if self.acquirer.process is not None:
+                self.process("acquirer").end(0)
+        self.progress.finished(self.judging.verdict())
+        assert self.progress.verdict is not None
+        return self.progress.verdict
+
+    def sink_status(self, name: str = "table") -> dict[str, Any]:
+        """As `dtopipe status --json` has it."""
+        facts: dict[str, Any] = self.status.snapshot()["sinks"][name]
+        return facts
 
     def done(self, name: str) -> None:
         """The sink's process has written everything, and ends in order."""

@@ -270,7 +270,9 @@ def test_a_ring_without_a_free_row_takes_nobody(a_bench: Make) -> None:
 def test_questions_are_answered_to_who_asked(a_bench: Make) -> None:
     bench = a_bench()
     bench.run()
-    assert ask(bench, AskStatus()) == StatusSnapshot({"name": "bench"})
+    status = ask(bench, AskStatus())
+    assert isinstance(status, StatusSnapshot)
+    assert (status.snapshot["phase"], list(status.snapshot["sinks"])) == ("running", ["table"])
     assert ask(bench, StopRun(user="ann\x1b[2J", host="daq-pc")) == Stopping(str(bench.folder.path))
     ((by, hurry),) = bench.stops
     assert (by.text, hurry) == ("dtopipe stop (ann[2J on daq-pc)", False)

@@ -9,6 +9,7 @@ from parts import BLOCK, LISTEN, RATE_HZ, Bench, S, journal, sink
 
 from dtopipe.core.ending import BY_BOARD, BY_FULL_DISK, EndedBy, stopped_by
 from dtopipe.core.lifecycle import SinkState, WorkerState
+from dtopipe.core.verdict import VerdictState
 from dtopipe.model.clock import Anchor
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause
@@ -32,6 +33,9 @@ def test_a_stopped_run_ends_once_board_and_sinks_have_ended(a_bench: Make) -> No
     bench.turn()
     bench.turn()
     assert bench.phase() is Phase.FINISHED
+    verdict = bench.finish()
+    assert verdict.state is VerdictState.GOOD
+    assert verdict.text.endswith(f"ended by {ANN.text}")
     assert bench.agent().outcome(3 * BLOCK).gaps == 0
     assert bench.agent().row is None
 
@@ -132,6 +136,12 @@ def test_a_second_request_to_stop_waits_two_seconds(a_bench: Make) -> None:
     bench.turn(3.1)
     bench.turn()
     assert bench.phase() is Phase.FINISHED
+    verdict = bench.finish()
+    assert (verdict.state, verdict.state.exit_code) == (VerdictState.DEGRADED, 4)
+    assert "second request to stop" in verdict.text
+    record = bench.record.facts()["sinks"]["table"]
+    assert record["state"] == "cut_off"
+    assert record["start"] + record["samples"] + record["gaps"] == record["stop"] == BLOCK
 
 
 def test_an_acquirer_that_does_not_end_is_killed(a_bench: Make) -> None:

@@ -9,6 +9,7 @@ from parts import BLOCK, LISTEN, Bench, journal, sink
 
 from dtopipe.core.ending import BY_FAILURE
 from dtopipe.core.lifecycle import SinkState, WorkerState
+from dtopipe.core.verdict import VerdictState
 from dtopipe.model.plan import BoardPlan, RestartPlan
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause
@@ -52,7 +53,7 @@ def test_a_dead_sink_holds_its_slots_until_its_successor_goes_on_behind_its_last
     assert (begin.resume, begin.committed, begin.otherwise) == (True, 2 * BLOCK, Cause.WORKER_FAILED)
     bench.ready("table", bench.agent().position)
     assert bench.agent().state is WorkerState.RUNNING
-    assert bench.agent().failure == ""
+    assert (bench.sink_status()["restarts"], bench.sink_status().get("failure")) == (1, None)
     assert [name for name in bench.events.names("table") if name != "ready"] == ["died"]
 
 
@@ -94,6 +95,18 @@ def test_a_sink_that_gives_up_frees_its_slots_and_says_what_it_had_logged(a_benc
     gave_up = bench.events.last("gave_up")
     assert (gave_up["why"], gave_up["log"]) == ("gave up after 1 failure: no such table", ["its log"])
     assert bench.phase() is Phase.RUNNING, "the others go on"
+    assert bench.sink_status()["state"] == "gave_up"
+    bench.publish(2)
+    bench.end_board()
+    bench.done("other")
+    verdict = bench.finish()
+    assert (verdict.state, verdict.state.exit_code) == (VerdictState.DEGRADED, 4)
+    assert "gave up after 1 failure: no such table" in verdict.text
+    assert [(sink, len(gap), gap.cause) for sink, gap in bench.gaps.found] == [
+        ("table", 2 * BLOCK, Cause.WORKER_FAILED),
+    ]  # fmt: skip
+    record = bench.record.facts()["sinks"]["table"]
+    assert record["start"] + record["samples"] + record["gaps"] == record["stop"] == 2 * BLOCK
 
 
 def test_a_run_ends_with_a_sink_that_is_essential(a_bench: Make) -> None:
@@ -103,6 +116,7 @@ def test_a_run_ends_with_a_sink_that_is_essential(a_bench: Make) -> None:
     assert bench.progress.aborted == "the essential sink raw gave up after 1 failure: no such disk"
     assert bench.progress.ended_by == BY_FAILURE
     assert bench.phase() is Phase.DRAINING
+    assert bench.finish().state is VerdictState.ABORTED
 
 
 def test_a_clocked_board_whose_process_dies_is_gone_on_with_at_once(a_bench: Make) -> None:
@@ -171,6 +185,9 @@ def test_how_long_a_board_is_waited_for_is_the_topologys_to_say(a_bench: Make) -
         bench.die("acquirer", "no answer", is_final=False)
         bench.turn(20.0)
     assert bench.progress.aborted == "the acquirer gave up after 3 failures: no answer"
+    verdict = bench.finish()
+    assert verdict.state.exit_code == 5
+    assert "the acquirer gave up after 3 failures: no answer" in verdict.text
 
 
 def test_a_gateway_that_dies_is_started_at_the_same_port_and_waits_for_whom_it_served(a_bench: Make) -> None:
@@ -240,6 +257,9 @@ def test_a_sink_that_holds_the_board_for_too_long_is_overruled(a_bench: Make, th
     assert bench.events.last("stalled")["then"] == then
     if then == "stop":
         assert bench.progress.aborted == "table held the board longer than its stall_limit of 2 s"
+        verdict = bench.finish()
+        assert (verdict.state, verdict.state.exit_code) == (VerdictState.ABORTED, 5)
+        assert "stall_limit" in verdict.text
         return
     assert bench.starter.of("table")[0].was_killed
     assert isinstance(bench.writer.lease(), int), "the board goes on"

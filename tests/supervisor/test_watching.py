@@ -28,6 +28,9 @@ def test_a_board_that_delivers_nothing_is_said_once_and_once_that_it_does_again(
         bench.turn(0.25)
     assert bench.events.names("acquirer").count("silent") == 1
     assert bench.board_watch.silent_since
+    board = bench.status.snapshot()["board"]
+    assert board["state"] == f"silent: no sample since {board['silent_since']}"
+    assert (board["condition"], board["why"]) == ("silent", f"no sample since {board['silent_since']}")
     assert [remark.is_lack for remark in bench.board_watch.remarks()] == [True]
     bench.publish(1)
     bench.turn()
