@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dtopipe"
 DOCUMENTS = [ROOT / "CONTRIBUTING.md", PACKAGE / "ARCHITECTURE.md"]
 # Names that stand for many.
-ANY_OF = {"FORMAT": ["csv", "hbuf", "jsonl", "parquet", "postgres", "sqlite", "text"]}
+ANY_OF = {"FORMAT": ["csv", "hbuf", "hdf5", "jsonl", "parquet", "postgres", "sqlite", "text"]}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -74,7 +74,7 @@ def test_schema_is_one_json_document_that_takes_the_starter(in_folder: Path) -> 
         ),
         (
             "sinks",
-            ["csv", "hbuf", "jsonl", "parquet", "postgres", "sqlite"],
+            ["csv", "hbuf", "hdf5", "jsonl", "parquet", "postgres", "sqlite"],
             "sqlite",
             ["busy_timeout_ms", "5000", "500ms", "drop"],
         ),
