@@ -105,7 +105,7 @@ class Link(Protocol):
 
 
 class Surroundings(Protocol):
-    """Whom such a board tells how it gets on, and who says whether it is still wanted."""
+    """What such a board tells how it gets on, and asks whether it is still wanted."""
 
     def away(self, why: str) -> None:
         """The other machine is not there; it goes on by itself."""
@@ -125,13 +125,13 @@ class LinkedBoard(Protocol):
     """A board that is another machine."""
 
     def take_link(self, link: Link, surroundings: Surroundings, remote_id: str, run_id: str) -> None:
-        """Before `open`.
+        """The worker gives the link, before `open`.
 
         `remote_id` names this run of ours to the other side; `run_id`: of the run that is followed already, else empty.
         """
 
     def recall(self, gaps: Sequence[Gap]) -> None:
-        """Before `start`, of a successor: all gaps that are on record for this run."""
+        """A successor is told all gaps that are on record for this run, before `start`."""
 
     def acknowledge(self, sample_index: int) -> None:
         """Everything before this index is durable here."""

@@ -43,7 +43,7 @@ class ExclusiveDevice:
 
 
 def _words(taken: NameTaken) -> str:
-    """Who it is: what they say only as far as the system does not know better."""
+    """The holder in words: what it says of itself only as far as the system does not know better."""
     task, pid = taken.holder.get("task", ""), str(taken.pid or taken.holder.get("pid", ""))
     user = _user_name(taken.user_id) or taken.holder.get("user", "")
     words = f"run {shown(task)!r}" if task else "another process"

@@ -189,7 +189,7 @@ class RemoteBoard:
             self.leave()
 
     def leave(self) -> None:
-        """Nobody there is to wait for us any longer."""
+        """The other machine is told not to wait for us any longer."""
         self._linked().send(Leave(*self._who()))
 
     def close(self) -> None:
@@ -211,7 +211,7 @@ class RemoteBoard:
         self._ask()
 
     def _ask(self) -> None:
-        """In a new session."""
+        """It asks for the stream in a new session."""
         session = self._end.ask(mono_ns())
         self._items.clear()
         if self._stream is not None:
@@ -297,7 +297,7 @@ class RemoteBoard:
         return tuple(self._link_gaps)
 
     def _who(self) -> tuple[int, str]:
-        """With which every request begins."""
+        """The fields with which every request begins."""
         return self._end.session, self._remote_id
 
     def _follow(self, message: GatewayAnswers, payload: bytes | memoryview) -> None:

@@ -35,7 +35,7 @@ class ReplayOptions:
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> ReplayOptions:
-        """Of the `board` section's keys. Raises BoardError on what it does not know or cannot be."""
+        """The options in the `board` section's keys. Raises BoardError on what it does not know or cannot be."""
         for key in options:
             if key not in _OPTIONS:
                 raise BoardError(BOARD, f"there is no option {key!r}", f"there are {', '.join(_OPTIONS)}")
@@ -132,7 +132,7 @@ class ReplayBoard:
         return self._recording
 
     def _converted(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """In the delivered dtype; float64 is in engineering units."""
+        """The codes in the delivered dtype; float64 is in engineering units."""
         if self._dtype != "float64":
             return codes.astype(self._dtype, copy=False)
         channels = self._opened().header.channels

@@ -86,7 +86,7 @@ class SimulatedOptions:
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> SimulatedOptions:
-        """Of the `board` section's keys. Raises BoardError on what it does not know or cannot be."""
+        """The options in the `board` section's keys. Raises BoardError on what it does not know or cannot be."""
         for key in options:
             if key not in _KEYS:
                 raise _refusal(f"there is no option {key!r}", key, _KEYS)

@@ -22,7 +22,7 @@ class Waveform(Protocol):
 
     @property
     def period(self) -> int | None:
-        """In samples."""
+        """The period in samples."""
 
     def codes(self, first: int, count: int) -> Codes:
         """The codes of `first <= index < first + count`: (count,) int16."""

@@ -125,7 +125,7 @@ def _of_verify(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _joined(gaps: Iterable[Gap]) -> list[tuple[Span, Cause]]:
-    """In order, neighbours of one cause as one; the time of a gap may be another one after a restart."""
+    """The gaps in order, neighbours of one cause as one; the time of a gap may be another one after a restart."""
     return [(gap.span, gap.cause) for gap in merged(gaps)]
 
 

@@ -21,12 +21,12 @@ class Levers:
 
     @property
     def sets(self) -> tuple[str, ...]:
-        """For the run's command line."""
+        """The settings for the run's command line."""
         return (f"board.away_file={self.away_file}",)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """For the run's processes."""
+        """The environment of the run's processes."""
         path = os.environ.get("PYTHONPATH")
         words = [str(_SITE), *([path] if path else [])]
         return {**os.environ, "PYTHONPATH": os.pathsep.join(words), "DTOPIPE_STEP_FILE": str(self._step_file)}

@@ -17,7 +17,7 @@ _LOOK_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Of one run under test."""
+    """The folders, processes and facts of one run under test."""
 
     run: RunUnderTest
     plan: RunPlan

@@ -32,7 +32,7 @@ class Swept:
         return "" if sys.platform == "linux" else "the names of shared memory are taken away on Linux only"
 
     def inject(self, at_s: Callable[[], float]) -> Iterator[Fault]:
-        """Whoever succeeds then finds memory and links all the same."""
+        """The fault is injected; a successor finds memory and links all the same."""
         scene = self._scene
         entry, facts = scene.run.folder.entry(), reached(scene.run.folder)
         if facts is None:

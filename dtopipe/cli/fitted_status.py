@@ -28,7 +28,7 @@ class FittedStatus:
         self._quiet = [name for name, sink in status["sinks"].items() if _is_quiet(sink)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
-        """For rich."""
+        """Rich calls it to draw."""
         height = options.size.height
         lines, n_hidden = self._lines(console, options, 0), 0
         while len(lines) > height and n_hidden < len(self._quiet):

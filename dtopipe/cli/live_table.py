@@ -105,7 +105,7 @@ def _followed(status: dict[str, Any]) -> list[Text]:
 
 
 def _kept(status: dict[str, Any]) -> list[Text]:
-    """From where a journal is there that retires segments, and who keeps it from retiring more."""
+    """The line that says from where a journal that retires segments is there, and what keeps it from retiring more."""
     return [
         Text(f"{name} retained from sample {sink['retained_from']:,}, kept for {', '.join(sink['kept_for'])}", "dim")
         for name, sink in status["sinks"].items()

@@ -47,7 +47,7 @@ class _Commands(click.Group):
     """Imports a command when it is asked for, and turns our errors into a message and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they are needed."""
+        """The commands in the order in which they are needed."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -99,7 +99,7 @@ def _keep_lines(command: click.Command) -> None:
 
 
 def _name_any_letter() -> None:
-    """In an ASCII locale with UTF-8 mode off no name could have any other letter: begin again, with that mode.
+    """The command begins again in UTF-8 mode where an ASCII locale would allow no name with any other letter.
 
     So do the processes that this one starts.
     """

@@ -10,7 +10,7 @@ from dtopipe.cli.console import Console
 
 
 class PipeSafeConsole(Console):
-    """For commands that go on when nobody looks any more: a pipe that is closed ends what is said, not what is done."""
+    """A console for commands that go on unread: a closed pipe ends what is said, not what is done."""
 
     def on_broken_pipe(self) -> None:
         """Be silent from now on, and let nothing else that is written there fail; rich would end the process."""

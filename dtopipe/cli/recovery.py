@@ -71,7 +71,7 @@ def _read_output(record: Mapping[str, Any], name: str, folder: Path, *, outside:
 
 
 def _read_file(record: Mapping[str, Any], name: str, folder: Path, *, outside: bool) -> Any:
-    """Of what is in a database the record tells enough: a list of runs must not wait for a server, or call one."""
+    """It reads files only: of a database the record tells enough, and a list of runs must not wait for a server."""
     return None if record["sinks"][name]["path"] is None else _read_output(record, name, folder, outside=outside)
 
 

@@ -50,7 +50,7 @@ def remedy_of(record: Mapping[str, Any], folder: Path) -> Remedy | None:
 
 
 def remedy_facts(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """For JSON: `remedy`, the command or null, and `remedy_text`; empty for a run that needs none."""
+    """The remedy for JSON: `remedy`, the command or null, and `remedy_text`; empty for a run that needs none."""
     remedy = remedy_of(record, folder)
     return {} if remedy is None else {"remedy": remedy.command, "remedy_text": remedy.text}
 

@@ -113,7 +113,7 @@ def _row(folder: RunFolder) -> _Row:
 
 
 def _remedy(found: Seen, folder: RunFolder) -> dict[str, Any]:
-    """Of a run that was killed the record has to be completed first."""
+    """The command that helps; the record of a run that was killed has to be completed first."""
     if found.remedy:
         return {"remedy": found.remedy, "remedy_text": f"complete it with: {found.remedy}"}
     return remedy_facts(found.record, folder.path)

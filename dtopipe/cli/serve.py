@@ -92,7 +92,7 @@ def serve(
 
 
 class _Hall:
-    """Who comes and goes."""
+    """It tells which remotes come and go."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

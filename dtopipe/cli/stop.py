@@ -74,14 +74,14 @@ def stop(run: str | None, now: bool, run_dir: Path, as_json: bool) -> None:
 
 
 def _let_go(mark: RunMark | None) -> None:
-    """Who looks for its process once we are back finds none; one that does other things besides is not waited for."""
+    """It waits until the supervisor's process is gone; one that does other things besides is not waited for."""
     deadline = time.monotonic() + _GOODBYE_S
     while mark is not None and mark.supervisor_lives() and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_S)
 
 
 def _user() -> str:
-    """Who types this; empty where the system does not know."""
+    """The name of the user who types this; empty where the system does not know."""
     try:
         return getpass.getuser()
     except (KeyError, ImportError, OSError):

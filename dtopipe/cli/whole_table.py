@@ -67,7 +67,7 @@ class WholeTable:
         self._rows.append([cell if isinstance(cell, Text) else Text(cell) for cell in cells])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """For rich."""
+        """Rich calls it to draw."""
         everything = range(len(self._columns))
         without_spare = [number for number in everything if not self._columns[number].is_spare]
         for chosen in (everything, without_spare):

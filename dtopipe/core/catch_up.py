@@ -45,7 +45,7 @@ class Lack(StrEnum):
 
 
 class Awaited(StrEnum):
-    """For whom a reader waits."""
+    """What a reader waits for."""
 
     BOARD = "board"
     JOURNAL = "journal"
@@ -75,7 +75,7 @@ class WaitFor:
 
 @dataclass(frozen=True, slots=True)
 class PassOver:
-    """Nobody has the numbers up to `stop`, exclusive, and nobody will.
+    """The numbers up to `stop`, exclusive, are nowhere, and will not come.
 
     `cause`: None for a hole in the journal itself, of which its reader knows whether it is damaged there or retired.
     """

@@ -1,4 +1,4 @@
-"""By what a run was ended: one word for programs, and words for people."""
+"""What ended a run: one word for programs, and words for people."""
 
 from __future__ import annotations
 

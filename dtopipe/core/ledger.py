@@ -1,4 +1,4 @@
-"""Who may write and who may read which slot of the ring.
+"""The rules of the ring: which slot may be written, and which may be read.
 
 Sequence number `s` lives in slot `s % n_slots`. The head is the next number to be published. A pinning reader (BLOCK)
 holds every number from its `released` on; nobody else holds anything. These functions are all the rules there are:

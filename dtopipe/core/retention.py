@@ -16,7 +16,7 @@ class Complete:
 
 
 def settled_before(durable: Mapping[str, int]) -> int:
-    """Up to where nobody needs the journal any more, from how far each other BLOCK output is durable; 0 without one.
+    """The sample before which the journal is not needed any more, by how far each other output is durable; else 0.
 
     Whoever gave up or is away counts with what it had: its samples are kept for it.
     """

@@ -105,7 +105,7 @@ class Gateway:
             self._look()
 
     def hold(self, remote_id: str, at: int) -> None:
-        """From this sample on nothing is deleted before that remote has it."""
+        """Nothing is deleted from this sample on before that remote has it."""
         if remote_id in self._remotes:
             self._remotes[remote_id].was_held(at)
 
@@ -219,7 +219,7 @@ class Gateway:
         self._ask_to_hold(remote)
 
     def _made_room(self) -> bool:
-        """Whoever is away and has taken nothing ever makes room for a newcomer."""
+        """A remote that is away and has never taken anything makes room for a newcomer; false if there is none."""
         now_ns = mono_ns()
         idle = next((r for r in self._remotes.values() if r.link.is_away(now_ns) and not r.link.has_taken), None)
         if idle is not None:
@@ -281,7 +281,7 @@ class Gateway:
         return known.name if known is not None else ""
 
     def _look(self) -> None:
-        """Who was revoked meanwhile is sent nothing more; the supervisor hears how everybody gets on."""
+        """A remote that was revoked meanwhile is sent nothing more; the supervisor hears how the others get on."""
         now_ns = mono_ns()
         self._states = {} if self._keys is None else self._keys.states()
         for remote in list(self._remotes.values()):

@@ -38,21 +38,21 @@ class LiveRun:
         return self.ring.anchor().t_mono_ns != 0
 
     def anchor(self) -> Anchor:
-        """Of the present epoch."""
+        """The anchor of the present epoch."""
         return self.ring.anchor()
 
     def oldest(self, *, drops: bool) -> int:
-        """Of the journal all, for a reader that does not drop; else most of the ring."""
+        """The oldest sample: all of the journal for a reader that does not drop; else most of the ring."""
         if self.journal is not None and not drops:
             return self.ring.words[Head.SETTLED] if self.retires else self.ring.words[Head.FIRST_SAMPLE_INDEX]
         return RingObserver(self.ring).oldest_within(EARLIEST_PART_OF_RING)[0]
 
     def newest(self) -> int:
-        """Up to where the board has got."""
+        """The sample index that the board has got to."""
         return self.ring.end()[0]
 
     def reader(self, at: int, *, drops: bool) -> LiveReader:
-        """From this sample on."""
+        """A reader from this sample on."""
         return LiveReader(self, at, drops=drops)
 
 
@@ -82,7 +82,7 @@ class LiveReader:
         return self._run.end is not None and self._at >= self._run.end
 
     def take(self, most: int) -> list[Block | Gap]:
-        """Up to about `most` items; empty where there are none yet."""
+        """It gives up to about `most` items; empty where there are none yet."""
         items: list[Block | Gap] = []
         for block in self._blocks(min(most, self._batch)):
             if block.span.stop > self._at:
@@ -112,7 +112,7 @@ class LiveReader:
         return blocks
 
     def _uncovered(self, most: int) -> list[Block]:
-        """From the ring alone: overtaken, half a ring behind the head."""
+        """The blocks from the ring alone; overtaken, it goes on half a ring behind the head."""
         lookout = self._lookout
         if self._number is None:
             number = lookout.number_before(self._at)

@@ -32,7 +32,7 @@ _MOST_GAPS = 10_000
 
 
 class ServedRemote:
-    """From its first request to its last word; `remote_id` names it, whatever connection it comes by."""
+    """One remote from its first request to its last word; `remote_id` names it, whatever connection it comes by."""
 
     def __init__(self, remote_id: str, name: str, key: bytes) -> None:
         self.remote_id = remote_id
@@ -65,13 +65,13 @@ class ServedRemote:
 
     @property
     def needs_hold(self) -> int | None:
-        """From which sample on the source has to keep its samples before this remote may begin; None if it may."""
+        """The sample from which the source has to keep what it has before this remote may begin; None if it may."""
         if self._greeted or self.drops or self._held_from is not None:
             return None
         return self._since if isinstance(self._since, int) else 0
 
     def was_held(self, at: int) -> None:
-        """From this sample on nothing is deleted before it is durable there."""
+        """Nothing is deleted from this sample on before it is durable there."""
         self._held_from = at
 
     def pull(self, address: bytes, message: Pull) -> None:

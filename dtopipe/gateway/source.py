@@ -24,7 +24,7 @@ class Reader(Protocol):
         """True once everything up to the end of the run was taken."""
 
     def take(self, most: int) -> list[Block | Gap]:
-        """Up to about `most` items, in order, each sample once; empty where there are none yet."""
+        """It gives up to about `most` items, in order, each sample once; empty where there are none yet."""
 
     def close(self) -> None:
         """Close files. A disk that is away is no reason to fail."""
@@ -44,7 +44,7 @@ class Source(Protocol):
         """True once the board was started, so that times are known."""
 
     def anchor(self) -> Anchor:
-        """Of the present epoch."""
+        """The anchor of the present epoch."""
 
     def oldest(self, *, drops: bool) -> int:
         """The first sample that can be had; who drops is given nothing from a disk."""
@@ -53,7 +53,7 @@ class Source(Protocol):
         """Exclusive: up to where there are samples now."""
 
     def reader(self, at: int, *, drops: bool) -> Reader:
-        """From this sample on; what is not there any more is a gap."""
+        """A reader from this sample on; what is not there any more is a gap."""
 
 
 def first_sample(source: Source, since: str | int, *, drops: bool) -> int:

@@ -1,4 +1,4 @@
-"""Who runs this process, and where: what a mark in a folder says of its maker."""
+"""The user and host of this process: what a mark in a folder says of its maker."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def known_runs() -> Iterator[Path]:
 
 
 def forget_ended_runs(lock_file: str) -> None:
-    """Of runs that were killed, and are complete by now, or gone. Never raises."""
+    """It forgets runs that were killed, and are complete by now, or gone. Never raises."""
     for path, run_folder in _listed():
         with contextlib.suppress(OSError):
             if run_folder.parent.is_dir() and not (run_folder / lock_file).exists():

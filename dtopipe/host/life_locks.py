@@ -37,7 +37,7 @@ class LifeLocks:
         return any(is_held(path) for path in self._folder.glob("*.lock"))
 
     def subscriber_lock(self, key: str) -> FileLock:
-        """By which a program that follows the run shows that it lives. It is no process of the run."""
+        """The lock by which a program that follows the run shows that it lives. It is no process of the run."""
         return FileLock(self._subscriber_path(key))
 
     def listens(self, key: str) -> bool:

@@ -83,7 +83,7 @@ class MachineWideName:
         threading.Thread(target=_answer, args=(bound, said), name="device", daemon=True).start()
 
     def _taken(self) -> NameTaken | None:
-        """Who has it; None if nobody has."""
+        """The holder; None if there is none."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
             asking.settimeout(_PATIENCE_S)
             try:

@@ -20,7 +20,7 @@ _IN_PROGRESS = "in progress"
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who still has a run, in words that follow the run's name, and what to do about it.
+    """The process that still has a run, in words that follow the run's name, and what to do about it.
 
     `is_seen`: false where nobody can tell from here.
     """
@@ -30,13 +30,13 @@ class Holder:
     is_seen: bool = True
 
     def error(self, folder: RunFolder) -> UsageError:
-        """For what has to wait until the run is over."""
+        """The error for what has to wait until the run is over."""
         still = "still " if self.words.startswith(_IN_PROGRESS) else ""
         return UsageError(f"{folder.path} is {still}{self.words}", self.remedy)
 
 
 def holder_of(folder: RunFolder) -> Holder | None:
-    """Who has this run, which has no verdict; None if nobody has it any more: it was killed. Writes nothing."""
+    """The holder of this run, which has no verdict; None if it has none any more: it was killed. Writes nothing."""
     here, mark = who_is_here(), read_mark(folder.path)
     if mark is not None and not mark.maker.is_same_host(here):
         gone = f"if that run is gone for good, or this is a copy, delete {folder.path / LOCK_FILE}"

@@ -71,7 +71,7 @@ class RunLock:
         self._document: dict[str, Any] = {}
 
     def hold(self, run_id: str, entry: Path) -> None:
-        """For the life of a run that begins now. Raises UsageError where the folder's file system knows no locks."""
+        """It holds the lock for the life of a run that begins. Raises UsageError where the file system knows none."""
         self._document = _document(run_id, entry, self._folder)
         try:
             self._lock.acquire()

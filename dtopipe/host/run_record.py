@@ -139,6 +139,6 @@ def _check_topology(topology: Facts, types: Mapping[str, str], channels: Iterabl
 
 
 def _check_word(part: Facts, name: str) -> None:
-    """Of types, also those that plug-ins brought."""
+    """A word for a type, also one that a plug-in brought."""
     if not part.text(name, most=_MOST_WORD).isprintable():
         raise part.misfit(name, "is no word")

@@ -61,7 +61,7 @@ class EntryFacts:
 
     @classmethod
     def of(cls, document: Any) -> EntryFacts | None:
-        """From JSON; None unless everything is of its kind."""
+        """The facts from JSON; None unless everything is of its kind."""
         if not isinstance(document, dict):
             return None
         told = {key: document[key] for key in cls.__dataclass_fields__ if key in document}

@@ -19,7 +19,7 @@ class Intake(Protocol):
     """What the worker's loop needs of either."""
 
     def take(self, most: int) -> list[Block]:
-        """Up to `most` blocks, now."""
+        """It gives up to `most` blocks, now."""
 
     def ended(self) -> bool:
         """True once nothing more will come."""
@@ -83,7 +83,7 @@ class DirectIntake:
 
     @property
     def awaited(self) -> str:
-        """Nobody but the board."""
+        """It waits for nothing but the board."""
         return ""
 
     def passed_over(self) -> Cause | None:
@@ -185,7 +185,7 @@ class QueuedIntake:
         return []
 
     def take(self, most: int) -> list[Block]:
-        """Up to `most` blocks from the queue."""
+        """It gives up to `most` blocks from the queue."""
         with self._filled:
             return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
 

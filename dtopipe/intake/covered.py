@@ -23,7 +23,7 @@ class RingBlocks(Protocol):
         """How ring and journal are now."""
 
     def take(self, number: int, most: int) -> list[Block]:
-        """Up to `most` blocks from `number` on; fewer where one is overwritten meanwhile."""
+        """It gives up to `most` blocks from `number` on; fewer where one is overwritten meanwhile."""
 
 
 class CoveredBlocks:
@@ -38,7 +38,7 @@ class CoveredBlocks:
 
     @property
     def number(self) -> int:
-        """Of the next block."""
+        """The number of the next block."""
         return self._catch_up.number
 
     def passed_over(self) -> Cause | None:
@@ -50,7 +50,7 @@ class CoveredBlocks:
         return cause
 
     def take(self, most: int) -> list[Block]:
-        """Up to `most` blocks; empty where there is none yet."""
+        """It gives up to `most` blocks; empty where there is none yet."""
         was_in_journal, before, passed_from = self._catch_up.is_in_journal, self.number, -1
         blocks: list[Block] = []
         # At the tail of the ring the writer comes next: whoever sleeps there is overtaken again.

@@ -49,7 +49,7 @@ class JournalReader:
         self.gaps: list[Gap] = []
 
     def take(self, number: int, most: int) -> list[Block]:
-        """Up to `most` committed blocks from `number` on; empty where there is none yet."""
+        """It gives up to `most` committed blocks from `number` on; empty where there is none yet."""
         if self._file is None or number != self._next:
             self._seek(number)
         blocks: list[Block] = []

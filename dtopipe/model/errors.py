@@ -71,7 +71,7 @@ class BoardError(DtopipeError):
 
     @property
     def headline(self) -> str:
-        """With the board."""
+        """The message, with the board."""
         return f"board {self.board}: {self.message}"
 
 
@@ -84,7 +84,7 @@ class SinkError(DtopipeError):
 
     @property
     def headline(self) -> str:
-        """With the output's path."""
+        """The message, with the output's path."""
         return f"{self.path}: {self.message}" if self.path else self.message
 
 

@@ -56,7 +56,7 @@ class NullRange:
         return is_whole and self.status == other.status and self.span.start == other.span.stop
 
     def facts(self, name: str) -> dict[str, Any]:
-        """For JSON; `name` is the channel's."""
+        """The facts for JSON; `name` is the channel's."""
         return {
             "channel": name,
             "start": self.span.start,

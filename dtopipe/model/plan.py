@@ -40,7 +40,7 @@ class TaskPlan:
 
 @dataclass(frozen=True, slots=True)
 class RestartPlan:
-    """At most `max_restarts` within `within_s`; the n-th waits `backoff_s * 2**n`."""
+    """A worker is restarted at most `max_restarts` times within `within_s`; the n-th waits `backoff_s * 2**n`."""
 
     max_restarts: int = 5
     within_s: float = 60.0

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class VerdictState(StrEnum):
-    """From best to worst."""
+    """The verdicts, from best to worst."""
 
     GOOD = "GOOD"
     REPAIRED = "GOOD (repaired)"

@@ -50,7 +50,7 @@ class ArchivedRun:
         self._oldest: int = max(first, raw.retained_from() if raw is not None else 0)
 
     def anchor(self) -> Anchor:
-        """Of its beginning."""
+        """The anchor of its beginning."""
         anchor = next(filter(None, (source.anchor_near(self._oldest) for source in self._samples)), None)
         return anchor or Anchor(0, 1, self._started_ns)
 
@@ -63,7 +63,7 @@ class ArchivedRun:
         return self.end or 0
 
     def reader(self, at: int, *, drops: bool) -> ArchiveReader:
-        """From this sample on."""
+        """A reader from this sample on."""
         end = self.newest()
         n_bytes = max(1, len(self.stream.channels) * self.stream.samples_per_block * 2)
         return ArchiveReader(self._refill.items(Span(at, end)) if at < end else iter(()), _BATCH_BYTES // n_bytes)
@@ -85,7 +85,7 @@ class ArchiveReader:
         self.is_at_end = False
 
     def take(self, most: int) -> list[Block | Gap]:
-        """Up to `most` items. Raises SinkError where a file cannot be read any more."""
+        """It gives up to `most` items. Raises SinkError where a file cannot be read any more."""
         found: list[Block | Gap] = []
         while not self.is_at_end and len(found) < min(most, self._batch):
             item = next(self._items, None)

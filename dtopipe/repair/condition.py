@@ -49,7 +49,7 @@ def reach(output: Output) -> int:
 
 
 def covered_to(output: Output, report: OutputReport) -> int:
-    """Up to where such an output has samples, whatever it lacks before."""
+    """The index up to which such an output has samples, whatever it lacks before."""
     return report.covered[-1].stop if is_to_be_whole(output) and report.covered else 0
 
 

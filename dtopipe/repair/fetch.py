@@ -91,7 +91,7 @@ class _Wishes:
         """Nothing to do."""
 
     def compared(self, pair: LinkPair) -> None:
-        """Nobody asks."""
+        """Clocks are not asked for here."""
 
     def is_wanted(self) -> bool:
         """False once there was time enough for an answer."""
@@ -121,7 +121,7 @@ def _ensure_same(stream: Stream, opened: Opened) -> None:
 
 
 def _lacking(folder: RunFolder, record: Mapping[str, Any], stream: Stream, opened: Opened) -> list[Span]:
-    """From the first output's start to the end of the run what is in no raw file here; near ones as one."""
+    """The spans from the first output's start to the end of the run that are in no raw file here; near ones as one."""
     there = joined(
         span for source in raw_samples_of(folder, outputs_of(folder, record), stream) for span in source.spans()
     )

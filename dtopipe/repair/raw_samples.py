@@ -145,7 +145,7 @@ def _has_channels_of(header: FileHeader, stream: Stream) -> bool:
 
 
 def _header(files: Sequence[Path], known: FileHeader) -> FileHeader:
-    """Of the first file whose header is whole; what the run recorded, where none is."""
+    """The header of the first file that has a whole one; what the run recorded, where none has."""
     for file in files:
         with contextlib.suppress(WireError, FileNotFoundError):
             return read_file_header(file)

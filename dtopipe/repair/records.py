@@ -137,7 +137,7 @@ def _update(sink: dict[str, Any], position: Position, *, is_mended: bool) -> Non
 
 
 def _of_tail(sink: Mapping[str, Any], written: Sequence[Gap]) -> list[Gap]:
-    """Of the gaps that are on record for a sink, those behind its last commit."""
+    """The gaps on record for a sink that are behind its last commit."""
     tail = Span(sink["committed"], max(sink["committed"], sink["stop"]))
     parts = [(gap.span.intersection(tail), gap) for gap in written]
     return [Gap(part, gap.cause, gap.t_utc_ns) for part, gap in parts if part]

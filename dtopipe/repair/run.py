@@ -355,7 +355,7 @@ def _judged(record: Mapping[str, Any], mended: Sequence[Mended]) -> Verdict:
 
 
 def _apart(gaps: Sequence[Gap]) -> list[Gap]:
-    """Without what another source says too."""
+    """The gaps without those that another source names too."""
     found: dict[Span, Gap] = {}
     for gap in gaps:
         found.setdefault(gap.span, gap)

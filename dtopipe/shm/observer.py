@@ -30,7 +30,7 @@ class RingObserver:
 
     @property
     def n_slots(self) -> int:
-        """Of the ring."""
+        """How many slots the ring has."""
         return self._ring.layout.n_slots
 
     @property
@@ -47,7 +47,7 @@ class RingObserver:
         return resume_after_overtaking(self.head, self.n_slots)
 
     def take(self, number: int, most: int) -> list[Block]:
-        """Up to `most` blocks from `number` on; fewer where one is overwritten meanwhile."""
+        """It gives up to `most` blocks from `number` on; fewer where one is overwritten meanwhile."""
         blocks: list[Block] = []
         for each in range(number, min(self.head, number + most)):
             block = self._slots.copied(each)

@@ -44,7 +44,7 @@ class RingReader:
         return max(0, self._cursor - self._released)
 
     def take(self, most: int) -> list[Block]:
-        """Up to `most` blocks from the cursor on, now; empty if there is nothing new."""
+        """It gives up to `most` blocks from the cursor on, now; empty if there is nothing new."""
         return self._take(most, self._block)
 
     def take_view(self) -> list[Block]:
@@ -74,7 +74,7 @@ class RingReader:
 
     @property
     def n_slots(self) -> int:
-        """Of the ring."""
+        """How many slots the ring has."""
         return self._ring.layout.n_slots
 
     def skip_to(self, number: int, n_blocks: int) -> None:

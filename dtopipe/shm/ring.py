@@ -170,7 +170,7 @@ class Ring:
         return self.words[Head.SOURCE_END] - 1 if self.words[Head.SOURCE_END] else None
 
     def first_sample_index(self, number: int) -> int | None:
-        """Of the block of this number; None if the ring has it no more."""
+        """The first sample index of the block of this number; None if the ring has it no more."""
         at = self.layout.slot_offset(number) // WORD
         index = self.words[at + SlotWord.FIRST_SAMPLE_INDEX]
         return index if self.words[at + SlotWord.NUMBER] == number + 1 else None

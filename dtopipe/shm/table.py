@@ -154,7 +154,7 @@ class SubscriberTable:
         )
 
     def kept(self) -> RowStatus | None:
-        """Of the journal, else of the BLOCK reader that has committed least: so far is kept what came; None without."""
+        """The cursor of the journal, else of the BLOCK reader that has committed least: what came behind it is kept."""
         words = self._ring.words
         journal = words[Head.JOURNAL_ROW]
         if journal:

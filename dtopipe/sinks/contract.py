@@ -139,7 +139,7 @@ class RetiringWriter(Protocol):
     """A writer whose oldest samples may go once they are durable elsewhere."""
 
     def retire_before(self, settled: int) -> Position:
-        """Nobody needs what is before this sample index. What fails is tried again by the next call."""
+        """What is before this sample index is not needed any more. What fails is tried again by the next call."""
 
     def carry(self, position: Position, gaps: Sequence[Gap]) -> Position:
         """Right after `open`: the output begins behind what was retired of the one that it takes the place of.

@@ -253,7 +253,7 @@ class Follower:
         return bool(self._ring.words[Head.STAGE] != Stage.ENDED)
 
     def _is_there(self, number: int) -> bool:
-        """For the program, at any time: False once this subscription has ended."""
+        """A program may ask at any time: False once this subscription has ended."""
         try:
             return self._ring is not None and self._reader.is_there(number)
         except ValueError:

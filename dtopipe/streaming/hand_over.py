@@ -1,4 +1,4 @@
-"""From the board's thread to the program's event loop: bounded, and never a reason for the board to wait for a loop."""
+"""The way from the board's thread to the program's event loop: bounded, and the board never waits for a loop."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _READ_TIMEOUT_S = 0.05
 
 
 class Pump:
-    """From the board's start to its end, or to `stop`."""
+    """It moves samples from the board's start to its end, or to `stop`."""
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ class Session:
 
     @property
     def rate_hz(self) -> float | None:
-        """Of the sample clock, as read back from the board; None for single values."""
+        """The rate of the sample clock, as read back from the board; None for single values."""
         return None if self._poller is not None else self._opened.rate_hz
 
     def hold_poller(self, what: str) -> Poller:

@@ -67,7 +67,7 @@ class Subscription(Generic[T]):
 
     @property
     def rate_hz(self) -> float:
-        """Of the run's sample clock, as read back from the board."""
+        """The rate of the run's sample clock, as read back from the board."""
         return self.run.rate_hz
 
     @property

@@ -87,7 +87,7 @@ class ClockWatch:
         return {**steps, **self._drift_facts()}
 
     def remarks(self) -> tuple[Remark, ...]:
-        """For the verdict."""
+        """The remarks for the verdict."""
         found = [Remark(f"{step['text']} at sample {step['sample_index']}") for step in self._named]
         if self._count > len(self._named):
             found.append(Remark(f"and {self._count - len(self._named)} more steps of the clocks"))

@@ -91,7 +91,7 @@ class Disks:
         self.facts = [self._facts(device, folders) for device, folders in disks.items() if device in self._outlooks]
 
     def make_room(self) -> None:
-        """For the last records, when every sink has ended."""
+        """It makes room for the last records, when every sink has ended."""
         for room in filter(None, (self._for_journal, self._for_records)):
             room.give_back()
 
@@ -115,7 +115,7 @@ class Disks:
             self._progress.is_room_kept = self._for_journal.is_kept
 
     def _help_the_journal(self) -> None:
-        """At the end, if its disk is full: nobody else who waits for the same room may take it."""
+        """The journal is helped at the end if its disk is full: no other sink may take the room that it waits for."""
         room, journal, phase = self._for_journal, self._sinks.journal, self._progress.phase
         if room is None or not room.is_kept or journal is None or phase is not Phase.DRAINING or not journal.away:
             return
@@ -187,7 +187,7 @@ class Disks:
             )
 
     def _whose(self, folders: Sequence[tuple[Path, FolderSeen]]) -> str:
-        """Whose disk it is, if a run cannot go on without it: the journal's or the run folder's; else empty.
+        """The owner of the disk, if a run cannot go on without it: the journal or the run folder; else empty.
 
         Any other sink waits for room, and its samples are in the journal meanwhile, or in the ring.
         """
@@ -238,7 +238,7 @@ class Disks:
         return max(0.0, duration_s - self._memory.end_sample_index / stream.rate_hz)
 
     def _facts(self, device: int, folders: Sequence[tuple[Path, FolderSeen]]) -> dict[str, Any]:
-        """For `status` and the run record."""
+        """The facts for `status` and the run record."""
         outlook = self._outlooks[device][1]
         return {
             "folder": str(folders[0][0]),

@@ -115,7 +115,7 @@ class Drain:
             RingWriter(ring).record_gap(Gap(Span(at, stop), agent.hole_cause, from_ns))
 
     def _own_end(self) -> Ending:
-        """By what a run ends that nobody has asked to."""
+        """What ends a run that was not asked to."""
         asked_end, duration_s = self._goal.asked_end, self._plan.duration_s
         if asked_end is not None and duration_s is not None and self._memory.end_sample_index >= asked_end:
             return bounded_by(duration_s)

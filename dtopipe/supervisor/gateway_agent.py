@@ -166,7 +166,7 @@ class GatewayAgent:
             self.kill()
 
     def kill(self) -> None:
-        """At once."""
+        """The process is killed at once."""
         if not self._life.state.is_final:
             self._life.happened(WorkerEvent.WAS_CUT_OFF)
         if self._process is not None:
@@ -174,11 +174,11 @@ class GatewayAgent:
             self._process = None
 
     def kept(self) -> dict[str, int]:
-        """From which sample on the journal has to keep what it has, by the names of remotes that lack it."""
+        """The samples from which the journal has to keep what it has, by the names of remotes that lack it."""
         return {f"{_REMOTE}{name or key[:8]}": at for key, (name, at) in self._held.items()}
 
     def snapshot(self) -> dict[str, Any] | None:
-        """For tables; None where nothing is served."""
+        """The facts for tables; None where nothing is served."""
         if self._plan is None:
             return None
         return {
@@ -262,7 +262,7 @@ class GatewayAgent:
             self._post.send(self.address, RunEnded(memory.end_sample_index))
 
     def _look_at_dead(self, process: Process, now_ns: int) -> None:
-        """In order at the end of the run; anything else is a death, after which it is started anew."""
+        """An end behind that of the run is in order; any other is a death, after which the gateway is started anew."""
         if not self._life.is_surely_dead():
             return
         process.release()

@@ -10,7 +10,7 @@ from dtopipe.supervisor.run_memory import RunMemory
 
 
 class Goal:
-    """Of one run."""
+    """The goal of one run: where it is to end, and whether it has all that it follows."""
 
     def __init__(self, plan: RunPlan, memory: RunMemory, acquirer: AcquirerAgent) -> None:
         self._plan = plan

@@ -48,7 +48,7 @@ _LONGEST_DETAILS = 500
 
 
 class Hearing:
-    """Whose word it is shows by the address that it came from; what is malformed is counted, and changes nothing."""
+    """The address that a message came from tells whose it is; what is malformed is counted, and changes nothing."""
 
     def __init__(
         self,

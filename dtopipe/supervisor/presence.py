@@ -28,7 +28,7 @@ _log = logging.getLogger("dtopipe.supervisor")
 
 
 class FileIdentity:
-    """Of one run, from before it has a folder to its end."""
+    """The runtime entry of one run, from before it has a folder to its end."""
 
     def __init__(self, keys: Keys) -> None:
         """Raises UsageError."""

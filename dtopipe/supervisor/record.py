@@ -24,7 +24,7 @@ _PACKAGES = ("dtopipe", "numpy", "pyzmq", "msgpack", "dtollib")
 
 @cache
 def versions() -> Mapping[str, str]:
-    """Of Python and of the packages that matter for the data; looked up once, for every record of a run has them."""
+    """The versions of Python and of the packages that matter for the data; looked up once, every record has them."""
     found = {"python": platform.python_version()}
     for package in (*_PACKAGES, *filter(None, (sink_type(name).module for name in OURS))):
         try:

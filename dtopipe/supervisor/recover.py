@@ -180,7 +180,7 @@ def complete_record(folder: RunFolder, read_output: ReadOutput, facts: EntryFact
 
 
 def _clear_kept_rooms(folder: RunFolder, record: Mapping[str, Any], *, is_known: bool) -> None:
-    """Before anything is written: a disk that is full may have no other room for it.
+    """It is called before anything is written: a disk that is full may have no other room for it.
 
     Outside of the run folder only of a run that is known here: its record alone may be anybody's.
     """
@@ -277,7 +277,7 @@ def _rescue(folder: RunFolder, record: Mapping[str, Any], segment: str) -> None:
 
 
 def _held(sinks: Mapping[str, Mapping[str, Any]]) -> int:
-    """Up to where the samples are in an output: in a raw file, else in all of them."""
+    """The index up to which the samples are in an output: in a raw file, else in all of them."""
     raw = [sink["committed"] for sink in sinks.values() if known_sink_type(sink["type"]).is_raw and not sink["dropped"]]
     return max(raw) if raw else min((sink["committed"] for sink in sinks.values()), default=0)
 

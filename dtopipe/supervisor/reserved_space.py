@@ -40,7 +40,7 @@ class ReservedSpace:
 
 
 def clear_kept_rooms(folder: Path, run_id: str) -> None:
-    """Of a run that was killed; what is not named just so, or is no plain file of this user, stays. Never raises."""
+    """It clears those of a run that was killed; what is not named just so, or is no plain file of this user, stays."""
     if not is_own_run_id(run_id):
         return
     prefix = f"{_PREFIX}{run_id}-"

@@ -27,11 +27,11 @@ class Retention:
             table.settle(self._settled)
 
     def waited_for(self, committed: int) -> list[str]:
-        """For whom the journal, which is committed up to there, keeps what it keeps."""
+        """The names of those for which the journal, committed up to there, keeps what it keeps."""
         return list(kept_for(self._durable_elsewhere(), committed))
 
     def _durable_elsewhere(self) -> dict[str, int]:
-        """Up to where each BLOCK output besides the journal is durable, and each remote that has to have it."""
+        """The indices up to which each BLOCK output besides the journal, and each remote, is durable."""
         outputs = {
             agent.plan.name: agent.position.durable
             for agent in self._sinks

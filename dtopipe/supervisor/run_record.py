@@ -62,7 +62,7 @@ class RunRecord:
         self.is_concluded = False
 
     def register(self) -> None:
-        """For the first time. Raises OSError."""
+        """The record is written for the first time. Raises OSError."""
         self.tell_where()
         self._folder.write_topology(self._document)
         self.save()

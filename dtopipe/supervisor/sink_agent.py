@@ -120,7 +120,7 @@ class SinkAgent:
         return self.failure if self.state.is_final else self.away or self.failure
 
     def troubles(self) -> dict[str, Any]:
-        """For status and record: `failure`, and `detached` of an output that ends before it was to; nothing else."""
+        """What status and record say besides: `failure`, and `detached` of an output that ends before it was to."""
         facts: dict[str, Any] = {"failure": self.trouble} if self.trouble else {}
         if self.detached_short:
             facts["detached"] = {"asked_at": self.detach_at, "why": self.detached_short}

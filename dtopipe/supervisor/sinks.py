@@ -16,7 +16,7 @@ class Sinks:
         self.journal = next((agent for agent in self if agent.plan.is_journal), None)
 
     def __iter__(self) -> Iterator[SinkAgent]:
-        """In the order in which they came; some may come or go meanwhile."""
+        """The sinks in the order in which they came; some may come or go meanwhile."""
         return iter(list(self.by_name.values()))
 
     def covers(self, policy: Policy) -> bool:

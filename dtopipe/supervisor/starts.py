@@ -1,4 +1,4 @@
-"""From where a reader that joins a run in progress starts, and its row there."""
+"""Where a reader that joins a run in progress starts, and its row there."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class StatusBoard:
         }
 
     def _retention(self, agent: SinkAgent) -> dict[str, Any]:
-        """Of a journal that retires segments: from where it is there, and for whom it keeps that."""
+        """The facts of a journal that retires segments: from where it is there, and for whom it keeps that."""
         if not agent.plan.retires:
             return {}
         position = agent.position

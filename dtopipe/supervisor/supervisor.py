@@ -33,7 +33,7 @@ class Wishes(Protocol):
 
     @property
     def stopped_by(self) -> Ending | None:
-        """Who asked first for the end; None while nobody has."""
+        """The one that asked first for the end; None while it was not asked for."""
 
     @property
     def is_hurried(self) -> bool:
@@ -68,7 +68,7 @@ class Supervisor:
 
     @property
     def stopped_by(self) -> Ending | None:
-        """Who asked first for the end; None while nobody has."""
+        """The one that asked first for the end; None while it was not asked for."""
         return self._stopped_by
 
     @property

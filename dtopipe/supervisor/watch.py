@@ -131,7 +131,7 @@ class Watch:
             self._drain.abort(f"the essential sink {agent.plan.name} {agent.failure}")
 
     def _tell_the_end_of_its_life(self, process: str, why: str) -> None:
-        """Whoever reads the events need not search the logs."""
+        """The end of a worker's life is told in the events, so that the logs need not be searched."""
         self._events.append("gave_up", process, why=why, log=self._log_lines(process, _LOG_LINES_TOLD))
 
     def _look_for_stalls(self, now_ns: int) -> None:

@@ -1,1 +1,1 @@
-"""From a YAML file to a plan: every mistake at once, each with its place and the way out."""
+"""A YAML file becomes a plan: every mistake is told at once, each with its place and the way out."""

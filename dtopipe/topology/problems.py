@@ -49,7 +49,7 @@ class _Spot:
 
     @classmethod
     def of(cls, model: type[BaseModel], loc: Iterable[int | str]) -> _Spot:
-        """Of pydantic's location, which also names the branches of unions."""
+        """The spot at pydantic's location, which also names the branches of unions."""
         path: list[int | str] = []
         known: tuple[str, ...] = ()
         meaning = ""

@@ -8,7 +8,7 @@ _TOLD_EACH = 20
 
 
 class Malformed:
-    """Of one socket. `what` it is called in the log."""
+    """The malformed messages of one socket. `what` they are called in the log."""
 
     def __init__(self, what: str) -> None:
         self._what = what

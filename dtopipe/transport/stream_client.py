@@ -107,7 +107,7 @@ class StreamClient:
             self._context.term()
 
     def _probed(self) -> LinkFailure:
-        """Who ends the connection: a tunnel whose other end is absent does that as well as one that has another key."""
+        """It finds out what ends the connection: a tunnel without another end does that as well as another key."""
         found = b""
         with contextlib.suppress(OSError), sockets.create_connection(self._place, _PROBE_S) as probe:
             probe.settimeout(_PROBE_S)

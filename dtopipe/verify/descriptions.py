@@ -47,7 +47,7 @@ def description_problems(output: Output, reader: OutputReader) -> list[str]:
 
 
 def _scaling(channel: Channel) -> tuple[float, float]:
-    """From code to value; that of a raw channel is its code."""
+    """The scale and offset from code to value; the value of a raw channel is its code."""
     return (1.0, 0.0) if channel.is_raw else (channel.scale, channel.offset)
 
 

@@ -200,7 +200,7 @@ def _rows_of(output: Output) -> Iterator[OutputRows]:
 
 
 def numbers_in(output: Output, other: Output) -> list[int | None]:
-    """For each channel of an output, its number in the other one, or None where that has not got it."""
+    """The number in another output of each channel of one, or None where that has not got it."""
     names = [channel.name for channel in other.stream.channels]
     return [names.index(channel.name) if channel.name in names else None for channel in output.stream.channels]
 

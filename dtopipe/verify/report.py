@@ -69,7 +69,7 @@ class RunReport:
 
 
 def length(spans: Sequence[Span]) -> int:
-    """Of all of them together."""
+    """The length of all of them together."""
     return sum(map(len, spans))
 
 

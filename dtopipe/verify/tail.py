@@ -166,7 +166,7 @@ class OutputTail:
         return self._at_byte, max(self._at_byte, reader.stop)
 
     def _parts(self, batches: Iterable[OutputRows], stop: int | None) -> Iterator[CommittedRows]:
-        """Of the rows those that are wanted: from where each channel was told to, before `stop`."""
+        """The rows that are wanted: from where each channel was told to, before `stop`."""
         names = [channel.name for channel in self.stream.channels]
         for rows in batches:
             wanted = rows.sample_index >= self._told.get(rows.channel, self._at)

@@ -69,7 +69,7 @@ class _Reports:
         self._raw = raw_output(outputs)
 
     def all(self) -> list[OutputReport]:
-        """In the order of the outputs."""
+        """The reports in the order of the outputs."""
         found: dict[str, OutputReport] = {}
         raw = self._raw
         if raw is not None:
@@ -153,7 +153,7 @@ def _not_looked_at(record: Mapping[str, Any], outputs: Sequence[Output]) -> list
 
 
 def _as_recorded(name: str, sink: Mapping[str, Any]) -> SinkOutcome:
-    """Of a sink that handed its samples on."""
+    """The report of a sink that handed its samples on."""
     return SinkOutcome(
         name=name,
         policy=Policy(sink["policy"]),

@@ -171,7 +171,7 @@ def entries_in(data: bytes, count: int) -> list[Gap | NullRange]:
 
 
 def whole_entries_in(data: bytes, count: int) -> list[Gap | NullRange]:
-    """Of the first `count` entries those before the first that is torn or of a cause that is not known."""
+    """The entries among the first `count` before the first that is torn or of a cause that is not known."""
     found: list[Gap | NullRange] = []
     for number in range(min(count, len(data) // GAP_BYTES)):
         entry = data[number * GAP_BYTES : (number + 1) * GAP_BYTES]

@@ -32,7 +32,7 @@ _PLAIN = re.compile(
 
 
 class PlainChunks:
-    """Of one open file. What it reads ahead must be there for good. One thread uses it."""
+    """The plain chunks of one open file. What it reads ahead must be there for good. One thread uses it."""
 
     def __init__(self, file: IO[bytes], header: FileHeader, *, views: bool = False) -> None:
         """`views`: codes are where they were read, which may be no place for numpy's own word size."""

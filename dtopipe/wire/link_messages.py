@@ -137,7 +137,7 @@ class Items(OfGateway, kind="items"):
 
 @dataclass(frozen=True, slots=True)
 class StreamEnds(OfGateway, kind="end"):
-    """Behind the last item, which is `first - 1`, the run has ended there."""
+    """The run has ended there, behind the last item, which is `first - 1`."""
 
     first: int
     end_sample_index: int

@@ -209,7 +209,7 @@ def _converters(hint: Any) -> tuple[Callable[[Any], Any] | None, Callable[[Any],
 
 
 def _of_union(parts: tuple[Any, ...]) -> tuple[Callable[[Any], Any] | None, Callable[[Any], Any]]:
-    """Of what may be None, and of plain values of several types."""
+    """Both ways, to write and to read, of what may be None, and of plain values of several types."""
     ways = [_converters(part) for part in parts if part is not NoneType]
     may_be_none = NoneType in parts
     write = ways[0][0] if len(ways) == 1 else None

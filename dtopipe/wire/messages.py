@@ -162,7 +162,7 @@ class RemotesServed(TypedMessage, kind="remotes"):
 
 @dataclass(frozen=True, slots=True)
 class HoldAsked(TypedMessage, kind="hold"):
-    """From this sample on the journal is to keep what is not durable at that remote."""
+    """The journal is to keep from this sample on what is not durable at that remote."""
 
     remote: str
     at: int
@@ -194,7 +194,7 @@ class RemoteEvent(TypedMessage, kind="event"):
 
     @property
     def shown_name(self) -> str:
-        """Whom it happened to, as people know him."""
+        """The remote that it happened to, as people know it."""
         return self.name or self.label or (self.remote or "")[:8]
 
     def facts(self) -> dict[str, Any]:
@@ -284,7 +284,7 @@ class BeginServing(TypedMessage, kind="begin"):
 
 @dataclass(frozen=True, slots=True)
 class Held(TypedMessage, kind="held"):
-    """From this sample on the journal keeps what is not durable at that remote."""
+    """The journal keeps from this sample on what is not durable at that remote."""
 
     remote: str
     at: int

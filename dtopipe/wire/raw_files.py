@@ -39,7 +39,7 @@ class RawState:
 
     @classmethod
     def unpacked(cls, extra: bytes) -> RawState | None:
-        """Of a commit record's extra; None if that is another sink's."""
+        """The state in a commit record's extra; None if that is another sink's."""
         if len(extra) == _STATE.size:
             return cls(*_STATE.unpack(extra))
         if len(extra) == _STATE.size + _FIRST.size:
@@ -54,7 +54,7 @@ class RawState:
         return self.first_segment or (0 if self.has_whole_file else min(1, self.segment))
 
     def packed(self) -> bytes:
-        """For the commit record; the first segment only where others were before it, or 0 was."""
+        """The state for the commit record; with the first segment only where others were before it, or 0 was."""
         first = _FIRST.pack(self.first_segment) if self.first_segment or self.has_whole_file else b""
         return _STATE.pack(self.seq, self.mono_less_utc_ns, self.segment) + first
 
@@ -85,7 +85,7 @@ def segments_from(path: Path, state: RawState) -> list[int]:
 
 
 def kept_segments(path: Path, extra: bytes) -> list[int]:
-    """Of the segments that are there, those that count: `extra` is the commit record's own state, empty without one.
+    """The segments that are there and count: `extra` is the commit record's own state, empty without one.
 
     One that was retired may still be there: whoever was to delete it could not, or was killed before. So may one behind
     the last that a commit names, whose writer was killed over its beginning.

@@ -28,7 +28,7 @@ class Converter:
 
     @property
     def width_bytes(self) -> int:
-        """Of a code in the driver's buffers."""
+        """The bytes that a code takes in the driver's buffers."""
         return 2 if self.bits <= 16 else 4
 
     def limits(self, gain: float) -> tuple[float, float]:

@@ -26,7 +26,7 @@ _LEAVE_S = 10.0
 
 
 class Drain:
-    """Up to `capacity` blocks that nobody has read yet; a buffer that completes while they are there is an overrun."""
+    """It holds up to `capacity` blocks that were not read yet; a buffer that completes while it is full overruns."""
 
     def __init__(
         self, driver: Driver, hdass: int, converter: Converter, n_channels: int, block_s: float, capacity: int

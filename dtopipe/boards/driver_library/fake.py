@@ -142,7 +142,7 @@ class Pump:
         self._backend.fire_event(self._hdass, end)
 
     def _fill(self) -> bool:
-        """Up to the end; true if it was stopped before."""
+        """It fills buffers up to the end; true if it was stopped before."""
         from dtollib import SdkEventKind
 
         at = self._clock.at

@@ -28,7 +28,7 @@ class SampleIndex:
 
     @property
     def next(self) -> int:
-        """Of the sample behind everything that was complete or lost so far."""
+        """The index of the sample behind everything that was complete or lost so far."""
         return self._next
 
     @property

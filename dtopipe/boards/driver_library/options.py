@@ -30,7 +30,7 @@ class DriverLibraryOptions:
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> DriverLibraryOptions:
-        """Of the `board` section's keys. Raises BoardError on what it does not know or cannot be."""
+        """The options in the `board` section's keys. Raises BoardError on what it does not know or cannot be."""
         known = (*_OWN, *_OF_THE_FAKE)
         for key in options:
             if key not in known:

@@ -293,7 +293,7 @@ def read_commit_record(path: Path) -> CommitSnapshot | None:
 
 
 def keep_earlier(path: Path) -> None:
-    """Before another run is appended to an output: keep the record of the one that it belongs to. Raises SinkError."""
+    """It keeps the record of the run that an output belongs to before another is appended. Raises SinkError."""
     with sink_errors(path):
         try:
             data = record_path(path).read_bytes()
@@ -313,7 +313,7 @@ def keep_earlier(path: Path) -> None:
 
 
 def ensure_not_written(path: Path) -> None:
-    """Before an output is moved or begun anew. Raises OutputLocked if another process is writing it."""
+    """It is asked before an output is moved or begun anew. Raises OutputLocked if another process is writing it."""
     with sink_errors(path):
         if is_held(record_path(path)):
             raise _written_by_another(path)

@@ -43,7 +43,7 @@ class FileIdentity:
 
 
 def ensure_resumable(path: Path, run_id: str, files: Sequence[Path]) -> None:
-    """Before an output with committed samples is opened again, which would begin it anew where it is not there.
+    """It is asked before an output with committed samples is opened again, which would begin an absent one anew.
 
     Raises OutputAway, SinkError.
     """
@@ -84,7 +84,7 @@ def absent(path: Path, device: int | None = None) -> SinkError:
 
 
 def ensure_not_cut(fd: int, path: Path, n_bytes: int) -> None:
-    """Before more is written behind so many bytes of an open file: what is cut off would become zeros.
+    """It is asked before more is written behind so many bytes of an open file: what is cut off would become zeros.
 
     Raises SinkError, or OSError.
     """

@@ -129,7 +129,7 @@ class FileReader(ABC):
         return value_places(columns)
 
     def channels(self) -> Sequence[Channel]:
-        """Of the stream. Raises SinkError where nobody knows them."""
+        """The channels of the stream. Raises SinkError where they are not known."""
         if self._stream is None:
             raise SinkError(self.path, "it has no commit record (.dtopipe) beside it", "copy that along with it")
         return self._stream.channels

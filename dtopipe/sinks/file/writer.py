@@ -73,7 +73,7 @@ class FileWriter(ABC):
         """Called once the output is open; `extra` is what `extra()` said at the last commit, empty at first."""
 
     def extra(self) -> bytes:
-        """Up to 32 bytes of the sink's own state, stored with each commit."""
+        """The sink's own state, up to 32 bytes, stored with each commit."""
         return b""
 
     def placed(self, part: bytes, at: int) -> bytes:
@@ -253,7 +253,7 @@ class FileWriter(ABC):
         return self._record
 
     def _ensure_untouched(self) -> None:
-        """Nobody else has cut the file or written to it. Raises SinkError, or OutputAway where a new opening helps."""
+        """It makes sure that no other program has cut or written the file. Raises SinkError, or OutputAway."""
         with sink_errors(self.path):
             there = os.fstat(self._fd).st_size
         if there < self._size:

@@ -180,7 +180,7 @@ class GroupedWriter(ABC):
 
 
 def rows_a_sample(stream: Stream, layout: Layout) -> int:
-    """In the long layout one a channel; readings have one layout."""
+    """The rows of one sample: in the long layout one a channel; readings have one layout."""
     return len(stream.channels) if layout is Layout.LONG and not stream.polled else 1
 
 

@@ -47,7 +47,7 @@ class HbufReader(FileReader):
     """Chunks as rows in engineering units; gaps from the file's own gap chunks. Segments are read as one."""
 
     def size(self) -> int:
-        """Of the segment that the commit record names, else of the last one; 0 where it is not there. Raises OSError.
+        """The size of the segment that the commit record names, else of the last; 0 where it is absent. Raises OSError.
 
         Raises FileNotFoundError only where no segment is there.
         """
@@ -188,7 +188,7 @@ class HbufReader(FileReader):
         return None if self._stream is None else FileHeader.of(self._stream)
 
     def _file_header(self) -> FileHeader:
-        """Of the first file whose header is whole, else what is known of the stream. Raises SinkError."""
+        """The header of the first file that has a whole one, else what is known of the stream. Raises SinkError."""
         problem: SinkError | None = None
         for number in self._segments():
             try:

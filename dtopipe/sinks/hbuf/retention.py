@@ -91,7 +91,7 @@ class SegmentShelf:
 
 
 def _first_sample_index(file: Path) -> int | None:
-    """Of the segment's first chunk; None where there is none, or it cannot be read."""
+    """The first sample index of the segment's first chunk; None where there is none, or it cannot be read."""
     try:
         for chunk, _ in iter_chunk_headers(file):
             return chunk.gap.span.start if chunk.gap else chunk.first_sample_index

@@ -81,7 +81,7 @@ class HbufWriter(FileWriter):
         return segment_path(self.path, segment_in(extra) if extra else self._first_segment)
 
     def make_way(self) -> None:
-        """For every segment, record and index."""
+        """It makes way for every segment, record and index."""
         if self._segment_bytes is None:
             prepare(self.path, self.output.on_exists, (SUFFIX, INDEX_SUFFIX))
         else:
@@ -208,7 +208,7 @@ class HbufWriter(FileWriter):
             self._shelf.completed(self._segment - 1, self._opened().position.committed)
 
     def _ensure_free(self, path: Path) -> None:
-        """For one file that goes on in segments no way was made. Raises FileTooLarge where another output stands."""
+        """It makes sure that the next segment's name is free. Raises FileTooLarge where another output stands."""
         if self._first_segment or not path.exists():
             return
         with sink_errors(path), path.open("rb") as file:

@@ -52,7 +52,7 @@ def _rotated(number: int, by: int) -> int:
 
 
 def fletcher32(data: bytes) -> int:
-    """Of 16-bit words, the higher byte first; half a word at the end has zeros behind it.
+    """Fletcher's checksum of 16-bit words, the higher byte first; half a word at the end has zeros behind it.
 
     The other byte first, all sums are the same but for a factor of 256: modulo 65535 it is the turn of a word.
     """
@@ -68,7 +68,7 @@ def fletcher32(data: bytes) -> int:
 
 
 def _sums(words: NDArray[np.uint16]) -> tuple[int, int]:
-    """Of the words, and of the words times how many there are from each on: by rows and columns, with small numbers."""
+    """The sums of the words, and of the words times how many follow: by rows and columns, with small numbers."""
     n_rows = len(words) // _WIDTH
     table, rest = words[: n_rows * _WIDTH].reshape(n_rows, _WIDTH), words[n_rows * _WIDTH :].astype(np.int64)
     rows = table.sum(axis=1, dtype=np.uint32).astype(np.int64)

@@ -45,7 +45,7 @@ class ChunkIndex:
 
     @property
     def chunk_bytes(self) -> int:
-        """Of all its chunks."""
+        """The bytes of all its chunks."""
         return sum(chunk[0] for chunk in self._chunks)
 
     def mark(self) -> IndexMark:

@@ -38,7 +38,7 @@ class DataType:
 
 
 def number_type(dtype: str) -> DataType:
-    """Of a little-endian numpy integer, or float64."""
+    """The type of a little-endian numpy integer, or float64."""
     kind = np.dtype(dtype)
     bits = kind.itemsize * 8
     if kind.kind == "f":
@@ -61,7 +61,7 @@ def any_text_type() -> DataType:
 
 
 def superblock(root: int, stop: int) -> bytes:
-    """Of a file whose root group is at byte `root` and which ends before byte `stop`."""
+    """The superblock of a file whose root group is at byte `root` and which ends before byte `stop`."""
     words = SIGNATURE + struct.pack("<BBBBQQQQ", 2, 8, 8, 0, 0, UNDEFINED, stop, root)
     return words + struct.pack("<I", lookup3(words))
 

@@ -41,7 +41,7 @@ class TextHeap:
         return found
 
     def reference(self, text: str) -> bytes:
-        """Of one text, as an attribute has it."""
+        """The reference to one text, as an attribute has it."""
         (found,) = self.references([text])
         return struct.pack("<IQI", *found.tolist())
 

@@ -149,7 +149,7 @@ class PostgresConnection:
             )
 
     def ensure_free(self, key: int) -> None:
-        """Nobody holds this advisory lock, which behind a pooler nobody could. Raises OutputLocked."""
+        """It makes sure that this advisory lock is free; behind a pooler it could not be held. Raises OutputLocked."""
         if self._is_pooled:
             return
         self.lock(key)
@@ -224,7 +224,7 @@ class PostgresConnection:
         self.call(begun)
 
     async def _settle_in(self, connection: Any) -> None:
-        """In a pooler's transaction: what the session of a connection of our own has once for all."""
+        """It sets in a pooler's transaction what the session of a connection of our own has once for all."""
         if not self._is_pooled:
             return
         settings = {**_POOLED_SETTINGS, "statement_timeout": str(self.config.statement_timeout_ms)}

@@ -197,7 +197,7 @@ class NullPieces:
         self._run = run
 
     def pieces(self, items: Sequence[Block | Gap | Readings]) -> Iterator[Piece]:
-        """Of the blocks among `items`."""
+        """It takes the blocks among `items`."""
         found = merged(list(null_ranges(items)))
         if found:
             columns = (

@@ -184,7 +184,7 @@ def check_channels(stream: Stream, layout: Layout) -> None:
 
 
 def column_type(channel: Channel, dtype: str) -> str:
-    """Of a channel's column in `samples`: codes as they are fit into 32 bits."""
+    """The type of a channel's column in `samples`: codes as they are fit into 32 bits."""
     return "integer" if channel.is_raw and not dtype.startswith("float") else "double precision"
 
 

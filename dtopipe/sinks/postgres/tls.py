@@ -79,7 +79,7 @@ def refusal_of_handshake(error: BaseException) -> Refusal | None:
 
 
 def refusal_of_silence(files: Mapping[str, str]) -> Refusal | None:
-    """Of a server that ends a connection at its very beginning without a word: since TLS 1.3 that is how it refuses."""
+    """The refusal by a server that ends a connection at its beginning without a word, as it does since TLS 1.3."""
     if "sslcert" not in files:
         return None
     message = "the server ended the connection at once: most likely it does not know who signed sslcert"

@@ -46,7 +46,7 @@ class BlockSummaries:
 def summaries_from(
     blocks: Sequence[Sequence[int]], stats: Sequence[Sequence[Any]], n_channels: int
 ) -> Iterator[BlockSummaries]:
-    """Of rows of the two tables, as they come out of a database, both of the same range of first samples.
+    """The summaries from rows of the two tables of a database, both of the same range of first samples.
 
     `blocks`: block_index, first_sample_index, n_samples, t_mono_ns, t_utc_ns; `stats`: first_sample_index, channel,
     n_values, minimum, maximum, mean.

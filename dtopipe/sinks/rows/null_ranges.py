@@ -72,7 +72,7 @@ class NullList:
         self._count = len(self._ranges)
 
     def add(self, items: Sequence[Any]) -> None:
-        """Of the blocks among `items`."""
+        """It takes the blocks among `items`."""
         for each in null_ranges(items):
             number = self._last.get(each.channel)
             before = None if number is None else self.changes.get(number) or self._ranges[number]
@@ -90,7 +90,7 @@ class NullList:
         self.changes = {}
 
     def all(self) -> list[NullRange]:
-        """With what is not committed yet."""
+        """The ranges, with those that are not committed yet."""
         return [self.changes.get(number, each) for number, each in enumerate(self._ranges)] + [
             each for number, each in sorted(self.changes.items()) if number >= len(self._ranges)
         ]

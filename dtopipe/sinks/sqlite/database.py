@@ -67,7 +67,7 @@ class Pragmas:
 
 
 def _make_file(path: Path) -> None:
-    """With the mode that the user's umask asks for: SQLite would let no group write it, whatever that says."""
+    """The file gets the mode that the user's umask asks for: SQLite would let no group write it, whatever that says."""
     # What is in the way SQLite says in its own words.
     with contextlib.suppress(OSError):
         # It is made where a link leads to, as SQLite would.
@@ -132,7 +132,7 @@ class Database:
                     self.connection.execute(f"PRAGMA synchronous = {self._pragmas.synchronous}")
 
     def ensure_not_cut(self) -> None:
-        """Before a transaction: SQLite would write pages behind what somebody has cut off, and zeros between them.
+        """It is asked before a transaction: SQLite would write pages behind what was cut off, and zeros between them.
 
         Raises SinkError.
         """

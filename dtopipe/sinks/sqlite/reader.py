@@ -237,7 +237,7 @@ def _few_rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamag
 
 
 def _columns(rows: Sequence[Any]) -> OutputRows:
-    """Of rows whose last column is their number."""
+    """The columns of rows whose last one is their number."""
     index, t_mono_ns, t_utc_ns, *values, _ = zip(*rows, strict=True)
     times = whole_numbers(index), whole_numbers(t_mono_ns), whole_numbers(t_utc_ns)
     return OutputRows(*times, [real_numbers(column) for column in values])

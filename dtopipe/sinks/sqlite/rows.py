@@ -145,7 +145,7 @@ class NullRows:
         self._nulls = _Insert(connection, run, "null_ranges", NULL_COLUMNS)
 
     def insert(self, items: Sequence[Block | Gap | Readings]) -> None:
-        """Of the blocks among `items`."""
+        """It takes the blocks among `items`."""
         found = merged(list(null_ranges(items)))
         self._nulls.rows(
             [each.channel for each in found],

@@ -28,7 +28,7 @@ class Wanted:
     run: int
 
     def rows(self, connection: sqlite3.Connection, n_rows: int, on_damage: OnDamage) -> Iterator[list[Any]]:
-        """Up to `n_rows` at a time; `on_damage` is told of those that cannot be read. Raises OperationalError."""
+        """It gives up to `n_rows` at a time; `on_damage` hears of those that cannot be read."""
         row = 0
         while True:
             try:

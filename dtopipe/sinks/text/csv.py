@@ -64,15 +64,15 @@ class CsvWriter(DelimitedWriter):
         return _end_of_digits(data, point + 1), b"0"
 
     def _spaces(self, place: int, file_at: int) -> tuple[int, bytes] | None:
-        """In front of a whole number, behind the rows from which types are told; None within these."""
+        """The spaces in front of a whole number, behind the rows from which types are told; None within these."""
         return None if file_at < _ROWS_OF_TYPES * self.longest else (place, b" ")
 
     def may_be_laid(self, part: bytes) -> bool:
-        """In a row with a line's end in a text, a line has half of its quotes."""
+        """True if each line is a row: one that has half of its quotes is part of a row with a line's end in a text."""
         return b'"' not in part or all(line.count(b'"') % 2 == 0 for line in part.split(b"\n"))
 
     def quoted(self, text: str | None) -> bytes:
-        """In quotes where it must be."""
+        """The text, in quotes where it must be."""
         return _line([text]) if text else b""
 
 

@@ -48,7 +48,7 @@ class CsvReader(TextReader):
         return strange_in_csv(lines, words, has_header=self.start == 0)
 
     def rows_begin(self) -> int:
-        """Behind the columns' names."""
+        """The rows begin behind the columns' names."""
         return self._header()[1]
 
     def front(self) -> Front | None:

@@ -39,7 +39,7 @@ FOUR_DIGITS: Texts = np.array(_DIGITS, dtype="S4")
 
 
 def _left(text: bytes) -> bytes:
-    """Without zeros before it, in its place: NULs for them."""
+    """The number without zeros before it, in its place: NULs stand for them."""
     return text.lstrip(b"0").rjust(4, b"\0")
 
 

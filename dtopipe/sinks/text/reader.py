@@ -37,7 +37,7 @@ class TextReader(LineReader):
             return (1 + sum(1 for _ in wrong) if first else 0), first
 
     def rows_begin(self) -> int:
-        """At which byte: what is before that, such as names of columns, is of no run."""
+        """The byte at which rows begin: what is before that, such as names of columns, is of no run."""
         return 0
 
 
