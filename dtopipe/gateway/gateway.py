@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dtopipe.gateway.remote import ServedRemote
-from dtopipe.gateway.source import Source
+from dtopipe.gateway.source import ServedSource
 from dtopipe.host.clock import clock_pair, mono_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.keys import PublicKey
@@ -80,7 +80,7 @@ class Gateway:
         self._states: dict[bytes, KnownKey] = {}
         # They come back within some seconds.
         self._expected = set(expected)
-        self.source: Source | None = None
+        self.source: ServedSource | None = None
 
     @property
     def endpoint(self) -> str:
@@ -321,8 +321,8 @@ class Gateway:
             known = self._states.get(key)
         if known is not None and known.state is KeyState.AUTHORIZED:
             return None
-        trouble = LinkFailure.UNKNOWN_KEY if known is None else LinkFailure.REVOKED_KEY
-        message, remedy = refusal_of(trouble, PublicKey("" if known is None else known.name, key)) or ("", "")
+        failure = LinkFailure.UNKNOWN_KEY if known is None else LinkFailure.REVOKED_KEY
+        message, remedy = refusal_of(failure, PublicKey("" if known is None else known.name, key)) or ("", "")
         return message, remedy, True
 
     def _is_kept_too_long(self, away_ns: int) -> bool:

@@ -65,7 +65,7 @@ class LiveReader:
 
     def __init__(self, run: LiveRun, at: int, *, drops: bool) -> None:
         self._run = run
-        self._lookout = RingObserver(run.ring)
+        self._observer = RingObserver(run.ring)
         self._journal = None if drops or run.journal is None else JournalReader(run.journal, views=True)
         self._drops = drops
         self._at = at
@@ -102,9 +102,9 @@ class LiveReader:
         if self._journal is None:
             return self._uncovered(most)
         if self._covered is None:
-            number = self._lookout.number_before(self._at)
+            number = self._observer.number_before(self._at)
             self._covered = CoveredBlocks(
-                self._lookout, self._journal, self._number_in(self._journal) if number is None else number
+                self._observer, self._journal, self._number_in(self._journal) if number is None else number
             )
         blocks = self._covered.take(most)
         self._number = self._covered.number
@@ -113,14 +113,14 @@ class LiveReader:
 
     def _uncovered(self, most: int) -> list[Block]:
         """The blocks from the ring alone; overtaken, it goes on half a ring behind the head."""
-        lookout = self._lookout
+        observer = self._observer
         if self._number is None:
-            number = lookout.number_before(self._at)
-            self._number = (lookout.resume() if lookout.is_overtaken(0) else 0) if number is None else number
-        blocks = lookout.take(self._number, most)
-        if not blocks and lookout.is_overtaken(self._number):
-            self._number = lookout.resume()
-            blocks = lookout.take(self._number, most)
+            number = observer.number_before(self._at)
+            self._number = (observer.resume() if observer.is_overtaken(0) else 0) if number is None else number
+        blocks = observer.take(self._number, most)
+        if not blocks and observer.is_overtaken(self._number):
+            self._number = observer.resume()
+            blocks = observer.take(self._number, most)
         if blocks:
             self._number = blocks[-1].block_index + 1
         return blocks
@@ -133,8 +133,8 @@ class LiveReader:
 
     def _tail(self) -> list[Block | Gap]:
         """What is absent between the last block and the end of the run, once no block can follow."""
-        end, lookout = self._run.end, self._lookout
-        if end is None or self._at >= end or self._number is None or self._number < lookout.head:
+        end, observer = self._run.end, self._observer
+        if end is None or self._at >= end or self._number is None or self._number < observer.head:
             return []
         return list(self._gaps(end, self._run.ring.anchor()))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dtopipe.core.link import ServingEnd
-from dtopipe.gateway.source import EARLIEST, NotAvailable, Reader, Source, first_sample
+from dtopipe.gateway.source import EARLIEST, NotAvailable, Reader, ServedSource, first_sample
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.span import Gap, Span
 from dtopipe.wire.link_items import encode_items
@@ -105,7 +105,9 @@ class ServedRemote:
         self._reader = None
         self._ended = True
 
-    def due(self, source: Source | None, ahead_bytes: int = _AHEAD_BYTES) -> Iterator[tuple[GatewayAnswers, bytes]]:
+    def due(
+        self, source: ServedSource | None, ahead_bytes: int = _AHEAD_BYTES
+    ) -> Iterator[tuple[GatewayAnswers, bytes]]:
         """What is to be sent to it now: at most one message of samples.
 
         Whatever window it asked for, about `ahead_bytes` wait here for it to take them.
@@ -120,7 +122,7 @@ class ServedRemote:
         if not is_paused and self.link.is_to_speak(now_ns):
             yield Alive(self.link.session), b""
 
-    def _greeting(self, source: Source) -> StreamBegins | LinkRefused:
+    def _greeting(self, source: ServedSource) -> StreamBegins | LinkRefused:
         """What it gets, and from where on; or why not."""
         self._greeted = True
         self.link.speaks(mono_ns())
@@ -143,7 +145,7 @@ class ServedRemote:
         return StreamBegins(self.link.session, source.stream, source.anchor(), start, source.end)
 
     def _samples(
-        self, reader: Reader, source: Source, now_ns: int, ahead_bytes: int
+        self, reader: Reader, source: ServedSource, now_ns: int, ahead_bytes: int
     ) -> Iterator[tuple[GatewayAnswers, bytes]]:
         stream = source.stream
         block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize

@@ -30,7 +30,7 @@ class Reader(Protocol):
         """Close files. A disk that is away is no reason to fail."""
 
 
-class Source(Protocol):
+class ServedSource(Protocol):
     """A run, as a gateway serves it."""
 
     stream: Stream
@@ -56,7 +56,7 @@ class Source(Protocol):
         """A reader from this sample on; what is not there any more is a gap."""
 
 
-def first_sample(source: Source, since: str | int, *, drops: bool) -> int:
+def first_sample(source: ServedSource, since: str | int, *, drops: bool) -> int:
     """Where a reader starts that asks for `latest`, `earliest` or a sample index. Raises NotAvailable."""
     if since == LATEST:
         return source.newest()

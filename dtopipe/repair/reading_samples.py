@@ -76,7 +76,7 @@ class ReadingSamples:
                 return
 
     def release(self) -> None:
-        """As Source.release."""
+        """As SampleSource.release."""
         self._onward.release()
 
     def _places(self, channels: Sequence[int]) -> list[int]:

@@ -35,7 +35,7 @@ from dtopipe.repair.raw_samples import raw_samples_of
 from dtopipe.repair.reading_samples import ReadingSamples
 from dtopipe.repair.records import repaired_record, up_to, with_end, with_overruns, with_the_rest
 from dtopipe.repair.restoring import restored_record
-from dtopipe.repair.sources import Refill, Source
+from dtopipe.repair.sources import Refill, SampleSource
 from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
 from dtopipe.verify.outputs import Output, outputs_of, raw_output
@@ -125,14 +125,14 @@ class _Repair:
             # What a power cut left may be more than could be read when the record was completed.
             self._record = with_end(self._record, max(map(reach, outputs_of(folder, self._record)), default=0))
         self._outputs = outputs_of(folder, self._record)
-        self._raw: list[Source] = []
+        self._raw: list[SampleSource] = []
         if self._record.get("stream"):
             whole = stream_from(self._record["stream"])
             self._raw += raw_samples_of(folder, self._outputs, whole)
             self._raw += raw_samples_of(other, self._others, whole) if other is not None else ()
         self._raw += fetched.samples if fetched is not None else ()
         self._has_further = other is not None or fetched is not None
-        self._values: list[Source] | None = None
+        self._values: list[SampleSource] | None = None
 
     def run(self, names: Sequence[str]) -> RepairReport:
         if self._record["sinks"] and not self._outputs:
@@ -286,7 +286,7 @@ class _Repair:
         return Mend.REWRITE
 
     def _refill(self, output: Output, report: OutputReport) -> Refill:
-        sources: list[Source] = list(self._raw)
+        sources: list[SampleSource] = list(self._raw)
         if report.differing:
             # What the others say is right, then.
             sources.sort(key=lambda source: source.name == output.name)
@@ -297,7 +297,7 @@ class _Repair:
             refill = self._of(output, [*sources, *values])
         return refill
 
-    def _of(self, output: Output, sources: Sequence[Source]) -> Refill:
+    def _of(self, output: Output, sources: Sequence[SampleSource]) -> Refill:
         own: list[Gap] = []
         with contextlib.suppress(DtopipeError, OSError, ValueError):
             own = list(output.reader().gaps())
@@ -331,7 +331,7 @@ class _Repair:
             ]
         return sorted(gaps)
 
-    def _value_sources(self) -> list[Source]:
+    def _value_sources(self) -> list[SampleSource]:
         if self._values is None:
             self._values = []
             for output in (*self._outputs, *self._others):

@@ -14,7 +14,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.verify.recount import joined, without
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """An output that samples can be taken from."""
 
     name: str
@@ -41,7 +41,7 @@ class Refill:
     """The sources of one output, the best first, and the gaps that are known by cause, the surest first."""
 
     stream: Stream
-    sources: Sequence[Source]
+    sources: Sequence[SampleSource]
     gaps: Sequence[Sequence[Gap]]
     t_utc_ns_at: Callable[[int], int]
 
@@ -63,13 +63,13 @@ class Refill:
             for source in self.sources:
                 source.release()
 
-    def _able(self) -> list[Source]:
+    def _able(self) -> list[SampleSource]:
         """The sources that have every channel."""
         wanted = {channel.name for channel in self.stream.channels}
         return [s for s in self.sources if wanted <= {channel.name for channel in s.stream.channels}]
 
-    def _parts(self, span: Span) -> list[tuple[Span, Source | None]]:
-        parts: list[tuple[Span, Source | None]] = []
+    def _parts(self, span: Span) -> list[tuple[Span, SampleSource | None]]:
+        parts: list[tuple[Span, SampleSource | None]] = []
         rest = joined([span])
         for source in self._able():
             left = without(rest, source.spans())

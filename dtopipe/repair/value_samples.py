@@ -67,7 +67,7 @@ class ValueSamples:
         return self._blocks(span, channels, self._onward.batches())
 
     def release(self) -> None:
-        """As Source.release."""
+        """As SampleSource.release."""
         self._onward.release()
 
     def _read(self) -> Iterator[OutputRows]:

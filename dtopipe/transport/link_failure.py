@@ -40,9 +40,9 @@ _REFUSALS = {
 }
 
 
-def refusal_of(trouble: LinkFailure, key: PublicKey | None) -> tuple[str, str] | None:
+def refusal_of(failure: LinkFailure, key: PublicKey | None) -> tuple[str, str] | None:
     """(what is wrong, the way out) for whoever has this key, if the other end will never take it as it is."""
-    words = _REFUSALS.get(trouble)
+    words = _REFUSALS.get(failure)
     if words is None:
         return None
     name, fingerprint = (key.name, key.fingerprint) if key else ("", "")

@@ -28,9 +28,9 @@ class SourceLink(StreamClient):
         `was_linked`: it took us before; then only what it says itself is one, for handshakes that fail for no reason
         that is told are those of a cable that is out again.
         """
-        if was_linked and self.trouble in GUESSED:
+        if was_linked and self.failure in GUESSED:
             return None
-        return refusal_of(self.trouble, self._own_pair.public if self._own_pair else None)
+        return refusal_of(self.failure, self._own_pair.public if self._own_pair else None)
 
 
 def is_endpoint(text: str) -> bool:

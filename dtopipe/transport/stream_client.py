@@ -40,7 +40,7 @@ class StreamClient:
         self._poller = zmq.Poller()
         self._failed_handshakes = 0
         self._suspected: list[LinkFailure] = []
-        self._trouble = LinkFailure.NOT_REACHED
+        self._failure = LinkFailure.NOT_REACHED
         self._place = place_of(endpoint)
         self._addresses: list[tuple[str, bool]] = []
         self._tries = 0
@@ -96,9 +96,9 @@ class StreamClient:
         return decode(frames[0].bytes), frames[1].buffer
 
     @property
-    def trouble(self) -> LinkFailure:
+    def failure(self) -> LinkFailure:
         """Why there is no link, as far as it is known."""
-        return LinkFailure.NONE if self.is_connected else self._trouble
+        return LinkFailure.NONE if self.is_connected else self._failure
 
     def close(self) -> None:
         """Leave, once what was said last has gone out (at most 1 s). Harmless twice."""
@@ -127,7 +127,7 @@ class StreamClient:
         else:
             self._suspected = [found] if found in GUESSED else []
         is_sure = found not in GUESSED or len(self._suspected) >= _PROBES_TELL
-        self._trouble = found if is_sure else LinkFailure.NOT_REACHED
+        self._failure = found if is_sure else LinkFailure.NOT_REACHED
 
     def _drop(self, linger_ms: int = 0) -> None:
         if self._socket is None or self._monitor is None:
@@ -149,11 +149,11 @@ class StreamClient:
                 self.is_connected = True
                 self._failed_handshakes = 0
                 self._suspected.clear()
-                self._trouble = LinkFailure.NOT_REACHED
+                self._failure = LinkFailure.NOT_REACHED
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                self._trouble = LinkFailure.REVOKED_KEY if value == Admission.REVOKED else LinkFailure.UNKNOWN_KEY
+                self._failure = LinkFailure.REVOKED_KEY if value == Admission.REVOKED else LinkFailure.UNKNOWN_KEY
             elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-                self._trouble = LinkFailure.OTHER_PROTOCOL
+                self._failure = LinkFailure.OTHER_PROTOCOL
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and not was_probed:
                 self._failed_handshakes += 1
                 if self._failed_handshakes >= _FAILED_HANDSHAKES_TELL:

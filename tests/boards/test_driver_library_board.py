@@ -18,7 +18,7 @@ from dtopipe.boards.code_tables import code_source
 from dtopipe.boards.contract import Ended, Overrun, Taken
 from dtopipe.boards.driver_library.board import DriverLibraryBoard
 from dtopipe.boards.driver_library.codes import Converter
-from dtopipe.boards.driver_library.drain import Drain
+from dtopipe.boards.driver_library.drain import BufferDrain
 from dtopipe.boards.driver_library.driver import RealDriver
 from dtopipe.boards.driver_library.fake import Pump
 from dtopipe.boards.pace import StartedClock
@@ -310,7 +310,7 @@ def test_a_real_drivers_stop_delivers_the_buffer_in_hand_and_ends_without_a_furt
     backend, hdass = driver.backend, _subsystem_with_three_buffers(driver.backend)
     backend.set_data_flow(hdass, OL_DF_CONTINUOUS)
     backend.commit(hdass)
-    drain = Drain(driver, hdass, Converter(-10.0, 10.0, 16, twos_complement=False), 2, 0.1, capacity=8)
+    drain = BufferDrain(driver, hdass, Converter(-10.0, 10.0, 16, twos_complement=False), 2, 0.1, capacity=8)
     backend.register_notification(hdass, drain.notify)
     backend.arm(hdass)
     drain.start(SampleClock(1e-3), 0)

@@ -87,7 +87,7 @@ def answer(link: StreamClient, within_s: float = 10.0) -> tuple[Message, bytes] 
         received = link.receive(0.02)
         if received is not None:
             return received[0], bytes(received[1])
-        if link.trouble not in (LinkFailure.NONE, LinkFailure.NOT_REACHED):
+        if link.failure not in (LinkFailure.NONE, LinkFailure.NOT_REACHED):
             return None
     return None
 
@@ -97,12 +97,12 @@ def test_who_is_let_in_is_heard_and_answered(own: KeyPair | None) -> None:
     with serving(own) as served, client(served, CLIENT if own else None, own.public if own else None) as link:
         link.send(Message("pull", {"at": 7}))
         assert answer(link) == (Message("answer", {"at": 7}), bytes(100_000))
-        assert link.trouble is LinkFailure.NONE
+        assert link.failure is LinkFailure.NONE
         assert served.keys == {CLIENT.public.key if own else b""}
 
 
 @pytest.mark.parametrize(
-    ("admission", "server", "trouble"),
+    ("admission", "server", "failure"),
     [
         (Admission.UNKNOWN, SERVER.public, LinkFailure.UNKNOWN_KEY),
         (Admission.REVOKED, SERVER.public, LinkFailure.REVOKED_KEY),
@@ -111,23 +111,23 @@ def test_who_is_let_in_is_heard_and_answered(own: KeyPair | None) -> None:
     ],
 )
 def test_a_refusal_is_told_from_an_absent_peer_within_two_seconds(
-    admission: Admission, server: PublicKey | None, trouble: LinkFailure
+    admission: Admission, server: PublicKey | None, failure: LinkFailure
 ) -> None:
     with serving(admission=admission) as served, client(served, CLIENT if server else None, server) as link:
         link.send(Message("pull", {}))
         assert answer(link, TOLD_WITHIN_S) is None
-        assert link.trouble is trouble
+        assert link.failure is failure
         assert served.requests == []
 
 
 @pytest.mark.parametrize(
-    ("trouble", "is_said"), [(LinkFailure.OTHER_PROTOCOL, False), (LinkFailure.WRONG_SERVER_KEY, False),
+    ("failure", "is_said"), [(LinkFailure.OTHER_PROTOCOL, False), (LinkFailure.WRONG_SERVER_KEY, False),
                              (LinkFailure.REVOKED_KEY, True), (LinkFailure.UNKNOWN_KEY, True)],
 )  # fmt: skip
-def test_whoever_was_linked_is_refused_by_what_the_other_end_says_alone(trouble: LinkFailure, is_said: bool) -> None:
+def test_whoever_was_linked_is_refused_by_what_the_other_end_says_alone(failure: LinkFailure, is_said: bool) -> None:
     link = SourceLink("tcp://127.0.0.1:9", None)
     try:
-        link._trouble = trouble
+        link._failure = failure
         assert link.refusal() is not None
         assert (link.refusal(was_linked=True) is not None) is is_said
     finally:
@@ -153,7 +153,7 @@ def test_a_tunnel_whose_other_end_is_absent_is_not_taken_for_a_wrong_key() -> No
         while ended < 5 and time.monotonic() < until:
             link.receive(0.02)
         assert ended >= 5
-        assert link.trouble is LinkFailure.NOT_REACHED
+        assert link.failure is LinkFailure.NOT_REACHED
         link.close()
         tunnel.shutdown(sockets.SHUT_RDWR)
 
@@ -191,7 +191,7 @@ def test_an_other_end_that_comes_up_just_when_it_is_looked_for_has_no_wrong_key(
 
         def is_connected() -> bool:
             link.receive(0.02)
-            seen.add(link.trouble)
+            seen.add(link.failure)
             return link.is_connected
 
         wait_for(is_connected)
@@ -202,7 +202,7 @@ def test_keys_at_one_side_only_are_said() -> None:
     with serving(None) as served, client(served) as link:
         link.send(Message("pull", {}))
         assert answer(link, TOLD_WITHIN_S) is None
-        assert link.trouble is LinkFailure.OTHER_PROTOCOL
+        assert link.failure is LinkFailure.OTHER_PROTOCOL
 
 
 def test_an_absent_peer_is_just_that() -> None:
@@ -213,7 +213,7 @@ def test_an_absent_peer_is_just_that() -> None:
     link.renew()
     try:
         assert answer(link, 0.3) is None
-        assert link.trouble is LinkFailure.NOT_REACHED
+        assert link.failure is LinkFailure.NOT_REACHED
     finally:
         link.close()
 

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from dtopipe.boards.contract import Ended, Opened, Overrun, Taken
 from dtopipe.boards.driver_library.codes import Converter
-from dtopipe.boards.driver_library.drain import Drain
+from dtopipe.boards.driver_library.drain import BufferDrain
 from dtopipe.boards.driver_library.driver import Driver, RealDriver
 from dtopipe.boards.driver_library.fake import FakeDriver
 from dtopipe.boards.driver_library.options import BOARD, DriverLibraryOptions
-from dtopipe.boards.driver_library.polled import Readings
+from dtopipe.boards.driver_library.polled import PolledReadings
 from dtopipe.boards.driver_library.task import channel, gain_of, require_driver_library, task_spec
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import BoardError
@@ -36,7 +36,7 @@ class DriverLibraryBoard:
         self._task = task
         self._driver: Driver | None = None
         self._session: Any = None
-        self._source: Drain | Readings | None = None
+        self._source: BufferDrain | PolledReadings | None = None
         self._notification: Any = None
         self._buffers: list[int] = []
 
@@ -118,13 +118,13 @@ class DriverLibraryBoard:
         hdass, n_channels = self._session.raw_hdass, len(task.channels)
         if task.polled:
             inputs = [(spec.physical_channel, gain_of(spec)) for spec in self._specs]
-            readings = Readings(driver, hdass, self._converter, inputs)
+            readings = PolledReadings(driver, hdass, self._converter, inputs)
             readings.start(self._clock, at)
             self._source = readings
             return None
         backend = driver.backend
         block_s = task.samples_per_block / self._clock.rate_hz
-        drain = self._source = Drain(driver, hdass, self._converter, n_channels, block_s, task.driver_buffers)
+        drain = self._source = BufferDrain(driver, hdass, self._converter, n_channels, block_s, task.driver_buffers)
         # The driver library's own order: the buffers are told of only if the window is known before the second config.
         self._notification = backend.register_notification(hdass, drain.notify)
         for _ in range(task.driver_buffers):

@@ -25,7 +25,7 @@ _STOP, _STOPPED, _LEAVE = -1, -2, -3
 _LEAVE_S = 10.0
 
 
-class Drain:
+class BufferDrain:
     """It holds up to `capacity` blocks that were not read yet; a buffer that completes while it is full overruns."""
 
     def __init__(

@@ -15,7 +15,7 @@ from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import SampleClock
 
 
-class Readings:
+class PolledReadings:
     """`inputs`: physical channel and gain of each. A tick that nobody asked at is an overrun."""
 
     def __init__(self, driver: Driver, hdass: int, converter: Converter, inputs: Sequence[tuple[int, float]]) -> None:
