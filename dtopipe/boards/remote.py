@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dtopipe.boards.contract import Ended, Link, Opened, Overrun, Poll, Surroundings, Taken
+from dtopipe.boards.remote_stream import BOARD, refusal_of_stream
 from dtopipe.core.link import FollowingEnd, Step
 from dtopipe.core.link_clock import LinkClock
 from dtopipe.host.clock import clock_pair, mono_ns
@@ -37,7 +38,6 @@ from dtopipe.wire.link_messages import (
     StreamEnds,
 )
 
-BOARD = "remote"
 # What may be on its way: enough for a long line, little enough for any memory; who drops wants nothing that is old.
 _WINDOW_BYTES, _DROPPERS_WINDOW_BYTES = 32 * 2**20, 4 * 2**20
 _LEAST_WINDOW, _MOST_WINDOW = 4, 4096
@@ -319,8 +319,7 @@ class RemoteBoard:
 
     def _compare_clocks(self, message: ClockAnswer) -> None:
         now_ns, now_utc_ns = clock_pair()
-        times = message.t_mono_ns, message.t_utc_ns
-        pair = self._clock.answered(message.asked, *times, now_ns, now_utc_ns)
+        pair = self._clock.answered(message.asked, message.t_mono_ns, message.t_utc_ns, now_ns, now_utc_ns)
         if pair is not None:
             self._surroundings.compared(pair)
 
@@ -385,18 +384,10 @@ class RemoteBoard:
 
     def _checked(self, message: StreamBegins) -> Stream:
         """The stream that the other end has. Raises BoardError if it is not the one that is followed."""
-        stream = message.stream
-        if self._run_id and stream.run_id != self._run_id:
-            raise BoardError(
-                BOARD,
-                f"the run that was followed is over at {self._endpoint}, which serves another one now",
-                f"what is absent here: there, dtopipe serve RUN; here, dtopipe repair RUN --from {self._endpoint}",
-                is_final=True,
-            )
         self._anchor = message.anchor
-        if message.anchor.t_mono_ns == 0:
-            raise BoardError(BOARD, f"{self._endpoint} serves no stream of samples", "install the same version there")
-        return stream
+        if refusal := refusal_of_stream(message, self._endpoint, self._run_id):
+            raise refusal
+        return message.stream
 
     def _stands(self, why: str) -> None:
         if not self._is_away:
