@@ -32,37 +32,48 @@ def closed_below(root: Path) -> Iterator[Path]:
 
 def closed(path: Path) -> UsageError:
     """The error for who asks for it all the same."""
-    owner = owner_of(path)
-    if not owner:
+    user_id = _other_owner(path)
+    if user_id is None:
         return UsageError(
             f"{path} cannot be looked at: permission denied", "ask its owner, or let them allow you to read it"
         )
     return UsageError(
-        f"{path} cannot be looked at: permission denied, it belongs to {owner}",
-        f"let them allow you to read it, or type the same as they: sudo -u {_sudo_name(owner)} dtopipe ...",
+        f"{path} cannot be looked at: permission denied, it belongs to {_user_name(user_id)}",
+        f"let them allow you to read it, or type the same as they: sudo -u {_sudo_name(user_id)} dtopipe ...",
     )
 
 
 def owner_of(path: Path) -> str:
     """The other user whose it is, or whose folder keeps us from seeing that; empty if that is not known."""
+    user_id = _other_owner(path)
+    return "" if user_id is None else _user_name(user_id)
+
+
+def _other_owner(path: Path) -> int | None:
+    """The id of the other user whose it is; None if it is ours, or that is not known."""
     if sys.platform == "win32":
-        return ""
+        return None
     for seen in (path, *path.absolute().parents):
         with contextlib.suppress(OSError):
             user_id = seen.stat().st_uid
-            return "" if user_id == os.getuid() else _user_name(user_id)
-    return ""
+            return None if user_id == os.getuid() else user_id
+    return None
 
 
-def _user_name(user_id: int) -> str:
+def _known_name(user_id: int) -> str:
+    """As the system calls a user; empty if it does not know him."""
     if sys.platform == "win32":
         return ""
     import pwd
 
     with contextlib.suppress(KeyError):
         return shown(pwd.getpwuid(user_id).pw_name)
-    return f"user {user_id}"
+    return ""
 
 
-def _sudo_name(owner: str) -> str:
-    return f"'#{owner.removeprefix('user ')}'" if owner.startswith("user ") else owner
+def _user_name(user_id: int) -> str:
+    return _known_name(user_id) or f"user {user_id}"
+
+
+def _sudo_name(user_id: int) -> str:
+    return _known_name(user_id) or f"'#{user_id}'"

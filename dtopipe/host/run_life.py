@@ -22,16 +22,17 @@ _IN_PROGRESS = "in progress"
 class Holder:
     """The process that still has a run, in words that follow the run's name, and what to do about it.
 
-    `is_seen`: false where nobody can tell from here.
+    `is_seen`: false where nobody can tell from here. `has_it`: false for a run that only its copy has.
     """
 
     words: str
     remedy: str
     is_seen: bool = True
+    has_it: bool = True
 
     def error(self, folder: RunFolder) -> UsageError:
         """The error for what has to wait until the run is over."""
-        still = "still " if self.words.startswith(_IN_PROGRESS) else ""
+        still = "still " if self.has_it else ""
         return UsageError(f"{folder.path} is {still}{self.words}", self.remedy)
 
 
@@ -52,6 +53,7 @@ def holder_of(folder: RunFolder) -> Holder | None:
         return Holder(
             f"a copy of a run that is still in progress, in {mark.folder}",
             f"once that has ended, copy it anew: dtopipe stop {mark.folder}",
+            has_it=False,
         )
     entry = folder.entry()
     if is_locked or lives or (entry is not None and entry.supervisor_is_alive()):
