@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ _LANGUAGES = ("sh", "yaml", "python", "console", "text")
 NOT_RUN = {
     "python3 scripts/demo.py": "it makes an environment, which takes minutes",
     "python3 scripts/test.py": "it is what runs this test",
-    'pip install -e ".[hdf5,parquet,postgres]"': "the environment of this test has it",
+    'pip install -e ".[parquet,postgres]"': "the environment of this test has it",
     "pytest": "tests/testing/test_new_plug_ins.py",
 }
 # Commands that start no process, and may be run in this one.
@@ -86,6 +87,7 @@ class Session:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
+        self._name = f"tried-{uuid.uuid4().hex[:8]}"
         self._monkeypatch = monkeypatch
         self._machines: dict[str, Machine] = {}
         self._background: list[subprocess.Popen[bytes]] = []
@@ -125,8 +127,8 @@ class Session:
         path.write_text(self._here(fence.text), encoding="utf-8")
 
     def _here(self, text: str) -> str:
-        """Machines of this page are this one, at a port of its own, and its device is nobody else's."""
-        text = text.replace('device: "0"', f'device: "guide-{self._port}"')
+        """Machines of this page are this one, at a port of its own; devices and streams are no other suite's."""
+        text = text.replace('device: "0"', f'device: "{self._name}"').replace("eeg-lab-2", self._name)
         return text.replace("daq-pc:5700", f"127.0.0.1:{self._port}").replace("0.0.0.0:5700", f"127.0.0.1:{self._port}")
 
     def _type(self, machine: Machine, command: str, code: int) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("kind", ["sink", "board"])
 def test_the_tests_of_a_new_plug_in_pass_at_once(kind: Any, tmp_path: Path) -> None:
-    package = write_plug_in(kind, "strain-gauge", tmp_path / "new one").folder
+    # A board of this name is one on the machine, and other suites may try theirs.
+    package = write_plug_in(kind, f"tried-{uuid.uuid4().hex[:8]}", tmp_path / "new one").folder
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "-rs"],
         cwd=package, env={**os.environ, "PYTHONPATH": path_with(package, ROOT)}, capture_output=True, text=True,

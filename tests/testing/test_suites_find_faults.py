@@ -129,6 +129,7 @@ FOUND_BY = {
 
 FAULTY_BOARDS = '''
 import threading
+import uuid
 from dataclasses import replace
 
 from dtopipe_gauge import GaugeBoard
@@ -186,7 +187,9 @@ class RunsSlow(GaugeBoard):
 
 
 def _suite(made, **more):
-    return type("Test" + made.__name__, (BoardConformance,), {"board": made, **more})
+    # One on the machine, and other suites may try theirs.
+    options = {"device": f"{made.__name__} {uuid.uuid4()}"}
+    return type("Test" + made.__name__, (BoardConformance,), {"board": made, "options": options, **more})
 
 
 TestHidesLosses = _suite(HidesLosses)

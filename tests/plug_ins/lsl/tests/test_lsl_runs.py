@@ -17,18 +17,20 @@ from lsl_sources import sent
 from dtopipe.testing.commands import run_command
 from dtopipe.topology.options import board_models
 
+# Of nobody else in this network.
+NAME = f"tried-{uuid.uuid4().hex[:8]}"
 LIVE = {
     "name": "live",
     "board": {"type": "simulated", "waveform": "counter"},
     "task": {"rate_hz": 500, "samples_per_block": 25, "channels": [{"name": "a"}, {"name": "b", "unit": "mV"}]},
     "sinks": {
         "archive": {"type": "hbuf", "path": "archive.dt-raw"},
-        "stream": {"type": "lsl", "path": "live.lsl", "flush_interval": "50ms"},
+        "stream": {"type": "lsl", "path": "live.lsl", "stream": NAME, "flush_interval": "50ms"},
     },
 }
 COPY = {
     "name": "copy",
-    "board": {"type": "lsl", "stream": "live"},
+    "board": {"type": "lsl", "stream": NAME},
     "task": {"rate_hz": 500, "samples_per_block": 25, "channels": [{"name": "a"}, {"name": "b"}]},
     "sinks": {"table": {"type": "csv", "path": "table.csv"}},
 }
