@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from leftovers import SHORT, Leftovers
 from marked_mounts import unmount_below
 from small_disks import SmallDisk
+
+# A machine that does something else besides is slow, and no reason to fail.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @dataclass(frozen=True)
