@@ -21,7 +21,7 @@ from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import joined
 from dtopipe.wire.dtraw import FileHeader, decode_status, iter_sound_chunks, read_chunk, read_file_header
 from dtopipe.wire.dtraw_plain import PlainChunks
-from dtopipe.wire.raw_files import RawState, segment_path, segments_from, segments_of
+from dtopipe.wire.raw_files import RawState, segment_path, segments_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,8 @@ class RawSamples:
         self._places: list[_Place] = []
         try:
             record, _ = record_of(path)
-            state = RawState.unpacked(record.extra if record else b"") or RawState()
             # Also what no commit names: whole chunks behind the last one are samples as well.
-            segments = segments_of(path) if record is None else segments_from(path, state)
+            segments = segments_from(path, None if record is None else RawState.unpacked(record.extra))
             self._files = [segment_path(path, number) for number in segments]
             if not any(file.exists() for file in self._files):
                 raise SinkError(path, "none of its segments is there", "refill it from another output")

@@ -76,8 +76,13 @@ def is_in_segments(path: Path) -> bool:
     return not path.exists() and path.parent.is_dir() and segments_of(path) != [0]
 
 
-def segments_from(path: Path, state: RawState) -> list[int]:
-    """The segments that are there from the first on that counts, in order, those that no commit names among them."""
+def segments_from(path: Path, state: RawState | None) -> list[int]:
+    """The segments that are there from the first on that counts, in order, those that no commit names among them.
+
+    `state`: of the last commit. None where there was none yet: what its writer has begun is there all the same.
+    """
+    if state is None:
+        return segments_of(path)
     if not state.segment:
         return [0]
     whole = [0] if state.has_whole_file and path.exists() else []

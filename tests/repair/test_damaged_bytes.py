@@ -114,7 +114,7 @@ def looked_at(folder: Path) -> RunReport | DtopipeError:
 
 
 @settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     # One example takes a tenth of a second: a smaller one is not worth minutes of looking for it.

@@ -66,7 +66,7 @@ class TestEveryFileUnderFaults(SinkDeaths, SinkFaults):
     """In the layout that costs less: the other one has other bytes, and the same commits."""
 
     # At random moments, and in both layouts, they are killed in test_kills.py.
-    most_deaths = 20
+    most_deaths = 10
 
     def kinds(self) -> Mapping[str, SinkUnderTest]:
         return {name: kind(name, Layout.WIDE) for name in OURS}

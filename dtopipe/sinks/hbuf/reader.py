@@ -176,7 +176,10 @@ class HbufReader(FileReader):
         return clock.offsets_ns(0, chunk.valid_samples)
 
     def _segments(self) -> list[int]:
-        return kept_segments(self.path, self._extra)
+        """Those with something committed: none of an output in segments that was only begun."""
+        segments = kept_segments(self.path, self._extra)
+        was_committed = self.snapshot is None or RawState.unpacked(self._extra) is not None
+        return segments if was_committed or segments == [0] else []
 
     @property
     def _extra(self) -> bytes:
@@ -190,7 +193,7 @@ class HbufReader(FileReader):
     def _file_header(self) -> FileHeader:
         """The header of the first file that has a whole one, else what is known of the stream. Raises SinkError."""
         problem: SinkError | None = None
-        for number in self._segments():
+        for number in self._segments() or self._all_segments():
             try:
                 with self._explained(segment_path(self.path, number)):
                     return read_file_header(segment_path(self.path, number))
@@ -239,7 +242,7 @@ class HbufReader(FileReader):
         """Those that count, and those that were begun behind them."""
         if self.snapshot is None:
             return segments_of(self.path)
-        return segments_from(self.path, RawState.unpacked(self._extra) or RawState())
+        return segments_from(self.path, RawState.unpacked(self._extra))
 
     @contextlib.contextmanager
     def _explained(self, file: Path) -> Iterator[None]:
