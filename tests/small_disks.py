@@ -6,12 +6,13 @@ import contextlib
 import functools
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from marked_mounts import clear_dead_mounts, own_source
+
+from dtopipe.testing import small_disk as testing
+from dtopipe.testing.small_disk import mount
 
 
 @functools.cache
@@ -20,51 +21,24 @@ def _is_cleared() -> bool:
     return True
 
 
-def _mount(*arguments: str) -> int:
-    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode
-
-
-class SmallDisk:
-    """A file system of its own on a folder, by real mounts."""
+class SmallDisk(testing.SmallDisk):
+    """A small disk of these tests: marked as theirs, so that what a killed suite has left is cleared by the next."""
 
     def __init__(self, folder: Path, size: str) -> None:
-        self.path = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.name == "nt" or os.geteuid() != 0:
-            pytest.skip("only root can mount a small file system")
-        assert _is_cleared()
-        if _mount("-t", "tmpfs", "-o", f"size={size}", own_source(), str(folder)):
-            pytest.skip("a small file system cannot be mounted here")
-
-    @property
-    def free_bytes(self) -> int:
-        return shutil.disk_usage(self.path).free
-
-    def fill(self, leaving_bytes: int = 0) -> Path:
-        """Write a file that leaves so much free; its deletion gives the space back."""
-        ballast = self.path / "ballast"
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while (room := self.free_bytes - leaving_bytes) > 0:
-                file.write(bytes(min(room, 2**20)))
-        return ballast
-
-    def resize(self, size: str) -> None:
-        assert not _mount("-o", f"remount,size={size}", str(self.path))
+        if os.name != "nt" and os.geteuid() == 0:
+            assert _is_cleared()
+        super().__init__(folder, size, own_source())
 
     def remount(self, how: str) -> bool:
         """`ro` or `rw`; False while somebody has a file open for writing."""
-        return not _mount("-o", f"remount,{how}", str(self.path))
-
-    def unmount(self) -> None:
-        """As a share that goes: who has files open keeps them, the folder is empty."""
-        subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+        return not mount("-o", f"remount,{how}", str(self.path))
 
     def mount_at(self, folder: Path) -> SmallDisk:
         """The same file system in one more place."""
         other = object.__new__(SmallDisk)
         other.path = folder
         folder.mkdir(parents=True, exist_ok=True)
-        assert not _mount("--bind", str(self.path), str(folder))
+        assert not mount("--bind", str(self.path), str(folder))
         return other
 
 

@@ -26,6 +26,7 @@ from dtopipe.model.stream import Stream
 from dtopipe.sinks.file.identity import opened_again, shortened
 from dtopipe.sinks.grouped.codes import TailSamples
 from dtopipe.sinks.grouped.metadata import FileMetadata
+from dtopipe.sinks.grouped.positioned import put_at
 from dtopipe.sinks.grouped.tail import TailContent
 from dtopipe.sinks.grouped.writer import Extent
 from dtopipe.sinks.hdf5.chunk_index import Chunk
@@ -171,12 +172,7 @@ class GrowingHdf5:
         self._file = os.fdopen(opened_again(self._path), "r+b", 0)
 
     def _put(self, data: bytes, at: int) -> None:
-        file = self._opened()
-        # os.pwrite is not there on Windows; one thread writes, so that seek and write are as good.
-        file.seek(at)
-        view = memoryview(data)
-        while view:
-            view = view[file.write(view) :]
+        put_at(self._opened(), data, at)
 
     def _opened(self) -> io.FileIO:
         if self._file is None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.sinks.file.identity import opened_again, shortened
+from dtopipe.sinks.grouped.positioned import put_at
 from dtopipe.sinks.grouped.writer import Extent
 from dtopipe.sinks.parquet.columns import Array, Encoding, Schema, empty_file_metadata, encoded
 from dtopipe.sinks.parquet.footer import (
@@ -194,12 +195,7 @@ class GrowingParquet:
             self._enclose(replace(self._footer, start=self._end))
 
     def _put(self, data: bytes | memoryview, at: int) -> None:
-        file = self._opened()
-        # os.pwrite is not there on Windows; one thread writes, so that seek and write are as good.
-        file.seek(at)
-        view = memoryview(data)
-        while view:
-            view = view[file.write(view) :]
+        put_at(self._opened(), data, at)
 
     def _opened(self) -> io.FileIO:
         if self._file is None:
