@@ -27,9 +27,12 @@ waiting; one that is `resumable` can be started at any index, and what is past c
 A polled board is asked in `read`, for tick k at start + k / rate; a tick that has passed before it could be asked is an
 overrun too.
 
+**Channels.** Name, kind, range and unit are what the topology says; where it says none, `task` has V and -10 to 10 of a
+voltage. A board that has other units says in its guide that `unit:` is to be given.
+
 **Buffers.** `codes` of a `Taken` may be the driver's own memory: it is copied before `give_back`. It is
 (n_channels, n), in the order of the channels, of the dtype that `Opened` said: int16 or int32 codes with each channel's
-`scale` and `offset`, or float64 in its unit.
+`scale` and `offset`, or float64 in its unit. A buffer that is not so, or overlaps the one before, ends the run.
 
 **Errors.** What a board raises as BoardError (what is wrong, the way out) is waited for: its state is `away`, and a new
 board is opened and started, ever later, until it is there. `is_final=True` says that trying again would change nothing.

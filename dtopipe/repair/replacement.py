@@ -60,7 +60,9 @@ class Replacement:
             self._draft.replace(self._mark)
         sync_folder(self.path)
         self.complete()
-        return aside
+        # Of an output that was gone its record alone was there.
+        is_kept = aside is not None and any(not each.name.endswith(SUFFIX) for each in self._files(aside))
+        return aside if is_kept else None
 
     def complete(self) -> None:
         """Finish a move that was interrupted, or clear away what was never whole. Raises SinkError."""

@@ -75,7 +75,7 @@ class RingWriter:
         at = offset // WORD
         words[at + SlotWord.NUMBER] = 0
         slot = ring.codes(number, n_samples)
-        np.copyto(slot, codes)
+        np.copyto(slot, codes, casting="no")
         if sensor_status is not None:
             np.copyto(ring.sensor_status(number, n_samples), sensor_status)
         _BLOCK.pack_into(

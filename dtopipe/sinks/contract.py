@@ -178,7 +178,10 @@ class OutputReader(Protocol):
 
     A reader may have more, by which what a power cut or a bad disk has left is taken: `sound_batches(on_damage)`, every
     row that is whole, also behind a damaged place and behind the last commit, `on_damage` being told in words of each
-    place that is passed over; `reach()`, the position with what of whole rows follows on it behind the last commit.
+    place that is passed over; `reach()`, the position with what of whole rows follows on it behind the last commit; and
+    `front()`, a `dtopipe.sinks.file.whole_part.Front` (sample index and byte up to which everything is whole) or None.
+    Without `front` a repair writes an output that was killed over anew, which may take as long as its run; with it, it
+    goes on from there. `CsvReader.front` in `dtopipe/sinks/text/csv_reader.py` is one of ten lines.
     """
 
     def position(self) -> Position:

@@ -6,8 +6,11 @@ import logging
 import sys
 import time
 
+import numpy as np
+
 from dtopipe.boards.contract import Board, LinkedBoard
 from dtopipe.boards.registry import load_board
+from dtopipe.core.board_promises import broken_promise
 from dtopipe.core.ending import end_of_duration
 from dtopipe.core.ledger import Stall
 from dtopipe.core.ring_size import burst_slots
@@ -63,6 +66,7 @@ class Acquirer:
         self._given_anchor = opened.anchor
         self._acknowledging = Acknowledging(board, ring)
         self._at = ring.end()[0]
+        self._device, self._n_channels, self._dtype = opened.device, len(opened.channels), np.dtype(opened.dtype)
         first = ring.status().first_sample_index
         self._end = end_of_duration(opened.rate_hz, worker.orders.duration_s, first)
         if opened.end_sample_index is not None and isinstance(board, LinkedBoard):
@@ -146,7 +150,13 @@ class Acquirer:
         return max(read, self._clock.anchor_at(before, at), key=lambda anchor: anchor.t_mono_ns)
 
     def _publish(self, taken: Taken) -> bool:
-        """Into the ring with it; False if the run is hurried to its end while the ring is full."""
+        """Into the ring with it; False if the run is hurried to its end while the ring is full.
+
+        Raises BoardError for a buffer that is not what the board said.
+        """
+        broken = broken_promise(taken, self._at, self._n_channels, self._dtype)
+        if broken is not None:
+            raise BoardError(self._device, *broken, is_final=True)
         if taken.first_sample_index > self._at:
             self._lose(Span(self._at, taken.first_sample_index), Cause.BOARD_OVERRUN)
         codes, status = taken.codes, taken.sensor_status
@@ -213,6 +223,9 @@ class Acquirer:
             span = Span(span.start, min(span.stop, self._end))
         span = Span(max(span.start, self._at), span.stop)
         if span:
+            if span.start > self._at:
+                # A hole that the board did not tell of is one all the same.
+                self._lose(Span(self._at, span.start), Cause.BOARD_OVERRUN)
             if t_utc_ns is None:
                 t_utc_ns = self._anchor.t_utc_ns + self._clock.offset_ns(span.start - self._anchor.sample_index)
             self._writer.record_gap(Gap(span, cause, t_utc_ns))

@@ -64,6 +64,10 @@ def sink_error(path: Path, error: OSError) -> SinkError:
         return SinkUnavailable(path, message, _PASSING[error.errno])
     if error.errno in _AWAY:
         return OutputAway(path, message, _AWAY[error.errno])
+    if error.errno == errno.ENOENT and path.parent.is_dir():
+        return SinkError(
+            path, "it is not there: it was deleted or moved", "put it back, or write it anew: dtopipe repair"
+        )
     return SinkError(path, message, _LASTING.get(error.errno or 0, "look at the disk, or choose another place"))
 
 

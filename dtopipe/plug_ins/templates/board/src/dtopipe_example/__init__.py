@@ -86,7 +86,7 @@ class ExampleBoard:
             channels=tuple(
                 Channel(
                     name=channel.name,
-                    unit="V" if channel.unit is None else channel.unit,
+                    unit=channel.unit or "V",
                     kind=channel.kind,
                     # Engineering value = code * scale + offset.
                     scale=20 / 65536,
