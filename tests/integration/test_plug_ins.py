@@ -119,6 +119,21 @@ def test_boards_and_sinks_of_another_package_run_like_ours(lab: Any) -> None:
     assert "did you mean length?" in refused.stderr
 
 
+@pytest.mark.usefixtures("plugged")
+def test_a_board_that_gives_other_codes_than_it_said_ends_the_run_and_alters_no_sample(
+    lab: Any, tmp_path: Path
+) -> None:
+    (module,) = tmp_path.rglob("*.py")
+    module.write_text(module.read_text(encoding="utf-8").replace('"int32", self', '"int16", self'), encoding="utf-8")
+    topology = counter_topology()
+    topology["board"] = {"type": "ramp", "length": 100_000}
+    topology["sinks"] = {"archive": {"type": "hbuf", "path": "archive.dt-raw"}}
+    run = lab.up(topology)
+    assert run.code == 5, run.stderr
+    assert "it said int16 and gave int32" in run.stderr
+    assert run.json["acquired"]["samples"] == 0
+
+
 @pytest.fixture
 def naive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution with a sink `naive`, which takes nothing back of what a full disk refused."""
