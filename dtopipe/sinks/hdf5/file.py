@@ -10,8 +10,6 @@ of a footer.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +21,9 @@ from numpy.typing import NDArray
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.file.identity import opened_again, shortened
 from dtopipe.sinks.grouped.codes import TailSamples
+from dtopipe.sinks.grouped.file import FileOfGroups
 from dtopipe.sinks.grouped.metadata import FileMetadata
-from dtopipe.sinks.grouped.positioned import put_at
 from dtopipe.sinks.grouped.tail import TailContent
 from dtopipe.sinks.grouped.writer import Extent
 from dtopipe.sinks.hdf5.chunk_index import Chunk
@@ -37,7 +34,6 @@ from dtopipe.sinks.hdf5.structures import SUPERBLOCK_BYTES, is_superblock_of, su
 from dtopipe.sinks.hdf5.text_heap import TextHeap
 
 _HELD_BYTES = 2**20
-_BEGUN_SUFFIX = ".begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +56,12 @@ class Shape:
     deflated: bool
 
 
-class GrowingHdf5:
+class GrowingHdf5(FileOfGroups):
     """What `add` writes counts once `put_footer` has returned. Raises OSError, and is to be cut back then."""
 
     def __init__(self, path: Path, stream: Stream, shape: Shape, size: int) -> None:
         """Open `path` and go on behind its first `size` bytes; 0: it is begun by its first footer. Raises SinkError."""
-        self._path = path
+        super().__init__(path)
         self._stream = stream
         self._shape = shape
         self._columns = [
@@ -77,20 +73,12 @@ class GrowingHdf5:
         self._end = SUPERBLOCK_BYTES
         self._heap = TextHeap(self._place)
         self.extent = Hdf5Extent()
-        self._file: io.FileIO | None = None
         if size:
-            # What has bytes that count is never made anew.
-            self._file = os.fdopen(opened_again(path), "r+b", 0)
             try:
                 self._go_on(size)
             except BaseException:
                 self.close()
                 raise
-
-    @property
-    def fd(self) -> int:
-        """The open file, to be synced."""
-        return self._opened().fileno()
 
     def add(self, content: TailContent, start: int, stop: int) -> None:
         """As GrowingFile.add."""
@@ -112,7 +100,8 @@ class GrowingHdf5:
         words = superblock(root, stop)
         self._place(words)
         if self._file is None:
-            self._begin(words)
+            self._begin_as(words + b"".join(self._held))
+            self._held, self._n_held = [], 0
         else:
             self._write_held()
             if durable:
@@ -136,11 +125,6 @@ class GrowingHdf5:
             self._put(extent.superblock, 0)
             self._file.truncate(extent.size)
 
-    def close(self) -> None:
-        """Give up the file."""
-        if self._file is not None:
-            self._file.close()
-
     def _place(self, data: bytes) -> int:
         """Where this is going to be: behind all that there is."""
         at = self._end
@@ -156,36 +140,10 @@ class GrowingHdf5:
         self._put(data, self._end - len(data))
         self._held, self._n_held = [], 0
 
-    def _begin(self, words: bytes) -> None:
-        """A file of this footer alone takes its name as a whole one."""
-        # Where a link leads to: the name that is taken is not the link's.
-        place = Path(os.path.realpath(self._path))
-        begun = place.with_name(place.name + _BEGUN_SUFFIX)
-        try:
-            begun.write_bytes(words + b"".join(self._held))
-            begun.replace(place)
-        except OSError:
-            with contextlib.suppress(OSError):
-                begun.unlink()
-            raise
-        self._held, self._n_held = [], 0
-        self._file = os.fdopen(opened_again(self._path), "r+b", 0)
-
-    def _put(self, data: bytes, at: int) -> None:
-        put_at(self._opened(), data, at)
-
-    def _opened(self) -> io.FileIO:
-        if self._file is None:
-            raise SinkError(self._path, "has no footer yet", "put one")
-        return self._file
-
     def _go_on(self, size: int) -> None:
         from dtopipe.sinks.hdf5.reading import opened_front, stored_chunks
 
-        file = self._opened()
-        found = file.seek(0, os.SEEK_END)
-        if found < size:
-            raise shortened(self._path, found, size)
+        file = self._open(size)
         file.seek(size - SUPERBLOCK_BYTES)
         words = file.read(SUPERBLOCK_BYTES)
         if not is_superblock_of(words, size):
@@ -217,6 +175,3 @@ class GrowingHdf5:
         n_bytes, _, address = chunk
         self._opened().seek(address)
         return self._opened().read(n_bytes)
-
-    def _damaged(self, message: str) -> SinkError:
-        return SinkError(self._path, message, "somebody has changed it; move it and its .dtopipe file away")

@@ -11,9 +11,6 @@ down, a few bytes within one page again. Nothing that a reader may have found is
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,9 +18,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dtopipe.model.errors import SinkError, WireError
-from dtopipe.sinks.file.identity import opened_again, shortened
-from dtopipe.sinks.grouped.positioned import put_at
+from dtopipe.model.errors import WireError
+from dtopipe.sinks.grouped.file import FileOfGroups
 from dtopipe.sinks.grouped.writer import Extent
 from dtopipe.sinks.parquet.columns import Array, Encoding, Schema, empty_file_metadata, encoded
 from dtopipe.sinks.parquet.footer import (
@@ -52,7 +48,6 @@ _ENCODED_AT_ONCE = 2
 _JOINED_BYTES = 2**18
 # A reader takes all from the last footer to a bridge for a footer: beyond this it is repeated before the next one.
 _FARTHEST_BYTES = 2**22
-_BEGUN_SUFFIX = ".begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,33 +67,25 @@ class ParquetExtent(Extent):
     footer: _Footer = _Footer()
 
 
-class GrowingParquet:
+class GrowingParquet(FileOfGroups):
     """What `add_group` writes counts once `put_footer` has returned. Raises OSError, and is to be cut back then."""
 
     def __init__(self, path: Path, schema: Schema, encoding: Encoding, size: int) -> None:
         """Open `path` and go on behind its first `size` bytes; 0: it is begun by its first footer. Raises SinkError."""
-        self._path = path
+        super().__init__(path)
         self._schema = schema
         self._encoding = encoding
         self._groups: list[bytes] = []
         self._n_rows = self._group_bytes = self._end = 0
         self._footer = _Footer()
         self.extent = ParquetExtent()
-        self._file: io.FileIO | None = None
         if size:
-            # What has bytes that count is never made anew.
-            self._file = os.fdopen(opened_again(path), "r+b", 0)
             try:
                 self._read_footer(size)
                 self.cut_back(self.extent)
             except BaseException:
                 self.close()
                 raise
-
-    @property
-    def fd(self) -> int:
-        """The open file, to be synced."""
-        return self._opened().fileno()
 
     def add_group(self, columns: Iterable[Array], n_rows: int) -> None:
         """Write a row group, column by column, in the order of the schema."""
@@ -149,24 +136,9 @@ class GrowingParquet:
         if self._file is not None:
             self._file.truncate(extent.size)
 
-    def close(self) -> None:
-        """Give up the file."""
-        if self._file is not None:
-            self._file.close()
-
     def _begin(self, footer: bytes, last_field: int) -> None:
         """A file of this footer alone takes its name as a whole one."""
-        # Where a link leads to: the name that is taken is not the link's.
-        place = Path(os.path.realpath(self._path))
-        begun = place.with_name(place.name + _BEGUN_SUFFIX)
-        try:
-            begun.write_bytes(MAGIC + footer)
-            begun.replace(place)
-        except OSError:
-            with contextlib.suppress(OSError):
-                begun.unlink()
-            raise
-        self._file = os.fdopen(opened_again(self._path), "r+b", 0)
+        self._begin_as(MAGIC + footer)
         self._end = len(MAGIC) + len(footer)
         self._footer = _Footer(len(MAGIC), footer[:-TRAILER_BYTES], last_field)
 
@@ -194,19 +166,8 @@ class GrowingParquet:
         if self._end - self._footer.start > max(_FARTHEST_BYTES, 32 * len(self._footer.words)):
             self._enclose(replace(self._footer, start=self._end))
 
-    def _put(self, data: bytes | memoryview, at: int) -> None:
-        put_at(self._opened(), data, at)
-
-    def _opened(self) -> io.FileIO:
-        if self._file is None:
-            raise SinkError(self._path, "has no footer yet", "put one")
-        return self._file
-
     def _read_footer(self, size: int) -> None:
-        file = self._opened()
-        found = file.seek(0, os.SEEK_END)
-        if found < size:
-            raise shortened(self._path, found, size)
+        file = self._open(size)
         try:
             file.seek(size - TRAILER_BYTES)
             (length,) = struct.unpack("<I4x", file.read(TRAILER_BYTES))
@@ -221,6 +182,3 @@ class GrowingParquet:
             self.extent = ParquetExtent(size, n_bytes, len(groups), n_rows, footer)
         except (struct.error, KeyError, WireError) as error:
             raise self._damaged(f"there is no footer where its commit record has one: {error}") from error
-
-    def _damaged(self, message: str) -> SinkError:
-        return SinkError(self._path, message, "somebody has changed it; move it and its .dtopipe file away")
