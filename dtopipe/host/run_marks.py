@@ -1,0 +1,52 @@
+"""The marks of a run, from its folder: lines of `events.jsonl`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from dtopipe.host.closed import closed
+from dtopipe.host.recorded_path import ensure_own_files
+from dtopipe.model.facts import parsed
+from dtopipe.model.marks import Mark
+
+# What an event is called that is a mark; the mark itself is the value of the key of this name.
+MARK = "mark"
+_MARKED = b'"mark"'
+# A mark takes a tenth of that; what is longer is damage.
+_LONGEST_LINE = 2**16
+
+
+def mark_line(mark: Mark, t_utc: str) -> dict[str, Any]:
+    """A mark as a line of `events.jsonl`; `t_utc`: when it was written down."""
+    return {"t_utc": t_utc, "event": MARK, MARK: mark.to_json()}
+
+
+def marks_of(folder: Path) -> tuple[Mark, ...]:
+    """Every mark in this run folder, of a run in progress or an ended one, by sample index; empty where there is none.
+
+    It holds no lock and writes nothing. A line that is torn or damaged is passed over; of a mark that stands there
+    twice, the first counts. Raises UsageError where the folder is none that a run has, or may not be read.
+    """
+    ensure_own_files(folder)
+    marks: dict[int, Mark] = {}
+    path = folder / "events.jsonl"
+    try:
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            while line := file.readline(_LONGEST_LINE):
+                mark = mark_from(line) if _MARKED in line else None
+                if mark is not None:
+                    marks.setdefault(mark.number, mark)
+    except PermissionError as error:
+        raise closed(path) from error
+    return tuple(sorted(marks.values(), key=lambda mark: (mark.sample_index, mark.number)))
+
+
+def mark_from(line: bytes) -> Mark | None:
+    """The mark in this line of `events.jsonl`; None if it is another event, or damaged."""
+    with contextlib.suppress(ValueError):
+        event = parsed(line)
+        if isinstance(event, dict) and event.get("event") == MARK:
+            return Mark.from_json(event.get(MARK, {}))
+    return None
