@@ -39,6 +39,11 @@ class LastWords(Protocol):
         """Whether another try would change nothing."""
 
 
+# From a process's end to the word that it sent before: the system has it then, and hands it over within milliseconds
+# where anything runs at all.
+_LONGEST_WAY_NS = 2_000_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Death:
     """What is known of a process that is dead before its work was done.
@@ -63,7 +68,7 @@ class WorkerLife:
     def __init__(self, restart: RestartPlan) -> None:
         self._restart = restart
         self._budget = RestartBudget(restart)
-        self._was_seen_dead = False
+        self._seen_dead_ns: int | None = None
         self.state = WorkerState.STARTING
         # Of its present process: how many it had before, and how often one was started anew.
         self.generation = self.restarts = 0
@@ -84,12 +89,19 @@ class WorkerLife:
 
     def spawned(self) -> None:
         """A process was started for it."""
-        self.last_words, self.ready_ns, self._was_seen_dead = None, None, False
+        self.last_words, self.ready_ns, self._seen_dead_ns = None, None, None
 
-    def is_surely_dead(self) -> bool:
-        """True from the second look at a dead process on: its last words may still be on their way at the first."""
-        was_seen, self._was_seen_dead = self._was_seen_dead, True
-        return was_seen
+    def is_surely_dead(self, now_ns: int, *, owes_words: bool) -> bool:
+        """True once a dead process has nothing more to say: from the second look on.
+
+        `owes_words`: its end says that it sent a last word, which is then waited for until it is heard, or was lost.
+        """
+        if self._seen_dead_ns is None:
+            self._seen_dead_ns = now_ns
+            return False
+        if self.last_words is not None or not owes_words:
+            return True
+        return now_ns - self._seen_dead_ns >= _LONGEST_WAY_NS
 
     def died(self, death: Death) -> None:
         """Its process is dead: now it is restarting, or has given up; `failure` says why."""

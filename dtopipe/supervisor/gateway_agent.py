@@ -263,7 +263,7 @@ class GatewayAgent:
 
     def _look_at_dead(self, process: Process, now_ns: int) -> None:
         """An end behind that of the run is in order; any other is a death, after which the gateway is started anew."""
-        if not self._life.is_surely_dead():
+        if not self._life.is_surely_dead(now_ns, owes_words=process.has_said_why):
             return
         process.release()
         self._process = None

@@ -26,6 +26,10 @@ class Process(Protocol):
         """True of one that has ended, and by its own word had nothing to complain of."""
 
     @property
+    def has_said_why(self) -> bool:
+        """True of one that has ended, and sent its last words before, whether they were heard or not."""
+
+    @property
     def exit_text(self) -> str:
         """How it ended, in words; empty while it lives."""
 

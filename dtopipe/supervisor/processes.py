@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.supervisor.ports import Events, Process
 from dtopipe.wire.control import write_frame
+from dtopipe.wire.messages import EXIT_AFTER_FAILED
 from dtopipe.wire.orders import WorkerOrders
 
 _KILL_WAIT_S = 5.0
@@ -74,6 +75,11 @@ class WorkerProcess:
     def has_ended_in_order(self) -> bool:
         """True of one that has ended, and by its own word had nothing to complain of."""
         return self._process.poll() == 0
+
+    @property
+    def has_said_why(self) -> bool:
+        """True of one that has ended, and sent its last words before."""
+        return self._process.poll() == EXIT_AFTER_FAILED
 
     @property
     def exit_text(self) -> str:

@@ -257,6 +257,15 @@ class SinkAgent:
             retained_from=self.position.retained_from,
         )
 
+    @property
+    def owes_words(self) -> bool:
+        """True of a process that has ended by itself, and has said `failed` or `done` before."""
+        if self.process is None:
+            return False
+        # One that had nothing open, or was asked to let go of it, ends without a word.
+        has_said_done = self.life.ready_ns is not None and self.restart_asked_ns is None
+        return self.process.has_said_why or (has_said_done and self.process.has_ended_in_order)
+
     def orders(self, common: Mapping[str, Any]) -> SinkOrders:
         """What its process must know before it knows the stream."""
         plan = self.plan

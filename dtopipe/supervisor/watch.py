@@ -59,8 +59,10 @@ class Watch:
         if agent.life.is_due(now_ns) and phase is not Phase.DRAINING:
             agent.life.succeeded()
             self._launcher.spawn_acquirer()
+        if agent.process is None or agent.process.is_alive:
+            return
         # Its last words may still be on their way: they are heard before the next turn looks.
-        if agent.process is None or agent.process.is_alive or not agent.life.is_surely_dead():
+        if not agent.life.is_surely_dead(now_ns, owes_words=agent.process.has_said_why):
             return
         if agent.has_ended or self._memory.has_ended or phase is Phase.DRAINING:
             agent.release()
@@ -91,7 +93,7 @@ class Watch:
             agent.release()
             agent.leave(self._memory.table)
             return
-        if not agent.life.is_surely_dead():
+        if not agent.life.is_surely_dead(now_ns, owes_words=agent.owes_words):
             return
         self._events.append("died", agent.plan.name, how=agent.process.exit_text)
         said = agent.life.last_words

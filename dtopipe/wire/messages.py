@@ -19,6 +19,9 @@ from dtopipe.wire.vocabulary import Vocabulary
 # What a line of events.jsonl says by itself.
 _KEYS_OF_EVENTS = ("t_utc", "process")
 
+# How a worker ends that has sent `failed`: its supervisor waits for that word.
+EXIT_AFTER_FAILED = 3
+
 # From a worker to its supervisor.
 
 

@@ -20,11 +20,9 @@ from dtopipe.model.errors import BoardError, DtopipeError, SinkError, WireError
 from dtopipe.transport.control import ControlClient
 from dtopipe.transport.link import Keys
 from dtopipe.wire.control import read_frame
-from dtopipe.wire.messages import Failed, Hello
+from dtopipe.wire.messages import EXIT_AFTER_FAILED, Failed, Hello
 from dtopipe.wire.orders import WorkerOrders
 from dtopipe.wire.vocabulary import Vocabulary
-
-EXIT_REPORTED_FAILURE = 3
 
 O_co = TypeVar("O_co", bound=WorkerOrders, covariant=True)
 
@@ -90,7 +88,7 @@ def run_worker(main: Callable[[Worker[O_co]], None], orders_of: type[O_co]) -> i
     except Exception as error:
         logging.exception("%s: failed", name)
         worker.fail(error)
-        return EXIT_REPORTED_FAILURE
+        return EXIT_AFTER_FAILED
     finally:
         control.close()
     logging.info("%s: ended in order", name)

@@ -35,10 +35,24 @@ def a_life(max_restarts: int = 3, backoff_s: float = 0.25) -> WorkerLife:
 
 def test_its_last_words_are_heard_before_its_death_is_believed() -> None:
     life = a_life()
-    assert not life.is_surely_dead()
-    assert life.is_surely_dead()
+    assert not life.is_surely_dead(S, owes_words=False)
+    assert life.is_surely_dead(S, owes_words=False)
     life.spawned()
-    assert not life.is_surely_dead(), "a successor is another process"
+    assert not life.is_surely_dead(S, owes_words=False), "a successor is another process"
+
+
+def test_words_that_a_process_says_it_has_sent_are_waited_for_until_they_are_heard() -> None:
+    life = a_life()
+    assert not life.is_surely_dead(S, owes_words=True)
+    assert not life.is_surely_dead(S + S // 2, owes_words=True)
+    life.last_words = Words()
+    assert life.is_surely_dead(S + S // 2, owes_words=True)
+
+
+def test_words_that_do_not_come_are_not_waited_for_without_end() -> None:
+    life = a_life()
+    assert not life.is_surely_dead(S, owes_words=True)
+    assert life.is_surely_dead(3 * S, owes_words=True)
 
 
 def test_a_death_is_followed_by_a_pause_and_a_successor() -> None:

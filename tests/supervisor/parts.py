@@ -49,7 +49,16 @@ from dtopipe.supervisor.watch import Watch
 from dtopipe.transport.malformed import Malformed
 from dtopipe.wire.control import decode, encode
 from dtopipe.wire.message_fields import TypedMessage
-from dtopipe.wire.messages import BoardOpened, Failed, Hello, Serving, SinkDone, SinkReady, StreamEnded
+from dtopipe.wire.messages import (
+    EXIT_AFTER_FAILED,
+    BoardOpened,
+    Failed,
+    Hello,
+    Serving,
+    SinkDone,
+    SinkReady,
+    StreamEnded,
+)
 from dtopipe.wire.orders import WorkerOrders
 
 RATE_HZ, BLOCK = 1000.0, 100
@@ -73,6 +82,10 @@ class FakeProcess:
     @property
     def has_ended_in_order(self) -> bool:
         return self.exit_code == 0
+
+    @property
+    def has_said_why(self) -> bool:
+        return self.exit_code == EXIT_AFTER_FAILED
 
     @property
     def exit_text(self) -> str:

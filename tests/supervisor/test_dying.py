@@ -10,12 +10,15 @@ from parts import BLOCK, LISTEN, Bench, journal, sink
 from dtopipe.core.ending import BY_FAILURE
 from dtopipe.core.lifecycle import SinkState, WorkerState
 from dtopipe.core.verdict import VerdictState
+from dtopipe.model.errors import TopologyError
 from dtopipe.model.plan import BoardPlan, RestartPlan
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause
 from dtopipe.supervisor.progress import Phase
 from dtopipe.wire.messages import (
+    EXIT_AFTER_FAILED,
     BeginSink,
+    Failed,
     Hello,
     LetGo,
     RemoteFacts,
@@ -63,6 +66,43 @@ def test_its_last_words_are_what_is_wrong_with_a_sink_until_it_is_back(a_bench: 
     bench.die("table", "the disk is on fire", remedy="leave")
     assert bench.agent().troubles() == {"failure": "the disk is on fire"}
     assert bench.agent().condition is SinkState.RESTARTING
+
+
+def test_words_that_come_late_from_a_busy_machine_are_why_it_died(a_bench: Make) -> None:
+    bench = a_bench()
+    bench.run()
+    bench.process("table").end(EXIT_AFTER_FAILED)
+    for _ in range(10):
+        bench.turn()
+    assert "died" not in bench.events.names("table")
+    bench.says("sink.table.0", Failed("the disk is on fire"))
+    bench.turn()
+    assert bench.agent().failure == "the disk is on fire"
+    assert bench.agent().state is WorkerState.RESTARTING
+
+
+def test_a_sink_that_ended_in_order_is_done_though_it_is_heard_late(a_bench: Make) -> None:
+    bench = a_bench()
+    bench.run()
+    bench.publish(1)
+    bench.end_board()
+    bench.process("table").end(0)
+    for _ in range(10):
+        bench.turn()
+    bench.done("table")
+    assert bench.agent().state is WorkerState.DONE
+    assert "died" not in bench.events.names("table")
+
+
+def test_a_gateway_whose_words_come_late_refuses_the_run_with_them(a_bench: Make) -> None:
+    bench = a_bench(listen=LISTEN)
+    bench.start()
+    bench.process("gateway").end(EXIT_AFTER_FAILED)
+    bench.turn()
+    bench.turn()
+    bench.says("gateway.0", Failed("cannot listen: Address already in use"))
+    with pytest.raises(TopologyError, match="Address already in use"):
+        bench.turn()
 
 
 def test_a_ring_that_runs_full_shortens_the_pause_of_who_holds_it(a_bench: Make) -> None:
@@ -216,7 +256,8 @@ def test_a_gateway_that_cannot_live_is_started_ever_more_slowly_and_harms_nobody
     bench = a_bench(listen=LISTEN)
     bench.run()
     for generation in range(1, 8):
-        bench.process("gateway").end(3)
+        bench.process("gateway").end(EXIT_AFTER_FAILED)
+        bench.says(f"gateway.{generation - 1}", Failed("no room"))
         bench.turn(0.0)
         bench.turn(0.0)
         before = len(bench.starter.of("gateway"))
