@@ -113,8 +113,9 @@ class SinkType:
     attribute `Options`, else the keyword arguments of the writer. `reader_takes_stream`: the reader has a keyword
     `stream` for what was recorded, by which an output whose own description is damaged can be read.
 
-    `suffix`: what a file's name ends in unless its user says otherwise; `companions`: endings of the files beside it
-    that belong to it, besides its commit record. `module`, `extra`: what has to be installed, and the extra that
+    `suffix`: what a file's name ends in unless its user says otherwise; `magic`: what each file of it begins with,
+    where that tells it from others; `companions`: endings of the files beside it that belong to it, besides its commit
+    record. `module`, `extra`: what has to be installed, and the extra that
     brings it.
     """
 
@@ -125,6 +126,7 @@ class SinkType:
     reader_takes_stream: bool = False
 
     suffix: str = ""
+    magic: bytes = b""
     companions: tuple[str, ...] = ()
     module: str = ""
     extra: str = ""

@@ -65,7 +65,7 @@ that is to begin with the run, an error of `open` refuses the run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -77,12 +77,15 @@ from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
+from dtopipe.model.wanted import Wanted
 
 __all__ = [
+    "DescribedReader",
     "FileOutput",
     "OutputOptions",
     "OutputReader",
     "OutputRows",
+    "PartReader",
     "Position",
     "RemarkingWriter",
     "RetiringWriter",
@@ -182,6 +185,8 @@ class OutputReader(Protocol):
     `front()`, a `dtopipe.sinks.file.whole_part.Front` (sample index and byte up to which everything is whole) or None.
     Without `front` a repair writes an output that was killed over anew, which may take as long as its run; with it, it
     goes on from there. `CsvReader.front` in `dtopipe/sinks/text/csv_reader.py` is one of ten lines.
+    With `stream()` (DescribedReader) `dtopipe.load` takes the file by itself, and with `rows_within()` (PartReader) a
+    span of a large one without reading the rest.
     """
 
     def position(self) -> Position:
@@ -192,6 +197,26 @@ class OutputReader(Protocol):
 
     def batches(self) -> Iterator[OutputRows]:
         """The rows in the order of the file, in batches of bounded size."""
+
+
+@runtime_checkable
+class DescribedReader(Protocol):
+    """A reader whose output says of what run it is, for `dtopipe.load` of a file by itself."""
+
+    def stream(self) -> Stream:
+        """What the output says of its run: channels, units, rate. Raises SinkError where it says too little."""
+
+
+@runtime_checkable
+class PartReader(Protocol):
+    """A reader that need not read all of an output to give a part of it, for `dtopipe.load` of large ones."""
+
+    def rows_within(self, wanted: Wanted, channels: Sequence[int]) -> Iterator[OutputRows]:
+        """At least the rows that are wanted, in the order of the file; `values` are those of `channels`, in that order.
+
+        `channels` are numbers among the output's own, and so is `OutputRows.channel` of the long layout. Damage where
+        it looks raises SinkError.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +233,9 @@ class OutputRows:
     t_utc_ns: NDArray[np.int64]
     values: Sequence[NDArray[np.float64]]
     channel: int | None = None
+
+    def of_channels(self, numbers: Sequence[int]) -> OutputRows | None:
+        """The same rows with these channels only, in that order; None for rows of the long layout of another one."""
+        if self.channel is not None:
+            return self if self.channel in numbers else None
+        return replace(self, values=[self.values[number] for number in numbers])

@@ -21,7 +21,6 @@ from dtopipe.model.span import Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.rows.neighbours import joined
-from dtopipe.verify.raw_source import stream_of
 from dtopipe.wire.commit_snapshot import read_snapshot
 from dtopipe.wire.dtraw import (
     ChunkHeader,
@@ -61,7 +60,7 @@ class RawBlocks:
                 failure = error
         if not self._files:
             raise failure or WireError(f"{path}: none of its segments is there")
-        self.stream: Stream = stream_of(self._files[0][1], path)
+        self.stream: Stream = self._files[0][1].stream(path)
         if recorded is not None and len(recorded.channels) == len(self.stream.channels):
             self.stream = replace(self.stream, channels=recorded.channels)
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import UsageError, WireError
-from dtopipe.model.identifiers import is_run_id
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.wire.commit_snapshot import CommitSnapshot, read_snapshot
-from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_chunks, read_file_header
+from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_chunks, read_file_header
 from dtopipe.wire.raw_files import kept_segments, segment_path
 
 
@@ -42,7 +41,7 @@ class RawSource:
     @property
     def stream(self) -> Stream:
         """What the file says of itself."""
-        return stream_of(self._header, self.path)
+        return self._header.stream(self.path)
 
     def items(self) -> Iterator[Block | Gap]:
         """Blocks in order, every hole announced as a gap.
@@ -80,23 +79,6 @@ def _snapshot(path: Path) -> CommitSnapshot | None:
         return read_snapshot(path)
     except (OSError, WireError):
         return None
-
-
-def stream_of(header: FileHeader, path: Path) -> Stream:
-    """The stream that a file's header describes; without a rate its times are those of 1 Hz."""
-    run_id = str(header.metadata.get("run_id") or "")
-    return Stream(
-        run_id=run_id if is_run_id(run_id) else str(path.absolute()),
-        task=header.task,
-        device=header.device,
-        channels=header.channels,
-        dtype=header.dtype,
-        rate_hz=header.sample_rate_hz or 1.0,
-        samples_per_block=header.samples_per_buffer,
-        started_at=header.task_started_at,
-        metadata=dict(header.metadata),
-        simulated=bool(header.metadata.get("simulated", False)),
-    )
 
 
 def _anchor_at(chunk: ChunkHeader, anchor: Anchor | None, clock: SampleClock) -> Anchor:

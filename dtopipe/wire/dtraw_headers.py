@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from dtopipe.model.clock import Anchor, SampleClock, iso_utc, utc_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.facts import ensure_plain
+from dtopipe.model.identifiers import is_run_id
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, SensorStatus, Stream
 
@@ -62,6 +64,22 @@ class FileHeader:
             samples_per_buffer=stream.samples_per_block,
             task_started_at=stream.started_at,
             metadata={**stream.metadata, "run_id": stream.run_id, "simulated": stream.simulated},
+        )
+
+    def stream(self, path: Path) -> Stream:
+        """The stream that the file at `path` describes; without a rate its times are those of 1 Hz."""
+        run_id = str(self.metadata.get("run_id") or "")
+        return Stream(
+            run_id=run_id if is_run_id(run_id) else str(path.absolute()),
+            task=self.task,
+            device=self.device,
+            channels=self.channels,
+            dtype=self.dtype,
+            rate_hz=self.sample_rate_hz or 1.0,
+            samples_per_block=self.samples_per_buffer,
+            started_at=self.task_started_at,
+            metadata=dict(self.metadata),
+            simulated=bool(self.metadata.get("simulated", False)),
         )
 
 

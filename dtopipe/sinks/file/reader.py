@@ -118,6 +118,12 @@ class FileReader(ABC):
             found.append(f"it has {self.end:,} of {snapshot.data_bytes:,} committed bytes: it lacks {lacks}")
         return found
 
+    def stream(self) -> Stream:
+        """What the commit record says of the run, or what was recorded of it. Raises SinkError without either."""
+        if self._stream is None:
+            raise SinkError(self.path, "it has no commit record (.dtopipe) beside it", "copy that along with it")
+        return self._stream
+
     def refuse(self, damage: str) -> None:
         """Raise SinkError because of this damage."""
         raise SinkError(self.path, damage, REFILL)
@@ -130,9 +136,7 @@ class FileReader(ABC):
 
     def channels(self) -> Sequence[Channel]:
         """The channels of the stream. Raises SinkError where they are not known."""
-        if self._stream is None:
-            raise SinkError(self.path, "it has no commit record (.dtopipe) beside it", "copy that along with it")
-        return self._stream.channels
+        return self.stream().channels
 
 
 def _run_id_of(path: Path) -> str | None:

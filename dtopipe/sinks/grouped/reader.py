@@ -22,6 +22,7 @@ from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
+from dtopipe.model.wanted import Wanted
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.commit_record import CommitSnapshot
 from dtopipe.sinks.file.errors import sink_errors
@@ -87,6 +88,12 @@ class GroupedReader(ABC):
         """The rows of every group that can be read, some at a time; none of no file."""
 
     @abstractmethod
+    def rows_of_groups_within(
+        self, file: Any, metadata: FileMetadata, wanted: Wanted, channels: Sequence[int], on_damage: OnDamage
+    ) -> Iterator[OutputRows]:
+        """At least those that are wanted, of these channels; `on_damage` is told of damage where it looks."""
+
+    @abstractmethod
     def readings_of_groups(self, file: Any, metadata: FileMetadata, on_damage: OnDamage) -> Iterator[Readings]:
         """The same of a polled run, every column."""
 
@@ -130,6 +137,22 @@ class GroupedReader(ABC):
         """Its rows, in the order of the file, up to the first damaged place: there SinkError is raised."""
         with self._opened() as found:
             yield from self._rows_of(found, self._refuse)
+            for damage in found.damage:
+                self._refuse(damage)
+
+    def stream(self) -> Stream:
+        """What the file itself says of the run. Raises SinkError."""
+        with self._opened() as found:
+            return found.metadata.stream
+
+    def rows_within(self, wanted: Wanted, channels: Sequence[int]) -> Iterator[OutputRows]:
+        """As PartReader.rows_within."""
+        with self._opened() as found:
+            if found.file is not None:
+                yield from self.rows_of_groups_within(found.file, found.metadata, wanted, channels, self._refuse)
+            for rows in self._rows_of_tail(found, self._refuse):
+                if (part := rows.of_channels(channels)) is not None:
+                    yield part
             for damage in found.damage:
                 self._refuse(damage)
 
@@ -181,8 +204,11 @@ class GroupedReader(ABC):
             return Front(stop, found.stop, packed_size(end), has_more=end > 0)
 
     def _rows_of(self, found: Opened, on_damage: OnDamage) -> Iterator[OutputRows]:
+        yield from self.rows_of_groups(found.file, found.metadata, on_damage)
+        yield from self._rows_of_tail(found, on_damage)
+
+    def _rows_of_tail(self, found: Opened, on_damage: OnDamage) -> Iterator[OutputRows]:
         metadata = found.metadata
-        yield from self.rows_of_groups(found.file, metadata, on_damage)
         if metadata.stream.polled:
             yield from self._of_tail(found, ROWS_AS_OBJECTS, on_damage, lambda part: _rows_of_readings(part, metadata))
         else:

@@ -12,18 +12,29 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.clock import SampleClock
+from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.engineering import engineering_values
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
+from dtopipe.model.stream import Stream
+from dtopipe.model.wanted import Wanted
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.commit_record import read_commit_record
 from dtopipe.sinks.file.reader import REFILL, FileReader
 from dtopipe.sinks.file.whole_part import Front, OnDamage, further, whole_position
 from dtopipe.sinks.rows.null_ranges import merged, ranges_of
-from dtopipe.wire.dtraw import ChunkHeader, FileHeader, decode_status, iter_sound_chunks, read_file_header
+from dtopipe.wire.dtraw import (
+    ChunkHeader,
+    FileHeader,
+    decode_status,
+    iter_chunk_headers,
+    iter_sound_chunks,
+    read_chunk,
+    read_file_header,
+    read_header_of,
+)
 from dtopipe.wire.raw_files import (
     RawState,
     absent_segments,
@@ -72,8 +83,38 @@ class HbufReader(FileReader):
         """As FileReader.rows_behind; those of segments that no commit names yet are among them."""
         return self._rows(self._chunks_behind())
 
-    def _rows(self, chunks: Iterable[_Chunk]) -> Iterator[OutputRows]:
+    def stream(self) -> Stream:
+        """What the commit record says of the run, else the file's own header. Raises SinkError."""
+        return self._file_header().stream(self.path) if self._stream is None else self._stream
+
+    def rows_within(self, wanted: Wanted, channels: Sequence[int]) -> Iterator[OutputRows]:
+        """As PartReader.rows_within."""
+        for error in self._absent():
+            raise error
+        yield from self._rows(self._chunks_within(wanted), channels)
+
+    def _chunks_within(self, wanted: Wanted) -> Iterator[_Chunk]:
+        """The committed chunks with something that is wanted; of the others no more is read than headers."""
+        clock = self.stream().clock
+        for number in self._segments():
+            place = segment_path(self.path, number)
+            stop = self.stop if self.snapshot is not None and number == segment_in(self._extra) else None
+            with self._explained(place), place.open("rb") as file:
+                header = read_header_of(file, place)
+                for chunk, at in iter_chunk_headers(place):
+                    if stop is not None and at >= stop:
+                        break
+                    first, n_samples = chunk.first_sample_index, chunk.valid_samples
+                    if n_samples and first >= wanted.stop:
+                        return
+                    last_ns = chunk.t_utc_ns + clock.offset_ns(max(0, n_samples - 1))
+                    if n_samples and wanted.may_have(first, first + n_samples, chunk.t_utc_ns, last_ns):
+                        yield *read_chunk(file, header, at, place), file.tell()
+
+    def _rows(self, chunks: Iterable[_Chunk], chosen: Sequence[int] | None = None) -> Iterator[OutputRows]:
+        """Of these chunks; `chosen` are numbers of channels, None for all."""
         header = self._file_header()
+        numbers = range(len(header.channels)) if chosen is None else chosen
         clock = SampleClock(header.sample_rate_hz or 1.0)
         held: list[OutputRows] = []
         n_held = 0
@@ -81,19 +122,19 @@ class HbufReader(FileReader):
             if not chunk.valid_samples:
                 continue
             status = None if chunk.sensor_status is None else decode_status(chunk.sensor_status)
-            offsets = self._offsets_ns(clock, chunk)
+            t_mono_ns, t_utc_ns = self._times_ns(clock, chunk)
             held.append(
                 OutputRows(
                     sample_index=np.arange(chunk.first_sample_index, chunk.first_sample_index + chunk.valid_samples),
-                    t_mono_ns=offsets + chunk.t_mono_ns,
-                    t_utc_ns=offsets + chunk.t_utc_ns,
+                    t_mono_ns=t_mono_ns,
+                    t_utc_ns=t_utc_ns,
                     values=[
-                        engineering_values(channel, codes[c], None if status is None else status[c])
-                        for c, channel in enumerate(header.channels)
+                        engineering_values(header.channels[c], codes[c], None if status is None else status[c])
+                        for c in numbers
                     ],
                 )
             )
-            n_held += codes.size
+            n_held += codes.size if chosen is None else chunk.valid_samples * max(1, len(numbers))
             if n_held >= _BATCH_VALUES:
                 yield _joined(held)
                 held, n_held = [], 0
@@ -170,10 +211,15 @@ class HbufReader(FileReader):
             raise error
         yield from super().batches()
 
-    def _offsets_ns(self, clock: SampleClock, chunk: ChunkHeader) -> NDArray[np.int64]:
+    def _times_ns(self, clock: SampleClock, chunk: ChunkHeader) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of its samples, on both clocks: from the epoch's anchor, as in every output, else from its first sample."""
         if max(chunk.t_mono_ns, chunk.t_utc_ns) + clock.offset_ns(chunk.valid_samples) >= _MOST_NS:
             raise SinkError(self.path, f"chunk {chunk.seq} lasts longer than times can count", "look at its rate")
-        return clock.offsets_ns(0, chunk.valid_samples)
+        anchor = Anchor(chunk.first_sample_index, chunk.t_mono_ns, chunk.t_utc_ns)
+        if chunk.anchor is not None and clock.anchor_at(chunk.anchor, anchor.sample_index) == anchor:
+            anchor = chunk.anchor
+        offsets = clock.offsets_ns(chunk.first_sample_index - anchor.sample_index, chunk.valid_samples)
+        return offsets + anchor.t_mono_ns, offsets + anchor.t_utc_ns
 
     def _segments(self) -> list[int]:
         """Those with something committed: none of an output in segments that was only begun."""

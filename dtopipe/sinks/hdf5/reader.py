@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Collection, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind, ReadingColumn, Readings
+from dtopipe.model.wanted import Wanted
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.whole_part import OnDamage
 from dtopipe.sinks.grouped.metadata import FileMetadata, metadata_from
@@ -58,7 +60,19 @@ class Hdf5Reader(GroupedReader):
             for found in _in_parts(file, 5, _long(file), on_damage):
                 yield from found
         else:
-            yield from _in_parts(file, len(stream.channels) + 3, _wide(file, metadata), on_damage)
+            every = range(len(stream.channels))
+            yield from _in_parts(file, len(every) + 3, _wide(file, metadata, every), on_damage)
+
+    def rows_of_groups_within(
+        self, file: Any, metadata: FileMetadata, wanted: Wanted, channels: Sequence[int], on_damage: OnDamage
+    ) -> Iterator[OutputRows]:
+        """As GroupedReader.rows_of_groups_within."""
+        if metadata.layout is Layout.LONG or metadata.stream.polled:
+            found = (rows.of_channels(channels) for rows in self.rows_of_groups(file, metadata, on_damage))
+            yield from (rows for rows in found if rows is not None)
+            return
+        within = _rows_within(file, wanted)
+        yield from _in_parts(file, len(channels) + 3, _wide(file, metadata, channels), on_damage, within)
 
     def readings_of_groups(self, file: Any, metadata: FileMetadata, on_damage: OnDamage) -> Iterator[Readings]:
         """As GroupedReader.readings_of_groups."""
@@ -104,14 +118,32 @@ class Hdf5Reader(GroupedReader):
         return known
 
 
-def _in_parts(file: Any, values_a_row: int, part: Callable[[int, int], _Part], on_damage: OnDamage) -> Iterator[_Part]:
-    """`part(start, stop)` of every row, never over the border of a chunk; of a damaged chunk what can be read."""
+def _rows_within(file: Any, wanted: Wanted) -> range:
+    """The rows of the wide layout, whose index and UTC rise, that may be wanted."""
+    index, utc = file[TIMES[0]], file[TIMES[2]]
+    start = max(bisect_left(index, wanted.start), bisect_left(utc, wanted.utc_start_ns))
+    stop = min(bisect_left(index, wanted.stop), bisect_left(utc, wanted.utc_stop_ns))
+    return range(start, stop)
+
+
+def _in_parts(
+    file: Any,
+    values_a_row: int,
+    part: Callable[[int, int], _Part],
+    on_damage: OnDamage,
+    within: range | None = None,
+) -> Iterator[_Part]:
+    """`part(start, stop)` of every row, never over the border of a chunk; of a damaged chunk what can be read.
+
+    `within`: the rows that are wanted; None for all.
+    """
     index = file[TIMES[0]]
-    n_rows, (chunk_rows,) = len(index), index.chunks
+    wanted = range(len(index)) if within is None else within
+    (chunk_rows,) = index.chunks
     step = min(chunk_rows, max(1, _PART_VALUES // values_a_row))
-    for begin in range(0, n_rows, chunk_rows):
-        end = min(n_rows, begin + chunk_rows)
-        for start in range(begin, end, step):
+    for begin in range(wanted.start // chunk_rows * chunk_rows, wanted.stop, chunk_rows):
+        end = min(wanted.stop, begin + chunk_rows)
+        for start in range(max(begin, wanted.start), end, step):
             try:
                 found = part(start, min(end, start + step))
             except SPOILT as error:
@@ -120,8 +152,8 @@ def _in_parts(file: Any, values_a_row: int, part: Callable[[int, int], _Part], o
             yield found
 
 
-def _wide(file: Any, metadata: FileMetadata) -> Callable[[int, int], OutputRows]:
-    channels = metadata.stream.channels
+def _wide(file: Any, metadata: FileMetadata, numbers: Sequence[int]) -> Callable[[int, int], OutputRows]:
+    channels = [metadata.stream.channels[number] for number in numbers]
     times = [file[name] for name in TIMES]
     codes = [file[f"{CHANNELS}/{link_name(channel.name)}"] for channel in channels]
     statuses = [file[f"{STATUS}/{link_name(channel.name)}"] for channel in channels]

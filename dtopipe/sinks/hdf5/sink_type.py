@@ -22,6 +22,7 @@ HDF5 = SinkType(
     options="dtopipe.sinks.hdf5.options:Hdf5Options",
     reader_takes_stream=True,
     suffix=".h5",
+    magic=b"\x89HDF\r\n\x1a\n",
     companions=(TAIL_SUFFIX,),
     module="h5py",
     extra="hdf5",

@@ -14,6 +14,7 @@ from dtopipe.model.policy import Layout
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind, ReadingColumn, Readings
 from dtopipe.model.stream import Stream
+from dtopipe.model.wanted import Wanted
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.whole_part import OnDamage
 from dtopipe.sinks.grouped.front import FileFront
@@ -25,6 +26,10 @@ from dtopipe.sinks.parquet.pyarrow_extra import pa, pq
 from dtopipe.sinks.rows.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.rows.reading_pieces import reading_pieces
 
+TIME_NAMES = ("sample_index", "t_mono_ns", "t_utc")
+LONG_NAMES = ("channel", *TIME_NAMES, "value")
+# The times of the wide layout come first, those of the long one behind what names a row.
+_LEADING_COLUMNS = 8
 _SEARCHED_BYTES = 2**20
 # Of a column at a time: a column chunk whole would be 8 MB for each channel.
 _READ_BYTES = 2**18
@@ -64,6 +69,27 @@ class ParquetReader(GroupedReader):
         rows_of = _long if is_long else _wide
         for batch in _batches(file, n_rows, on_damage):
             yield from rows_of(batch, metadata.stream)
+
+    def rows_of_groups_within(
+        self, file: Any, metadata: FileMetadata, wanted: Wanted, channels: Sequence[int], on_damage: OnDamage
+    ) -> Iterator[OutputRows]:
+        """As GroupedReader.rows_of_groups_within."""
+        stream = metadata.stream
+        is_long = metadata.layout is Layout.LONG and not stream.polled
+        names = LONG_NAMES if is_long else _wide_names(stream, channels)
+        for group in range(file.num_row_groups):
+            if not _may_have(file.metadata.row_group(group), wanted):
+                continue
+            try:
+                table = file.read_row_group(group, columns=list(dict.fromkeys(names)), use_threads=True)
+            except (pa.ArrowException, OSError) as error:
+                on_damage(f"row group {group} is damaged ({error})")
+                continue
+            if not is_long:
+                yield _rows_of_columns([table.column(name) for name in names])
+                continue
+            for batch in table.combine_chunks().to_batches():
+                yield from (rows for rows in _long(batch, stream) if rows.channel in channels)
 
     def readings_of_groups(self, file: Any, metadata: FileMetadata, on_damage: OnDamage) -> Iterator[Readings]:
         """As GroupedReader.readings_of_groups."""
@@ -138,10 +164,36 @@ def _groups_end(file: Any) -> int:
     return 0
 
 
+def _may_have(group: Any, wanted: Wanted) -> bool:
+    """False for a row group without a row that is wanted, as its statistics say."""
+    bounds: dict[str, tuple[int, int]] = {}
+    for number in range(min(group.num_columns, _LEADING_COLUMNS)):
+        column = group.column(number)
+        if column.path_in_schema in TIME_NAMES and column.is_stats_set and column.statistics.has_min_max:
+            bounds[column.path_in_schema] = _whole_bounds(column.statistics)
+    first, last = bounds.get("sample_index", (wanted.start, wanted.start))
+    return wanted.may_have(first, last + 1, *bounds.get("t_utc", (wanted.utc_start_ns, wanted.utc_start_ns)))
+
+
+def _whole_bounds(statistics: Any) -> tuple[int, int]:
+    """Lowest and highest, as whole numbers; times in ns."""
+    raw = [statistics.min_raw, statistics.max_raw]
+    return int(raw[0]), int(raw[1])
+
+
 def _wide(batch: Any, stream: Stream) -> Iterator[OutputRows]:
-    names = ("sample_index", "t_mono_ns", "t_utc", *_value_names(stream))
-    index, t_mono_ns, t_utc, *values = (batch.column(batch.schema.get_field_index(name)) for name in names)
-    yield OutputRows(_whole(index), _whole(t_mono_ns), _whole(t_utc), [_real(column) for column in values])
+    names = _wide_names(stream, range(len(stream.channels)))
+    yield _rows_of_columns([batch.column(batch.schema.get_field_index(name)) for name in names])
+
+
+def _wide_names(stream: Stream, channels: Sequence[int]) -> list[str]:
+    of_values = _value_names(stream)
+    return [*TIME_NAMES, *(of_values[number] for number in channels)]
+
+
+def _rows_of_columns(columns: Sequence[Any]) -> OutputRows:
+    index, t_mono_ns, t_utc, *values = columns
+    return OutputRows(_whole(index), _whole(t_mono_ns), _whole(t_utc), [_real(column) for column in values])
 
 
 def _value_names(stream: Stream) -> list[str]:

@@ -22,6 +22,7 @@ PARQUET = SinkType(
     options="dtopipe.sinks.parquet.options:ParquetOptions",
     reader_takes_stream=True,
     suffix=".parquet",
+    magic=b"PAR1",
     companions=(TAIL_SUFFIX,),
     module="pyarrow",
     extra="parquet",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.host.lock import is_held
-from dtopipe.model.errors import SinkError
+from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.nulls import NullRange, cause_status
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
@@ -25,6 +25,7 @@ from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
+from dtopipe.model.wanted import Wanted
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.commit_record import record_path
 from dtopipe.sinks.file.reader import REFILL, record_of
@@ -35,8 +36,8 @@ from dtopipe.sinks.rows.null_ranges import merged
 from dtopipe.sinks.rows.reading_pieces import reading_pieces
 from dtopipe.sinks.sqlite.columns import FETCHED_ROWS, gathered, real_numbers, whole_numbers
 from dtopipe.sinks.sqlite.readings import stored_name
-from dtopipe.sinks.sqlite.salvage import DAMAGE, Wanted
-from dtopipe.sinks.sqlite.schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs
+from dtopipe.sinks.sqlite.salvage import DAMAGE, RowsOfRun
+from dtopipe.sinks.sqlite.schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs, run_stream
 from dtopipe.sinks.sqlite.sink_type import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite.tables import columns_of, quoted
 
@@ -96,13 +97,29 @@ class SqliteReader:
         for damage in record_of(self._path)[1]:
             on_damage(damage)
 
+    def rows_within(self, wanted: Wanted, channels: Sequence[int]) -> Iterator[OutputRows]:
+        """As PartReader.rows_within; the database looks for them."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            if self._layout(connection, run) == Layout.WIDE:
+                names = _channels(connection, run, "samples")
+                columns = [*SAMPLE_COLUMNS[1:], *(names[number] for number in channels)]
+                found = _wanted_rows(connection, run, columns, wanted)
+                try:
+                    yield from gathered(found, max(1, _BATCH_VALUES // len(columns)))
+                except _SPOILT as error:
+                    self._refuse(f"its table of samples is damaged: {error}")
+                return
+        every = (rows.of_channels(channels) for rows in self.batches())
+        yield from (rows for rows in every if rows is not None)
+
     def readings(self, on_damage: OnDamage | None = None) -> Iterator[Readings]:
         """The readings of a polled run, every column of them; where nobody asks, none may be damaged."""
         with self._opened() as connection:
             run, _ = self._run(connection)
             table = _readings_table(connection, run)
             columns = reading_columns([Channel(name) for name in _channels(connection, run, table)])
-            wanted = Wanted(table, [stored_name(column) for column in columns], run)
+            wanted = RowsOfRun(table, [stored_name(column) for column in columns], run)
             n_rows = max(1, _BATCH_VALUES // len(columns))
             for rows in wanted.rows(connection, n_rows, on_damage or self._refuse):
                 yield from reading_pieces(list(zip(*(row[:-1] for row in rows), strict=True)))
@@ -113,19 +130,23 @@ class SqliteReader:
     def _batches(self, on_damage: OnDamage) -> Iterator[OutputRows]:
         with self._opened() as connection:
             run, _ = self._run(connection)
-            (layout,) = connection.execute("SELECT layout FROM runs WHERE run = ?", (run,)).fetchone() or ("",)
-            if layout not in (READINGS_LAYOUT, *Layout):
-                self._refuse("its table of runs is damaged: it has no layout")
+            layout = self._layout(connection, run)
             if layout == READINGS_LAYOUT:
                 table = _readings_table(connection, run)
                 channels = [Channel(name) for name in _channels(connection, run, table)]
                 names = [stored_name(column) for column in reading_columns(channels) if column.channel is not None]
-                yield from _rows(connection, Wanted(table, [*SAMPLE_COLUMNS[1:], *names], run), on_damage)
+                yield from _rows(connection, RowsOfRun(table, [*SAMPLE_COLUMNS[1:], *names], run), on_damage)
             elif layout == Layout.WIDE:
                 names = _channels(connection, run, "samples")
-                yield from _rows(connection, Wanted("samples", [*SAMPLE_COLUMNS[1:], *names], run), on_damage)
+                yield from _rows(connection, RowsOfRun("samples", [*SAMPLE_COLUMNS[1:], *names], run), on_damage)
             else:
                 yield from _long(connection, run, _channels(connection, run, "samples_long"), on_damage)
+
+    def _layout(self, connection: sqlite3.Connection, run: int) -> str:
+        (layout,) = connection.execute("SELECT layout FROM runs WHERE run = ?", (run,)).fetchone() or ("",)
+        if layout not in (READINGS_LAYOUT, *Layout):
+            self._refuse("its table of runs is damaged: it has no layout")
+        return str(layout)
 
     def _refuse(self, damage: str) -> None:
         raise SinkError(self._path, damage, REFILL)
@@ -159,6 +180,15 @@ class SqliteReader:
                 (run,),
             )
             return [Channel(*row) for row in rows]
+
+    def stream(self) -> Stream:
+        """What its tables say of the run. Raises SinkError."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            try:
+                return run_stream(connection, run)
+            except (*_SPOILT, WireError) as error:
+                raise SinkError(self._path, f"its tables of runs and channels are damaged: {error}", REFILL) from error
 
     def _run(self, connection: sqlite3.Connection) -> tuple[int, Position]:
         if not has_runs(connection):
@@ -217,11 +247,23 @@ def _readings_table(connection: sqlite3.Connection, run: int) -> str:
     return str(table)
 
 
-def _rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -> Iterator[OutputRows]:
+def _rows(connection: sqlite3.Connection, wanted: RowsOfRun, on_damage: OnDamage) -> Iterator[OutputRows]:
     yield from gathered(_few_rows(connection, wanted, on_damage), max(1, _BATCH_VALUES // len(wanted.columns)))
 
 
-def _few_rows(connection: sqlite3.Connection, wanted: Wanted, on_damage: OnDamage) -> Iterator[OutputRows]:
+def _wanted_rows(
+    connection: sqlite3.Connection, run: int, columns: Sequence[str], wanted: Wanted
+) -> Iterator[OutputRows]:
+    cursor = connection.execute(
+        f"SELECT {', '.join(map(quoted, columns))}, rowid FROM samples"  # noqa: S608  (names are quoted)
+        " WHERE run = ? AND sample_index >= ? AND sample_index < ? AND t_utc_ns >= ? AND t_utc_ns < ? ORDER BY rowid",
+        (run, wanted.start, wanted.stop, wanted.utc_start_ns, wanted.utc_stop_ns),
+    )
+    while rows := cursor.fetchmany(FETCHED_ROWS):
+        yield _columns(rows)
+
+
+def _few_rows(connection: sqlite3.Connection, wanted: RowsOfRun, on_damage: OnDamage) -> Iterator[OutputRows]:
     for rows in wanted.rows(connection, FETCHED_ROWS, on_damage):
         try:
             yield _columns(rows)
@@ -253,7 +295,7 @@ def _is_sound(row: Sequence[Any]) -> bool:
 
 def _long(connection: sqlite3.Connection, run: int, names: Sequence[str], on_damage: OnDamage) -> Iterator[OutputRows]:
     columns = ["channel", *SAMPLE_COLUMNS[1:], "value"]
-    for rows in Wanted("samples_long", columns, run).rows(connection, _BATCH_VALUES // 5, on_damage):
+    for rows in RowsOfRun("samples_long", columns, run).rows(connection, _BATCH_VALUES // 5, on_damage):
         for number, name in enumerate(names):
             of = [row[1:] for row in rows if row[0] == name]
             sound = of

@@ -20,7 +20,7 @@ _FURTHEST = 2**48
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RowsOfRun:
     """The rows of one run in a table, with these columns."""
 
     table: str

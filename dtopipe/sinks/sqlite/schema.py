@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dtopipe.model.errors import SinkError
-from dtopipe.model.facts import strict_json
+from dtopipe.model.facts import parsed, strict_json
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.sqlite.limits import ROW_NAME
 from dtopipe.sinks.sqlite.readings import ensure_readings_table
 from dtopipe.sinks.sqlite.tables import OTHER_FILE, RUN_COLUMN, check_columns, check_text, columns_of, folded, quoted
+from dtopipe.wire.describe import stream_from
 
 SAMPLE_COLUMNS = ("run", "sample_index", "t_mono_ns", "t_utc_ns")
 BLOCK_COLUMNS = ("run", "block_index", "first_sample_index", "samples_per_channel", "t_mono_ns", "t_utc_ns")
@@ -151,6 +152,29 @@ def find_run(connection: sqlite3.Connection, run_id: str | None) -> tuple[int, P
         (run_id,),
     ).fetchone()
     return None if row is None else (row[0], Position(*row[1:]))
+
+
+def run_stream(connection: sqlite3.Connection, run: int) -> Stream:
+    """What the tables say of the run with this key. Raises WireError where that is damaged, sqlite3.Error."""
+    columns = ("run_id", "task", "device", "started_at", "rate_hz", "simulated", "layout", "dtype", "samples_per_block")
+    row = connection.execute(f"SELECT {', '.join(columns)}, metadata FROM runs WHERE run = ?", (run,)).fetchone()  # noqa: S608  (ours)
+    facts = dict(zip((*columns, "metadata"), row, strict=True))
+    of_channels = connection.execute(
+        "SELECT name, unit, kind, scale, offset, range_low, range_high, physical_channel, details FROM channels"
+        " WHERE run = ? ORDER BY channel",
+        (run,),
+    )
+    channels = [
+        {
+            **dict(zip(("name", "unit", "kind", "scale", "offset"), found, strict=False)),
+            "range": None if found[5] is None else [found[5], found[6]],
+            "physical_channel": found[7],
+            "details": parsed(found[8]),
+        }
+        for found in of_channels
+    ]
+    told = {"channels": channels, "metadata": parsed(facts["metadata"]), "simulated": bool(facts["simulated"])}
+    return stream_from({**facts, **told, "polled": facts.pop("layout") == READINGS_LAYOUT})
 
 
 def holds_run(path: Path, run_id: str) -> bool:

@@ -15,6 +15,7 @@ SQLITE = SinkType(
     options="dtopipe.sinks.sqlite.options:SqliteOptions",
     reader_takes_stream=True,
     suffix=".db",
+    magic=b"SQLite format 3\x00",
     companions=SIDE_SUFFIXES,
     columns=COLUMNS,
     size=OutputSize(wide=RowBytes(30, 9), long=RowBytes(0, 75), readings=RowBytes(80, 14)),

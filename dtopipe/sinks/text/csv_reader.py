@@ -37,6 +37,10 @@ class CsvReader(TextReader):
 
     has_quotes = True
 
+    def columns(self) -> Sequence[str]:
+        """As TextReader.columns."""
+        return self._header()[0]
+
     def index_of(self, *, is_long: bool) -> Callable[[bytes], int]:
         """As TextReader.index_of."""
         if not is_long:

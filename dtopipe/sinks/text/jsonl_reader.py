@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.model.errors import SinkError
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import Readings
 from dtopipe.sinks.contract import OutputRows
@@ -27,6 +29,13 @@ _SPOILT = (ValueError, KeyError, IndexError, TypeError, AttributeError, Overflow
 
 class JsonlReader(TextReader):
     """Rows in the order of the file."""
+
+    def columns(self) -> Sequence[str]:
+        """As TextReader.columns; those of its first row."""
+        for _, piece in self.pieces(self.start, self.end, DamagedBytes(lambda damage: None)):
+            with contextlib.suppress(*_SPOILT):
+                return list(json.loads(piece.partition(b"\n")[0]))
+        raise SinkError(self.path, "has no row, and so no names of columns", "name another file")
 
     def index_of(self, *, is_long: bool) -> Callable[[bytes], int]:
         """As TextReader.index_of."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from dtopipe.model.stream import Stream
+from dtopipe.model.clock import iso_utc
+from dtopipe.model.reading_columns import value_places
+from dtopipe.model.stream import Channel, Stream
+from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.line_reader import LONGEST_LINE_BYTES, LineReader
+from dtopipe.sinks.text.delimited import LONG_COLUMNS
 from dtopipe.sinks.text.words import Words
 
 
@@ -16,6 +20,30 @@ class TextReader(LineReader):
 
     # Texts in its rows may have line breaks, and stand in quotes then.
     has_quotes = False
+
+    @abstractmethod
+    def columns(self) -> Sequence[str]:
+        """The names of its columns, as the file itself has them. Raises SinkError."""
+
+    def stream(self) -> Stream:
+        """As FileReader.stream; of a file alone, the names of its columns, and the rate of its first rows."""
+        columns = self.columns()
+        if self._stream is not None or tuple(columns) == LONG_COLUMNS:
+            return super().stream()
+        polled = value_places(columns)
+        names = columns[3:] if polled is None else [columns[at] for at in polled]
+        first = next(iter(self.batches()), None)
+        return Stream(
+            run_id=str(self.path.absolute()),
+            task=self.path.stem,
+            device="",
+            channels=tuple(map(Channel, names)),
+            dtype="float64",
+            rate_hz=_rate_hz(first),
+            samples_per_block=1,
+            started_at=iso_utc(0 if first is None else int(first.t_utc_ns[0])),
+            polled=polled is not None,
+        )
 
     @abstractmethod
     def index_of(self, *, is_long: bool) -> Callable[[bytes], int]:
@@ -39,6 +67,14 @@ class TextReader(LineReader):
     def rows_begin(self) -> int:
         """The byte at which rows begin: what is before that, such as names of columns, is of no run."""
         return 0
+
+
+def _rate_hz(rows: OutputRows | None) -> float:
+    """The rate that the times of these rows have, to a millionth; 1 where they tell none."""
+    if rows is None or rows.t_mono_ns[-1] <= rows.t_mono_ns[0]:
+        return 1.0
+    n_periods = int(rows.sample_index[-1] - rows.sample_index[0])
+    return round(n_periods * 1e9 / int(rows.t_mono_ns[-1] - rows.t_mono_ns[0]), 6)
 
 
 def _texts(file: BinaryIO, stop: int) -> Iterator[str]:
