@@ -11,6 +11,8 @@ from dtopipe.model.errors import DtopipeError
 if TYPE_CHECKING:
     from dtopipe import sync
     from dtopipe.host.clock import mono_ns
+    from dtopipe.loading.load import load
+    from dtopipe.loading.run import LoadedRun
     from dtopipe.model.daq import DaqBlock, DaqReading, DaqSample, block_to_long_rows
     from dtopipe.model.stream import SensorStatus
     from dtopipe.model.task_spec import (
@@ -47,6 +49,7 @@ _MODULES = {
     "DataFlow": "model.task_spec",
     "ErrorPolicy": "model.task_spec",
     "OverflowPolicy": "model.task_spec",
+    "LoadedRun": "loading.run",
     "Recording": "streaming",
     "SensorStatus": "model.stream",
     "Subscription": "streaming",
@@ -54,6 +57,7 @@ _MODULES = {
     "Timing": "model.task_spec",
     "WrapMode": "model.task_spec",
     "block_to_long_rows": "model.daq",
+    "load": "loading.load",
     "mono_ns": "host.clock",
     "open_device": "streaming",
     "record": "streaming",
@@ -75,6 +79,7 @@ __all__ = [
     "DataFlow",
     "DtopipeError",
     "ErrorPolicy",
+    "LoadedRun",
     "OverflowPolicy",
     "Recording",
     "SensorStatus",
@@ -84,6 +89,7 @@ __all__ = [
     "WrapMode",
     "__version__",
     "block_to_long_rows",
+    "load",
     "mono_ns",
     "open_device",
     "record",
