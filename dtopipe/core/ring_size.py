@@ -33,7 +33,7 @@ SLOT_HEADER_BYTES = 128
 _SLOT_ALIGN = 64
 # Header, table of subscribers and gap log, as the ring's layout has them; then statistics of each channel.
 _BEFORE_STATS_BYTES = 64 * 8 + 62 * 32 * 8 + 16_384 * 8 * 8
-_STATS_BYTES = 64
+_STATS_BYTES = 2 * 5 * 8
 _PAGE = 4096
 
 

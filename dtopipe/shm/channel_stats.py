@@ -1,4 +1,4 @@
-"""Channel statistics, kept up to date with every block: lowest and highest code, samples not OK and at a rail."""
+"""Channel statistics, kept up to date with every block: lowest and highest code, samples open, not OK, at a rail."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.model.stream import SensorStatus
 from dtopipe.shm.layout import Stat
 
 
@@ -18,11 +19,11 @@ class ChannelStats:
     """
 
     def __init__(self, before: NDArray[np.float64], dtype: str) -> None:
-        """Go on from `before`, (4, n_channels) rows of `Stat`, for codes of `dtype`."""
+        """Go on from `before`, (Stat.ROWS, n_channels) rows of `Stat`, for codes of `dtype`."""
         self._extremes = before[: Stat.MAX + 1].astype(dtype)
         self._low, self._high = self._extremes
         self._counts = before[Stat.NOT_OK :].copy()
-        self._not_ok, self._at_rail = self._counts
+        self._not_ok, self._at_rail, self._open = self._counts
         self._lower: np.ufunc
         self._higher: np.ufunc
         if dtype == "float64":
@@ -43,6 +44,7 @@ class ChannelStats:
         if sensor_status is not None:
             not_ok = sensor_status != 0
             self._not_ok += np.count_nonzero(not_ok, axis=1)
+            self._open += np.count_nonzero(sensor_status == SensorStatus.OPEN, axis=1)
             for_low = np.where(not_ok, codes.dtype.type(self._none[0]), codes)
             for_high = np.where(not_ok, codes.dtype.type(self._none[1]), codes)
         low, high = self._lower.reduce(for_low, axis=1), self._higher.reduce(for_high, axis=1)
@@ -61,14 +63,14 @@ class ChannelStats:
                 self._at_rail[channel] += np.count_nonzero(codes[channel] == rail)
 
     def write(self, into: NDArray[np.float64]) -> None:
-        """Write all of it as (4, n_channels) float64, rows of `Stat`."""
+        """Write all of it as (Stat.ROWS, n_channels) float64, rows of `Stat`."""
         into[: Stat.NOT_OK] = self._extremes
         into[Stat.NOT_OK :] = self._counts
 
 
 def no_samples(dtype: str, n_channels: int) -> NDArray[np.float64]:
-    """The statistics of nothing: (4, n_channels), the lowest code above the highest."""
-    stats = np.zeros((4, n_channels))
+    """The statistics of nothing: (Stat.ROWS, n_channels), the lowest code above the highest."""
+    stats = np.zeros((Stat.ROWS, n_channels))
     if dtype == "float64":
         stats[Stat.MIN], stats[Stat.MAX] = np.inf, -np.inf
     else:

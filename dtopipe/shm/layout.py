@@ -157,6 +157,9 @@ class Stat:
     MAX = 1
     NOT_OK = 2
     AT_RAIL = 3
+    # Of those that are not OK.
+    OPEN = 4
+    ROWS = 5
 
 
 HEAD_WORDS = 64
@@ -209,7 +212,7 @@ class Layout:
 
     @cached_property
     def stats_offset(self) -> int:
-        """The channel statistics, (2, 4, n_channels) float64."""
+        """The channel statistics, (2, Stat.ROWS, n_channels) float64."""
         return self.gaps_offset + GAP_LOG_ENTRIES * GAP_WORDS * WORD
 
     @cached_property

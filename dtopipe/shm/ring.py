@@ -25,6 +25,7 @@ from dtopipe.shm.layout import (
     Layout,
     SlotWord,
     Stage,
+    Stat,
 )
 from dtopipe.shm.segment import Segment
 
@@ -90,7 +91,7 @@ class Ring:
         self.segment.close()
 
     def stats(self) -> NDArray[np.float64]:
-        """The statistics of all that was published: (4, n_channels) float64, rows of `Stat`; a copy."""
+        """The statistics of all that was published: (Stat.ROWS, n_channels) float64; a copy."""
         sets, words = self.stat_sets(), self.words
         while True:
             head = words[Head.HEAD]
@@ -100,8 +101,8 @@ class Ring:
                 return stats
 
     def stat_sets(self) -> NDArray[np.float64]:
-        """Both sets of the statistics: (2, 4, n_channels) float64; a view."""
-        shape = (2, 4, self.layout.n_channels)
+        """Both sets of the statistics: (2, Stat.ROWS, n_channels) float64; a view."""
+        shape = (2, Stat.ROWS, self.layout.n_channels)
         return np.ndarray(shape, np.float64, self.segment.buffer, self.layout.stats_offset)
 
     def codes(self, number: int, n_samples: int) -> NDArray[Any]:

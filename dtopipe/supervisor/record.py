@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dtopipe.core.clock_fit import ClockFit
+from dtopipe.core.signals import Signal
 from dtopipe.core.verdict import Verdict
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.shm.layout import Stat
@@ -59,15 +60,40 @@ def channel_facts(ring: Ring | None, channels: Iterable[Channel]) -> dict[str, d
     stats = None if ring is None else ring.stats().copy()
     for number, channel in enumerate(channels):
         low, high = (np.inf, -np.inf) if stats is None else stats[[Stat.MIN, Stat.MAX], number]
-        not_ok, at_rail = (0, 0) if stats is None else stats[[Stat.NOT_OK, Stat.AT_RAIL], number]
+        not_ok, at_rail, n_open = (0, 0, 0) if stats is None else stats[[Stat.NOT_OK, Stat.AT_RAIL, Stat.OPEN], number]
         ends = sorted((_value(channel, low), _value(channel, high))) if low <= high else (None, None)
         facts[channel.name] = {
             "min": ends[0],
             "max": ends[1],
             "not_ok_samples": int(not_ok),
+            "open_samples": int(n_open),
             "at_rail_samples": int(at_rail),
         }
     return facts
+
+
+def signals(ring: Ring | None, stream: Stream | None) -> list[Signal]:
+    """What was counted of each channel, for what the verdict says of dead ones."""
+    if ring is None or stream is None:
+        return []
+    n_samples = acquired(ring)["samples"]
+    rails = None if stream.dtype == "float64" else np.iinfo(stream.dtype)
+    found = []
+    for channel, (low, high, not_ok, at_rail, n_open) in zip(stream.channels, ring.stats().T.tolist(), strict=True):
+        found.append(
+            Signal(
+                name=channel.name,
+                n_samples=n_samples,
+                n_open=int(n_open),
+                n_not_ok=int(not_ok),
+                n_at_rail=int(at_rail),
+                at_lower=rails is not None and low == rails.min,
+                at_upper=rails is not None and high == rails.max,
+                # A digital input may well stay as it is.
+                is_flat=low == high and not channel.is_raw,
+            )
+        )
+    return found
 
 
 def _value(channel: Channel, code: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.core.remark import Remark
+from dtopipe.core.signals import signal_remarks
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.plan import RunPlan
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
@@ -17,7 +18,16 @@ from dtopipe.supervisor.goal import Goal
 from dtopipe.supervisor.lines import ClockFile, link_facts
 from dtopipe.supervisor.ports import Whereabouts
 from dtopipe.supervisor.progress import Phase, Progress
-from dtopipe.supervisor.record import acquired, channel_facts, clock_facts, host, sink_facts, verdict_facts, versions
+from dtopipe.supervisor.record import (
+    acquired,
+    channel_facts,
+    clock_facts,
+    host,
+    signals,
+    sink_facts,
+    verdict_facts,
+    versions,
+)
 from dtopipe.supervisor.run_memory import RunMemory
 from dtopipe.supervisor.sinks import Sinks
 from dtopipe.wire.describe import describe_stream
@@ -110,9 +120,11 @@ class RunRecord:
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
-        """What the board and the clocks did that no output shows, and what an output is not that was promised."""
+        """What board, clocks and signals did that no gap shows, and what an output is not that was promised."""
+        stream = self._memory.stream
+        dead = signal_remarks(signals(self._memory.ring, stream), stream.rate_hz) if stream else ()
         of_sinks = [Remark(f"{agent.plan.name}: {agent.remark}") for agent in self._sinks if agent.remark]
-        return (*self._board_watch.remarks(), *self._clock_watch.remarks(), *of_sinks)
+        return (*self._board_watch.remarks(), *self._clock_watch.remarks(), *dead, *of_sinks)
 
     def facts(self) -> dict[str, Any]:
         """The run record as things stand."""

@@ -129,9 +129,12 @@ def test_detach_shows_why_a_run_could_not_start(lab: Any) -> None:
 def test_convert_writes_what_the_run_itself_would_have_written(lab: Any) -> None:
     topology = counter_topology(3, 50, kind="voltage", pace="max", max_samples=2000)
     topology["board"]["overruns"] = [{"at": 525, "samples": 100}]
-    topology["board"]["sensor_faults"] = [{"channel": "ch1", "at": 100, "samples": 7}]
+    topology["board"]["sensor_faults"] = [{"channel": "ch1", "at": 100, "samples": 200, "status": "open"}]
     topology["sinks"] = EVERY_SINK
     assert lab.up(topology).code == 3
+    record = json.loads((lab.run_folder / "run.json").read_text())
+    assert "; ch1 open for 0.2 s" in record["verdict"]["text"]
+    assert record["channels"]["ch1"]["open_samples"] == record["channels"]["ch1"]["not_ok_samples"] == 200
     for sink in EVERY_SINK.values():
         own = lab.run_folder / sink["path"]
         converted = lab.folder / f"converted{own.suffix}"

@@ -38,13 +38,14 @@ def blocks_of(draw: st.DrawFn, dtype: str) -> Blocks:
 
 
 def plainly(blocks: Blocks, dtype: str) -> NDArray[np.float64]:
-    """(4, N_CHANNELS), sample by sample."""
+    """(Stat.ROWS, N_CHANNELS), sample by sample."""
     stats = no_samples(dtype, N_CHANNELS)
     for codes, status in blocks:
         for channel, index in np.ndindex(codes.shape):
             value = codes[channel, index]
             if status is not None and status[channel, index] != 0:
                 stats[Stat.NOT_OK, channel] += 1
+                stats[Stat.OPEN, channel] += status[channel, index] == 1
             elif value == value:  # NaN is no value
                 stats[Stat.MIN, channel] = min(stats[Stat.MIN, channel], value)
                 stats[Stat.MAX, channel] = max(stats[Stat.MAX, channel], value)

@@ -64,9 +64,9 @@ def test_a_published_block_and_a_gap_lie_as_specified(ring: Ring) -> None:
     assert words(ring, at, 10) == (1, 1, 7, 3, 1, 0, 1_000_000, 2_000_000, 1_500_000, 0)
     assert bytes(ring.segment.buffer[at + 128 : at + 140]) == codes.tobytes()
     assert bytes(ring.segment.buffer[at + 144 : at + 150]) == status.tobytes()
-    # Of two sets, the one of this head: 2 channels x 4 numbers of 8 bytes behind the other.
-    stats = struct.unpack_from("<8d", ring.segment.buffer, ring.layout.stats_offset + 64)
-    assert stats == (1.0, -6.0, 2.0, 5.0, 1.0, 0.0, 0.0, 0.0)  # min, max, not ok, at rail
+    # Of two sets, the one of this head: 2 channels x 5 numbers of 8 bytes behind the other.
+    stats = struct.unpack_from("<10d", ring.segment.buffer, ring.layout.stats_offset + 80)
+    assert stats == (1.0, -6.0, 2.0, 5.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # min, max, not ok, at rail, open
     assert ring.end() == (10, 7)
 
 
@@ -132,4 +132,4 @@ def test_the_last_row_can_be_waited_for(ring: Ring) -> None:
 def test_what_a_ring_takes_is_known_before_there_is_one(n_channels: int) -> None:
     layout = Layout(5, n_channels, 10, "int16")
     assert bytes_before_slots(n_channels) + 5 * layout.slot_bytes == layout.segment_bytes
-    assert 0 <= layout.slots_offset - (layout.stats_offset + 8 * n_channels * 8) < 4096
+    assert 0 <= layout.slots_offset - (layout.stats_offset + 2 * 5 * n_channels * 8) < 4096
