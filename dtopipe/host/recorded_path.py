@@ -13,7 +13,9 @@ from dtopipe.host.closed import closed, is_closed
 from dtopipe.model.errors import UsageError
 
 # What the supervisor and `repair` write into a run folder.
-OWN_FILES = ("run.json", "topology.yaml", "gaps.jsonl", "events.jsonl", "clock.jsonl", "logs", "run.lock")
+OWN_FILES = (
+    "run.json", "topology.yaml", "gaps.jsonl", "events.jsonl", "clock.jsonl", "instruments.jsonl", "logs", "run.lock",
+)  # fmt: skip
 _DRAFTS_AND_RESCUED = (".", "rescued.", "fetched-")
 COMMIT_RECORD = ".dtopipe"
 

@@ -62,6 +62,8 @@ def check_run_record(record: Facts) -> None:
         if record.has(name):
             record.part(name).names()
     record.list("disks", default=[])
+    for change in record.list("metadata_changes", default=[]):
+        Facts(change, "metadata_changes").text("key")
     record.truth("simulated", default=False)
     record.truth("insecure", default=False)
     record.text("ended_early", default="")

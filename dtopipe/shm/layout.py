@@ -34,13 +34,16 @@ class Head:
     # the supervisor's: rows from ROWS on were never used; SUCCESSIONS counts pins that moved to another row;
     # JOURNAL_ROW is the journal's row plus one, 0 without a living one; JOURNAL_END is what the journal had released
     # when its row was closed; before SETTLED, a sample index, everything is durable in every BLOCK output but
-    # the journal; FIRST_SAMPLE_INDEX is where the run begins, set once
+    # the journal; FIRST_SAMPLE_INDEX is where the run begins, set once; NOTED counts marks and readings of
+    # instruments in the run folder; NOTES_ENDED is 1 once no more of them come
     ROWS = 8
     SUCCESSIONS = 9
     JOURNAL_ROW = 10
     JOURNAL_END = 11
     SETTLED = 12
     FIRST_SAMPLE_INDEX = 13
+    NOTED = 14
+    NOTES_ENDED = 15
     # the acquirer's
     HEAD = 16
     EPOCH = 17

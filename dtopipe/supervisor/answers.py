@@ -8,6 +8,7 @@ from typing import Protocol, assert_never
 from dtopipe.core.ending import Ending, stopped_by
 from dtopipe.host.clock import mono_ns
 from dtopipe.supervisor.attachments import Attachments
+from dtopipe.supervisor.notes import Notes
 from dtopipe.supervisor.ports import Snapshots
 from dtopipe.supervisor.restart_requests import RestartRequests
 from dtopipe.supervisor.subscriptions import Subscriptions
@@ -17,8 +18,11 @@ from dtopipe.wire.commands import (
     Asked,
     AskStatus,
     AttachSinks,
+    ChangeMetadata,
     DetachSink,
+    NoteReading,
     RestartSink,
+    SetMark,
     StatusSnapshot,
     Stopping,
     StopRun,
@@ -46,6 +50,7 @@ class Answers:
         restarts: RestartRequests,
         attachments: Attachments,
         subscriptions: Subscriptions,
+        notes: Notes,
         request_stop: RequestStop,
     ) -> None:
         """`folder`: the run's."""
@@ -54,6 +59,7 @@ class Answers:
         self._restarts = restarts
         self._attachments = attachments
         self._subscriptions = subscriptions
+        self._notes = notes
         self._request_stop = request_stop
 
     def to(self, asked: Asked) -> Answered | None:
@@ -72,6 +78,12 @@ class Answers:
                 return self._attachments.attachment(asked.name)
             case DetachSink():
                 return self._attachments.detach(asked.name)
+            case SetMark():
+                return self._notes.marking.set(asked)
+            case NoteReading():
+                return self._notes.instruments.note(asked)
+            case ChangeMetadata():
+                return self._notes.metadata.change(asked)
             case Subscribe():
                 return self._subscriptions.subscribe(asked)
             case Unsubscribe():

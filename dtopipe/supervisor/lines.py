@@ -12,8 +12,10 @@ from typing import Any
 
 from dtopipe.core.clock_fit import ClockFit
 from dtopipe.core.link_clock import LinkPair
+from dtopipe.host.run_marks import mark_line
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.errors import WireError
+from dtopipe.model.marks import Mark
 from dtopipe.model.span import Gap, Span
 from dtopipe.wire.gap_lines import gap_from_line, gap_line, json_line
 
@@ -41,6 +43,31 @@ class LineFile:
         self._waiting += (json_line(document) + "\n").encode(errors="replace")
         self._write()
 
+    def append_now(self, document: dict[str, Any]) -> bool:
+        """The same, unless the disk has no room: then False, and nothing of it will ever be there."""
+        if not self._write():
+            return False
+        begin = self._size()
+        self.append(document)
+        if not self._waiting:
+            return True
+        self._waiting = b""
+        if begin is not None:
+            with contextlib.suppress(OSError):
+                self._file.truncate(begin)
+        return False
+
+    def sync(self) -> bool:
+        """What was written survives a power cut; False where something waits for room, or the disk does not answer."""
+        if not self._write():
+            return False
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            _log.warning("%s: %s", self._path, error)
+            return False
+        return True
+
     def close(self) -> None:
         """Done, and synced; for what has no room yet it is waited a moment."""
         deadline = time.monotonic() + _ROOM_PATIENCE_S
@@ -53,6 +80,12 @@ class LineFile:
         except OSError as error:
             _log.warning("%s: %s", self._path, error)
         self._file.close()
+
+    def _size(self) -> int | None:
+        try:
+            return os.fstat(self._file.fileno()).st_size
+        except OSError:
+            return None
 
     def _write(self) -> bool:
         """True if nothing waits any more."""
@@ -134,6 +167,12 @@ class EventsFile:
             _log.info("%s %s %s", event, process, details or "")
             line = {"t_utc": iso_utc(self._utc_ns()), "event": event}
             self._lines.append({**line, **({"process": process} if process else {}), **details})
+
+    def append_mark(self, mark: Mark) -> bool:
+        """Write a mark, however many there are, and sync it; False while the disk has no room: then it waits."""
+        _log.info("mark %d: %s at sample %d", mark.number, ascii(mark.label), mark.sample_index)
+        self._lines.append(mark_line(mark, iso_utc(self._utc_ns())))
+        return self._lines.sync()
 
     def close(self) -> None:
         """Write the counts of what was not written out, and close."""

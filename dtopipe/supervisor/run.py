@@ -25,9 +25,14 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.gateway_agent import GatewayAgent
 from dtopipe.supervisor.goal import Goal
 from dtopipe.supervisor.hanging import Hanging
+from dtopipe.supervisor.instruments import Instruments
 from dtopipe.supervisor.judging import Judging
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
+from dtopipe.supervisor.marking import Marking
+from dtopipe.supervisor.metadata import Metadata
+from dtopipe.supervisor.moments import Moments
+from dtopipe.supervisor.notes import Notes
 from dtopipe.supervisor.placement import Placement
 from dtopipe.supervisor.presence import FileIdentity
 from dtopipe.supervisor.processes import ProcessStarter
@@ -106,10 +111,18 @@ class Run:
         self.subscriptions = Subscriptions(
             plan.name, folder.path, progress, memory, sinks, starts, self.launcher, self.presence.life, events
         )
+        moments = Moments(progress, memory, acquirer, goal)
+        self.notes = Notes(
+            memory,
+            moments,
+            Marking(progress, moments, events),
+            Instruments(memory, moments, folder.path),
+            Metadata(progress, self.record, events),
+        )
         self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.gaps)
         self.status = StatusBoard(
             plan, folder.path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks,
-            self.retention, self.subscriptions, self.record, self.server.malformed,
+            self.retention, self.subscriptions, self.notes, self.record, self.server.malformed,
         )  # fmt: skip
         self._board_gaps_seen = self._pairs_seen = 0
         self.record.register()
@@ -126,6 +139,7 @@ class Run:
         self.disks.look(now_ns)
         self.presence.look(now_ns)
         self.gather()
+        self.notes.look(now_ns)
         self.clock_watch.look(now_ns)
 
     def clear(self, *, keep_folder: bool) -> None:
@@ -136,7 +150,7 @@ class Run:
         self.gateway.kill()
         self.server.close()
         self.memory.close()
-        for file in (self.events, self.gaps, self.clock):
+        for file in (self.events, self.gaps, self.clock, self.notes.instruments):
             file.close()
         logging.getLogger("dtopipe.supervisor").removeHandler(self._log)
         # What a full disk still refuses of the log must not keep the rest from being cleared.

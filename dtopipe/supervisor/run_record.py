@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from dtopipe.core.metadata_changes import MetadataChanges
 from dtopipe.core.remark import Remark
 from dtopipe.core.signals import signal_remarks
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.facts import finite
 from dtopipe.model.plan import RunPlan
+from dtopipe.model.stream import Stream
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.clock_watch import ClockWatch
@@ -68,6 +72,8 @@ class RunRecord:
         self._disks = disks
         # The topology as it runs: with what was attached.
         self._document: Mapping[str, Any] = plan.document
+        # As it is by now, with what was changed of it.
+        self.metadata = MetadataChanges(dict(plan.metadata))
         # The verdict is in the run folder.
         self.is_concluded = False
 
@@ -138,10 +144,11 @@ class RunRecord:
             "host": host(),
             "started_at": progress.started.isoformat(),
             "finished_at": progress.finished_at,
-            "metadata": dict(self._plan.metadata),
+            "metadata": dict(self.metadata.values),
+            **({"metadata_changes": list(self.metadata.changes)} if self.metadata.changes else {}),
             "simulated": stream is not None and stream.simulated,
             "topology": dict(self._document),
-            "stream": describe_stream(stream) if stream else None,
+            "stream": describe_stream(self._noted(stream)) if stream else None,
             "clock": {
                 **clock_facts(stream, self._clock.fit, clocked=self._acquirer.is_clocked),
                 **self._link_clock(),
@@ -158,6 +165,12 @@ class RunRecord:
             **({"remarks": [remark.facts() for remark in remarks]} if (remarks := self.remarks) else {}),
             "verdict": verdict_facts(progress.verdict),
         }
+
+    def _noted(self, stream: Stream) -> Stream:
+        """The stream with the metadata as they are by now."""
+        if not self.metadata.changes:
+            return stream
+        return replace(stream, metadata=finite({**stream.metadata, **self.metadata.values}))
 
     def _link_clock(self) -> dict[str, Any]:
         """How the clocks of the machine that the samples come from were, by the best of all answers."""

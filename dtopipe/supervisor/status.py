@@ -15,6 +15,7 @@ from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.gateway_agent import GatewayAgent
+from dtopipe.supervisor.notes import Notes
 from dtopipe.supervisor.progress import Progress
 from dtopipe.supervisor.record import acquired, verdict_facts
 from dtopipe.supervisor.retention import Retention
@@ -60,6 +61,7 @@ class StatusBoard:
         disks: Disks,
         retention: Retention,
         subscriptions: Subscriptions,
+        notes: Notes,
         record: RunRecord,
         malformed: Malformed,
     ) -> None:
@@ -75,6 +77,7 @@ class StatusBoard:
         self._disks = disks
         self._retention_of_journal = retention
         self._subscriptions = subscriptions
+        self._notes = notes
         self._record = record
         self._malformed = malformed
         self._meters: dict[str, RateMeter] = {}
@@ -117,6 +120,8 @@ class StatusBoard:
             **({"ended_early": progress.ended_early} if progress.ended_early else {}),
             **({"ended_by": progress.ended_by.facts()} if progress.ended_by else {}),
             "subscribers": [self._subscriber(subscriber) for subscriber in self._subscriptions.subscribers.values()],
+            "marks": {"count": self._notes.marking.count, "newest": self._notes.marking.newest()},
+            "readings": {"count": self._notes.instruments.count},
             "remarks": [remark.text for remark in self._record.remarks],
             "verdict": verdict_facts(progress.verdict),
         }

@@ -133,6 +133,7 @@ class RunLoop:
             run.restart_requests,
             run.attachments,
             run.subscriptions,
+            run.notes,
             request_stop=wishes.request_stop,
         )
         self._hearing = Hearing(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from dtopipe.model.errors import WireError
 from dtopipe.model.identifiers import is_file_name
+from dtopipe.model.marks import Mark
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Policy
 from dtopipe.model.stream import Stream
@@ -86,6 +87,42 @@ class Unsubscribe(TypedMessage, kind="unsubscribe"):
 
 
 @dataclass(frozen=True, slots=True)
+class SetMark(TypedMessage, kind="mark"):
+    """Give a moment a name: now, `before_s` before `said_ns`, a sample, or a time; `said_ns`: the steady clock's.
+
+    `user` and `host`: who says so.
+    """
+
+    label: str
+    text: str = ""
+    before_s: float = 0.0
+    sample_index: Annotated[int | None, Travels.LEFT_OUT] = None
+    t_utc_ns: Annotated[int | None, Travels.LEFT_OUT] = None
+    said_ns: int = 0
+    user: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReading(TypedMessage, kind="reading"):
+    """An instrument says these values, in these units; `t_mono_ns`: when, on the steady clock."""
+
+    instrument: str
+    values: Mapping[str, Any]
+    units: Mapping[str, Any]
+    t_mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMetadata(TypedMessage, kind="meta"):
+    """Give the run's metadata these values. `user` and `host`: who says so."""
+
+    values: Mapping[str, Any]
+    user: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusSnapshot(TypedMessage, kind="status"):
     """How the run is, as `dtopipe status --json` prints it."""
 
@@ -106,6 +143,31 @@ class Restarting(TypedMessage, kind="restarting"):
     name: str
     state: str
     restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marked(TypedMessage, kind="marked"):
+    """The mark; `is_durable`: false while a full disk keeps it from being written down."""
+
+    mark: Mark
+    is_durable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingNoted(TypedMessage, kind="noted"):
+    """The reading is on record under this number, with the sample that was taken then, and its time."""
+
+    number: int
+    sample_index: int
+    t_utc_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataChanged(TypedMessage, kind="meta"):
+    """The run's metadata by now, and what was changed of it so far, as the record has both."""
+
+    metadata: Mapping[str, Any]
+    changes: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +223,32 @@ class Refused(TypedMessage, kind="refused"):
     remedy: str = ""
 
 
-Asked = AskStatus | StopRun | RestartSink | AttachSinks | AskAttachment | DetachSink | Subscribe | Unsubscribe
-Answered = StatusSnapshot | Stopping | Restarting | Attaching | Attachment | Detaching | Subscribed | NotYet | Refused
+Asked = (
+    AskStatus
+    | StopRun
+    | RestartSink
+    | AttachSinks
+    | AskAttachment
+    | DetachSink
+    | SetMark
+    | NoteReading
+    | ChangeMetadata
+    | Subscribe
+    | Unsubscribe
+)
+Answered = (
+    StatusSnapshot
+    | Stopping
+    | Restarting
+    | Attaching
+    | Attachment
+    | Detaching
+    | Marked
+    | ReadingNoted
+    | MetadataChanged
+    | Subscribed
+    | NotYet
+    | Refused
+)
 ASKED: Vocabulary[Asked] = Vocabulary(Asked)
 ANSWERED: Vocabulary[Answered] = Vocabulary(Answered)

@@ -14,6 +14,7 @@ from dtopipe.core.verdict import Verdict
 from dtopipe.host.clock import RunTimes
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import Anchor
+from dtopipe.model.marks import Mark
 from dtopipe.model.plan import BoardPlan, ListenPlan, RingPlan, RunPlan, SinkPlan
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
@@ -31,9 +32,14 @@ from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.gateway_agent import GatewayAgent
 from dtopipe.supervisor.goal import Goal
 from dtopipe.supervisor.hearing import Hearing
+from dtopipe.supervisor.instruments import Instruments
 from dtopipe.supervisor.judging import Judging
 from dtopipe.supervisor.launch import Launcher
 from dtopipe.supervisor.lines import ClockFile
+from dtopipe.supervisor.marking import Marking
+from dtopipe.supervisor.metadata import Metadata
+from dtopipe.supervisor.moments import Moments
+from dtopipe.supervisor.notes import Notes
 from dtopipe.supervisor.placement import Placement
 from dtopipe.supervisor.progress import Phase, Progress
 from dtopipe.supervisor.restart_requests import RestartRequests
@@ -143,6 +149,10 @@ class Events:
 
     def append(self, event: str, process: str = "", /, **details: Any) -> None:
         self.lines.append({"event": event, "process": process, **details})
+
+    def append_mark(self, mark: Mark) -> bool:
+        self.lines.append({"event": "mark", "process": "", "mark": mark})
+        return True
 
     def names(self, process: str | None = None) -> list[str]:
         return [line["event"] for line in self.lines if process is None or line["process"] == process]
@@ -259,12 +269,22 @@ class Bench:
         )
         self.malformed = Malformed("message")
         self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.gaps)
+        moments = Moments(progress, memory, acquirer, goal)
+        self.notes = Notes(
+            memory,
+            moments,
+            Marking(progress, moments, self.events),
+            Instruments(memory, moments, path),
+            Metadata(progress, self.record, events),
+        )
         self.status = StatusBoard(
             plan, path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks, self.retention,
-            self.subscriptions, self.record, self.malformed,
+            self.subscriptions, self.notes, self.record, self.malformed,
         )  # fmt: skip
         self.stops: list[tuple[Any, bool]] = []
-        answers = Answers(path, self.status, self.restarts, self.attachments, self.subscriptions, self._request_stop)
+        answers = Answers(
+            path, self.status, self.restarts, self.attachments, self.subscriptions, self.notes, self._request_stop
+        )
         self.hearing = Hearing(
             progress, memory, acquirer, sinks, self.gateway, self.launcher, self.attachments, answers,
             self.gaps, self.clock_file, post, events, self.malformed,
@@ -279,6 +299,7 @@ class Bench:
         self.disks.close()
         self.memory.close()
         self.clock_file.close()
+        self.notes.instruments.close()
 
     def says(self, address: str, message: TypedMessage) -> None:
         """A process says it, through every byte of the way but the socket."""
@@ -304,6 +325,7 @@ class Bench:
         self.watch.look(self.now_ns)
         self.gateway.look(self.now_ns)
         self.retention.look()
+        self.notes.look(self.now_ns)
         self.board_watch.look(after_s)
         if self.progress.phase is Phase.OPENING:
             self.launcher.go_on()

@@ -12,6 +12,7 @@ import dtopipe.wire
 from dtopipe.model.board_events import Opened
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
+from dtopipe.model.marks import Mark
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.model.position import Position
@@ -83,12 +84,18 @@ SAID: dict[tuple[str, str], list[TypedMessage]] = {
         commands.AttachSinks((SINK,), {"table": {"type": "csv"}}, 77), commands.AskAttachment("table"),
         commands.DetachSink("table"), commands.Subscribe("0123456789abcdef", Policy.BLOCK, "earliest", 7, "look.py"),
         commands.Unsubscribe("0123456789abcdef"),
+        commands.SetMark("ignition", "valve 3", 3.5, said_ns=7, user="ann", host="pc"),
+        commands.SetMark("ignition", sample_index=9), commands.SetMark("ignition", t_utc_ns=10**18),
+        commands.NoteReading("balance", {"mass": 12.5, "drift": None}, {"mass": "g"}, 7),
+        commands.ChangeMetadata({"sample": "A7"}, "ann", "pc"),
     ],
     ("supervisor", "command"): [
         commands.StatusSnapshot({"name": "heat", "sinks": {"table": {"lag_s": 0.5}}}), commands.Stopping("/r"),
         commands.Restarting("table", "gave_up", 3), commands.Attaching(("table",)), commands.NotYet(),
         commands.Attachment("table", "ready", 5, is_under_way=True),
         commands.Detaching("table", 9), commands.Refused("no", "yes"),
+        commands.Marked(Mark(1, "ignition", 9, 5, 10**18, "", "ann@pc", 10**18), is_durable=False),
+        commands.ReadingNoted(1, 9, 10**18), commands.MetadataChanged({"sample": "A7"}, ({"key": "sample"},)),
         commands.Subscribed(**PLACE, stream=STREAM, row=3, start=1, name="heat", journal="/j"),
     ],
     ("remote", "gateway"): [
