@@ -12,12 +12,13 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.run_dir import RUN_DIR
-from dtopipe.host.run_folder import find_run, through_latest
+from dtopipe.host.run_folder import RunFolder, find_run, through_latest
 from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import shown
 from dtopipe.topology.single_sink import convertible_options
 from dtopipe.verify.convert import convert as convert_file
 from dtopipe.verify.convert import output_at, raw_file_of
+from dtopipe.verify.noted import noted_of_run
 from dtopipe.wire.raw_files import is_in_segments
 
 
@@ -52,7 +53,8 @@ def convert(
       dtopipe convert archive.dt-raw --to csv --path archive.csv --layout long
       dtopipe convert archive.dt-raw --to postgres -o dsn="$PG_DSN" -o schema=archive
     """
-    file = _raw_file(source, run_dir, outside=outside)
+    file, folder = _raw_file(source, run_dir, outside=outside)
+    noted = None if folder is None else noted_of_run(folder, folder.read_record())
     own = convertible_options(sink, options)
     console = PipeSafeConsole(stderr=True)
     columns = (
@@ -68,6 +70,7 @@ def convert(
             output_at(path, layout, on_exists),
             own,
             lambda samples: progress.update(task, completed=samples),
+            noted,
         )
     if as_json:
         print_json({"path": str(path.absolute()) if path else None, **asdict(position)})
@@ -77,12 +80,12 @@ def convert(
     click.echo(f"{shown(str(path or sink))}: {position.samples:,} samples per channel{start}{gaps}")
 
 
-def _raw_file(source: str, run_dir: Path, *, outside: bool) -> Path:
-    """The file itself, also in a run that is named as runs are, or the raw file of a run."""
+def _raw_file(source: str, run_dir: Path, *, outside: bool) -> tuple[Path, RunFolder | None]:
+    """The file itself, also in a run that is named as runs are, or the raw file of a run, and that run."""
     for place in (Path(source), run_dir / source):
         file = through_latest(place)
         if (file.is_file() and file.name != "run.json") or is_in_segments(file):
-            return file
+            return file, None
         if not file.exists() and (file.parent / "run.json").is_file():
             raw = raw_file_of(find_run(str(file.parent), run_dir, outside=outside))
             raise UsageError(f"the run {file.parent} has no file {file.name}", f"its raw file is {raw}")
@@ -92,4 +95,4 @@ def _raw_file(source: str, run_dir: Path, *, outside: bool) -> Path:
         if Path(source).suffix:
             raise UsageError(f"{error.headline}, and no such file", error.remedy) from error
         raise
-    return raw_file_of(folder)
+    return raw_file_of(folder), folder

@@ -23,6 +23,31 @@ def mark_line(mark: Mark, t_utc: str) -> dict[str, Any]:
     return {"t_utc": t_utc, "event": MARK, MARK: mark.to_json()}
 
 
+class MarkLines:
+    """Reads the events of a run that may go on, from where the last call has got to; writes nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "events.jsonl"
+        self._at = 0
+
+    def take(self) -> list[Mark]:
+        """Every mark that was not taken yet; a line that is being written waits, damage is passed over.
+
+        Raises OSError.
+        """
+        found: list[Mark] = []
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(self._at)
+            while line := file.readline(_LONGEST_LINE):
+                if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+                    break
+                self._at += len(line)
+                mark = mark_from(line) if _MARKED in line else None
+                if mark is not None:
+                    found.append(mark)
+        return found
+
+
 def marks_of(folder: Path) -> tuple[Mark, ...]:
     """Every mark in this run folder, of a run in progress or an ended one, by sample index; empty where there is none.
 
@@ -31,15 +56,11 @@ def marks_of(folder: Path) -> tuple[Mark, ...]:
     """
     ensure_own_files(folder)
     marks: dict[int, Mark] = {}
-    path = folder / "events.jsonl"
     try:
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            while line := file.readline(_LONGEST_LINE):
-                mark = mark_from(line) if _MARKED in line else None
-                if mark is not None:
-                    marks.setdefault(mark.number, mark)
+        for mark in MarkLines(folder).take():
+            marks.setdefault(mark.number, mark)
     except PermissionError as error:
-        raise closed(path) from error
+        raise closed(folder / "events.jsonl") from error
     return tuple(sorted(marks.values(), key=lambda mark: (mark.sample_index, mark.number)))
 
 

@@ -40,10 +40,6 @@ class ReadingLines:
                     found.append(InstrumentReading.from_json(parsed(line)))
         return found
 
-    def rewind(self) -> None:
-        """Take everything again."""
-        self._at = 0
-
 
 def readings_of(folder: Path) -> Iterator[InstrumentReading]:
     """Every reading in this run folder, in the order in which they came; none where there is none.

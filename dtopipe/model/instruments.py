@@ -86,6 +86,9 @@ def checked_values(values: Any, units: Any) -> tuple[dict[str, float | None], di
         if not isinstance(name, str) or not _VALUE_NAME.fullmatch(name):
             what = f"a value cannot be called {name!a:.120}: it is a column of a table"
             raise UsageError(what, "letters, digits and underscores, at most 50, not a digit first")
+        if name.lower().endswith("_unit"):
+            what = f"a value cannot be called {name}: a table of readings has the units in such columns"
+            raise UsageError(what, f"rename it; a unit is given by units={{{name[:-5]!r}: ...}}")
         found[name] = _number(name, value)
     folded = {name.lower() for name in found}
     if len(folded) < len(found):

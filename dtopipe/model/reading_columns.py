@@ -7,7 +7,9 @@ driver library have them, behind the reading's number.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from dtopipe.model.instruments import InstrumentReading
 from dtopipe.model.readings import ColumnKind, ReadingColumn
 from dtopipe.model.stream import Channel
 
@@ -22,6 +24,9 @@ _BEFORE = (
     ReadingColumn("received_at", ColumnKind.TIME),
     ReadingColumn("latency_s", ColumnKind.FLOAT),
 )
+# Of the readings of an instrument beside the run, whose `device` is the instrument's name: which of them it is, from 1
+# on; null in those of the run's own board. A table has this column once there was an instrument.
+READING_NUMBER = "reading_number"
 _BEHIND = (ReadingColumn("error_type", ColumnKind.TEXT), ReadingColumn("error_message", ColumnKind.TEXT))
 
 
@@ -29,13 +34,27 @@ def reading_columns(channels: Sequence[Channel]) -> tuple[ReadingColumn, ...]:
     """All columns in order. A channel named like another column, capitals aside, gets `_value` behind its name."""
     fixed = (*_BEFORE, *_BEHIND)
     # SQLite has times as integers, under names that say so.
-    taken = {"run", *(column.name for column in fixed), *(f"{column.name}_ns" for column in fixed)}
+    taken = {"run", READING_NUMBER, *(column.name for column in fixed), *(f"{column.name}_ns" for column in fixed)}
     values = [
         ReadingColumn(_free(channel.name, "_value", taken), ColumnKind.FLOAT, number)
         for number, channel in enumerate(channels)
     ]
     units = [ReadingColumn(_free(f"{channel.name}_unit", "_text", taken), ColumnKind.TEXT) for channel in channels]
     return (*_BEFORE, *values, *units, *_BEHIND)
+
+
+def instrument_row(reading: InstrumentReading, task: str, channels: Sequence[Channel]) -> list[Any]:
+    """The values of such a row, in order, of an instrument whose values are the ones that `channels` name."""
+    known: dict[str, Any] = {
+        "sample_index": reading.sample_index,
+        "t_mono_ns": reading.t_mono_ns,
+        "t_utc": reading.t_utc_ns,
+        "device": reading.instrument,
+        "task": task,
+    }
+    values = [reading.values.get(channel.name) for channel in channels]
+    units = [reading.units.get(channel.name) if channel.name in reading.values else None for channel in channels]
+    return [*(known.get(column.name) for column in _BEFORE), *values, *units, *(None for _ in _BEHIND)]
 
 
 def value_places(names: Sequence[str]) -> range | None:

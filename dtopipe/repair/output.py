@@ -23,6 +23,7 @@ from dtopipe.sinks.contract import OutputOptions, RetiringWriter, SinkWriter
 from dtopipe.sinks.file.reader import record_of
 from dtopipe.sinks.registry import load_writer
 from dtopipe.topology.recorded import recorded_options
+from dtopipe.verify.noted import Noted
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, common, without
 
@@ -31,10 +32,10 @@ _COMMIT_VALUES = 1_000_000
 OnSamples = Callable[[int], None]
 
 
-def continue_output(output: Output, refill: Refill, on_samples: OnSamples) -> Position:
+def continue_output(output: Output, refill: Refill, noted: Noted, on_samples: OnSamples) -> Position:
     """Go on behind the last commit to the end of the run, and complete it. Raises SinkError."""
     writer = _writer(output, output.path, OnExists.ERROR)
-    return _written(output, writer, output.stream, refill, on_samples, resume=True)
+    return _written(output, writer, output.stream, refill, noted, on_samples, resume=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Rewritten:
 
 
 def rewrite_output(
-    output: Output, refill: Refill, on_samples: OnSamples, covered: Sequence[Span], *, keep: bool
+    output: Output, refill: Refill, noted: Noted, on_samples: OnSamples, covered: Sequence[Span], *, keep: bool
 ) -> Rewritten:
     """Write it anew, and put that in the place of the old one, which stays as it is until then. Raises SinkError.
 
@@ -55,13 +56,13 @@ def rewrite_output(
     """
     path = output.path
     if path is None:
-        return Rewritten(_rewritten_in_database(output, refill, on_samples, covered))
+        return Rewritten(_rewritten_in_database(output, refill, noted, on_samples, covered))
     replacement = Replacement(path, output.kind)
     replacement.ensure_replaceable()
     try:
         on_exists = _others_copied(output, replacement, keep=keep)
         writer = _writer(output, replacement.new_path, on_exists)
-        position = _written(output, writer, output.stream, refill, on_samples, resume=False)
+        position = _written(output, writer, output.stream, refill, noted, on_samples, resume=False)
         _ensure_no_fewer(output, replacement.new_path, covered)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -97,7 +98,9 @@ def complete_replacement(output: Output) -> None:
         Replacement(output.path, output.kind).complete()
 
 
-def _rewritten_in_database(output: Output, refill: Refill, on_samples: OnSamples, covered: Sequence[Span]) -> Position:
+def _rewritten_in_database(
+    output: Output, refill: Refill, noted: Noted, on_samples: OnSamples, covered: Sequence[Span]
+) -> Position:
     """Under another id first; then one transaction takes the old rows out, and gives the new ones the run's id."""
     draft = replace(output.stream, run_id=f"{output.run_id} (repair)")
     writer = _writer(output, None, OnExists.OVERWRITE)
@@ -106,7 +109,7 @@ def _rewritten_in_database(output: Output, refill: Refill, on_samples: OnSamples
         raise SinkError(
             output.place, f"a {output.type} output cannot be written anew", "convert the run into a new one"
         )
-    position = _written(output, writer, draft, refill, on_samples, resume=False)
+    position = _written(output, writer, draft, refill, noted, on_samples, resume=False)
     whole = Span(int(output.record["start"]), int(output.record["stop"]))
     if position.samples < sum(len(span.intersection(whole)) for span in covered):
         message = f"what was written anew would have {position.samples} samples, fewer than there are"
@@ -127,7 +130,14 @@ def _writer(output: Output, path: Path | None, on_exists: OnExists) -> SinkWrite
 
 
 def _written(
-    output: Output, writer: SinkWriter, stream: Stream, refill: Refill, on_samples: OnSamples, *, resume: bool
+    output: Output,
+    writer: SinkWriter,
+    stream: Stream,
+    refill: Refill,
+    noted: Noted,
+    on_samples: OnSamples,
+    *,
+    resume: bool,
 ) -> Position:
     start, stop = int(output.record["start"]), int(output.record["stop"])
     try:
@@ -154,6 +164,7 @@ def _written(
             raise SinkError(output.place, f"sample {at} is not where it was found before", "call repair again")
         if waiting:
             writer.append(waiting)
+        noted.give(writer)
         position = writer.close()
     except BaseException:
         writer.abandon()

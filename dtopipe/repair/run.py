@@ -38,6 +38,7 @@ from dtopipe.repair.restoring import restored_record
 from dtopipe.repair.sources import Refill, SampleSource
 from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
+from dtopipe.verify.noted import noted_of_run
 from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.recount import joined, without
 from dtopipe.verify.report import OutputReport
@@ -133,6 +134,7 @@ class _Repair:
         self._raw += fetched.samples if fetched is not None else ()
         self._has_further = other is not None or fetched is not None
         self._values: list[SampleSource] | None = None
+        self._noted = noted_of_run(folder, self._record)
 
     def run(self, names: Sequence[str]) -> RepairReport:
         if self._record["sinks"] and not self._outputs:
@@ -202,10 +204,10 @@ class _Repair:
             if how in (Mend.NOTHING, Mend.RECORD):
                 return replace(as_before, how=how.value)
             if how is Mend.CONTINUE:
-                position, aside = continue_output(output, refill, tell), None
+                position, aside = continue_output(output, refill, self._noted, tell), None
             else:
                 keep = bool(report.unreadable or report.damage or is_spoilt(report))
-                rewritten = rewrite_output(output, refill, tell, report.covered, keep=keep)
+                rewritten = rewrite_output(output, refill, self._noted, tell, report.covered, keep=keep)
                 position, aside = rewritten.position, rewritten.aside
         except (DtopipeError, OSError) as error:
             return replace(as_before, how="not repaired", failure=str(error))

@@ -38,6 +38,10 @@ that takes the place of another at a commit is not among them.
 A writer without a file (a database, a network) has `output.path` None where its topology gives none; what its errors
 call `path` is then where it writes to, without passwords.
 
+**Notes.** Beside its samples a run has marks, metadata that may change while it goes on, and readings of instruments.
+All of them are in the run folder. A writer whose format has a place for them says so by its methods: `NotingWriter`,
+`InstrumentsWriter`. They come between two commits, and all of them once more to a successor.
+
 **The reader** is made as `Reader(path, run_id=...)`, of an output that may be growing, have been killed over, or be
 damaged: it takes no lock and writes nothing. With `SinkType.reader_takes_stream` it also gets `stream=`, what the run
 recorded; without a path it gets the writer's options as keywords. `dtopipe.sinks.file.reader.FileReader` reads the
@@ -64,14 +68,16 @@ that is to begin with the run, an error of `open` refuses the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.model.instruments import InstrumentReading
+from dtopipe.model.marks import Mark
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
@@ -82,6 +88,8 @@ from dtopipe.model.wanted import Wanted
 __all__ = [
     "DescribedReader",
     "FileOutput",
+    "InstrumentsWriter",
+    "NotingWriter",
     "OutputOptions",
     "OutputReader",
     "OutputRows",
@@ -174,6 +182,25 @@ def remark_of(writer: SinkWriter) -> str:
 def may_retry(writer: SinkWriter) -> bool:
     """True if a call of this writer that raised SinkUnavailable may be made again, as its class has said."""
     return getattr(writer, "retries", False) is True
+
+
+@runtime_checkable
+class NotingWriter(Protocol):
+    """A writer whose output tells, besides samples, what people noted of the run."""
+
+    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
+        """Take marks that may be there already, by their numbers, and the run's metadata where they were changed.
+
+        They are in the output with the next `commit` at the earliest, and with `close` at the latest.
+        """
+
+
+@runtime_checkable
+class InstrumentsWriter(Protocol):
+    """A writer whose output has the readings of instruments beside the run."""
+
+    def note_readings(self, readings: Sequence[InstrumentReading]) -> None:
+        """Take readings, by their numbers in order; some may be there already. They are in with the next `commit`."""
 
 
 class OutputReader(Protocol):

@@ -100,7 +100,8 @@ def iter_blocks(path: str | Path) -> Iterator[DaqBlock]:
         try:
             with sink_errors(where):
                 for chunk, codes in iter_chunks(where):
-                    yield _block(header, values, chunk, codes)
+                    if chunk.notes is None:
+                        yield _block(header, values, chunk, codes)
         except WireError as error:
             raise SinkError(None, f"truncated or damaged: {error}", _REMEDY) from error
 

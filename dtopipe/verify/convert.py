@@ -17,6 +17,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import RAW, load_writer
 from dtopipe.topology.capability import check_capability
+from dtopipe.verify.noted import Noted, noted_of_file
 from dtopipe.verify.outputs import outputs_of, raw_output
 from dtopipe.verify.raw_source import RawSource
 
@@ -49,9 +50,11 @@ def convert(
     output: OutputOptions,
     options: Mapping[str, Any],
     on_samples: Callable[[int], None] = lambda samples: None,
+    noted: Noted | None = None,
 ) -> Position:
     """Write every sample and gap of a `.dt-raw` file into a new output, with the recording's own times.
 
+    `noted`: what its run folder says of the run; without it, what the file says itself.
     `on_samples(samples per channel so far)` shows progress. Raises UsageError, TopologyError, WireError or SinkError;
     then what was written up to there is committed and complete in itself.
     """
@@ -73,6 +76,7 @@ def convert(
                 on_samples(n_written)
     finally:
         writer.append(waiting)
+        (noted or noted_of_file(raw)).give(writer)
         position = writer.close()
         on_samples(n_written + n_waiting)
     return position

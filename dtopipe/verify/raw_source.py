@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.errors import UsageError, WireError
+from dtopipe.model.marks import Mark
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.wire.commit_snapshot import CommitSnapshot, read_snapshot
 from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_chunks, read_file_header
+from dtopipe.wire.dtraw_notes import marks_in, metadata_in
 from dtopipe.wire.raw_files import kept_segments, segment_path
 
 
@@ -24,6 +26,7 @@ class RawSource:
     def __init__(self, path: Path) -> None:
         """Raises UsageError if the file is not there or not a `.dt-raw` file."""
         self.path = path
+        self._notes: list[Mapping[str, Any]] = []
         try:
             snapshot = _snapshot(path)
             extra = snapshot.extra if snapshot else b""
@@ -52,6 +55,9 @@ class RawSource:
         anchor: Anchor | None = None
         at = self.start
         for number, (chunk, codes) in enumerate(chain.from_iterable(map(_chunks, self._files))):
+            if chunk.notes is not None:
+                self._notes.append(chunk.notes)
+                continue
             anchor = chunk.anchor or _anchor_at(chunk, anchor, clock)
             start = chunk.gap.span.start if chunk.gap else chunk.first_sample_index
             if start > at:
@@ -64,6 +70,14 @@ class RawSource:
                 index = number if chunk.block_index is None else chunk.block_index
                 yield Block(index, start, codes, anchor, status)
                 at = start + chunk.valid_samples
+
+    def marks(self) -> Sequence[Mark]:
+        """The marks of the run, as the file has them; known once all items were taken."""
+        return marks_in(self._notes)
+
+    def metadata(self) -> Mapping[str, Any] | None:
+        """The metadata of the run where they were changed; known once all items were taken."""
+        return metadata_in(self._notes)
 
 
 def _chunks(file: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:

@@ -35,6 +35,7 @@ from dtopipe.wire.dtraw_headers import (
     file_document,
     file_header_from,
     gap_chunk,
+    notes_chunk,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "iter_placed_chunks",
     "iter_sound_chunks",
     "next_chunk",
+    "notes_chunk",
     "read_chunk",
     "read_file_header",
     "read_header_of",

@@ -89,6 +89,7 @@ class ChunkHeader:
 
     `anchor`: of the epoch, for the times of its samples to the nanosecond; None in other programs' files.
     `sensor_status`: one list a channel of `[status, length]` runs, or None where every sample is OK.
+    `notes`: of a chunk without samples that tells of the run itself: `marks`, and `metadata` where they were changed.
     """
 
     seq: int
@@ -105,6 +106,7 @@ class ChunkHeader:
     error: str | None = None
     checksum: Mapping[str, Any] | None = None
     anchor: Anchor | None = None
+    notes: Mapping[str, Any] | None = None
 
 
 def gap_chunk(seq: int, gap: Gap, t_mono_ns: int) -> ChunkHeader:
@@ -119,6 +121,19 @@ def gap_chunk(seq: int, gap: Gap, t_mono_ns: int) -> ChunkHeader:
         event_kind="overrun",
         flags=(OVERRUN_FLAG,),
         gap=gap,
+    )
+
+
+def notes_chunk(seq: int, end: int, notes: Mapping[str, Any], t_mono_ns: int, t_utc_ns: int) -> ChunkHeader:
+    """The header of a chunk of 0 samples, behind the sample before `end`, that tells of the run itself."""
+    return ChunkHeader(
+        seq=seq,
+        first_sample_index=end,
+        valid_samples=0,
+        buffer_capacity=0,
+        t_mono_ns=t_mono_ns,
+        t_utc_ns=t_utc_ns,
+        notes=notes,
     )
 
 
@@ -190,6 +205,8 @@ def chunk_document(header: ChunkHeader, crc32: int) -> dict[str, Any]:
         document["sensor_status"] = header.sensor_status
     if header.error is not None:
         document["error"] = header.error
+    if header.notes is not None:
+        document["notes"] = dict(header.notes)
     return document
 
 
@@ -342,6 +359,7 @@ def chunk_header_from(document: Mapping[str, Any], n_channels: int) -> ChunkHead
             error=None if error is None else _text(error),
             checksum=document.get("checksum"),
             anchor=_anchor(document["anchor"]) if document.get("anchor") else None,
+            notes=_metadata(document["notes"]) if document.get("notes") else None,
         )
     except _SPOILT as spoilt:
         raise WireError(f"its chunk header lacks or spoils {spoilt}") from spoilt

@@ -41,6 +41,7 @@ from dtopipe.wire.messages import (
     SinkReady,
 )
 from dtopipe.wire.orders import SinkOrders
+from dtopipe.workers.noting import Noting
 from dtopipe.workers.output import opener, resumed
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
@@ -49,6 +50,7 @@ from dtopipe.workers.retry_while_away import RetryWhileAway
 
 _ORPHAN_LOOKS_EVERY_NS = 500_000_000
 _SILENCE_NS = 30_000_000_000
+_NOTES_LOOK_S = 0.01
 # A batch is encoded at once: large enough that small blocks are cheap, small enough to stay in a few MB.
 _BATCH_BLOCKS = 256
 _BATCH_BYTES = 4 * 2**20
@@ -97,6 +99,7 @@ class SinkWorker:
         self._new_gaps: list[Gap] = []
         self._synced_ns = mono_ns()
         self._retiring = Retiring(writer, ring, calls)
+        self._noting = Noting(writer, ring, Path(orders.run_folder))
         self._looked_ns = 0
         self._last_block: int | None = None
         self._awaited = ""
@@ -125,6 +128,8 @@ class SinkWorker:
                 break
             else:
                 self._intake.sleep(self._time_to_flush_s())
+            if self._noting.is_due() and self._noting.give():
+                self._uncommitted_since_ns = self._uncommitted_since_ns or mono_ns()
             if self._commit_is_due():
                 self._commit()
             if self._sync_is_due():
@@ -132,6 +137,7 @@ class SinkWorker:
             if self._retiring.is_due():
                 self._show(self._retiring.position(self._position))
         self._commit()
+        self._note_the_rest()
         self._show(self._retiring.position(self._position))
         self._intake.close()
 
@@ -187,6 +193,20 @@ class SinkWorker:
 
     def _hand_over(self, items: Sequence[Block | Gap | Readings]) -> None:
         self._patience.with_it(Call.APPEND, lambda: self._writer.append(items))
+
+    def _note_the_rest(self) -> None:
+        """Everything that was noted of the run is in the output; what is still noted now is waited for."""
+        patience, since_ns = self._patience, mono_ns()
+        while not (patience.is_detached or patience.is_cut_off or self._worker.orphaned.is_set()):
+            if self._noting.is_all_there(since_ns):
+                break
+            self._calls.enter(Call.WAIT)
+            patience.listen(_NOTES_LOOK_S)
+        if patience.lets_go:
+            return
+        while self._noting.give():
+            self._commit()
+        self._noting.give_metadata()
 
     def _commit_is_due(self) -> bool:
         if not self._uncommitted_since_ns:

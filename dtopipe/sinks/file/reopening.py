@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dtopipe.model.errors import OutputAway, SinkError, SinkUnavailable
+from dtopipe.model.instruments import InstrumentReading
+from dtopipe.model.marks import Mark
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.contract import FileOutput, RetiringWriter, SinkWriter, may_retry, remark_of
+from dtopipe.sinks.contract import (
+    FileOutput,
+    InstrumentsWriter,
+    NotingWriter,
+    RetiringWriter,
+    SinkWriter,
+    may_retry,
+    remark_of,
+)
 from dtopipe.sinks.file.errors import sink_error
 from dtopipe.sinks.file.identity import FileIdentity, absent, ensure_resumable
 
@@ -35,6 +46,10 @@ class ReopeningWriter:
         self._presence = FileIdentity()
         self._position = Position()
         self._items: list[Block | Gap | Readings] = []
+        # Noted since the last commit.
+        self._marks: list[Mark] = []
+        self._metadata: Mapping[str, Any] | None = None
+        self._readings: list[InstrumentReading] = []
 
     def open(self, stream: Stream, start: int, *, resume: bool, committed: int = 0) -> Position:
         """As SinkWriter.open; with `resume`, an output that had committed up to `committed` must have that still."""
@@ -48,12 +63,36 @@ class ReopeningWriter:
             writer.append(items)
         self._items += items
 
+    @property
+    def takes_notes(self) -> bool:
+        """True if the output has a place for marks and metadata."""
+        return isinstance(self._writer, NotingWriter)
+
+    @property
+    def takes_instruments(self) -> bool:
+        """True if it has one for readings of instruments."""
+        return isinstance(self._writer, InstrumentsWriter)
+
+    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
+        """As NotingWriter.note, of a writer that has it; kept until the next commit."""
+        self._marks += marks
+        self._metadata = self._metadata if metadata is None else metadata
+        if not self._is_to_be_opened and isinstance(self._writer, NotingWriter):
+            self._writer.note(marks, metadata)
+
+    def note_readings(self, readings: Sequence[InstrumentReading]) -> None:
+        """As InstrumentsWriter.note_readings, of a writer that has it; kept until the next commit."""
+        self._readings += readings
+        if not self._is_to_be_opened and isinstance(self._writer, InstrumentsWriter):
+            self._writer.note_readings(readings)
+
     def commit(self) -> Position:
         """As SinkWriter.commit; the output is there where it was opened, so that others will find it."""
         with self._open_writer() as writer:
             position = writer.commit()
             self._look()
         self._position, self._items = position, []
+        self._marks, self._metadata, self._readings = [], None, []
         return position
 
     def sync(self) -> Position:
@@ -171,7 +210,15 @@ class ReopeningWriter:
                 "somebody else has written it: call dtopipe repair after the run",
             )
         self._is_to_be_opened = False
+        self._note_again()
         logging.info("opened again behind sample %d", position.committed)
+
+    def _note_again(self) -> None:
+        """What was noted since the last commit; what is in the output is known there."""
+        if isinstance(self._writer, NotingWriter) and (self._marks or self._metadata is not None):
+            self._writer.note(self._marks, self._metadata)
+        if isinstance(self._writer, InstrumentsWriter) and self._readings:
+            self._writer.note_readings(self._readings)
 
     def _open(self, *, resume: bool, committed: int) -> Position:
         if self._is_used:

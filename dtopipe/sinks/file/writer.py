@@ -214,6 +214,21 @@ class FileWriter(ABC):
         record = record_path(self.path)
         return (record,) if self._record is None else (record, self.data_path(self.extra()))
 
+    def commit_beside(self, part: bytes, extra: bytes) -> None:
+        """Write bytes that hold no samples, and commit them, everything else being committed. Raises SinkError.
+
+        `extra`: what `extra()` says from then on.
+        """
+        record = self._opened()
+        self._ensure_untouched()
+        size, state = self._size, self.extra()
+        try:
+            self._put([part])
+            record.commit(record.position, self._size, (), extra)
+        except BaseException:
+            self._take_back(size, state)
+            raise
+
     @property
     def size(self) -> int:
         """Bytes in the file that is written, those included that are not committed."""

@@ -2,8 +2,8 @@
 
 Keys: `format` (1), `stream` (as the board opened it: run_id, task, device, rate_hz, started_at, channels with unit,
 scale, offset and range, metadata), `layout`, `position`, `gaps` ([start, stop, cause, t_utc_ns]), `nulls` (where values
-are null though the board gave a sample: channel, start, stop, samples, cause), and `complete`, true once the writer has
-closed the file.
+are null though the board gave a sample: channel, start, stop, samples, cause), `marks` (as `Mark.to_json` has
+them, once the file is complete), and `complete`, true once the writer has closed the file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.facts import parsed, strict_json
+from dtopipe.model.marks import Mark
 from dtopipe.model.nulls import NullRange, nulls_from
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
@@ -42,6 +43,7 @@ class FileMetadata:
     gaps: Sequence[Gap]
     complete: bool
     nulls: Sequence[NullRange] = ()
+    marks: Sequence[Mark] = ()
 
     def packed(self) -> bytes:
         """As JSON."""
@@ -53,6 +55,7 @@ class FileMetadata:
             "position": describe_position(self.position),
             "gaps": describe_gaps(self.gaps),
             "nulls": [each.facts(self.stream.channels[each.channel].name) for each in self.nulls],
+            **({"marks": [mark.to_json() for mark in self.marks]} if self.marks else {}),
         }
         return strict_json(document).encode()
 
@@ -69,6 +72,7 @@ def metadata_from(path: Path, text: bytes) -> FileMetadata:
             gaps=gaps_from(document["gaps"]),
             complete=bool(document["complete"]),
             nulls=nulls_from(document.get("nulls", []), stream.channels),
+            marks=[Mark.from_json(mark) for mark in document.get("marks", [])],
         )
     except (ValueError, KeyError, TypeError, WireError) as error:
         raise SinkError(

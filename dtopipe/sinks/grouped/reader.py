@@ -15,6 +15,7 @@ import numpy as np
 
 from dtopipe.model.engineering import engineering_values
 from dtopipe.model.errors import SinkError
+from dtopipe.model.marks import Mark
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
@@ -127,6 +128,11 @@ class GroupedReader(ABC):
             return gaps
         committed = self.position().committed
         return tuple(gap for gap in gaps if gap.span.stop <= committed)
+
+    def marks(self) -> Sequence[Mark]:
+        """The marks of a run whose file is complete, by their numbers."""
+        with self._opened() as found:
+            return found.metadata.marks
 
     def nulls(self) -> Sequence[NullRange]:
         """Where values are null though the board gave a sample."""

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 from dtopipe.model.errors import FileTooLarge, SinkError
+from dtopipe.model.marks import Mark
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
@@ -140,6 +141,10 @@ class GroupedWriter(ABC):
         """Write their codes to the tail; they count once they are committed."""
         self._opened().append(items)
 
+    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
+        """As NotingWriter.note; they are in the file once it is closed."""
+        self._opened().note(marks, metadata)
+
     def commit(self) -> Position:
         """Move the mark behind what was appended; encode what fills a group."""
         return self._opened().commit()
@@ -207,6 +212,8 @@ class _Run:
         self._gaps = record.gaps()
         self._nulls = NullList(record.nulls())
         self._new_gaps: list[Gap] = []
+        self._marks: dict[int, Mark] = {}
+        self._noted: Mapping[str, Any] | None = None
         self._appended = record.position
 
     def begin_file(self) -> None:
@@ -232,6 +239,10 @@ class _Run:
         with sink_errors(self._tail.path):
             ensure_not_cut(self._tail.fd, self._tail.path, self._tail.size)
             self._tail.append(items)
+
+    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
+        self._marks |= {mark.number: mark for mark in marks}
+        self._noted = self._noted if metadata is None else metadata
 
     def commit(self) -> Position:
         self._ensure_not_cut()
@@ -325,4 +336,8 @@ class _Run:
     def _metadata(self, *, complete: bool) -> FileMetadata:
         position = replace(self._appended, durable=self._appended.committed) if complete else self._appended
         gaps = [*self._gaps, *self._new_gaps]
-        return FileMetadata(self._stream, self._layout, position, gaps, complete, self._nulls.all())
+        if not complete:
+            return FileMetadata(self._stream, self._layout, position, gaps, complete, self._nulls.all())
+        stream = self._stream if self._noted is None else replace(self._stream, metadata=self._noted)
+        marks = [self._marks[number] for number in sorted(self._marks)]
+        return FileMetadata(stream, self._layout, position, gaps, complete, self._nulls.all(), marks)

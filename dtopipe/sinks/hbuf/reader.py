@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.engineering import engineering_values
 from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.marks import Mark
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
@@ -35,6 +36,7 @@ from dtopipe.wire.dtraw import (
     read_file_header,
     read_header_of,
 )
+from dtopipe.wire.dtraw_notes import marks_in
 from dtopipe.wire.raw_files import (
     RawState,
     absent_segments,
@@ -150,6 +152,10 @@ class HbufReader(FileReader):
         before = [gap for gap in self.snapshot.gaps if gap.span.stop <= retained_from] if self.snapshot else []
         chunks = chain(self._chunks(self._segments(), lambda damage: None), self._chunks_behind())
         return [*before, *(chunk.gap for chunk, _, _ in chunks if chunk.gap)]
+
+    def marks(self) -> Sequence[Mark]:
+        """The marks of a run whose file was closed, by their numbers."""
+        return marks_in(chunk.notes for chunk, _, _ in self._chunks(self._segments(), lambda damage: None))
 
     def nulls(self) -> Sequence[NullRange]:
         """Where values are null though the board gave a sample, as the chunks themselves say."""

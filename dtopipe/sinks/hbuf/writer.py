@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from dtopipe.core.retention import Complete
+from dtopipe.model.clock import utc_ns
 from dtopipe.model.errors import FileTooLarge, SinkError
+from dtopipe.model.marks import Mark
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
@@ -21,6 +23,7 @@ from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.commit_record import SUFFIX, CommitRecord
 from dtopipe.sinks.file.errors import prepare, sink_errors, too_large
 from dtopipe.sinks.file.writer import FileWriter, Gathered
+from dtopipe.sinks.hbuf.notes import RawNotes
 from dtopipe.sinks.hbuf.retention import ALL, SegmentShelf, retires
 from dtopipe.sinks.hbuf.segments import JournalIndex, prepare_segments
 from dtopipe.wire.dtraw import (
@@ -32,6 +35,7 @@ from dtopipe.wire.dtraw import (
     encode_file_header,
     encode_status,
     gap_chunk,
+    notes_chunk,
 )
 from dtopipe.wire.raw_files import INDEX_SUFFIX, RawState, segment_in, segment_path, segments_of
 
@@ -66,6 +70,7 @@ class HbufWriter(FileWriter):
         # The first that counts, once others before it were retired.
         self._first_kept = 0
         self._told_of_refusal = False
+        self._notes = RawNotes()
         # Up to where an append that failed has got; the same items come again.
         self._partly_until: int | None = None
 
@@ -152,6 +157,35 @@ class HbufWriter(FileWriter):
         if self._segment_bytes is not None and self.size >= self._segment_bytes:
             self._begin_next_segment()
         return position
+
+    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
+        """As NotingWriter.note; they stand behind the last sample once the file is closed."""
+        self._opened()
+        self._notes.note(marks, metadata)
+
+    def close(self) -> Position:
+        """Commit, write what was noted of the run behind it, sync, close."""
+        position = self.commit()
+        if chunks := self._note_chunks(position.committed):
+            self._seq += len(chunks)
+            try:
+                self.commit_beside(b"".join(chunks), self.extra())
+            except BaseException:
+                self._seq -= len(chunks)
+                raise
+        # Once: what follows may fail and be tried again.
+        self._notes = RawNotes()
+        return super().close()
+
+    def _note_chunks(self, end: int) -> list[bytes]:
+        last = self._notes.marks[max(self._notes.marks)] if self._notes.marks else None
+        t_utc_ns = utc_ns(self._stream.started_at) if last is None else last.t_utc_ns
+        t_mono_ns = t_utc_ns + self._mono_less_utc_ns if last is None else last.t_mono_ns
+        headers = (
+            notes_chunk(self._seq + number, end, document, t_mono_ns, t_utc_ns)
+            for number, document in enumerate(self._notes.documents())
+        )
+        return [b"".join(encode_chunk(header, _NO_CODES)) for header in headers]
 
     def abandon(self) -> None:
         """Let go of file, index and lock."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from dtopipe.model.marks import Mark
 from dtopipe.sinks.grouped.metadata import FileMetadata
 from dtopipe.sinks.hdf5.column_writer import ColumnWriter
 from dtopipe.sinks.hdf5.columns import TEXT, Attributes, link_name
@@ -26,7 +27,7 @@ from dtopipe.sinks.hdf5.text_heap import TextHeap
 
 # The dataset with what the output says of itself, as JSON.
 DOCUMENT = "dtopipe"
-GAPS = "gaps"
+GAPS, MARKS = "gaps", "marks"
 
 
 class Footer:
@@ -49,6 +50,8 @@ class Footer:
         links = groups.pop("")
         links += [(name, self._place(group(members))) for name, members in groups.items()]
         links += [(GAPS, self._gaps(metadata)), (DOCUMENT, self._document(metadata))]
+        if metadata.marks and MARKS not in dict(links):
+            links.append((MARKS, self._marks(metadata.marks)))
         return self._place(group(links, self._messages(_facts(metadata))))
 
     def _column(self, column: ColumnWriter, *, complete: bool) -> int:
@@ -71,10 +74,26 @@ class Footer:
             ("t_utc_ns", whole, np.array([gap.t_utc_ns for gap in gaps], "<i8").tobytes()),
             ("cause", any_text_type(), self._heap.references([gap.cause.value for gap in gaps]).tobytes()),
         ]
+        return self._table(columns, len(gaps))
+
+    def _marks(self, marks: Sequence[Mark]) -> int:
+        numbers = ("number", "sample_index", "t_mono_ns", "t_utc_ns", "set_at_ns")
+        columns: list[tuple[str, DataType, bytes]] = [
+            (name, number_type("int64"), np.array([getattr(mark, name) for mark in marks], "<i8").tobytes())
+            for name in numbers
+        ]
+        columns += [
+            (name, any_text_type(), self._heap.references([getattr(mark, name) for mark in marks]).tobytes())
+            for name in ("label", "text", "by")
+        ]
+        return self._table(columns, len(marks))
+
+    def _table(self, columns: Sequence[tuple[str, DataType, bytes]], n_rows: int) -> int:
+        """A group with a dataset for each column."""
         members = []
         for name, kind, data in columns:
             address = self._place(data)
-            members.append((name, self._place(array_dataset(kind, address, len(gaps)))))
+            members.append((name, self._place(array_dataset(kind, address, n_rows))))
         return self._place(group(members))
 
     def _document(self, metadata: FileMetadata) -> int:

@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.marks import Mark
 from dtopipe.model.nulls import NullRange, cause_status
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
-from dtopipe.model.reading_columns import reading_columns
+from dtopipe.model.reading_columns import READING_NUMBER, reading_columns
 from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.postgres.config import PostgresConfig
 from dtopipe.sinks.postgres.connection import PostgresConnection
-from dtopipe.sinks.postgres.schema import READINGS_LAYOUT, Tables, find_run, quoted
+from dtopipe.sinks.postgres.notes import marks_of
+from dtopipe.sinks.postgres.schema import READINGS_LAYOUT, Tables, columns_of, find_run, quoted
 from dtopipe.sinks.rows.block_stats import BlockSummaries, summaries_from
 from dtopipe.sinks.rows.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.rows.null_ranges import merged
@@ -119,7 +121,8 @@ class PostgresReader:
                 _ns_of(quoted(column.name)) if column.kind is ColumnKind.TIME else quoted(column.name)
                 for column in columns
             )
-            query = f"SELECT {names} FROM {self._tables.path(table)} WHERE run = $1 ORDER BY sample_index"
+            only = self._of_board(server, table)
+            query = f"SELECT {names} FROM {self._tables.path(table)} WHERE run = $1 AND {only} ORDER BY sample_index"
             for rows in _fetched(server, query, (run,), max(1, _BATCH_VALUES // len(columns))):
                 yield from reading_pieces(list(zip(*rows, strict=True)))
 
@@ -141,6 +144,12 @@ class PostgresReader:
                 last = blocks[-1][1] if blocks else 2**63 - 1
                 yield from summaries_from(blocks, self._block_stats(server, run, behind, last), len(channels))
                 behind = last
+
+    def marks(self) -> Sequence[Mark]:
+        """The marks of the run, by their numbers."""
+        with self._opened() as server:
+            run, _ = self._run(server)
+            return server.call(lambda c: marks_of(c, self._tables, run))
 
     def words(self) -> Collection[tuple[Any, ...]]:
         """What rows of the long layout say besides numbers, each once, in the order of WORD_COLUMNS."""
@@ -177,10 +186,16 @@ class PostgresReader:
         self, server: PostgresConnection, run: int, table: str, names: Sequence[str], offsets: _Offsets | None
     ) -> Iterator[OutputRows]:
         columns = ", ".join(("sample_index", "t_mono_ns", _UTC_NS, *map(quoted, names)))
-        query = f"SELECT {columns} FROM {self._tables.path(table)} WHERE run = $1 ORDER BY sample_index"
+        only = self._of_board(server, table) if table == self._config.table_readings else "true"
+        query = f"SELECT {columns} FROM {self._tables.path(table)} WHERE run = $1 AND {only} ORDER BY sample_index"
         for rows in _fetched(server, query, (run,), max(1, _BATCH_VALUES // (len(names) + 3))):
             index, t_mono_ns, t_utc_ns, *values = zip(*rows, strict=True)
             yield OutputRows(*_times(index, t_mono_ns, t_utc_ns, offsets), [_real(column) for column in values])
+
+    def _of_board(self, server: PostgresConnection, table: str) -> str:
+        """What holds, in SQL, of the readings of a run's own board: not of those of instruments beside it."""
+        columns = server.call(lambda c: columns_of(c, self._tables, table))
+        return f"{READING_NUMBER} IS NULL" if READING_NUMBER in columns else "true"
 
     def _long(self, server: PostgresConnection, run: int) -> Iterator[OutputRows]:
         offsets = self._utc_less_mono_ns(server, run)

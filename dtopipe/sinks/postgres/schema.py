@@ -21,6 +21,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind
 from dtopipe.model.stream import Channel, Stream
+from dtopipe.sinks.postgres.columns import MARKS
 from dtopipe.sinks.postgres.config import PostgresConfig, check_name
 from dtopipe.sinks.postgres.connection import advisory_key
 from dtopipe.sinks.postgres.limits import MOST_POSTGRES_COLUMNS, SYSTEM_COLUMNS, postgres_row_fits
@@ -156,7 +157,7 @@ class Tables:
 
     def check(self) -> None:
         """Raise SinkError if two tables would be one."""
-        taken = {"runs", "channels", "samples", "samples_long", "gaps", "block_stats", "null_ranges"}
+        taken = {"runs", "channels", "samples", "samples_long", "gaps", "block_stats", "null_ranges", "marks"}
         for option in ("table_readings", "table_blocks"):
             name = getattr(self.config, option)
             if name in taken:
@@ -202,7 +203,10 @@ async def ensure_tables(connection: Any, tables: Tables, stream: Stream, layout:
             raise _missing(tables, f"there is no schema {schema!r}", f"CREATE SCHEMA {quoted(schema)}")
         await connection.execute(f"CREATE SCHEMA {quoted(schema)}")
     for name, columns, definition in _definitions(tables, stream, layout):
-        await _ensure(connection, tables, name, columns, definition)
+        # An earlier version had none; who may make no tables does without until there is a mark.
+        if name == "marks" and not tables.config.create_tables:
+            continue
+        await ensure_table(connection, tables, name, columns, definition)
     if layout is Layout.WIDE and not stream.polled:
         await _check_units(connection, tables, stream)
 
@@ -216,7 +220,7 @@ async def insert_run(connection: Any, tables: Tables, stream: Stream, layout: La
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11, 0, 0, 0, 0, false) RETURNING run",
         stream.run_id, text(stream.task), text(stream.device), _timestamp(stream.started_at), stream.rate_hz,
         stream.simulated, READINGS_LAYOUT if stream.polled else layout.value, stream.dtype, stream.samples_per_block,
-        _json(dict(stream.metadata)), start,
+        json_of(dict(stream.metadata)), start,
     )  # fmt: skip
     await insert_channels(connection, tables, run, stream, layout)
     return int(run)
@@ -249,7 +253,7 @@ async def delete_run(connection: Any, tables: Tables, run: int) -> None:
     """Take a run out of every table that is there."""
     config = tables.config
     values = ("samples", "samples_long", config.table_readings, config.table_blocks, "block_stats")
-    for name in (*values, "gaps", "null_ranges", "channels", "runs"):
+    for name in (*values, "gaps", "null_ranges", "marks", "channels", "runs"):
         if await connection.fetchval("SELECT to_regclass($1)::oid", tables.path(name)) is not None:
             await connection.execute(f"DELETE FROM {tables.path(name)} WHERE run = $1", run)
 
@@ -275,6 +279,7 @@ def _definitions(tables: Tables, stream: Stream, layout: Layout) -> list[tuple[s
         ("channels", _CHANNELS, "PRIMARY KEY (run, in_table, channel)"),
         ("gaps", _GAPS, "PRIMARY KEY (run, start)"),
         ("null_ranges", _NULLS, "PRIMARY KEY (run, channel, start)"),
+        ("marks", MARKS, "PRIMARY KEY (run, number)"),
         (config.table_blocks, _BLOCKS, "PRIMARY KEY (run, first_sample_index)"),
         ("block_stats", _BLOCK_STATS, "PRIMARY KEY (run, first_sample_index, channel)"),
     ]
@@ -292,7 +297,7 @@ def _definitions(tables: Tables, stream: Stream, layout: Layout) -> list[tuple[s
     return definitions
 
 
-async def _ensure(connection: Any, tables: Tables, name: str, columns: Mapping[str, str], constraint: str) -> None:
+async def ensure_table(connection: Any, tables: Tables, name: str, columns: Mapping[str, str], constraint: str) -> None:
     """One table, with at least these columns. Raises SinkError where it is somebody else's."""
     existing = await columns_of(connection, tables, name)
     statements = _statements(tables, name, columns, constraint, existing)
@@ -333,7 +338,7 @@ def _always(name: str) -> tuple[str, ...]:
     """The fixed columns of a table that may get more; () for one that does not."""
     if name == "samples":
         return tuple(SAMPLE_COLUMNS)
-    if name in ("runs", "channels", "gaps", "null_ranges", "block_stats", "samples_long"):
+    if name in ("runs", "channels", "gaps", "null_ranges", "marks", "block_stats", "samples_long"):
         return ()
     return ("run",)
 
@@ -377,11 +382,11 @@ def _channel_row(channel: Channel) -> Sequence[Any]:
     calibration = channel.details.get("calibration")
     return (
         text(channel.name), text(channel.unit), channel.kind, channel.scale, channel.offset, low, high,
-        channel.physical_channel, _json(dict(channel.details)), None if calibration is None else _json(calibration),
+        channel.physical_channel, json_of(dict(channel.details)), None if calibration is None else json_of(calibration),
     )  # fmt: skip
 
 
-def _json(value: Any) -> str:
+def json_of(value: Any) -> str:
     """JSON that `jsonb` takes."""
     return _JSON_NUL.sub("\\1\ufffd", text(strict_json(value)))
 

@@ -8,10 +8,12 @@ What is committed is durable as far as the server is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dtopipe.model.errors import OutputExists, SinkError
+from dtopipe.model.instruments import InstrumentReading
+from dtopipe.model.marks import Mark
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
@@ -20,6 +22,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.postgres.config import PostgresConfig
 from dtopipe.sinks.postgres.connection import PostgresConnection, advisory_key
+from dtopipe.sinks.postgres.notes import NoteRows
 from dtopipe.sinks.postgres.rows import BlockPieces, GapPieces, NullPieces, ReadingPieces, copy, insert
 from dtopipe.sinks.postgres.schema import (
     Tables,
@@ -31,6 +34,7 @@ from dtopipe.sinks.postgres.schema import (
     insert_run,
     lock_tables,
     move_aside,
+    text,
 )
 from dtopipe.sinks.postgres.second_connection import Companion, first_half
 
@@ -76,6 +80,8 @@ class PostgresWriter:
         self._companion = Companion(self._server, self._key)
         self._may_pair = use_copy and pool_max_size > 1
         self._run = 0
+        self._notes = NoteRows(self._tables, 0, "")
+        self.remark = ""
         self._is_open = False
         self._rows: list[BlockPieces | ReadingPieces | GapPieces | NullPieces] = []
         # The kinds of rows that the run has, by `Stream.polled`; the first one's move the position.
@@ -103,6 +109,7 @@ class PostgresWriter:
         except BaseException:
             self._server.close()
             raise
+        self._notes = NoteRows(self._tables, self._run, text(stream.task))
         self._rows = [GapPieces(self._run), NullPieces(self._run), self._rows_of(stream)]
         self._kinds = [stream.polled]
         self._is_open = True
@@ -134,6 +141,16 @@ class PostgresWriter:
         self._check_open()
         self._pending += items
 
+    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
+        """As NotingWriter.note: rows of `marks`, and `runs.metadata`."""
+        self._check_open()
+        self._notes.note(marks, metadata)
+
+    def note_readings(self, readings: Sequence[InstrumentReading]) -> None:
+        """As InstrumentsWriter.note_readings: rows of the table of readings, whose device is the instrument."""
+        self._check_open()
+        self._notes.note_readings(readings)
+
     def commit(self) -> Position:
         """Everything appended is in the database. Raises SinkUnavailable to be tried again.
 
@@ -159,6 +176,9 @@ class PostgresWriter:
             except BaseException:
                 self._companion.drop()
                 raise
+        if self._notes:
+            self._server.transaction(self._notes.insert)
+            self._notes.done()
         return self._position
 
     def sync(self) -> Position:
@@ -169,6 +189,7 @@ class PostgresWriter:
     def close(self) -> Position:
         """Commit, and say that the run is finished."""
         position = self.commit()
+        self.remark = self._notes.remark
         self._server.transaction(
             lambda c: c.execute(f"UPDATE {self._tables.path('runs')} SET finished = true WHERE run = $1", self._run)
         )

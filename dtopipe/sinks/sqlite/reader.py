@@ -18,10 +18,11 @@ from typing import Any
 
 from dtopipe.host.lock import is_held
 from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.marks import Mark
 from dtopipe.model.nulls import NullRange, cause_status
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
-from dtopipe.model.reading_columns import reading_columns
+from dtopipe.model.reading_columns import READING_NUMBER, reading_columns
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
@@ -35,9 +36,18 @@ from dtopipe.sinks.rows.long_words import MOST_WORDS, WORD_COLUMNS
 from dtopipe.sinks.rows.null_ranges import merged
 from dtopipe.sinks.rows.reading_pieces import reading_pieces
 from dtopipe.sinks.sqlite.columns import FETCHED_ROWS, gathered, real_numbers, whole_numbers
+from dtopipe.sinks.sqlite.notes import mark_from_row
 from dtopipe.sinks.sqlite.readings import stored_name
 from dtopipe.sinks.sqlite.salvage import DAMAGE, RowsOfRun
-from dtopipe.sinks.sqlite.schema import READINGS_LAYOUT, SAMPLE_COLUMNS, TableNames, find_run, has_runs, run_stream
+from dtopipe.sinks.sqlite.schema import (
+    MARK_COLUMNS,
+    READINGS_LAYOUT,
+    SAMPLE_COLUMNS,
+    TableNames,
+    find_run,
+    has_runs,
+    run_stream,
+)
 from dtopipe.sinks.sqlite.sink_type import SIDE_SUFFIXES
 from dtopipe.sinks.sqlite.tables import columns_of, quoted
 
@@ -119,7 +129,7 @@ class SqliteReader:
             run, _ = self._run(connection)
             table = _readings_table(connection, run)
             columns = reading_columns([Channel(name) for name in _channels(connection, run, table)])
-            wanted = RowsOfRun(table, [stored_name(column) for column in columns], run)
+            wanted = RowsOfRun(table, [stored_name(column) for column in columns], run, _of_board(connection, table))
             n_rows = max(1, _BATCH_VALUES // len(columns))
             for rows in wanted.rows(connection, n_rows, on_damage or self._refuse):
                 yield from reading_pieces(list(zip(*(row[:-1] for row in rows), strict=True)))
@@ -135,7 +145,8 @@ class SqliteReader:
                 table = _readings_table(connection, run)
                 channels = [Channel(name) for name in _channels(connection, run, table)]
                 names = [stored_name(column) for column in reading_columns(channels) if column.channel is not None]
-                yield from _rows(connection, RowsOfRun(table, [*SAMPLE_COLUMNS[1:], *names], run), on_damage)
+                wanted = RowsOfRun(table, [*SAMPLE_COLUMNS[1:], *names], run, _of_board(connection, table))
+                yield from _rows(connection, wanted, on_damage)
             elif layout == Layout.WIDE:
                 names = _channels(connection, run, "samples")
                 yield from _rows(connection, RowsOfRun("samples", [*SAMPLE_COLUMNS[1:], *names], run), on_damage)
@@ -160,6 +171,15 @@ class SqliteReader:
                 yield from _summaries(connection, run, table, len(channels))
             except _SPOILT as error:
                 raise SinkError(self._path, f"its tables of blocks are damaged: {error}", REFILL) from error
+
+    def marks(self) -> Sequence[Mark]:
+        """The marks of the run, by their numbers; none in an output of an earlier version."""
+        with self._opened() as connection:
+            run, _ = self._run(connection)
+            if not columns_of(connection, "marks"):
+                return ()
+            query = f"SELECT {', '.join(MARK_COLUMNS[1:])} FROM marks WHERE run = ? ORDER BY number"  # noqa: S608  (ours)
+            return [mark_from_row(row) for row in connection.execute(query, (run,))]
 
     def words(self) -> Collection[tuple[Any, ...]]:
         """What rows of the long layout say besides numbers, each once, in the order of WORD_COLUMNS."""
@@ -245,6 +265,11 @@ def _readings_table(connection: sqlite3.Connection, run: int) -> str:
     )
     (table,) = tables.fetchone() or (TableNames().readings,)
     return str(table)
+
+
+def _of_board(connection: sqlite3.Connection, table: str) -> str:
+    """What holds, in SQL, of the readings of a run's own board: not of those of instruments beside it."""
+    return f"{READING_NUMBER} IS NULL" if READING_NUMBER in columns_of(connection, table) else "1"
 
 
 def _rows(connection: sqlite3.Connection, wanted: RowsOfRun, on_damage: OnDamage) -> Iterator[OutputRows]:

@@ -21,11 +21,12 @@ _FURTHEST = 2**48
 
 @dataclass(frozen=True, slots=True)
 class RowsOfRun:
-    """The rows of one run in a table, with these columns."""
+    """The rows of one run in a table, with these columns; `only`: of these the rows for which that SQL holds."""
 
     table: str
     columns: Sequence[str]
     run: int
+    only: str = "1"
 
     def rows(self, connection: sqlite3.Connection, n_rows: int, on_damage: OnDamage) -> Iterator[list[Any]]:
         """It gives up to `n_rows` at a time; `on_damage` hears of those that cannot be read."""
@@ -65,7 +66,7 @@ class RowsOfRun:
         """The rows behind that number, in the order of the file; the number is the last column."""
         return connection.execute(
             f"SELECT {self._names}, rowid FROM {quoted(self.table)}"  # noqa: S608  (names are quoted)
-            " WHERE run = ? AND rowid > ? ORDER BY rowid",
+            f" WHERE run = ? AND rowid > ? AND {self.only} ORDER BY rowid",
             (self.run, row),
         )
 
@@ -79,7 +80,7 @@ class RowsOfRun:
         with contextlib.suppress(*DAMAGE):
             cursor = connection.execute(
                 f"SELECT {self._names}, run, rowid FROM {quoted(self.table)}"  # noqa: S608  (names are quoted)
-                " WHERE rowid > ? ORDER BY rowid",
+                f" WHERE rowid > ? AND {self.only} ORDER BY rowid",
                 (row,),
             )
             while len(found) < most and (each := cursor.fetchone()) is not None:

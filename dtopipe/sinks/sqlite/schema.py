@@ -29,6 +29,9 @@ BLOCK_STATS_COLUMNS = ("run", "first_sample_index", "channel", "n_values", "min"
 # What `runs.layout` says of a run of readings.
 READINGS_LAYOUT = "readings"
 GAP_COLUMNS = ("run", "start", "stop", "cause", "t_utc_ns")
+MARK_COLUMNS = (
+    "run", "number", "label", "text", "sample_index", "t_mono_ns", "t_utc_ns", "set_by", "set_at_ns",
+)  # fmt: skip
 NULL_COLUMNS = ("run", "channel", "start", "stop", "samples", "cause")
 LONG_COLUMNS = (
     "run", "device", "task", "channel", "block_index", "sample_index", "t_mono_ns", "t_utc_ns", "value", "unit",
@@ -51,7 +54,7 @@ class TableNames:
 
     def checked(self, path: Path) -> TableNames:
         """These names, if no two tables would be one. Raises SinkError."""
-        fixed = ("runs", "channels", "samples", "samples_long", "gaps", "null_ranges", "block_stats")
+        fixed = ("runs", "channels", "samples", "samples_long", "gaps", "null_ranges", "block_stats", "marks")
         taken = {folded(name): name for name in fixed}
         for option, name in (("table_readings", self.readings), ("table_blocks", self.blocks)):
             check_text(path, "table name", name)
@@ -208,6 +211,9 @@ def _fixed_tables(tables: TableNames) -> dict[str, str]:
         # Where values are null though the board gave a sample; `channel` as in `channels`.
         "null_ranges": f"{RUN_COLUMN}, channel INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,"
         " samples INTEGER NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (run, channel, start)) WITHOUT ROWID",
+        "marks": f"{RUN_COLUMN}, number INTEGER NOT NULL, label TEXT NOT NULL, text TEXT NOT NULL,"
+        " sample_index INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL, set_by TEXT NOT NULL,"
+        " set_at_ns INTEGER NOT NULL, PRIMARY KEY (run, number)) WITHOUT ROWID",
         tables.blocks: f"{RUN_COLUMN}, block_index INTEGER NOT NULL, first_sample_index INTEGER NOT NULL,"
         " samples_per_channel INTEGER NOT NULL, t_mono_ns INTEGER NOT NULL, t_utc_ns INTEGER NOT NULL,"
         " PRIMARY KEY (run, first_sample_index))",

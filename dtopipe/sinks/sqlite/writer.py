@@ -8,11 +8,14 @@ file is; the mark in it stays where the run began, for there is one truth, and t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dtopipe.model.errors import OutputLocked, SinkError, SinkUnavailable
+from dtopipe.model.instruments import InstrumentReading
+from dtopipe.model.marks import Mark
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
@@ -21,6 +24,7 @@ from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
 from dtopipe.sinks.file.errors import prepare
 from dtopipe.sinks.sqlite.database import Database, Pragmas
+from dtopipe.sinks.sqlite.notes import NoteRows
 from dtopipe.sinks.sqlite.rows import BlockRows, GapRows, NullRows, ReadingRows
 from dtopipe.sinks.sqlite.schema import (
     TableNames,
@@ -69,6 +73,7 @@ class SqliteWriter:
         self._kinds: list[bool] = []
         self._run = 0
         self._pending: list[Block | Gap | Readings] = []
+        self._notes: NoteRows | None = None
         self._position = Position()
 
     def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
@@ -96,6 +101,7 @@ class SqliteWriter:
             self._rows = [GapRows(connection, self._run), NullRows(connection, self._run)]
             self._rows.append(self._rows_of(stream, self._database))
             self._kinds = [stream.polled]
+            self._notes = NoteRows(self._path, self._run, stream.task, tables.readings)
         except BaseException:
             self.abandon()
             raise
@@ -148,16 +154,26 @@ class SqliteWriter:
         self._opened()
         self._pending += items
 
+    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
+        """As NotingWriter.note: rows of `marks`, and `runs.metadata`."""
+        self._noting().note(marks, metadata)
+
+    def note_readings(self, readings: Sequence[InstrumentReading]) -> None:
+        """As InstrumentsWriter.note_readings: rows of the table of readings, whose device is the instrument."""
+        self._noting().note_readings(readings)
+
     def commit(self) -> Position:
         """Everything appended is in the file, in one transaction. Raises SinkUnavailable to be tried again."""
-        database = self._opened()
-        if self._pending:
+        database, notes = self._opened(), self._noting()
+        if self._pending or notes:
             database.ensure_not_cut()
             target = self._position.after([item for item in self._pending if self._moves(item)])
             with database.transaction() as connection:
                 self._move(connection, target)
                 for rows in self._rows:
                     rows.insert(self._pending)
+                notes.insert(connection)
+            notes.done()
             self._position = target
             self._pending = []
         return self._position
@@ -182,7 +198,7 @@ class SqliteWriter:
         database = self._opened()
         with database.transaction(durable=True) as connection:
             connection.execute("UPDATE runs SET finished = 1 WHERE run = ?", (self._run,))
-        self.remark = database.make_one_file()
+        self.remark = "; ".join(filter(None, (self._noting().remark, database.make_one_file())))
         self.abandon()
         return self._position
 
@@ -190,6 +206,7 @@ class SqliteWriter:
         """Give up file and lock; SQLite rolls back what was not committed."""
         self._pending = []
         self._rows = []
+        self._notes = None
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -206,6 +223,12 @@ class SqliteWriter:
         if isinstance(item, Gap):
             return self._kinds != [True, False]
         return isinstance(item, Readings) is self._kinds[0]
+
+    def _noting(self) -> NoteRows:
+        self._opened()
+        if self._notes is None:
+            raise SinkError(self._path, "is not open", "call open() first, and nothing after close()")
+        return self._notes
 
     def _opened(self) -> Database:
         if self._database is None:
