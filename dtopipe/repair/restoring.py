@@ -16,16 +16,18 @@ from dtopipe.sinks.file.commit_record import CommitRecord
 from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.file.reader import record_of
 from dtopipe.sinks.file.whole_part import Front
+from dtopipe.verify.noted import Noted
 from dtopipe.verify.outputs import Output, reach_of
 from dtopipe.verify.recount import without
 from dtopipe.verify.report import OutputReport
 from dtopipe.wire.commit_snapshot import CommitSnapshot
 
 
-def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) -> bool:
+def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], noted: Noted) -> bool:
     """Make the commit record of an output say what is whole; True if it was made again.
 
-    `known`: the gaps that are on record for it elsewhere, the surest first. Where its rows are not whole from its
+    `known`: the gaps that are on record for it elsewhere, the surest first; `noted`: of the run, which an output has to
+    have for being complete. Where its rows are not whole from its
     beginning up to a place behind which nothing is, nothing is done: it has to be written anew. Raises SinkError.
     """
     if output.path is None or report.unreadable or report.doubled or report.disordered or report.differing:
@@ -55,6 +57,7 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap]) 
         is_all = os.fstat(file.fileno()).st_size == front.data_bytes
     origin = 0 if snapshot is None else snapshot.data_origin
     is_complete = is_all and front.stop >= int(output.record["stop"]) and not front.has_more
+    is_complete = is_complete and not noted.is_lacking_in(reader)
     CommitRecord.restore(
         output.path, output.stream, output.type, origin, position, front.data_bytes, gaps, front.extra,
         closed=is_complete, nulls=() if snapshot is None else snapshot.nulls,

@@ -199,7 +199,7 @@ class _Repair:
 
         try:
             refill = self._refill(output, report)
-            restored = restored_record(output, report, self._gaps_of(output))
+            restored = restored_record(output, report, self._gaps_of(output), self._noted)
             how = self._need(output, report, refill, is_restored=restored)
             if how in (Mend.NOTHING, Mend.RECORD):
                 return replace(as_before, how=how.value)

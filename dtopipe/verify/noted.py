@@ -12,7 +12,7 @@ from dtopipe.host.run_marks import marks_of
 from dtopipe.host.run_readings import readings_of
 from dtopipe.model.instruments import InstrumentReading
 from dtopipe.model.marks import Mark
-from dtopipe.sinks.contract import InstrumentsWriter, NotingWriter, SinkWriter
+from dtopipe.sinks.contract import InstrumentsWriter, NotingWriter, OutputReader, SinkWriter
 from dtopipe.verify.raw_source import RawSource
 
 # Readings in a commit: bounded memory, and a transaction that a server takes at once.
@@ -36,6 +36,13 @@ class Noted:
             while some := list(islice(readings, _COMMIT_READINGS)):
                 writer.note_readings(some)
                 writer.commit()
+
+    def is_lacking_in(self, reader: OutputReader) -> bool:
+        """True if an output that has a place for marks and metadata may not have all of these."""
+        marks: Callable[[], Sequence[Mark]] | None = getattr(reader, "marks", None)
+        if marks is None:
+            return False
+        return self.metadata is not None or {mark.number for mark in marks()} != {mark.number for mark in self.marks}
 
 
 def noted_of_run(folder: RunFolder, record: Mapping[str, Any]) -> Noted:
