@@ -27,6 +27,7 @@ _COMMANDS = {
     "tail": "Print what is committed to an output, and follow it.",
     "stop": "End a run in order.",
     "mark": "Give a moment of a run in progress a name.",
+    "meta": "Show a run's metadata, and change them.",
     "attach": "Add a sink to a run in progress.",
     "detach": "Take a sink out of a run in progress.",
     "restart": "Start a sink of a run in progress anew.",

@@ -166,3 +166,6 @@ class SinkType:
     utc_unit_ns: int = 1
     # other_runs(path, new, run_id) -> bool: copies a file without this run; False, and no copy, if there is no other.
     other_runs: Reference | None = None
+    # metadata_changer(path, run_id, metadata, **options): a run's metadata in an output that is complete, in place and
+    # whole or not at all; raises SinkError. Without it such an output stays as it is.
+    metadata_changer: Reference | None = None

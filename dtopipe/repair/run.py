@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from dtopipe.core.followed import known_end
 from dtopipe.core.remedy import repair_from
 from dtopipe.core.verdict import Verdict, VerdictState
-from dtopipe.host.lock import FileLock, LockHeld
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import utc_ns
-from dtopipe.model.errors import DtopipeError, OutputLocked, SinkError, SinkUnavailable, UsageError
+from dtopipe.model.errors import DtopipeError, SinkError, SinkUnavailable, UsageError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Gap, Span
 from dtopipe.repair.condition import (
@@ -29,6 +27,7 @@ from dtopipe.repair.condition import (
     span_to_hold,
     was_promised,
 )
+from dtopipe.repair.exclusive import alone_with
 from dtopipe.repair.fetch import Fetched
 from dtopipe.repair.output import complete_replacement, continue_output, rewrite_output
 from dtopipe.repair.raw_samples import raw_samples_of
@@ -44,8 +43,6 @@ from dtopipe.verify.recount import joined, without
 from dtopipe.verify.report import OutputReport
 from dtopipe.verify.verify import verify_run
 from dtopipe.wire.describe import stream_from
-
-_LOCK = "repair.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def repair_run(
     one stopped.
     """
     try:
-        with _locked(folder):
+        with alone_with(folder):
             return _Repair(folder, other, fetched, names, on_progress).run(names)
     except OSError as error:
         message = f"its records cannot be written: {error.strerror}"
@@ -362,22 +359,3 @@ def _apart(gaps: Sequence[Gap]) -> list[Gap]:
     for gap in gaps:
         found.setdefault(gap.span, gap)
     return sorted(found.values())
-
-
-@contextlib.contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
-    """One repair at a time, in a folder that can be written to. Raises SinkError."""
-    path: Path = folder.path / "logs" / _LOCK
-    lock = FileLock(path)
-    try:
-        path.parent.mkdir(exist_ok=True)
-        lock.acquire()
-    except LockHeld as error:
-        raise OutputLocked(folder.path, "another repair is at work on this run", "wait for it to end") from error
-    except OSError as error:
-        message = f"the run folder cannot be written to: {error.strerror}"
-        raise SinkError(folder.path, message, "copy it to where there is room, and repair the copy") from error
-    try:
-        yield
-    finally:
-        lock.release()

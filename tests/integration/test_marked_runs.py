@@ -26,7 +26,8 @@ def _mark(lab: Any, label: str, *words: str) -> Mark:
 
 def _marks_in(folder: Path, sink: str, path: str) -> list[Mark]:
     kinds = {name: each["type"] for name, each in EVERY_SINK.items()}
-    return list(load_reader(kinds[sink])(folder / path).marks())
+    reader: Any = load_reader(kinds[sink])(folder / path)
+    return list(reader.marks())
 
 
 def test_a_mark_is_in_every_output_that_has_a_place_for_it(lab: Any) -> None:

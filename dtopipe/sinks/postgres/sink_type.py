@@ -28,4 +28,5 @@ POSTGRES = SinkType(
     keeps_order=False,
     # `timestamptz` has microseconds.
     utc_unit_ns=1000,
+    metadata_changer="dtopipe.sinks.postgres.changing:change_metadata",
 )

@@ -24,4 +24,5 @@ SQLITE = SinkType(
     commits_in_output=True,
     complete_unclosed=True,
     other_runs="dtopipe.sinks.sqlite.other_runs:copied",
+    metadata_changer="dtopipe.sinks.sqlite.changing:change_metadata",
 )
