@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dtopipe.loading.load import load
     from dtopipe.loading.run import LoadedRun
     from dtopipe.model.daq import DaqBlock, DaqReading, DaqSample, block_to_long_rows
+    from dtopipe.model.errors import RunOver
+    from dtopipe.model.marks import Mark
     from dtopipe.model.stream import SensorStatus
     from dtopipe.model.task_spec import (
         AnalogInputVoltage,
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
     from dtopipe.streaming import (
         AcquisitionSummary,
         Recording,
+        RunInProgress,
         Subscription,
+        mark,
         open_device,
         record,
         record_polled,
+        run_in_progress,
         subscribe,
     )
     from dtopipe.verify.tail import CommittedRows, tail
@@ -48,9 +53,12 @@ _MODULES = {
     "DaqSample": "model.daq",
     "DataFlow": "model.task_spec",
     "ErrorPolicy": "model.task_spec",
+    "Mark": "model.marks",
     "OverflowPolicy": "model.task_spec",
     "LoadedRun": "loading.run",
     "Recording": "streaming",
+    "RunInProgress": "streaming",
+    "RunOver": "model.errors",
     "SensorStatus": "model.stream",
     "Subscription": "streaming",
     "TaskSpec": "model.task_spec",
@@ -58,10 +66,12 @@ _MODULES = {
     "WrapMode": "model.task_spec",
     "block_to_long_rows": "model.daq",
     "load": "loading.load",
+    "mark": "streaming",
     "mono_ns": "host.clock",
     "open_device": "streaming",
     "record": "streaming",
     "record_polled": "streaming",
+    "run_in_progress": "streaming",
     "subscribe": "streaming",
     "tail": "verify.tail",
 }
@@ -80,8 +90,11 @@ __all__ = [
     "DtopipeError",
     "ErrorPolicy",
     "LoadedRun",
+    "Mark",
     "OverflowPolicy",
     "Recording",
+    "RunInProgress",
+    "RunOver",
     "SensorStatus",
     "Subscription",
     "TaskSpec",
@@ -90,10 +103,12 @@ __all__ = [
     "__version__",
     "block_to_long_rows",
     "load",
+    "mark",
     "mono_ns",
     "open_device",
     "record",
     "record_polled",
+    "run_in_progress",
     "subscribe",
     "sync",
     "tail",

@@ -1,4 +1,4 @@
-"""`subscribe()` for programs and notebooks without an event loop."""
+"""`subscribe()` for programs and notebooks without an event loop; what needs none anyway is here too."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dtopipe.model.daq import DaqBlock
+from dtopipe.streaming.run_in_progress import RunInProgress, mark, run_in_progress
 from dtopipe.streaming.subscribe import ASKS_EVERY_S, RUNS, AnyFollower, follower_of
 from dtopipe.streaming.subscription import Subscription
 
-__all__ = ["subscribe"]
+__all__ = ["RunInProgress", "mark", "run_in_progress", "subscribe"]
 
 
 class BlockIterator(Iterator[DaqBlock]):
@@ -45,6 +46,6 @@ def subscribe(
     try:
         while not follower.join():
             time.sleep(ASKS_EVERY_S)
-        yield Subscription(BlockIterator(follower), follower.summary, follower.run)
+        yield Subscription(BlockIterator(follower), follower.summary, follower.run, follower.beside)
     finally:
         follower.leave()

@@ -61,6 +61,10 @@ class UsageError(DtopipeError):
     """A command that was asked for something that cannot be. Exit code 2."""
 
 
+class RunOver(UsageError):
+    """The run was in progress once; nothing more can be asked of it."""
+
+
 class BoardError(DtopipeError):
     """The board could not be opened, started or read. `is_final`: trying again would change nothing."""
 

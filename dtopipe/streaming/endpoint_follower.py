@@ -39,6 +39,8 @@ class EndpointFollower:
         self._own_cause = Cause.TRANSPORT if wanted.policy_word is Policy.BLOCK else Cause.POLICY_DROP
         self.summary = SubscriptionSummary(datetime.now(UTC))
         self.is_over = False
+        # Nothing is noted of a run from another machine.
+        self.beside = None
         self._changed = threading.Condition()
         self._coming: deque[Taken | Overrun] = deque()
         self._failure: Exception | None = None

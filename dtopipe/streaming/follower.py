@@ -25,6 +25,7 @@ from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.streaming.blocks import BlockMaker
 from dtopipe.streaming.membership import Membership
+from dtopipe.streaming.run_in_progress import RunInProgress
 from dtopipe.streaming.subscription import SubscriptionSummary
 from dtopipe.streaming.wanted import Wanted
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
@@ -53,6 +54,8 @@ class Follower:
         self._leaving = threading.Event()
         self._using = threading.Lock()
         self._membership: Membership | None = None
+        # For what the program notes of the run.
+        self.beside: RunInProgress | None = None
         self._ring: Ring | None = None
         self._failure: Exception | None = None
         # Taken and not handed over; the second says that it is a view.
@@ -68,6 +71,7 @@ class Follower:
         """Ask for a place in the run; False while it has not begun. Raises UsageError with the reason why not."""
         if self._membership is None:
             self._membership = Membership(self._wanted.run, self._wanted.run_dir)
+            self.beside = RunInProgress(self._membership.folder)
         answer = self._membership.ask(self._policy, self._wanted.since)
         if answer is None:
             return False
@@ -137,6 +141,8 @@ class Follower:
                 self._close()
             finally:
                 self._using.release()
+        if self.beside is not None:
+            self.beside.close()
 
     def _close(self) -> None:
         """Take everything down; the row goes last, for it may be another reader's then."""

@@ -100,6 +100,6 @@ async def subscribe(
     try:
         while not await to_thread.run_sync(follower.join):  # noqa: ASYNC110  (another process is asked)
             await anyio.sleep(ASKS_EVERY_S)
-        yield Subscription(stream, follower.summary, follower.run)
+        yield Subscription(stream, follower.summary, follower.run, follower.beside)
     finally:
         await stream.aclose()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
+from dtopipe.model.errors import UsageError
+from dtopipe.model.instruments import InstrumentReading
+from dtopipe.model.marks import Mark
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Stream
 from dtopipe.streaming.recording import AcquisitionSummary
+from dtopipe.streaming.run_in_progress import RunInProgress
 
 T = TypeVar("T")
 # A program that is overtaken every second for hours would fill its memory with them; the counts go on.
@@ -54,6 +59,31 @@ class Subscription(Generic[T]):
     stream: T
     summary: SubscriptionSummary
     run: Stream
+    beside: RunInProgress | None = None
+
+    def mark(self, label: str, text: str = "", at: str | int | datetime | None = None) -> Mark:
+        """Give a moment of the run a name, as `RunInProgress.mark`, which takes some ms. Raises UsageError, RunOver."""
+        return self._noting().mark(label, text, at)
+
+    def reading(
+        self,
+        instrument: str,
+        /,
+        *,
+        units: Mapping[str, str] | None = None,
+        t_mono_ns: int | None = None,
+        **values: Any,
+    ) -> InstrumentReading:
+        """Note what an instrument says, as `RunInProgress.reading`. Raises UsageError, RunOver."""
+        return self._noting().reading(instrument, units=units, t_mono_ns=t_mono_ns, **values)
+
+    def _noting(self) -> RunInProgress:
+        if self.beside is None:
+            raise UsageError(
+                "marks and readings are noted on the machine that makes the run, and this one is of another machine",
+                "type there: dtopipe mark LABEL",
+            )
+        return self.beside
 
     @property
     def gaps(self) -> list[Gap]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.disk_names import sync_names
 from dtopipe.host.run_readings import INSTRUMENTS_FILE
-from dtopipe.model.errors import UsageError
+from dtopipe.model.errors import RunOver, UsageError
 from dtopipe.model.instruments import InstrumentReading, checked_instrument, checked_values
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.stream import Stream
@@ -49,7 +49,7 @@ class Instruments:
             self._ensure_columns(values)
             at = self._moments.of_reading(asked.t_mono_ns)
         except UsageError as error:
-            return Refused(error.message, error.remedy)
+            return Refused(error.message, error.remedy, is_over=isinstance(error, RunOver))
         number = self.count + 1
         reading = InstrumentReading(number, instrument, at.sample_index, at.t_mono_ns, at.t_utc_ns, values, units)
         if not self._written(reading):

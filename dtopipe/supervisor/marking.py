@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dtopipe.host.clock import mono_ns
-from dtopipe.model.errors import UsageError
+from dtopipe.model.errors import RunOver, UsageError
 from dtopipe.model.marks import LONGEST_WHO, Mark, checked_label, checked_text, steers
 from dtopipe.model.moments import Moment
 from dtopipe.supervisor.moments import Moments
@@ -44,7 +44,7 @@ class Marking:
             moment = Moment(asked.before_s, asked.sample_index, asked.t_utc_ns)
             at = self._moments.at(moment, asked.said_ns)
         except UsageError as error:
-            return Refused(error.message, error.remedy)
+            return Refused(error.message, error.remedy, is_over=isinstance(error, RunOver))
         mark = Mark(
             number=self.count + 1,
             label=label,

@@ -6,7 +6,7 @@ from dtopipe.core.marked_moment import sample_at
 from dtopipe.core.sample_times import SampleTimes
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.clock import Anchor
-from dtopipe.model.errors import UsageError
+from dtopipe.model.errors import RunOver, UsageError
 from dtopipe.model.moments import Moment
 from dtopipe.model.stream import Stream
 from dtopipe.shm.ring import Ring
@@ -44,7 +44,7 @@ class Moments:
     def at(self, moment: Moment, said_ns: int) -> Anchor:
         """The sample of that moment and its times; `said_ns`: when somebody said so, on the steady clock.
 
-        Raises UsageError before the first sample and behind the last one, and for a moment outside of the run.
+        Raises UsageError before the first sample and for a moment outside of the run, RunOver behind the last sample.
         """
         ring, stream = self._running()
         times = SampleTimes(stream.clock, tuple(self._anchors))
@@ -70,7 +70,7 @@ class Moments:
         ring, stream = self._memory.ring, self._memory.stream
         if self.is_over or self._progress.phase is Phase.FINISHED:
             what = "the run has taken its last sample, and its outputs are being closed"
-            raise UsageError(what, "what is to be noted must be noted while it runs")
+            raise RunOver(what, "what is to be noted must be noted while it runs")
         if ring is None or stream is None or not self._anchors:
             raise UsageError("the run has not taken a sample yet", "try again once dtopipe status says running")
         return ring, stream

@@ -217,10 +217,11 @@ class NotYet(TypedMessage, kind="not_yet"):
 
 @dataclass(frozen=True, slots=True)
 class Refused(TypedMessage, kind="refused"):
-    """What was asked for cannot be: why, and the way out."""
+    """What was asked for cannot be: why, and the way out. `is_over`: for the run takes no more samples."""
 
     message: str
     remedy: str = ""
+    is_over: bool = False
 
 
 Asked = (
