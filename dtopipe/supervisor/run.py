@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from dtopipe.host.awake import Awake
 from dtopipe.host.clock import RunTimes
 from dtopipe.host.log_lines import LogLines
 from dtopipe.host.run_folder import RunFolder
@@ -43,6 +44,7 @@ from dtopipe.supervisor.run_memory import RunMemory
 from dtopipe.supervisor.run_record import RunRecord
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.sinks import Sinks
+from dtopipe.supervisor.sleep_watch import SleepWatch
 from dtopipe.supervisor.starts import Starts
 from dtopipe.supervisor.status import StatusBoard
 from dtopipe.supervisor.subscriptions import Subscriptions
@@ -119,6 +121,7 @@ class Run:
             Instruments(memory, moments, folder.path),
             Metadata(progress, self.record, events),
         )
+        self.sleep_watch = SleepWatch(Awake(f"dtopipe records the run {plan.name}"), events)
         self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.gaps)
         self.status = StatusBoard(
             plan, folder.path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks,
@@ -140,6 +143,7 @@ class Run:
         self.presence.look(now_ns)
         self.gather()
         self.notes.look(now_ns)
+        self.sleep_watch.look()
         self.clock_watch.look(now_ns)
 
     def clear(self, *, keep_folder: bool) -> None:
@@ -148,6 +152,7 @@ class Run:
             if process:
                 process.kill()
         self.gateway.kill()
+        self.sleep_watch.end()
         self.server.close()
         self.memory.close()
         for file in (self.events, self.gaps, self.clock, self.notes.instruments):

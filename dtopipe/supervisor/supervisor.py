@@ -100,6 +100,7 @@ class Supervisor:
         loop = RunLoop(run, self)
         keep_folder = True
         try:
+            run.sleep_watch.begin()
             run.launcher.start_everybody()
             while run.progress.phase is not Phase.FINISHED:
                 loop.turn()

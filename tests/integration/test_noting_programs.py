@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from dtopipe.host.run_marks import marks_of
 from dtopipe.host.run_readings import readings_of
 from dtopipe.model.errors import RunOver, UsageError
 
+_ODD: dict[str, Any] = {"mass of it": 1.0}
 _BALANCE = """
 import sys
 import dtopipe
@@ -65,7 +67,8 @@ def test_a_program_marks_by_name_by_the_run_and_by_what_it_follows(lab: Any) -> 
         assert running.finish().code == 0
         with pytest.raises(RunOver):
             run.mark("too late")
-        assert run.is_over
+        is_over: bool = run.is_over
+    assert is_over
     assert sorted(marks_of(lab.run_folder), key=lambda mark: mark.number) == marks
     assert [mark.number for mark in marks] == [1, 2, 3, 4]
     assert marks[2].sample_index == 17
@@ -160,7 +163,7 @@ def test_what_is_no_reading_is_refused_in_words_and_changes_nothing(lab: Any) ->
     running = _start(lab, "base")
     with dtopipe.run_in_progress(run_dir=lab.folder / "runs") as run:
         run.reading("balance", mass=np.float32(0.5))
-        for wrong in (
+        wrongs: list[Callable[[], Any]] = [
             lambda: run.reading("", mass=1.0),
             lambda: run.reading("balance"),
             lambda: run.reading("balance", mass="12 g"),
@@ -170,9 +173,10 @@ def test_what_is_no_reading_is_refused_in_words_and_changes_nothing(lab: Any) ->
             lambda: run.reading("balance", t_utc=1.0),
             lambda: run.reading("balance", device=1.0),
             lambda: run.reading("balance", mass=1.0, units={"volume": "l"}),
-            lambda: run.reading("balance", **{"mass of it": 1.0}),
+            lambda: run.reading("balance", **_ODD),
             lambda: run.reading("bal\nance", mass=1.0),
-        ):
+        ]
+        for wrong in wrongs:
             with pytest.raises(UsageError) as refused:
                 wrong()
             assert refused.value.remedy
