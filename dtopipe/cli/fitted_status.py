@@ -23,13 +23,15 @@ class FittedStatus:
     What a terminal cuts off at its lower end are the reasons.
     """
 
-    def __init__(self, status: dict[str, Any]) -> None:
+    def __init__(self, status: dict[str, Any], below: Text | None = None) -> None:
+        """`below`: a line that stands there in any case."""
         self._status = status
+        self._below = below
         self._quiet = [name for name, sink in status["sinks"].items() if _is_quiet(sink)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
         """Rich calls it to draw."""
-        height = options.size.height
+        height = options.size.height - (self._below is not None)
         lines, n_hidden = self._lines(console, options, 0), 0
         while len(lines) > height and n_hidden < len(self._quiet):
             # Each row that goes is a line at least, and what says so takes one.
@@ -39,6 +41,8 @@ class FittedStatus:
             kept = max(0, height - 1)
             said = Text(f"{len(lines) - kept} more lines: {_MORE_AT}", style="dim")
             lines = [*lines[:kept], *console.render_lines(said, options)[:1]]
+        if self._below is not None:
+            lines = [*lines, *console.render_lines(self._below, options, pad=False)[:1]]
         for number, line in enumerate(lines):
             if number:
                 yield Segment.line()

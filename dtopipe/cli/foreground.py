@@ -15,6 +15,7 @@ from rich.live import Live
 from dtopipe.cli.console import Console
 from dtopipe.cli.fitted_status import FittedStatus
 from dtopipe.cli.hangup import hangup_is_ignored
+from dtopipe.cli.live_marks import LiveMarks
 from dtopipe.cli.live_table import disk_lines, drain_hint, headline
 from dtopipe.cli.output import print_json
 from dtopipe.cli.pipe_safe_console import PipeSafeConsole
@@ -69,8 +70,10 @@ def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
 
 def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
     """Its record, and whether somebody stopped it."""
-    with _display(console) as show:
+    keys = LiveMarks()
+    with _display(console, keys) as show:
         supervisor = Supervisor(plan, _while_the_terminal_lasts(show))
+        keys.set_mark = supervisor.mark
         _stop_on_signals(supervisor)
         record = supervisor.run()
     folder = supervisor.folder
@@ -111,7 +114,7 @@ def _while_the_terminal_lasts(show: Callable[[dict[str, Any]], None]) -> Callabl
 
 
 @contextlib.contextmanager
-def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _display(console: Console, marks: LiveMarks) -> Iterator[Callable[[dict[str, Any]], None]]:
     """What is called with a snapshot each turn: a live table on a terminal, a line now and then elsewhere."""
     drawn_s, told_then = 0.0, ""
     if not console.is_terminal:
@@ -135,12 +138,13 @@ def _display(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield say
         return
 
-    with Live(console=console, auto_refresh=False, transient=False) as live:
+    with marks.listening(), Live(console=console, auto_refresh=False, transient=False) as live:
 
         def draw(status: dict[str, Any]) -> None:
             nonlocal drawn_s
-            if time.monotonic() - drawn_s > _DRAW_EVERY_S or status["phase"] == "finished":
+            is_over = status["phase"] == "finished"
+            if marks.take() or time.monotonic() - drawn_s > _DRAW_EVERY_S or is_over:
                 drawn_s = time.monotonic()
-                live.update(FittedStatus(status), refresh=True)
+                live.update(FittedStatus(status, None if is_over else marks.line()), refresh=True)
 
         yield draw

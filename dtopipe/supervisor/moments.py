@@ -17,8 +17,8 @@ from dtopipe.supervisor.run_memory import RunMemory
 
 # The newest epochs are kept: an acquirer that is killed once a second for a quarter of an hour.
 _MOST_EPOCHS = 1000
-# Who typed something said so a moment ago, by the same clock; what is further off is no such time.
-_LONGEST_TYPING_NS = 60_000_000_000
+# Who typed something began a moment ago, by the same clock; what is further off is no such time.
+_LONGEST_TYPING_NS = 600_000_000_000
 
 
 class Moments:

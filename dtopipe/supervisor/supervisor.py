@@ -19,6 +19,7 @@ from dtopipe.supervisor.hearing import Hearing
 from dtopipe.supervisor.ports import Snapshots
 from dtopipe.supervisor.progress import Phase
 from dtopipe.supervisor.run import Run
+from dtopipe.wire.commands import Marked, Refused, SetMark
 from dtopipe.wire.raw_files import index_path
 
 _TURN_S = 0.05
@@ -80,6 +81,10 @@ class Supervisor:
         """How the run is after a turn."""
         if self._on_turn:
             self._on_turn(status.snapshot())
+
+    def mark(self, asked: SetMark) -> Marked | Refused:
+        """Give a moment of the run a name; only between two turns, as in `on_turn`."""
+        return self._run.notes.marking.set(asked)
 
     def request_stop(self, by: Ending, *, hurry: bool = False) -> None:
         """End the run in order; the second time, or with `hurry`, without waiting for slow sinks.
