@@ -431,3 +431,73 @@ def test_writing_needs_no_library_and_zlib_is_as_good(path: Path) -> None:
     shuffled = np.frombuffer(zlib.decompress(raw[:-4]), np.uint8).reshape(2, -1).T.copy()
     assert np.array_equal(shuffled.view("<i2")[:, 0], codes_of(1, 0, 100)[0])
     assert raw[-4:] == struct.pack("<I", fletcher32(raw[:-4]))
+
+
+def _sound(path: Path) -> dict[int, tuple[float, ...]]:
+    """What the reader gives of a damaged file, by sample index; it may refuse it in words, and do nothing else."""
+    found: dict[int, tuple[float, ...]] = {}
+    try:
+        for rows in Hdf5Reader(path).sound_batches(lambda damage: None):
+            values = zip(*(column.tolist() for column in rows.values), strict=True)
+            found |= dict(zip(rows.sample_index.tolist(), values, strict=True))
+    except SinkError:
+        return {}
+    return found
+
+
+@pytest.mark.parametrize("filler", [b"\0", b"\xff"])
+@pytest.mark.parametrize("is_open", [False, True])
+def test_no_damaged_page_ends_the_process_or_gives_another_value(path: Path, filler: bytes, *, is_open: bool) -> None:
+    """The library of HDF5 reads beyond its memory where a node of its chunks is zeros from some key on."""
+    stream = recorded()
+    writer = begun(path, stream)
+    for one in blocks(stream, 0, 1850, 50):
+        writer.append([one])
+        writer.commit()
+    if not is_open:
+        writer.close()
+    whole = path.read_bytes()
+    right = {index: tuple(codes) for index, codes in enumerate((codes_of(2, 0, 1850) * (10 / 65536) + 0.25).T.tolist())}
+    n_sound = 0
+    for at in range(0, len(whole), 512):
+        path.write_bytes(whole[:at] + filler * len(whole[at : at + 512]) + whole[at + 512 :])
+        found = _sound(path)
+        assert all(right[index] == values for index, values in found.items()), at
+        n_sound += len(found)
+    assert n_sound
+    if is_open:
+        writer.abandon()
+
+
+def test_a_chunk_that_a_node_calls_empty_is_damage(path: Path) -> None:
+    stream = recorded()
+    written(path, stream, 850)
+    data = bytearray(path.read_bytes())
+    node = data.rindex(b"TREE")
+    # The size of its second chunk.
+    data[node + 24 + 32 : node + 24 + 36] = bytes(4)
+    path.write_bytes(data)
+    damage: list[str] = []
+    rows = [rows.sample_index for rows in Hdf5Reader(path).sound_batches(damage.append)]
+    assert np.concatenate(rows).tolist() == [*range(100), *range(200, 850)]
+    assert any("rows 100 to 200 cannot be read: a chunk is damaged (nothing leads to" in each for each in damage)
+
+
+def test_it_is_written_and_read_back_without_the_library_of_hdf5(path: Path) -> None:
+    program = (
+        "import sys\nsys.modules['h5py'] = None\nfrom pathlib import Path\nfrom recordings import blocks, recorded\n"
+        "from dtopipe.sinks.contract import OutputOptions\nfrom dtopipe.sinks.hdf5.writer import Hdf5Writer\n"
+        "from dtopipe.sinks.hdf5.reader import Hdf5Reader\n"
+        "path, stream = Path(sys.argv[1]), recorded()\nwriter = Hdf5Writer(OutputOptions(path), chunk_rows=100)\n"
+        "writer.open(stream, 0, resume=False)\nwriter.append(list(blocks(stream, 0, 850, 50)))\nwriter.close()\n"
+        "assert sum(len(rows.sample_index) for rows in Hdf5Reader(path).batches()) == 850\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(codes_in(path, recorded())[0]) == 850

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,20 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.sinks.hdf5.checksums import fletcher32
+from dtopipe.sinks.hdf5.chunk_codec import LEVEL, LEVEL_OF_RISING, chunk_bytes
 from dtopipe.sinks.hdf5.chunk_index import Chunk, ChunkIndex, IndexMark
 from dtopipe.sinks.hdf5.columns import TEXT, ColumnPlan
-
-try:
-    # The same streams, several times as fast.
-    from isal.isal_zlib import compress, decompress
-
-    # Of what is measured, as small as zlib's 1; of what rises or repeats, as small as it gets.
-    _LEVEL, _LEVEL_OF_RISING = 3, 1
-except ImportError:
-    from zlib import compress, decompress
-
-    _LEVEL = _LEVEL_OF_RISING = 1
 
 _RISING = (np.dtype("<i8"), TEXT)
 Place = Callable[[bytes], int]
@@ -44,8 +32,7 @@ class ColumnWriter:
     def __init__(self, plan: ColumnPlan, chunk_rows: int, *, deflated: bool) -> None:
         self.plan = plan
         self._chunk_rows = chunk_rows
-        self._deflated = deflated
-        self._level = _LEVEL_OF_RISING if plan.dtype in _RISING else _LEVEL
+        self._level = (LEVEL_OF_RISING if plan.dtype in _RISING else LEVEL) if deflated else None
         self.index = ChunkIndex(chunk_rows, plan.dtype.itemsize)
         # Rows behind the last whole chunk.
         self._rest: NDArray[Any] = np.empty(0, plan.dtype)
@@ -86,18 +73,6 @@ class ColumnWriter:
         self._rest, self._n_whole = rest.astype(self.plan.dtype), n_whole
         self.n_bytes = sum(n_bytes for n_bytes, _, _ in chunks)
 
-    def read_back(self, data: bytes) -> NDArray[Any]:
-        """The rows of a chunk as it is in the file; zeros of one that is not there. Raises ValueError."""
-        if not data:
-            return np.zeros(self._chunk_rows, self.plan.dtype)
-        data, checksum = data[:-4], data[-4:]
-        if checksum != struct.pack("<I", fletcher32(data)):
-            raise ValueError("the last chunk has another checksum")
-        if self._deflated:
-            shuffled = np.frombuffer(decompress(data), np.uint8).reshape(self.plan.dtype.itemsize, -1).T
-            data = np.ascontiguousarray(shuffled).tobytes()
-        return np.frombuffer(data, self.plan.dtype)
-
     def mark(self) -> ColumnMark:
         """How far it is."""
         return ColumnMark(self.index.mark(), self._rest, self.n_bytes)
@@ -111,10 +86,5 @@ class ColumnWriter:
     def _written(self, rows: NDArray[Any], first: int, place: Place) -> Chunk | None:
         if self.plan.is_sparse and not rows.any():
             return None
-        data = rows.tobytes()
-        if self._deflated:
-            # Bytes of equal weight stand together, as the shuffle filter has them.
-            shuffled = np.frombuffer(data, np.uint8).reshape(len(rows), -1).T
-            data = compress(np.ascontiguousarray(shuffled).data, self._level)
-        data += struct.pack("<I", fletcher32(data))
+        data = chunk_bytes(rows, self._level)
         return len(data), first, place(data)

@@ -26,10 +26,11 @@ from dtopipe.sinks.grouped.file import FileOfGroups
 from dtopipe.sinks.grouped.metadata import FileMetadata
 from dtopipe.sinks.grouped.tail import TailContent
 from dtopipe.sinks.grouped.writer import Extent
-from dtopipe.sinks.hdf5.chunk_index import Chunk
 from dtopipe.sinks.hdf5.column_writer import ColumnMark, ColumnWriter
 from dtopipe.sinks.hdf5.columns import columns, plans, reading_arrays
 from dtopipe.sinks.hdf5.footer import Footer
+from dtopipe.sinks.hdf5.reading import SPOILT, StoredFile
+from dtopipe.sinks.hdf5.stored import DamagedFile
 from dtopipe.sinks.hdf5.structures import SUPERBLOCK_BYTES, is_superblock_of, superblock
 from dtopipe.sinks.hdf5.text_heap import TextHeap
 
@@ -141,8 +142,6 @@ class GrowingHdf5(FileOfGroups):
         self._held, self._n_held = [], 0
 
     def _go_on(self, size: int) -> None:
-        from dtopipe.sinks.hdf5.reading import opened_front, stored_chunks
-
         file = self._open(size)
         file.seek(size - SUPERBLOCK_BYTES)
         words = file.read(SUPERBLOCK_BYTES)
@@ -150,28 +149,22 @@ class GrowingHdf5(FileOfGroups):
             raise self._damaged("there is no footer where its commit record has one")
         n_rows = rest_bytes = 0
         try:
-            with opened_front(file, size, words) as front:
-                for column in self._columns:
-                    dataset = front[column.plan.path]
-                    n_rows = len(dataset)
-                    n_whole = n_rows // self._shape.chunk_rows * self._shape.chunk_rows
-                    if dataset.chunks != (self._shape.chunk_rows,):
-                        raise SinkError(self._path, "was begun with other chunks", "set chunk_rows as it was")
-                    chunks = stored_chunks(dataset)
-                    last = next((chunk for chunk in chunks if chunk[1] >= n_whole), None)
-                    rest_bytes += last[0] if last else 0
-                    rest = column.read_back(self._bytes_of(last))[: n_rows - n_whole]
-                    column.take([chunk for chunk in chunks if chunk[1] < n_whole], rest, n_whole)
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            front = StoredFile(file, size, words)
+            for column in self._columns:
+                dataset = front[column.plan.path]
+                n_rows = len(dataset)
+                n_whole = n_rows // self._shape.chunk_rows * self._shape.chunk_rows
+                if dataset.chunk_rows != self._shape.chunk_rows:
+                    raise SinkError(self._path, "was begun with other chunks", "set chunk_rows as it was")
+                chunks = dataset.chunks
+                if chunks.lost:
+                    raise DamagedFile(f"nothing leads to the items from {chunks.lost[0][0]:,} on")
+                rest_bytes += sum(chunk[0] for chunk in chunks.found if chunk[1] >= n_whole)
+                stay = [chunk for chunk in chunks.found if chunk[1] < n_whole]
+                column.take(stay, dataset.rows(n_whole, n_rows), n_whole)
+        except SPOILT as error:
             raise self._damaged(f"what is in it cannot be read: {error}") from error
         group_bytes = rest_bytes + sum(column.n_bytes for column in self._columns)
         n_groups = -(-n_rows // self._shape.group_rows)
         marks = tuple(column.mark() for column in self._columns)
         self.cut_back(Hdf5Extent(size, group_bytes, n_groups, words, n_rows, marks))
-
-    def _bytes_of(self, chunk: Chunk | None) -> bytes:
-        if chunk is None:
-            return b""
-        n_bytes, _, address = chunk
-        self._opened().seek(address)
-        return self._opened().read(n_bytes)

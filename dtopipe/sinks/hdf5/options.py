@@ -11,7 +11,7 @@ from dtopipe.sinks.hdf5.chunk_rows import MOST_CHUNK_ROWS
 
 
 class Hdf5Options(SinkPart):
-    """One HDF5 file, whole at every instant; needs the extra `hdf5`."""
+    """One HDF5 file, whole at every instant."""
 
     path: PathText = Field(min_length=1, description="The file; relative to the run folder.")
     compression: Literal["gzip", "none"] = Field(

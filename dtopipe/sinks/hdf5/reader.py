@@ -44,10 +44,10 @@ class Hdf5Reader(GroupedReader):
 
     def metadata_of(self, file: Any) -> FileMetadata:
         """As GroupedReader.metadata_of."""
-        if DOCUMENT not in file:
+        if DOCUMENT not in file.datasets:
             what = f"is not an HDF5 file of dtopipe: it has no dataset {DOCUMENT}"
             raise SinkError(self._path, what, "give another path")
-        return metadata_from(self._path, bytes(file[DOCUMENT][()]))
+        return metadata_from(self._path, file[DOCUMENT].bytes())
 
     def rows_of_groups(self, file: Any, metadata: FileMetadata, on_damage: OnDamage) -> Iterator[OutputRows]:
         """As GroupedReader.rows_of_groups."""
@@ -93,10 +93,10 @@ class Hdf5Reader(GroupedReader):
         if file is None:
             return 0
         index = file[TIMES[0]]
-        (chunk_rows,) = index.chunks
+        chunk_rows = index.chunk_rows
         for start in reversed(range(0, len(index), chunk_rows)):
             with contextlib.suppress(*SPOILT):
-                return int(index[start : start + chunk_rows].max()) + 1
+                return int(index.rows(start, min(len(index), start + chunk_rows)).max()) + 1
         return 0
 
     def words(self) -> Collection[tuple[Any, ...]]:
@@ -105,10 +105,10 @@ class Hdf5Reader(GroupedReader):
         with self._opened(whole=True) as found:
             if found.file is None or found.metadata.layout is not Layout.LONG or found.metadata.stream.polled:
                 return known
-            datasets = [found.file[name].asstr() for name in WORD_COLUMNS]
+            datasets = [found.file[name] for name in WORD_COLUMNS]
 
             def part(start: int, stop: int) -> set[tuple[Any, ...]]:
-                words = zip(*(dataset[start:stop].tolist() for dataset in datasets), strict=True)
+                words = zip(*(dataset.texts(start, stop) for dataset in datasets), strict=True)
                 return {(*each[:4], *(word or None for word in each[4:])) for each in set(words)}
 
             for words in _in_parts(found.file, 32, part, lambda damage: None):
@@ -139,17 +139,28 @@ def _in_parts(
     """
     index = file[TIMES[0]]
     wanted = range(len(index)) if within is None else within
-    (chunk_rows,) = index.chunks
+    chunk_rows = index.chunk_rows
     step = min(chunk_rows, max(1, _PART_VALUES // values_a_row))
+    lost: tuple[int, int, Exception] | None = None
     for begin in range(wanted.start // chunk_rows * chunk_rows, wanted.stop, chunk_rows):
         end = min(wanted.stop, begin + chunk_rows)
         for start in range(max(begin, wanted.start), end, step):
             try:
                 found = part(start, min(end, start + step))
             except SPOILT as error:
-                on_damage(f"a chunk is damaged: rows {start:,} to {end:,} cannot be read ({error})")
+                # Neighbours are told of together.
+                lost = (start, end, error) if lost is None else (lost[0], end, lost[2])
                 break
+            _tell(lost, on_damage)
+            lost = None
             yield found
+    _tell(lost, on_damage)
+
+
+def _tell(lost: tuple[int, int, Exception] | None, on_damage: OnDamage) -> None:
+    if lost is not None:
+        start, end, error = lost
+        on_damage(f"rows {start:,} to {end:,} cannot be read: a chunk is damaged ({error})")
 
 
 def _wide(file: Any, metadata: FileMetadata, numbers: Sequence[int]) -> Callable[[int, int], OutputRows]:
@@ -158,14 +169,14 @@ def _wide(file: Any, metadata: FileMetadata, numbers: Sequence[int]) -> Callable
     codes = [file[f"{CHANNELS}/{link_name(channel.name)}"] for channel in channels]
     statuses = [file[f"{STATUS}/{link_name(channel.name)}"] for channel in channels]
     # What was never stored is all OK.
-    statuses = [rows if rows.id.get_storage_size() else None for rows in statuses]
+    statuses = [rows if rows.is_stored else None for rows in statuses]
 
     def part(start: int, stop: int) -> OutputRows:
-        index, t_mono_ns, t_utc_ns = (rows[start:stop] for rows in times)
+        index, t_mono_ns, t_utc_ns = (rows.rows(start, stop) for rows in times)
         values = []
         for channel, rows, of_channel in zip(channels, codes, statuses, strict=True):
-            status: NDArray[np.int8] | None = None if of_channel is None else of_channel[start:stop]
-            values.append(engineering_values(channel, rows[start:stop], status))
+            status: NDArray[np.int8] | None = None if of_channel is None else of_channel.rows(start, stop)
+            values.append(engineering_values(channel, rows.rows(start, stop), status))
         return OutputRows(index, t_mono_ns, t_utc_ns, values)
 
     return part
@@ -175,7 +186,7 @@ def _long(file: Any) -> Callable[[int, int], list[OutputRows]]:
     columns = [file[name] for name in (*TIMES, "value", "channel_number")]
 
     def part(start: int, stop: int) -> list[OutputRows]:
-        index, t_mono_ns, t_utc_ns, values, numbers = (rows[start:stop] for rows in columns)
+        index, t_mono_ns, t_utc_ns, values, numbers = (rows.rows(start, stop) for rows in columns)
         found = []
         for number in np.unique(numbers).tolist():
             of = numbers == number
@@ -191,16 +202,16 @@ def _rows_of_readings(file: Any, metadata: FileMetadata) -> Callable[[int, int],
     values = [file[link_name(column.name)] for column in columns if column.channel is not None]
 
     def part(start: int, stop: int) -> OutputRows:
-        index, t_mono_ns, t_utc_ns = (rows[start:stop] for rows in times)
-        return OutputRows(index, t_mono_ns, t_utc_ns, [rows[start:stop] for rows in values])
+        index, t_mono_ns, t_utc_ns = (rows.rows(start, stop) for rows in times)
+        return OutputRows(index, t_mono_ns, t_utc_ns, [rows.rows(start, stop) for rows in values])
 
     return part
 
 
 def _values(column: ReadingColumn, rows: Any, start: int, stop: int) -> list[Any]:
     if column.kind is ColumnKind.TEXT:
-        return [text or None for text in rows.asstr()[start:stop].tolist()]
-    found: list[Any] = rows[start:stop].tolist()
+        return [text or None for text in rows.texts(start, stop)]
+    found: list[Any] = rows.rows(start, stop).tolist()
     if column.kind is ColumnKind.FLOAT:
         return [None if value != value else value for value in found]
     return [None if value == NULL else value for value in found]

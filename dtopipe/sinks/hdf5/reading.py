@@ -1,55 +1,154 @@
-"""A file up to one of its footers, as the library of HDF5 reads it."""
+"""A file up to one of its footers: its datasets, item by item."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import struct
+from bisect import bisect_right
+from functools import cached_property
 from typing import Any
 
-from dtopipe.sinks.grouped.front import FileFront
-from dtopipe.sinks.hdf5.chunk_index import Chunk
-from dtopipe.sinks.hdf5.h5py_extra import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.sinks.hdf5.chunk_codec import chunk_items
+from dtopipe.sinks.hdf5.stored import Chunks, DamagedFile, FrontBytes, Layout, chunks_of, datasets_of, heap_objects
 from dtopipe.sinks.hdf5.structures import SIGNATURE, SUPERBLOCK_BYTES, is_superblock_of
 
 _SEARCHED_BYTES = 2**20
-# What h5py raises about a file that is damaged.
-SPOILT = (OSError, KeyError, RuntimeError, ValueError)
+_ROOT_AT = 36
+# What a file that is damaged raises.
+SPOILT = (OSError, DamagedFile)
+# A damaged number may say that there are more.
+_MOST_ITEMS = 2**48
 
 
-def opened_front(raw: io.FileIO, stop: int, superblock: bytes) -> Any:
-    """The file that ends before byte `stop`, by this superblock. Raises SPOILT."""
-    return h5py.File(FileFront(raw, stop, superblock), "r")
+class StoredDataset:
+    """The items of one dataset; those that were never stored are zero. Raises DamagedFile, OSError."""
+
+    def __init__(self, data: FrontBytes, layout: Layout, heaps: dict[int, dict[int, bytes]]) -> None:
+        self._data = data
+        self._layout = layout
+        self._heaps = heaps
+        # Parts of one chunk are asked for one after the other.
+        self._last: tuple[int, NDArray[Any]] | None = None
+        if layout.n_items > _MOST_ITEMS:
+            raise DamagedFile(f"it has {layout.n_items:,} items")
+
+    def __len__(self) -> int:
+        return self._layout.n_items
+
+    def __getitem__(self, number: int) -> Any:
+        """One item."""
+        return self.rows(number, number + 1)[0]
+
+    @property
+    def chunk_rows(self) -> int:
+        """Items of a chunk."""
+        return self._layout.chunk_items
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """Where they are."""
+        return chunks_of(self._data, self._layout)
+
+    @property
+    def is_stored(self) -> bool:
+        """False where every item is zero, for none was stored."""
+        return bool(self.chunks.found or self.chunks.lost)
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """(stop - start,) items."""
+        length, parts = self._layout.chunk_items, []
+        for first in range(start // length * length, stop, length):
+            part = self._chunk(first)[max(0, start - first) : stop - first]
+            parts.append(part)
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty(0, self._layout.dtype)
+
+    def texts(self, start: int, stop: int) -> list[str]:
+        """The texts of these items; one that is null is empty."""
+        known: dict[tuple[int, int, int], str] = {(0, 0, 0): ""}
+        places = [tuple(place) for place in self.rows(start, stop).tolist()]
+        for place in set(places) - known.keys():
+            known[place] = self._text(*place)
+        return [known[place] for place in places]
+
+    def bytes(self) -> bytes:
+        """All bytes of a dataset without chunks."""
+        return self._data.read(self._layout.address, self._layout.n_bytes)
+
+    def _text(self, n_bytes: int, heap: int, number: int) -> str:
+        if heap not in self._heaps:
+            self._heaps[heap] = heap_objects(self._data, heap)
+        text = self._heaps[heap].get(number)
+        if text is None or len(text) != n_bytes:
+            raise DamagedFile(f"there is no text {number} at byte {heap:,}")
+        return text.decode(errors="replace")
+
+    def _chunk(self, first: int) -> NDArray[Any]:
+        """All items of the chunk that begins with that one."""
+        if self._last is not None and self._last[0] == first:
+            return self._last[1]
+        if any(start <= first < stop for start, stop in self.chunks.lost):
+            raise DamagedFile(f"nothing leads to the items from {first:,} on")
+        at = bisect_right(self.chunks.found, first, key=lambda chunk: chunk[1]) - 1
+        layout = self._layout
+        if at < 0 or self.chunks.found[at][1] != first:
+            items = np.zeros(layout.chunk_items, layout.dtype)
+        else:
+            n_bytes, _, address = self.chunks.found[at]
+            stored = self._data.read(address, n_bytes)
+            try:
+                items = chunk_items(stored, layout.dtype, layout.chunk_items, deflated=layout.deflated)
+            except ValueError as error:
+                raise DamagedFile(f"the chunk at byte {address:,}: {error}") from error
+        self._last = first, items
+        return items
 
 
-def stored_chunks(dataset: Any) -> list[Chunk]:
-    """Its chunks, in order. Raises SPOILT."""
-    found: list[Chunk] = []
+class StoredFile:
+    """Every dataset of a file that ends before byte `stop`, by this superblock. Raises DamagedFile, OSError."""
 
-    def add(info: Any) -> None:
-        found.append((info.size, info.chunk_offset[0], info.byte_offset))
+    def __init__(self, raw: io.FileIO, stop: int, superblock: bytes) -> None:
+        data, heaps = FrontBytes(raw, stop), dict[int, dict[int, bytes]]()
+        (root,) = struct.unpack_from("<Q", superblock, _ROOT_AT)
+        self.datasets = {path: StoredDataset(data, layout, heaps) for path, layout in datasets_of(data, root).items()}
 
-    dataset.id.chunk_iter(add)
-    return sorted(found, key=lambda chunk: chunk[1])
+    def __getitem__(self, path: str) -> StoredDataset:
+        if path not in self.datasets:
+            raise DamagedFile(f"it has no dataset {path}")
+        return self.datasets[path]
+
+    @property
+    def lacks_something(self) -> bool:
+        """True where no sound node leads to some chunk."""
+        return any(dataset.chunks.lost for dataset in self.datasets.values() if dataset.chunk_rows)
+
+    def close(self) -> None:
+        """Nothing is held: the file is its opener's."""
 
 
 def last_footer(raw: io.FileIO, size: int, behind: int = 0) -> tuple[int, Any]:
-    """As GroupedReader.last_footer."""
+    """As GroupedReader.last_footer: the last one that leads to everything, else the last whose objects are whole.
+
+    What a power cut has taken of a footer, the one before it may have; what a bad disk has of a node, all footers lack.
+    """
+    last: tuple[int, StoredFile | None] = 0, None
     stop = size
     while stop > max(behind, 2 * SUPERBLOCK_BYTES):
         raw.seek(stop - SUPERBLOCK_BYTES)
         words = raw.read(SUPERBLOCK_BYTES)
         if is_superblock_of(words, stop):
             with contextlib.suppress(*SPOILT):
-                file = opened_front(raw, stop, words)
-                # Every object, for one that cannot be read leads back to a footer before.
-                file.visititems(_opened)
-                return stop, file
+                found = StoredFile(raw, stop, words)
+                if not found.lacks_something:
+                    return stop, found
+                last = last if last[0] else (stop, found)
         stop = _copy_before(raw, stop)
-    return 0, None
-
-
-def _opened(name: str, item: Any) -> None:
-    return None
+    return last
 
 
 def _copy_before(raw: io.FileIO, stop: int) -> int:

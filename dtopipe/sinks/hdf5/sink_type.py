@@ -24,8 +24,6 @@ HDF5 = SinkType(
     suffix=".h5",
     magic=b"\x89HDF\r\n\x1a\n",
     companions=(TAIL_SUFFIX,),
-    module="h5py",
-    extra="hdf5",
     one_run_a_file=True,
     size=OutputSize(wide=RowBytes(1, 2.2), long=RowBytes(0, 5), readings=RowBytes(20, 8)),
     # The tail of codes becomes columns of up to 8 bytes a value, index and times; then comes a footer.

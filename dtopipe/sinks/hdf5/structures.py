@@ -21,9 +21,9 @@ SUPERBLOCK_BYTES = 48
 UNDEFINED = 2**64 - 1
 # Of a B-tree over chunks, where the superblock does not say otherwise: twice 32.
 CHILDREN = 64
-# Message types.
-_DATASPACE, _LINK_INFO, _DATATYPE, _FILL, _LINK, _LAYOUT = 0x01, 0x02, 0x03, 0x05, 0x06, 0x08
-_GROUP_INFO, _FILTERS, _ATTRIBUTE = 0x0A, 0x0B, 0x0C
+# What a message of an object's header says.
+DATASPACE, LINK_INFO, DATATYPE, FILL, LINK, LAYOUT = 0x01, 0x02, 0x03, 0x05, 0x06, 0x08
+GROUP_INFO, FILTERS, ATTRIBUTE = 0x0A, 0x0B, 0x0C
 _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 
 Message = tuple[int, bytes]
@@ -84,14 +84,14 @@ def object_header(messages: Iterable[Message]) -> bytes:
 def group(links: Sequence[tuple[str, int]], attributes: Iterable[Message] = ()) -> bytes:
     """A group of these (name, address), listed in their order."""
     messages: list[Message] = [
-        (_LINK_INFO, struct.pack("<BBQQQ", 0, 0x01, len(links), UNDEFINED, UNDEFINED)),
-        (_GROUP_INFO, b"\0\0"),
+        (LINK_INFO, struct.pack("<BBQQQ", 0, 0x01, len(links), UNDEFINED, UNDEFINED)),
+        (GROUP_INFO, b"\0\0"),
     ]
     for number, (name, address) in enumerate(links):
         text = name.encode()
         # Order of creation, character set, and a length in four bytes.
         words = struct.pack("<BBQBI", 1, 0x04 | 0x10 | 0x02, number, 1, len(text)) + text + struct.pack("<Q", address)
-        messages.append((_LINK, words))
+        messages.append((LINK, words))
     return object_header([*messages, *attributes])
 
 
@@ -100,7 +100,7 @@ def attribute(name: str, kind: DataType, value: bytes, n_items: int | None = Non
     text = name.encode() + b"\0"
     space = _dataspace(n_items)
     head = struct.pack("<BBHHHB", 3, 0, len(text), len(kind.words), len(space), 1)
-    return _ATTRIBUTE, head + text + kind.words + space + value
+    return ATTRIBUTE, head + text + kind.words + space + value
 
 
 def text_attribute(name: str, reference: bytes) -> Message:
@@ -119,7 +119,7 @@ def array_dataset(kind: DataType, address: int, n_items: int | None, attributes:
     layout = struct.pack("<BBQQ", 3, 1, address if n_bytes else UNDEFINED, n_bytes)
     fill = struct.pack("<BB", 3, 2 | 2 << 2)
     return object_header(
-        [(_DATASPACE, _dataspace(n_items)), (_DATATYPE, kind.words), (_FILL, fill), (_LAYOUT, layout), *attributes]
+        [(DATASPACE, _dataspace(n_items)), (DATATYPE, kind.words), (FILL, fill), (LAYOUT, layout), *attributes]
     )
 
 
@@ -138,7 +138,7 @@ def chunked_dataset(
     space = _dataspace(n_items, growing=True)
     return object_header(
         [
-            (_DATASPACE, space), (_DATATYPE, kind.words), (_FILL, fill), (_LAYOUT, layout), (_FILTERS, pipeline),
+            (DATASPACE, space), (DATATYPE, kind.words), (FILL, fill), (LAYOUT, layout), (FILTERS, pipeline),
             *attributes,
         ]
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Writes one run into one HDF5 file, by groups of rows; `grouped/writer.py` says how nothing is lost between them.
 
-The library of HDF5 loses a file where it is killed over it, so that it only reads here (`hdf5/file.py` says how a file
-is made instead).
+The library of HDF5 loses a file where it is killed over it, and ends the process over a damaged one: `hdf5/file.py`
+and `hdf5/stored.py` say how a file is made and read back without it.
 """
 
 from __future__ import annotations
