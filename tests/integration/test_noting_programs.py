@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laboratory import EVERY_SINK, counter_topology
+from laboratory import EVERY_SINK, counter_codes, counter_topology
 
 import dtopipe
 from dtopipe import sync
@@ -208,3 +209,26 @@ def test_threads_share_a_run_and_thousands_of_marks_do_no_harm(lab: Any) -> None
     assert _rows(lab.run_folder / "base.db", "SELECT count(*) FROM marks") == [(1000,)]
     status = json.loads((lab.run_folder / "run.json").read_text())
     assert status["verdict"]["state"] == "GOOD"
+
+
+def test_two_balances_and_four_channels_join_on_t_mono_ns_as_the_guide_says(lab: Any) -> None:
+    guide = (Path(dtopipe.__file__).parent / "guide" / "python.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r'base\.execute\("""(.*?)"""\)', guide, re.DOTALL)
+    topology = counter_topology(4, 20, rate_hz=1000.0)
+    for channel, name in zip(topology["task"]["channels"], ("flux", "tc1", "tc2", "tc3"), strict=True):
+        channel["name"] = name
+    running = lab.start(topology | {"sinks": {"base": EVERY_SINK["base"]}})
+    running.wait_for_samples("base", 300)
+    with dtopipe.run_in_progress(run_dir=lab.folder / "runs") as run:
+        for n in range(10):
+            run.reading("balance-a", mass=n, units={"mass": "g"})
+            run.reading("balance-b", mass=100 + n, temperature=21.5)
+    running.interrupt()
+    assert running.finish().code == 0
+    rows = _rows(lab.run_folder / "base.db", query)
+    # The other balance had not said anything before the first reading.
+    assert [(row[-2], row[-1]) for row in rows] == [(n, 99.0 + n) for n in range(1, 10)]
+    known = {reading.t_mono_ns: reading.sample_index for reading in readings_of(lab.run_folder)}
+    for t_mono_ns, *values, _, _ in rows:
+        index = known[t_mono_ns]
+        assert values == counter_codes(4, index, index + 1)[:, 0].tolist()
