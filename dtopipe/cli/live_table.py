@@ -46,7 +46,15 @@ def status_table(status: dict[str, Any]) -> Group:
     of_sinks = {name: sink.get("failure", "") for name, sink in status["sinks"].items()}
     troubles = {"board": board.get("why", ""), **of_sinks}
     reasons = [Text(shown_lines(f"{name}: {trouble}"), style=_BAD) for name, trouble in troubles.items() if trouble]
-    lines = [*reasons, *_remarked(status), *_followed(status), *_served(status), *_kept(status), *disk_lines(status)]
+    lines = [
+        *reasons,
+        *_remarked(status),
+        *_followed(status),
+        *_served(status),
+        *_kept(status),
+        *_marked(status),
+        *disk_lines(status),
+    ]
     return Group(headline(status), table, *lines, _foot(status))
 
 
@@ -111,6 +119,17 @@ def _kept(status: dict[str, Any]) -> list[Text]:
         for name, sink in status["sinks"].items()
         if sink.get("kept_for")
     ]
+
+
+def _marked(status: dict[str, Any]) -> list[Text]:
+    """The line that names the last mark, and how many there are."""
+    marks = status.get("marks") or {}
+    newest, count = marks.get("newest") or [], marks.get("count", 0)
+    if not newest:
+        return []
+    last = newest[-1]
+    more = f", the last of {count:,} marks" if count > 1 else ""
+    return [Text(shown(f"marked {last['label']} at sample {last['sample_index']:,}{more}"), "dim")]
 
 
 def _served(status: dict[str, Any]) -> list[Text]:

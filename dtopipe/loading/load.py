@@ -14,7 +14,7 @@ from dtopipe.loading.run import LoadedRun
 from dtopipe.loading.source import Source
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.model.policy import Policy
-from dtopipe.sinks.contract import PartReader
+from dtopipe.sinks.contract import PartReader, marks_in
 from dtopipe.sinks.registry import load_reader
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.wire.raw_files import is_in_segments
@@ -53,7 +53,8 @@ def _of_file(path: Path) -> LoadedRun:
         if own:
             found = sorted(_sources(outputs, record), key=lambda source: source.name != own[0])
             return LoadedRun(folder.path, found, record, marks_of(folder.path))
-    return LoadedRun(path, [source_of_file(path)], {})
+    source = source_of_file(path)
+    return LoadedRun(path, [source], {}, marks_in(source.reader()))
 
 
 def _sources(outputs: list[Output], record: Mapping[str, Any]) -> list[Source]:

@@ -89,6 +89,7 @@ __all__ = [
     "DescribedReader",
     "FileOutput",
     "InstrumentsWriter",
+    "MarkedReader",
     "NotingWriter",
     "OutputOptions",
     "OutputReader",
@@ -98,6 +99,7 @@ __all__ = [
     "RemarkingWriter",
     "RetiringWriter",
     "SinkWriter",
+    "marks_in",
     "may_retry",
     "remark_of",
 ]
@@ -174,6 +176,20 @@ class FileOutput(Protocol):
         """What must be there once samples are committed, the commit record among them; asked before `open` too."""
 
 
+@runtime_checkable
+class MarkedReader(Protocol):
+    """A reader whose output tells of marks."""
+
+    def marks(self) -> Sequence[Mark]:
+        """The marks of the run, by their numbers. Raises SinkError."""
+
+
+def marks_in(reader: OutputReader) -> Sequence[Mark]:
+    """The marks that an output tells of, by their moments; none where it has no place for them."""
+    found = reader.marks() if isinstance(reader, MarkedReader) else ()
+    return sorted(found, key=lambda mark: (mark.sample_index, mark.number))
+
+
 def remark_of(writer: SinkWriter) -> str:
     """What a writer that was closed has to say of its output, for the verdict."""
     return writer.remark if isinstance(writer, RemarkingWriter) else ""
@@ -213,7 +229,7 @@ class OutputReader(Protocol):
     Without `front` a repair writes an output that was killed over anew, which may take as long as its run; with it, it
     goes on from there. `CsvReader.front` in `dtopipe/sinks/text/csv_reader.py` is one of ten lines.
     With `stream()` (DescribedReader) `dtopipe.load` takes the file by itself, and with `rows_within()` (PartReader) a
-    span of a large one without reading the rest.
+    span of a large one without reading the rest. With `marks()` (MarkedReader) it tells of the run's marks.
     """
 
     def position(self) -> Position:

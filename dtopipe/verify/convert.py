@@ -60,6 +60,7 @@ def convert(
     """
     raw = RawSource(source)
     _ensure_held(raw.stream, sink_type, output.layout)
+    known = noted_of_file(raw) if noted is None else noted
     writer = load_writer(sink_type)(output, **options)
     writer.open(raw.stream, raw.start, resume=False)
     waiting: list[Block | Gap] = []
@@ -76,7 +77,7 @@ def convert(
                 on_samples(n_written)
     finally:
         writer.append(waiting)
-        (noted or noted_of_file(raw)).give(writer)
+        known.give(writer)
         position = writer.close()
         on_samples(n_written + n_waiting)
     return position

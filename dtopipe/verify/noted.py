@@ -12,7 +12,7 @@ from dtopipe.host.run_marks import marks_of
 from dtopipe.host.run_readings import readings_of
 from dtopipe.model.instruments import InstrumentReading
 from dtopipe.model.marks import Mark
-from dtopipe.sinks.contract import InstrumentsWriter, NotingWriter, OutputReader, SinkWriter
+from dtopipe.sinks.contract import InstrumentsWriter, MarkedReader, NotingWriter, OutputReader, SinkWriter
 from dtopipe.verify.raw_source import RawSource
 
 # Readings in a commit: bounded memory, and a transaction that a server takes at once.
@@ -39,10 +39,10 @@ class Noted:
 
     def is_lacking_in(self, reader: OutputReader) -> bool:
         """True if an output that has a place for marks and metadata may not have all of these."""
-        marks: Callable[[], Sequence[Mark]] | None = getattr(reader, "marks", None)
-        if marks is None:
+        if not isinstance(reader, MarkedReader):
             return False
-        return self.metadata is not None or {mark.number for mark in marks()} != {mark.number for mark in self.marks}
+        there = {mark.number for mark in reader.marks()}
+        return self.metadata is not None or there != {mark.number for mark in self.marks}
 
 
 def noted_of_run(folder: RunFolder, record: Mapping[str, Any]) -> Noted:
@@ -54,5 +54,5 @@ def noted_of_run(folder: RunFolder, record: Mapping[str, Any]) -> Noted:
 
 
 def noted_of_file(raw: RawSource) -> Noted:
-    """What a raw file says, all of whose items were taken."""
+    """What a raw file says at its end. Raises OSError."""
     return Noted(raw.marks(), raw.metadata())

@@ -16,7 +16,7 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.wire.commit_snapshot import CommitSnapshot, read_snapshot
 from dtopipe.wire.dtraw import ChunkHeader, decode_status, iter_chunks, read_file_header
-from dtopipe.wire.dtraw_notes import marks_in, metadata_in
+from dtopipe.wire.dtraw_notes import marks_in, metadata_in, notes_at_end
 from dtopipe.wire.raw_files import kept_segments, segment_path
 
 
@@ -26,7 +26,6 @@ class RawSource:
     def __init__(self, path: Path) -> None:
         """Raises UsageError if the file is not there or not a `.dt-raw` file."""
         self.path = path
-        self._notes: list[Mapping[str, Any]] = []
         try:
             snapshot = _snapshot(path)
             extra = snapshot.extra if snapshot else b""
@@ -56,7 +55,6 @@ class RawSource:
         at = self.start
         for number, (chunk, codes) in enumerate(chain.from_iterable(map(_chunks, self._files))):
             if chunk.notes is not None:
-                self._notes.append(chunk.notes)
                 continue
             anchor = chunk.anchor or _anchor_at(chunk, anchor, clock)
             start = chunk.gap.span.start if chunk.gap else chunk.first_sample_index
@@ -72,12 +70,12 @@ class RawSource:
                 at = start + chunk.valid_samples
 
     def marks(self) -> Sequence[Mark]:
-        """The marks of the run, as the file has them; known once all items were taken."""
-        return marks_in(self._notes)
+        """The marks of the run, as its end has them. Raises OSError."""
+        return marks_in(notes_at_end(self._files[-1]))
 
     def metadata(self) -> Mapping[str, Any] | None:
-        """The metadata of the run where they were changed; known once all items were taken."""
-        return metadata_in(self._notes)
+        """The metadata of the run where they were changed. Raises OSError."""
+        return metadata_in(notes_at_end(self._files[-1]))
 
 
 def _chunks(file: Path) -> Iterator[tuple[ChunkHeader, NDArray[Any]]]:

@@ -59,11 +59,11 @@ __all__ = [
     "read_header_of",
 ]
 
-_LENGTH = struct.Struct("<I")
+LENGTH = struct.Struct("<I")
 # A header longer than this is damage: 1000 channels with long names take 200 kB.
-_MAX_HEADER_BYTES = 16 * 2**20
+MAX_HEADER_BYTES = 16 * 2**20
 # What the chunk headers of this program begin with: where to go on behind damage.
-_CHUNK_BEGINS = b'{"seq": '
+CHUNK_BEGINS = b'{"seq": '
 _SEARCHED_BYTES = 2**20
 
 
@@ -92,7 +92,7 @@ def encode_buffers_done(
     """
     pieces: list[bytes | NDArray[Any]] = []
     n_bytes = 0
-    pack, length = _LENGTH.pack, _LENGTH.size
+    pack, length = LENGTH.pack, LENGTH.size
     known: tuple[Anchor, int, np.dtype[Any]] | None = None
     filled: BufferDoneForm
     for block in blocks:
@@ -187,11 +187,11 @@ def _seek_next_chunk(file: IO[bytes], at: int) -> bool:
     held = b""
     while piece := file.read(_SEARCHED_BYTES):
         held += piece
-        found = held.find(_CHUNK_BEGINS, _LENGTH.size)
+        found = held.find(CHUNK_BEGINS, LENGTH.size)
         if found >= 0:
-            file.seek(at + found - _LENGTH.size)
+            file.seek(at + found - LENGTH.size)
             return True
-        kept = held[-(_LENGTH.size + len(_CHUNK_BEGINS)) :]
+        kept = held[-(LENGTH.size + len(CHUNK_BEGINS)) :]
         at += len(held) - len(kept)
         held = kept
     return False
@@ -260,17 +260,17 @@ def _little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _framed(text: str) -> bytes:
     encoded = text.encode()
-    return _LENGTH.pack(len(encoded)) + encoded
+    return LENGTH.pack(len(encoded)) + encoded
 
 
 def _document(file: IO[bytes], path: Path) -> dict[str, Any]:
     """The next header; empty at the clean end of the file."""
     at = file.tell()
-    head = file.read(_LENGTH.size)
+    head = file.read(LENGTH.size)
     if not head:
         return {}
-    length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
-    if not 0 < length <= _MAX_HEADER_BYTES:
+    length = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0
+    if not 0 < length <= MAX_HEADER_BYTES:
         raise WireError(f"{path}: cut or damaged at byte {at}, where a header should begin")
     text = file.read(length)
     if len(text) != length:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -11,7 +12,9 @@ from typing import Any
 
 from laboratory import EVERY_SINK, counter_topology
 
+from dtopipe import RunOver, run_in_progress
 from dtopipe.host.run_marks import marks_of
+from dtopipe.host.run_readings import readings_of
 from dtopipe.model.marks import Mark
 from dtopipe.sinks.registry import load_reader
 
@@ -139,3 +142,26 @@ def test_a_run_that_ended_takes_no_mark(lab: Any) -> None:
     assert "is over" in refused.stderr
     assert "dtopipe meta" in refused.stderr
     assert (lab.run_folder / "events.jsonl").read_bytes() == events
+
+
+def test_a_mark_that_was_confirmed_at_the_very_end_is_in_every_output(lab: Any) -> None:
+    """The board ends by itself at any instant between two marks."""
+    topology = counter_topology(2, 20, rate_hz=2000.0) | {"duration": "1s"}
+    running = lab.start(topology | {"sinks": {name: EVERY_SINK[name] for name in WITH_MARKS}})
+    running.wait_until("running")
+    confirmed: list[Mark] = []
+    with contextlib.suppress(RunOver), run_in_progress("lab", run_dir=lab.folder / "runs") as run:
+        while True:
+            confirmed.append(run.mark(f"number {len(confirmed)}"))
+            run.reading("balance", mass=len(confirmed))
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    folder = lab.run_folder
+    assert len(confirmed) > 10
+    assert sorted(marks_of(folder), key=lambda mark: mark.number) == confirmed
+    assert max(mark.sample_index for mark in confirmed) < ended.json["acquired"]["end_sample_index"]
+    for sink in WITH_MARKS:
+        assert _marks_in(folder, sink, EVERY_SINK[sink]["path"]) == confirmed, sink
+    with closing(sqlite3.connect(folder / "base.db")) as base:
+        (n_readings,) = base.execute("SELECT count(*) FROM readings").fetchone()
+    assert n_readings == len(list(readings_of(folder)))

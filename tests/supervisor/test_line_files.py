@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from dtopipe.host.run_marks import marks_of
+from dtopipe.host.run_readings import readings_of
 from dtopipe.model.clock import Anchor
+from dtopipe.model.instruments import InstrumentReading
+from dtopipe.model.marks import Mark
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.supervisor.lines import ClockFile, GapsFile
+from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile, LineFile
 
 
 def _gap(number: int) -> Gap:
@@ -59,3 +64,47 @@ def test_clock_pairs_are_written_and_not_kept(tmp_path: Path) -> None:
     assert len(lines) == 50
     assert json.loads(lines[-1])["sample_index"] == 49_000
     assert not [value for value in vars(file).values() if isinstance(value, (list, dict, set))]
+
+
+def _mark(number: int) -> Mark:
+    return Mark(number, f"mark {number}", 10 * number, number, number, "x" * 2000, "ada@lab", number)
+
+
+def test_marks_are_written_however_many_there_are_and_other_events_are_counted(tmp_path: Path) -> None:
+    file = EventsFile(tmp_path / "events.jsonl", lambda: 5)
+    for number in range(1, 101):
+        assert file.append_mark(_mark(number))
+        file.append("away", "table")
+    file.close()
+    assert list(marks_of(tmp_path)) == [_mark(number) for number in range(1, 101)]
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines].count("away") == 20
+    assert lines[-1]["times"] == 100
+
+
+def test_a_mark_that_a_full_disk_has_no_room_for_waits_and_is_not_called_safe(small_disk: Any) -> None:
+    disk = small_disk("1m")
+    file = EventsFile(disk.path / "events.jsonl", lambda: 5)
+    assert file.append_mark(_mark(1))
+    ballast = disk.fill()
+    told = [file.append_mark(_mark(number)) for number in range(2, 8)]
+    assert told[-1] is False
+    assert told == sorted(told, reverse=True)
+    ballast.unlink()
+    assert file.append_mark(_mark(8))
+    file.close()
+    assert list(marks_of(disk.path)) == [_mark(number) for number in range(1, 9)]
+
+
+def test_a_reading_that_a_full_disk_has_no_room_for_was_never_there(small_disk: Any) -> None:
+    disk = small_disk("1m")
+    file = LineFile(disk.path / "instruments.jsonl")
+    readings = [InstrumentReading(number, "x" * 100, 1, 1, 1, {"v" * 50: 1.0}) for number in range(1, 100)]
+    ballast = disk.fill()
+    written = [reading for reading in readings if file.append_now(reading.to_json())]
+    assert len(written) < len(readings)
+    ballast.unlink()
+    assert file.append_now(readings[-1].to_json())
+    assert file.sync()
+    file.close()
+    assert list(readings_of(disk.path)) == [*written, readings[-1]]

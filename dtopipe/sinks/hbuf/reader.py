@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -36,7 +36,7 @@ from dtopipe.wire.dtraw import (
     read_file_header,
     read_header_of,
 )
-from dtopipe.wire.dtraw_notes import marks_in
+from dtopipe.wire.dtraw_notes import marks_in, metadata_in, notes_at_end
 from dtopipe.wire.raw_files import (
     RawState,
     absent_segments,
@@ -86,8 +86,10 @@ class HbufReader(FileReader):
         return self._rows(self._chunks_behind())
 
     def stream(self) -> Stream:
-        """What the commit record says of the run, else the file's own header. Raises SinkError."""
-        return self._file_header().stream(self.path) if self._stream is None else self._stream
+        """What the commit record says of the run, else the file's own header, with what was noted. Raises SinkError."""
+        stream = self._file_header().stream(self.path) if self._stream is None else self._stream
+        metadata = metadata_in(self._notes())
+        return stream if metadata is None else replace(stream, metadata={**stream.metadata, **metadata})
 
     def rows_within(self, wanted: Wanted, channels: Sequence[int]) -> Iterator[OutputRows]:
         """As PartReader.rows_within."""
@@ -155,7 +157,16 @@ class HbufReader(FileReader):
 
     def marks(self) -> Sequence[Mark]:
         """The marks of a run whose file was closed, by their numbers."""
-        return marks_in(chunk.notes for chunk, _, _ in self._chunks(self._segments(), lambda damage: None))
+        return marks_in(self._notes())
+
+    def _notes(self) -> list[Mapping[str, Any]]:
+        """What was noted of the run, as a file says that was closed; of no other anything is known."""
+        segments = self._segments()
+        if not segments or self.is_open:
+            return []
+        file = segment_path(self.path, segments[-1])
+        with self._explained(file):
+            return notes_at_end(file)
 
     def nulls(self) -> Sequence[NullRange]:
         """Where values are null though the board gave a sample, as the chunks themselves say."""

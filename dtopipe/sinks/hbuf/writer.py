@@ -71,6 +71,8 @@ class HbufWriter(FileWriter):
         self._first_kept = 0
         self._told_of_refusal = False
         self._notes = RawNotes()
+        # They are written: nothing follows on them.
+        self._has_notes = False
         # Up to where an append that failed has got; the same items come again.
         self._partly_until: int | None = None
 
@@ -154,7 +156,7 @@ class HbufWriter(FileWriter):
         position = super().commit()
         if self._index is not None:
             self._index.committed()
-        if self._segment_bytes is not None and self.size >= self._segment_bytes:
+        if self._segment_bytes is not None and self.size >= self._segment_bytes and not self._has_notes:
             self._begin_next_segment()
         return position
 
@@ -173,8 +175,8 @@ class HbufWriter(FileWriter):
             except BaseException:
                 self._seq -= len(chunks)
                 raise
-        # Once: what follows may fail and be tried again.
-        self._notes = RawNotes()
+            # Once: what follows may fail and be tried again.
+            self._notes, self._has_notes = RawNotes(), True
         return super().close()
 
     def _note_chunks(self, end: int) -> list[bytes]:
