@@ -16,6 +16,7 @@ from dtopipe.boards.contract import Ended
 from dtopipe.boards.replay import ReplayBoard
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import BoardError, SinkError
+from dtopipe.model.marks import Mark
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block
 from dtopipe.sinks.contract import OutputOptions
@@ -39,13 +40,14 @@ def test_the_driver_library_reads_what_the_hbuf_sink_writes(tmp_path: Path) -> N
     writer = HbufWriter(OutputOptions(tmp_path / "archive.dt-raw"))
     writer.open(stream, 0, resume=False)
     writer.append(written)
+    writer.note([Mark(1, "ignition", 20, 5, 7)], {"sample": "A7"})
     writer.close()
 
     header = read_file_header(tmp_path / "archive.dt-raw")
     assert (header.format_version, header.task, header.device) == (2, "heat", "simulated")
     assert (header.dtype, header.n_channels, header.sample_rate_hz) == ("int16", 2, 1000.0)
     assert header.samples_per_buffer == 100
-    first, second, third, marker, last = iter_blocks(tmp_path / "archive.dt-raw")
+    first, second, third, marker, last, notes = iter_blocks(tmp_path / "archive.dt-raw")
     for k, found in enumerate((first, second, third)):
         assert found.channels == ("flux", "tc1")
         assert found.first_sample_index == k * 100
@@ -58,6 +60,8 @@ def test_the_driver_library_reads_what_the_hbuf_sink_writes(tmp_path: Path) -> N
     assert marker.error is not None
     assert last.first_sample_index == 450
     assert np.array_equal(last.raw_codes, codes_of(2, 450, 500))
+    # What was noted of the run is a block without samples to it, behind the last one, and no loss.
+    assert (notes.samples_per_channel, notes.first_sample_index, notes.error) == (0, 500, None)
 
 
 def driver_block(number: int, dtype: Any = np.int32) -> Any:
