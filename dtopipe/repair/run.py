@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dtopipe.core.followed import known_end
+from dtopipe.core.lifecycle import SinkState
 from dtopipe.core.remedy import repair_from
 from dtopipe.core.verdict import Verdict, VerdictState
 from dtopipe.host.run_folder import RunFolder
@@ -37,6 +38,7 @@ from dtopipe.repair.restoring import restored_record
 from dtopipe.repair.sources import Refill, SampleSource
 from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
+from dtopipe.verify.mark_check import absent_marks
 from dtopipe.verify.noted import noted_of_run
 from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.recount import joined, without
@@ -249,7 +251,9 @@ class _Repair:
             or (is_damaged(output, report) and not is_restored)
         ):
             return Mend.REWRITE
-        if tail or not is_complete(output, self._record):
+        is_detached = output.record["state"] == SinkState.DETACHED
+        lacks_marks = not is_detached and bool(absent_marks(output, self._noted.marks))
+        if tail or lacks_marks or not is_complete(output, self._record):
             return Mend.CONTINUE
         return Mend.RECORD if is_restored else Mend.NOTHING
 

@@ -42,7 +42,7 @@ class Noted:
         if not isinstance(reader, MarkedReader):
             return False
         there = {mark.number for mark in reader.marks()}
-        return self.metadata is not None or there != {mark.number for mark in self.marks}
+        return self.metadata is not None or not there.issuperset(mark.number for mark in self.marks)
 
 
 def noted_of_run(folder: RunFolder, record: Mapping[str, Any]) -> Noted:

@@ -12,12 +12,14 @@ from typing import Any
 
 from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge_recorded
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.host.run_marks import marks_of
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import LOST_BY_BOARD, Gap, Span
 from dtopipe.verify.findings import Comparison
 from dtopipe.verify.gap_check import gaps_checked, run_inconsistencies
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps
+from dtopipe.verify.mark_check import marks_checked
 from dtopipe.verify.output_check import checked
 from dtopipe.verify.outputs import Output, keeps_samples, outputs_of, raw_output
 from dtopipe.verify.raw_blocks import RawBlocks
@@ -43,6 +45,8 @@ def verify_run(
     reports = _Reports(outputs, on_progress).all()
     gaps_path = folder.path / "gaps.jsonl"
     reports = [gaps_checked(report, output, record, gaps_path) for report, output in zip(reports, outputs, strict=True)]
+    marks = marks_of(folder.path)
+    reports = [marks_checked(report, output, record, marks) for report, output in zip(reports, outputs, strict=True)]
     gaps: dict[str | None, Sequence[Gap]] = {None: board_gaps(gaps_path, outputs)}
     gaps |= {report.name: report.gaps for report in reports}
     inconsistent = run_inconsistencies(record, reports, gaps_path)

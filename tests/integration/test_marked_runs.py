@@ -7,13 +7,14 @@ import json
 import signal
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from laboratory import EVERY_SINK, counter_topology
 
 from dtopipe import RunOver, run_in_progress
-from dtopipe.host.run_marks import marks_of
+from dtopipe.host.run_marks import mark_line, marks_of
 from dtopipe.host.run_readings import readings_of
 from dtopipe.model.marks import Mark
 from dtopipe.sinks.registry import load_reader
@@ -165,3 +166,26 @@ def test_a_mark_that_was_confirmed_at_the_very_end_is_in_every_output(lab: Any) 
     with closing(sqlite3.connect(folder / "base.db")) as base:
         (n_readings,) = base.execute("SELECT count(*) FROM readings").fetchone()
     assert n_readings == len(list(readings_of(folder)))
+
+
+def test_an_output_that_lacks_a_mark_is_named_and_mended(lab: Any) -> None:
+    sinks = {name: EVERY_SINK[name] for name in WITH_MARKS}
+    running = lab.start(counter_topology(2) | {"sinks": sinks})
+    running.wait_for_samples("raw", 200)
+    first = _mark(lab, "ignition")
+    running.interrupt()
+    assert running.finish().code == 0
+    folder = lab.run_folder
+    assert lab.dtopipe("verify", str(folder)).code == 0
+    # As if it had been told to the run, and not to its outputs.
+    second = replace(first, number=2, label="told to nobody")
+    with (folder / "events.jsonl").open("a") as events:
+        events.write(json.dumps(mark_line(second, "2026-11-29T12:00:00Z")) + "\n")
+    seen = lab.dtopipe("verify", str(folder), "--json")
+    assert seen.code != 0
+    lacking = [output["name"] for output in seen.json["outputs"] if "lacks 1 of the run's 2 marks" in str(output)]
+    assert lacking == list(sinks)
+    assert lab.dtopipe("repair", str(folder)).code == 0
+    for sink in WITH_MARKS:
+        assert _marks_in(folder, sink, EVERY_SINK[sink]["path"]) == [first, second], sink
+    assert lab.dtopipe("verify", str(folder)).code == 0
