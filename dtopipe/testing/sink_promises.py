@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from dtopipe.model.errors import OutputExists, OutputLocked, SinkError
+from dtopipe.model.marks import Mark
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, SensorStatus
-from dtopipe.sinks.contract import SinkWriter
+from dtopipe.sinks.contract import MarkedReader, NotingWriter, SinkWriter
 from dtopipe.sinks.rows.null_ranges import merged
 from dtopipe.testing.recordings import ANCHOR, block, blocks, gap, recorded
 from dtopipe.testing.sink_suite import SinkSuite
@@ -112,6 +113,27 @@ class SinkPromises(SinkSuite):
         ]
         # What flickers is told of once.
         assert found[0] == NullRange(0, Span(1000, 1399), 200, SensorStatus.LOW)
+
+    def test_marks_that_are_told_again_to_a_successor_are_there_once(self, sink: SinkUnderTest) -> None:
+        stream, t_utc_ns = recorded(), ANCHOR.t_utc_ns
+        marks = [Mark(n, f"m\u00e4rk {n}", 10 * n, n, t_utc_ns, "text", "ada@lab", t_utc_ns) for n in (1, 2, 3)]
+        writer = sink.writer()
+        if not isinstance(writer, NotingWriter):
+            pytest.skip("its format has no place for marks")
+        writer.open(stream, 0, resume=False)
+        writer.append(blocks(stream, 0, 200))
+        writer.note(marks[:2], None)
+        writer.commit()
+        writer.abandon()
+        successor, _ = sink.resumed(stream)
+        assert isinstance(successor, NotingWriter)
+        successor.note(marks, {"sample": "A7"})
+        successor.append(blocks(stream, 200, 300))
+        successor.note(marks[2:], None)
+        assert successor.close().samples == 300
+        reader = sink.reader()
+        assert not isinstance(reader, MarkedReader) or list(reader.marks()) == marks
+        assert np.array_equal(sink.rows()[0], np.arange(300))
 
     def test_only_sync_and_close_make_durable(self, sink: SinkUnderTest) -> None:
         stream = recorded()
