@@ -20,7 +20,7 @@ from dtopipe.core.metadata_changes import MetadataChanges, metadata_of
 from dtopipe.host.closed import owner_of
 from dtopipe.host.identity import who_is_here
 from dtopipe.host.run_folder import RunFolder, find_run
-from dtopipe.host.run_life import ensure_over, reached
+from dtopipe.host.run_life import ensure_over, ensure_reached, reached
 from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import json_text, shown
 from dtopipe.transport.run_link import ask_run
@@ -62,6 +62,7 @@ def meta(run: str, values: tuple[str, ...], outside: bool, run_dir: Path, as_jso
 
 def _change_ended(folder: RunFolder, given: dict[str, Any], by: str, *, as_json: bool) -> None:
     if reached(folder) is not None or folder.read_record().get("verdict") is None:
+        ensure_reached(folder, "meta")
         ensure_over(folder)
     go_on_as_owner(folder)
     if owner := owner_of(folder.path):

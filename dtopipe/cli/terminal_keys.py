@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,8 @@ def terminal_keys() -> Iterator[Keys | None]:
     except ValueError:
         # It is closed.
         is_terminal = False
-    if not is_terminal:
+    # A program may have its run in another thread, and its own use for the terminal.
+    if not is_terminal or threading.current_thread() is not threading.main_thread():
         yield None
     elif sys.platform == "win32":
         yield _windows_keys

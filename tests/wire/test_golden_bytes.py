@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from dtopipe.model.clock import Anchor, utc_ns
 from dtopipe.model.errors import SinkError, WireError
+from dtopipe.model.marks import Mark
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
@@ -34,6 +35,7 @@ from dtopipe.wire.dtraw import (
     gap_chunk,
     iter_chunk_headers,
     iter_chunks,
+    notes_chunk,
     read_file_header,
 )
 from dtopipe.wire.dtraw_headers import chunk_document, chunk_text
@@ -71,6 +73,20 @@ def test_a_dt_raw_file_has_just_these_bytes() -> None:
     document = json.loads(framed[4:])
     assert (document["flags"], document["gap"], document["cause"]) == (["overrun_marker"], [8, 20], "board_overrun")
     assert document["valid_samples"] == 0
+
+
+def test_a_chunk_of_notes_has_just_these_bytes() -> None:
+    mark = Mark(1, "Zünd", 20, 5, T_UTC_NS, "", "ada@lab", T_UTC_NS)
+    notes = {"metadata": {"sample": "A7"}, "marks": [mark.to_json()]}
+    text = (
+        b'{"seq": 9, "event_kind": "buffer_done", "first_sample_index": 500, "valid_samples": 0, "buffer_capacity": 0,'
+        b' "t_mono_ns": 43, "t_utc": "2026-11-22T23:41:00.000000123+00:00", "flags": [],'
+        b' "checksum": {"algorithm": "crc32", "value": 0}, "notes": {"metadata": {"sample": "A7"}, "marks":'
+        b' [{"number": 1, "label": "Z\\u00fcnd", "text": "", "sample_index": 20, "t_mono_ns": 5,'
+        b' "t_utc": "2026-11-22T23:41:00.000000123Z", "by": "ada@lab", "set_at": "2026-11-22T23:41:00.000000123Z"}]}}'
+    )
+    (framed, empty) = encode_chunk(notes_chunk(9, 500, notes, 43, T_UTC_NS), np.empty((0, 0), np.int16))
+    assert (framed, empty) == (struct.pack("<I", len(text)) + text, b"")
 
 
 def _file(path: Path) -> list[int]:
