@@ -8,6 +8,7 @@ import numpy as np
 
 from dtopipe.model.errors import Problem, TopologyError, WireError
 from dtopipe.model.plan import ChannelPlan, TaskPlan
+from dtopipe.model.stream import Channel
 from dtopipe.wire.dtraw import read_file_header
 
 # A chunk's header is JSON of about this length.
@@ -24,11 +25,26 @@ def recorded_task(path: Path) -> TaskPlan:
         raise TopologyError([Problem(None, "", f"{path}: {why}", "give the path of a .dt-raw file")]) from error
     except WireError as error:
         raise TopologyError([Problem(None, "", str(error), "give the path of a .dt-raw file")]) from error
-    channels = tuple(
-        ChannelPlan(name=channel.name, kind=channel.kind, range=channel.range, unit=channel.unit)
-        for channel in header.channels
+    return TaskPlan(
+        header.task,
+        header.sample_rate_hz or 1.0,
+        max(1, header.samples_per_buffer),
+        tuple(map(channel_plan, header.channels)),
+        virtual=tuple(map(channel_plan, header.virtual)),
     )
-    return TaskPlan(header.task, header.sample_rate_hz or 1.0, max(1, header.samples_per_buffer), channels)
+
+
+def channel_plan(channel: Channel) -> ChannelPlan:
+    """What a topology would say for such a channel."""
+    return ChannelPlan(
+        name=channel.name,
+        kind=channel.kind,
+        range=channel.range,
+        unit=channel.input_unit,
+        calibration=channel.calibration,
+        formula=channel.formula,
+        constants=channel.constants,
+    )
 
 
 def recorded_item_bytes(path: Path) -> int:

@@ -129,6 +129,7 @@ class RemoteBoard:
             polled=stream.polled,
             first_sample_index=message.start,
             end_sample_index=message.end,
+            virtual=stream.virtual,
         )
 
     def start(self, at: int) -> None:

@@ -83,6 +83,7 @@ class ReplayBoard:
             simulated=header.metadata.get("simulated") is True,
             end_sample_index=recording.end,
             metadata={"replayed": _origin(recording)},
+            virtual=header.virtual,
         )
 
     def start(self, at: int) -> None:

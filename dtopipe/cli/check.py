@@ -54,6 +54,8 @@ def check(request: PlanRequest, as_json: bool) -> None:
     else:
         console.print(_sinks(cost))
         console.print(_totals(cost))
+    for warning in plan.warnings:
+        console.print(Text(f"warning: {warning}"))
     if asked:
         console.print(f"up will ask for {' '.join(f'--meta {key}=...' for key in asked)}", markup=False)
 
@@ -86,6 +88,7 @@ def _document(plan: RunPlan, cost: Cost | None, asked: list[str]) -> dict[str, A
         "run_dir": str(plan.run_root),
         "metadata_asked_for": asked,
         "insecure": plan.insecure,
+        "warnings": [_problem(warning) for warning in plan.warnings],
         "cost": asdict(cost) if cost else None,
     }
 

@@ -13,8 +13,10 @@ from dtopipe.cli.outside import outside_option
 from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import RunFolder, find_run, through_latest
-from dtopipe.model.errors import UsageError
+from dtopipe.model.errors import Problem, UsageError
 from dtopipe.model.shown import shown
+from dtopipe.model.stream import Stream
+from dtopipe.topology.recalibration import recalibration
 from dtopipe.topology.single_sink import convertible_options
 from dtopipe.verify.convert import convert as convert_file
 from dtopipe.verify.convert import output_at, raw_file_of
@@ -31,6 +33,12 @@ from dtopipe.wire.raw_files import is_in_segments
     "--on-exists", type=click.Choice(["error", "rename", "overwrite", "append"]), default="error", show_default=True
 )
 @click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the sink; may be repeated.")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Other calibrations for the raw codes: {tc1: {thermocouple: K, cjc: 25}, ...}. The output names both.",
+)
 @outside_option
 @click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
@@ -41,6 +49,7 @@ def convert(
     layout: str,
     on_exists: str,
     options: tuple[str, ...],
+    calibration: Path | None,
     outside: bool,
     run_dir: Path,
     as_json: bool,
@@ -51,11 +60,21 @@ def convert(
     Example:
       dtopipe convert heat-flux/latest --to parquet --path heat-flux.parquet
       dtopipe convert archive.dt-raw --to csv --path archive.csv --layout long
+      dtopipe convert heat-flux/latest --to parquet --path fixed.parquet --calibration new.yaml
       dtopipe convert archive.dt-raw --to postgres -o dsn="$PG_DSN" -o schema=archive
     """
     file, folder = _raw_file(source, run_dir, outside=outside)
     noted = None if folder is None else noted_of_run(folder, folder.read_record())
     own = convertible_options(sink, options)
+    warnings: list[Problem] = []
+
+    def recalibrated(stream: Stream) -> Stream:
+        if calibration is None:
+            return stream
+        found = recalibration(calibration, stream)
+        warnings.extend(found.warnings)
+        return found.stream
+
     console = PipeSafeConsole(stderr=True)
     columns = (
         TextColumn("converting {task.description}", markup=False),
@@ -71,7 +90,10 @@ def convert(
             own,
             lambda samples: progress.update(task, completed=samples),
             noted,
+            recalibrated,
         )
+    for warning in warnings:
+        click.echo(f"dtopipe: warning: {warning}", err=True)
     if as_json:
         print_json({"path": str(path.absolute()) if path else None, **asdict(position)})
         return

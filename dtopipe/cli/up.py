@@ -38,6 +38,8 @@ def up(plan: RunPlan, detach: bool, as_json: bool) -> None:
       dtopipe up quickstart.yaml
       dtopipe up heat-flux.yaml --duration 10min --meta sample=A7
     """
+    for warning in plan.warnings:
+        click.echo(f"dtopipe: warning: {warning}", err=True)
     if detach:
         _detach(as_json=as_json)
         return

@@ -79,7 +79,9 @@ def check_run_record(record: Facts) -> None:
     channels = None
     if record.has("stream"):
         check_stream(record.part("stream"))
-        channels = [channel["name"] for channel in record.part("stream").list("channels")]
+        stream = record.part("stream")
+        known = [*stream.list("channels"), *(stream.list("virtual") if stream.has("virtual") else ())]
+        channels = [channel["name"] for channel in known]
     for name, sink in record.part("sinks").parts():
         if not is_file_name(name):
             raise record.misfit("sinks", f"{name!r} cannot be the name of a sink")

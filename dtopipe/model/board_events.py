@@ -21,7 +21,8 @@ class Opened:
     `clocked`: goes on without us. `resumable`: waits, and can start again at any index.
     `end_sample_index`: where the board ends by itself, if it knows. `polled`: each `Taken` is one sample, with its
     `poll`; a board that is given a polled task and cannot be polled says False. `run_id`, `started_at`, `anchor`: of
-    the run on another machine whose samples these are; empty and None for samples of our own.
+    the run on another machine whose samples these are; empty and None for samples of our own. `virtual`: channels
+    without codes that a recording or another machine has; those of our own are the topology's business.
     """
 
     device: str
@@ -39,6 +40,7 @@ class Opened:
     started_at: str = ""
     anchor: Anchor | None = None
     first_sample_index: int = 0
+    virtual: tuple[Channel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Values that are null though the board gave a sample: the sensor was not OK. Nothing of a gap is in an output."""
+"""Values that are null though the board gave a sample. Nothing of a gap is in an output.
+
+The sensor was not OK, or its calibration has no value there.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ _WORDS = {
     SensorStatus.LOW: "sensor_low",
     SensorStatus.HIGH: "sensor_high",
     SensorStatus.ABSENT: "absent",
+    SensorStatus.OUT_OF_RANGE: "out_of_range",
 }
 
 

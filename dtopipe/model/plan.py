@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dtopipe.model.errors import Place
+from dtopipe.model.calibration import Calibration
+from dtopipe.model.errors import Place, Problem
 from dtopipe.model.policy import Layout, OnExists, Policy
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelPlan:
-    """A channel as the topology asks for it; the board answers with a `Channel`."""
+    """A channel as the topology asks for it; the board answers with a `Channel`.
+
+    `range`, `unit`: of its input. A virtual channel has a `formula` over others, with `constants`, and no input.
+    """
 
     name: str
     kind: str = "voltage"
@@ -21,11 +25,16 @@ class ChannelPlan:
     range: tuple[float, float] | None = None
     unit: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    formula: str = ""
+    constants: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
     """What the board is to acquire; rate per channel in Hz, block length in samples per channel.
+
+    `virtual`: channels that the board knows nothing of.
 
     `polled`: it is asked for one sample of every channel `rate_hz` times a second; a block is one sample.
     """
@@ -36,6 +45,12 @@ class TaskPlan:
     channels: tuple[ChannelPlan, ...]
     driver_buffers: int = 4
     polled: bool = False
+    virtual: tuple[ChannelPlan, ...] = ()
+
+    @property
+    def columns(self) -> tuple[ChannelPlan, ...]:
+        """All that tables have, in order."""
+        return (*self.channels, *self.virtual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +135,10 @@ class ListenPlan:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Everything that `up` needs. `document` is the topology as written, `${...}` unresolved, for the records."""
+    """Everything that `up` needs. `document` is the topology as written, `${...}` unresolved, for the records.
+
+    `warnings`: what is not as it should be, but no reason not to begin.
+    """
 
     name: str
     run_root: Path
@@ -136,6 +154,7 @@ class RunPlan:
     listen: ListenPlan | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def insecure(self) -> bool:

@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.model.calibration import Calibration
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.span import Span
+
+# The kind of a channel that has a formula.
+VIRTUAL = "virtual"
 
 
 class SensorStatus(IntEnum):
     """State of a sensor at one sample, as the driver library numbers it; a value is null where it is not OK.
 
-    ABSENT is ours: the driver gave an error instead of this block, or the channel was not in it.
+    ABSENT is ours: the driver gave an error instead of this block, or the channel was not in it. OUT_OF_RANGE too: the
+    sensor was fine, but its calibration or formula has no value there; no board and no raw file says so.
     """
 
     OK = 0
@@ -25,14 +30,16 @@ class SensorStatus(IntEnum):
     LOW = 2
     HIGH = 3
     ABSENT = 4
+    OUT_OF_RANGE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
     """One converter input. Engineering value = `code * scale + offset`, in `unit`.
 
-    `range`: lowest and highest value in `unit`, where the board has one. `details`: what the board's driver
-    knows besides (thermocouple type, calibration date), JSON-able, stored with the data.
+    With a `calibration` that is its input, in the calibration's `input_unit`, and `unit` is that of the calibrated
+    value. `range`: lowest and highest input, where the board has one. `details`: what the board's driver knows besides,
+    JSON-able, stored with the data. A virtual channel has a `formula` over others, and `constants` in it, and no codes.
     """
 
     name: str
@@ -43,11 +50,33 @@ class Channel:
     range: tuple[float, float] | None = None
     physical_channel: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    formula: str = ""
+    constants: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_raw(self) -> bool:
-        """True where codes are stored as they are, as integers."""
-        return self.kind == "raw"
+        """True where the values are the codes as they are, as integers."""
+        return self.kind == "raw" and self.calibration is None
+
+    @property
+    def input_scaling(self) -> tuple[float, float]:
+        """The scale and offset from code to input; the input of a raw channel is its code."""
+        return (1.0, 0.0) if self.kind == "raw" else (self.scale, self.offset)
+
+    @property
+    def input_unit(self) -> str:
+        """The unit of `code * scale + offset`, and of `range`."""
+        return self.unit if self.calibration is None else self.calibration.input_unit
+
+    def meaning(self) -> Mapping[str, Any] | None:
+        """How its values are made, for the metadata of outputs; None where nobody has said."""
+        if self.calibration is not None:
+            return self.calibration.facts()
+        if self.formula:
+            return {"formula": self.formula, **({"with": dict(self.constants)} if self.constants else {})}
+        found: Mapping[str, Any] | None = self.details.get("calibration")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +85,7 @@ class Stream:
 
     `dtype`: numpy name of a code (`int16`, `int32`, `float64`). `started_at`: ISO 8601, UTC.
     `polled`: it has readings, each with times of its own; `rate_hz` is then how often the board is asked.
+    `virtual`: channels that are worked out from others, and stand behind them in tables.
     """
 
     run_id: str
@@ -69,6 +99,7 @@ class Stream:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False
     polled: bool = False
+    virtual: tuple[Channel, ...] = ()
 
     @property
     def clock(self) -> SampleClock:

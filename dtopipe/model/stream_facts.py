@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dtopipe.model.calibration_part import calibration_from
 from dtopipe.model.facts import Facts, Misfit
 
 _MOST_CHANNELS = 65_536
@@ -32,6 +33,8 @@ def check_stream(stream: Facts) -> None:
     stream.plain("metadata")
     for number, channel in enumerate(stream.list("channels", most=_MOST_CHANNELS)):
         check_channel(Facts(channel, f"{stream.path('channels')}[{number}]"))
+    for number, channel in enumerate(stream.list("virtual", most=_MOST_CHANNELS) if stream.has("virtual") else ()):
+        check_channel(Facts(channel, f"{stream.path('virtual')}[{number}]"))
 
 
 def check_channel(channel: Facts) -> None:
@@ -46,6 +49,13 @@ def check_channel(channel: Facts) -> None:
     if channel.has("physical_channel"):
         channel.count("physical_channel", most=2**31)
     channel.plain("details")
+    if channel.has("calibration"):
+        calibration_from(channel.any("calibration"), channel.path("calibration"))
+    channel.text("formula", default="")
+    if channel.has("constants"):
+        constants = channel.part("constants")
+        for name in constants.names():
+            constants.number(name)
 
 
 def check_range(limits: list[Any], key: str) -> None:

@@ -44,7 +44,7 @@ class ArchivedRun:
         told = read_gaps(gaps_path).get(raw.name, []) if raw is not None else []
         layers = [board_gaps(gaps_path, outputs), own, told]
         self._started_ns = utc_ns(record["started_at"])
-        self._refill = Refill(self.stream, self._samples, layers, self._t_utc_ns_at)
+        self._refill = Refill(self.stream, True, self._samples, layers, self._t_utc_ns_at)
         self.end: int | None = record["acquired"]["end_sample_index"]
         first = record["acquired"].get("first_sample_index", 0)
         self._oldest: int = max(first, raw.retained_from() if raw is not None else 0)

@@ -12,6 +12,8 @@ from typing import IO
 
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import Anchor
+from dtopipe.model.columns import Columns
+from dtopipe.model.derived import DerivationError
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Block, Stream
@@ -93,11 +95,19 @@ class RawSamples:
         at = bisect.bisect_right(self._places, sample_index, key=lambda place: place.span.start)
         return self._places[max(0, at - 1)].anchor
 
-    def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block]:
-        """Its blocks within `span`, with these of its channels. Raises SinkError."""
+    def gives(self, stream: Stream, *, as_codes: bool) -> bool:
+        """As SampleSource.gives."""
+        try:
+            self._columns(stream, as_codes=as_codes)
+        except (KeyError, DerivationError):
+            return False
+        return True
+
+    def items(self, span: Span, stream: Stream, *, as_codes: bool) -> Iterator[Block]:
+        """Its blocks within `span`, as an output with this stream has them. Raises SinkError."""
+        columns = self._columns(stream, as_codes=as_codes)
         with ExitStack() as opened:
             files: dict[int, tuple[IO[bytes], PlainChunks]] = {}
-            takes_all = list(channels) == list(range(len(self.stream.channels)))
             at = span.start
             first = bisect.bisect_right(self._places, span.start, key=lambda place: place.span.stop)
             for place in self._places[first:]:
@@ -110,10 +120,13 @@ class RawSamples:
                     files[place.file] = file, PlainChunks(file, self._header, views=self._views)
                 block = self._block(place, *files[place.file]).trimmed(at, span.stop)
                 at = block.span.stop
-                yield block if takes_all else block.selected(channels)
+                yield columns.of(block)
 
     def release(self) -> None:
         """Nothing is open between two spans."""
+
+    def _columns(self, stream: Stream, *, as_codes: bool) -> Columns:
+        return Columns(self.stream, [channel.name for channel in stream.channels], as_codes=as_codes)
 
     def _index(self, number: int) -> None:
         for chunk, _, begin, _ in iter_sound_chunks(self._files[number], lambda error: None, self._header):

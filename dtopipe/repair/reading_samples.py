@@ -10,6 +10,7 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap, Span
+from dtopipe.model.stream import Stream
 from dtopipe.repair.onward import Onward
 from dtopipe.sinks.contract import OutputReader
 from dtopipe.verify.outputs import Output
@@ -61,9 +62,14 @@ class ReadingSamples:
         """None: each reading has times of its own."""
         return None
 
-    def items(self, span: Span, channels: Sequence[int]) -> Iterator[Readings]:
-        """Its readings within `span`, with these of its channels. Raises SinkError."""
-        places = self._places(channels)
+    def gives(self, stream: Stream, *, as_codes: bool) -> bool:
+        """As SampleSource.gives: readings are values everywhere."""
+        return {channel.name for channel in stream.channels} <= {channel.name for channel in self.stream.channels}
+
+    def items(self, span: Span, stream: Stream, *, as_codes: bool) -> Iterator[Readings]:
+        """Its readings within `span`, with the channels of this stream. Raises SinkError."""
+        there = [channel.name for channel in self.stream.channels]
+        places = self._places([there.index(channel.name) for channel in stream.channels])
         at = span.start
         for rows in self._onward.batches():
             low, high = max(at, rows.span.start), min(span.stop, rows.span.stop)

@@ -29,8 +29,11 @@ class SampleSource(Protocol):
     def anchor_near(self, sample_index: int) -> Anchor | None:
         """An anchor for the times of samples near this one."""
 
-    def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block | Readings]:
-        """Everything within `span`, which is in it, in order, with these of its channels."""
+    def gives(self, stream: Stream, *, as_codes: bool) -> bool:
+        """True if it has every channel of an output with this stream, in the form that it takes."""
+
+    def items(self, span: Span, stream: Stream, *, as_codes: bool) -> Iterator[Block | Readings]:
+        """Everything within `span`, which is in it, in order, as an output with this stream takes it."""
 
     def release(self) -> None:
         """Hold no file open any longer: what it reads may be gone on with or replaced now."""
@@ -38,9 +41,13 @@ class SampleSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Refill:
-    """The sources of one output, the best first, and the gaps that are known by cause, the surest first."""
+    """The sources of one output, the best first, and the gaps that are known by cause, the surest first.
+
+    `as_codes`: the output is raw.
+    """
 
     stream: Stream
+    as_codes: bool
     sources: Sequence[SampleSource]
     gaps: Sequence[Sequence[Gap]]
     t_utc_ns_at: Callable[[int], int]
@@ -51,22 +58,19 @@ class Refill:
 
     def items(self, span: Span) -> Iterator[Block | Readings | Gap]:
         """Everything of `span` in order: samples where a source has them, else gaps. Raises SinkError."""
-        names = [channel.name for channel in self.stream.channels]
         try:
             for part, source in self._parts(span):
                 if source is None:
                     yield from self._named(part, self.gaps)
                 else:
-                    there = [channel.name for channel in source.stream.channels]
-                    yield from source.items(part, [there.index(name) for name in names])
+                    yield from source.items(part, self.stream, as_codes=self.as_codes)
         finally:
             for source in self.sources:
                 source.release()
 
     def _able(self) -> list[SampleSource]:
         """The sources that have every channel."""
-        wanted = {channel.name for channel in self.stream.channels}
-        return [s for s in self.sources if wanted <= {channel.name for channel in s.stream.channels}]
+        return [source for source in self.sources if source.gives(self.stream, as_codes=self.as_codes)]
 
     def _parts(self, span: Span) -> list[tuple[Span, SampleSource | None]]:
         parts: list[tuple[Span, SampleSource | None]] = []

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor
-from dtopipe.model.engineering import engineering_values
+from dtopipe.model.derived import needs_others
+from dtopipe.model.engineering import codes_of, engineering_values, pending_calibration
 from dtopipe.model.errors import SinkError
 from dtopipe.model.span import Gap, Span
-from dtopipe.model.stream import Block, Channel, SensorStatus
+from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
 from dtopipe.repair.onward import Onward
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.verify.outputs import Output
@@ -42,6 +44,7 @@ class ValueSamples:
             if len(rows.values) != len(self.stream.channels):
                 raise SinkError(output.place, "has other channels than the run record says", "name another output")
             recount.add(rows.sample_index)
+        self._numbers = {channel.name: number for number, channel in enumerate(self.stream.channels)}
         self._spans = joined(recount.result().covered)
         self._gaps = list(reader.gaps())
         self._onward = Onward(self._read)
@@ -60,11 +63,17 @@ class ValueSamples:
 
     @cached_property
     def _first_anchor(self) -> Anchor | None:
-        return next((block.anchor for span in self._spans[:1] for block in self._blocks(span, [0], self._read())), None)
+        one = self.stream.selected([0])
+        return next((block.anchor for span in self._spans[:1] for block in self._blocks(span, one, self._read())), None)
 
-    def items(self, span: Span, channels: Sequence[int]) -> Iterator[Block]:
-        """Its samples within `span` as blocks, with these of its channels. Raises SinkError."""
-        return self._blocks(span, channels, self._onward.batches())
+    def gives(self, stream: Stream, *, as_codes: bool) -> bool:
+        """As SampleSource.gives: the codes of values that are made of several channels' are not known any more."""
+        there = {channel.name for channel in self.stream.channels}
+        return all(channel.name in there and not (as_codes and needs_others(channel)) for channel in stream.channels)
+
+    def items(self, span: Span, stream: Stream, *, as_codes: bool) -> Iterator[Block]:
+        """Its samples within `span` as blocks, as an output with this stream has them. Raises SinkError."""
+        return self._blocks(span, stream, self._onward.batches())
 
     def release(self) -> None:
         """As SampleSource.release."""
@@ -73,14 +82,14 @@ class ValueSamples:
     def _read(self) -> Iterator[OutputRows]:
         return sound_batches(self._output.reader(), lambda damage: None)
 
-    def _blocks(self, span: Span, channels: Sequence[int], batches: Iterator[OutputRows]) -> Iterator[Block]:
+    def _blocks(self, span: Span, stream: Stream, batches: Iterator[OutputRows]) -> Iterator[Block]:
         at, anchor = span.start, None
         for rows in batches:
             while at < span.stop and len(rows.sample_index):
                 first = int(np.searchsorted(rows.sample_index, at))
                 if first == len(rows.sample_index) or rows.sample_index[first] != at:
                     break
-                block = self._block(rows, first, self._length(at, span.stop), anchor, channels)
+                block = self._block(rows, first, self._length(at, span.stop), anchor, stream)
                 at, anchor = block.span.stop, block.anchor
                 yield block
             if at >= span.stop:
@@ -91,32 +100,31 @@ class ValueSamples:
         size = max(1, self.stream.samples_per_block)
         return min(stop, (at // size + 1) * size) - at
 
-    def _block(self, rows: OutputRows, first: int, most: int, anchor: Anchor | None, channels: Sequence[int]) -> Block:
+    def _block(self, rows: OutputRows, first: int, most: int, anchor: Anchor | None, stream: Stream) -> Block:
         start = int(rows.sample_index[first])
         index = rows.sample_index[first : first + most]
         in_order = index == np.arange(start, start + len(index))
         n = len(index) if in_order.all() else int(np.argmin(in_order))
         anchor, n = self._fitted(start, rows.t_mono_ns[first : first + n], rows.t_utc_ns[first : first + n], anchor)
-        codes = np.empty((len(channels), n), self.stream.dtype)
-        status = np.zeros((len(channels), n), np.int8)
-        for row, number in enumerate(channels):
-            values = rows.values[number][first : first + n]
+        codes = np.empty((len(stream.channels), n), stream.dtype)
+        status = np.zeros(codes.shape, np.int8)
+        for row, channel in enumerate(stream.channels):
+            values = rows.values[self._numbers[channel.name]][first : first + n]
             status[row, np.isnan(values)] = SensorStatus.ABSENT
-            codes[row] = self._codes(self.stream.channels[number], values, status[row])
+            codes[row] = self._codes(channel, values, status[row], codes.dtype)
         number = start // max(1, self.stream.samples_per_block)
         return Block(number, start, codes, anchor, status if status.any() else None)
 
     def _codes(
-        self, channel: Channel, values: NDArray[np.float64], status: NDArray[np.int8]
-    ) -> NDArray[np.float64] | NDArray[np.int64]:
+        self, channel: Channel, values: NDArray[np.float64], status: NDArray[np.int8], dtype: np.dtype[Any]
+    ) -> NDArray[Any]:
         """The codes of these values. Raises SinkError where they give other values."""
-        if np.dtype(self.stream.dtype).kind == "f":
+        if dtype.kind == "f" and pending_calibration(channel) is None:
             return values
-        there = np.nan_to_num(values)
-        scaled = there if channel.is_raw else (there - channel.offset) / channel.scale
-        codes = np.where(status == SensorStatus.OK, np.rint(scaled), 0.0).astype(np.int64)
-        back = engineering_values(channel, codes, None)
-        if not np.array_equal(back[status == SensorStatus.OK], values[status == SensorStatus.OK]):
+        is_ok = status == SensorStatus.OK
+        codes = np.where(is_ok, codes_of(channel, np.nan_to_num(values), dtype), 0)
+        back = engineering_values(channel, codes.astype(dtype), None)
+        if not np.array_equal(back[is_ok], values[is_ok]):
             message = f"its values of {channel.name} are not those of any code"
             raise SinkError(self._output.place, message, "name another source with --from")
         return codes

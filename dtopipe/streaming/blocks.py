@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dtopipe.model.board_events import Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor, SampleClock
 from dtopipe.model.daq import DaqBlock
-from dtopipe.model.engineering import EngineeringValues
+from dtopipe.model.derived import ChannelValues
 from dtopipe.model.errors import BufferOverrun
 from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Channel
@@ -33,7 +33,7 @@ class BlockMaker:
         self._channels = channels
         self._rate_hz = rate_hz
         self._clock = SampleClock(rate_hz)
-        self._values = EngineeringValues(channels)
+        self._values = ChannelValues(channels)
         self._names = tuple(channel.name for channel in channels)
         self._units = {channel.name: channel.unit or None for channel in channels}
 

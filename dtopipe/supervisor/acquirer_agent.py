@@ -15,6 +15,7 @@ from dtopipe.core.link_clock import LinkPair
 from dtopipe.core.worker import Death, WorkerLife
 from dtopipe.model.facts import finite
 from dtopipe.model.plan import RestartPlan, RunPlan
+from dtopipe.model.planned_channels import calibrated, virtual_channels
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Stream
 from dtopipe.supervisor.ports import Process
@@ -83,11 +84,12 @@ class AcquirerAgent:
         if self.opened is None:
             raise RuntimeError("the board has not been opened")
         board = self.opened.board
+        task = self._plan.board.task
         return Stream(
             run_id=board.run_id or run_id,
             task=self._plan.name,
             device=board.device,
-            channels=board.channels,
+            channels=board.channels if task is None else calibrated(board.channels, task),
             dtype=board.dtype,
             rate_hz=board.rate_hz,
             samples_per_block=board.samples_per_block,
@@ -95,6 +97,7 @@ class AcquirerAgent:
             metadata=finite({**board.metadata, **self._plan.metadata}),
             simulated=board.simulated,
             polled=board.polled,
+            virtual=board.virtual if task is None else virtual_channels(task),
         )
 
     def spawned(self, process: Process) -> None:

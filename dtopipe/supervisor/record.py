@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import socket
 from collections.abc import Iterable, Mapping
@@ -10,10 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dtopipe.core.clock_fit import ClockFit
 from dtopipe.core.signals import Signal
 from dtopipe.core.verdict import Verdict
+from dtopipe.model.derived import needs_others
+from dtopipe.model.engineering import engineering_values, inputs_of
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.shm.layout import Stat
 from dtopipe.shm.ring import Ring
@@ -55,20 +59,27 @@ def acquired(ring: Ring | None) -> dict[str, int]:
 
 
 def channel_facts(ring: Ring | None, channels: Iterable[Channel]) -> dict[str, dict[str, Any]]:
-    """Lowest and highest value in engineering units (null without samples), and counts of samples."""
+    """Lowest and highest value in engineering units (null without samples), and counts of samples.
+
+    Of a calibrated channel also the lowest and highest input; its values are null where these alone do not tell them.
+    """
     facts: dict[str, dict[str, Any]] = {}
     stats = None if ring is None else ring.stats().copy()
     for number, channel in enumerate(channels):
         low, high = (np.inf, -np.inf) if stats is None else stats[[Stat.MIN, Stat.MAX], number]
         not_ok, at_rail, n_open = (0, 0, 0) if stats is None else stats[[Stat.NOT_OK, Stat.AT_RAIL, Stat.OPEN], number]
-        ends = sorted((_value(channel, low), _value(channel, high))) if low <= high else (None, None)
+        codes = np.array([low, high], np.float64) if low <= high else np.empty(0)
+        least, most = _ends(channel, codes)
         facts[channel.name] = {
-            "min": ends[0],
-            "max": ends[1],
+            "min": least,
+            "max": most,
             "not_ok_samples": int(not_ok),
             "open_samples": int(n_open),
             "at_rail_samples": int(at_rail),
         }
+        if channel.calibration is not None:
+            inputs = inputs_of(channel, codes).tolist() or [None, None]
+            facts[channel.name] |= {"input_min": inputs[0], "input_max": inputs[1], "input_unit": channel.input_unit}
     return facts
 
 
@@ -90,14 +101,18 @@ def signals(ring: Ring | None, stream: Stream | None) -> list[Signal]:
                 at_lower=rails is not None and low == rails.min,
                 at_upper=rails is not None and high == rails.max,
                 # A digital input may well stay as it is.
-                is_flat=low == high and not channel.is_raw,
+                is_flat=low == high and channel.kind != "raw",
             )
         )
     return found
 
 
-def _value(channel: Channel, code: float) -> float:
-    return float(code) * channel.scale + channel.offset
+def _ends(channel: Channel, codes: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """The values of the lowest and the highest code; None where these do not tell."""
+    if needs_others(channel):
+        return None, None
+    ends = sorted(value for value in engineering_values(channel, codes, None).tolist() if math.isfinite(value))
+    return (ends[0], ends[-1]) if len(ends) == 2 else (None, None)
 
 
 def clock_facts(stream: Stream | None, fit: ClockFit, *, clocked: bool) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dtopipe.host.recorded_path import fault_of
 from dtopipe.host.run_folder import find_run, through_latest
 from dtopipe.model.daq import DaqBlock
-from dtopipe.model.engineering import EngineeringValues
+from dtopipe.model.derived import ChannelValues
 from dtopipe.model.errors import BufferOverrun, SinkError, UsageError, WireError
 from dtopipe.model.stream import Channel
 from dtopipe.sinks.file.errors import sink_errors
@@ -144,7 +144,7 @@ class _Values:
         self.names = tuple(channel.name for channel in header.channels)
         self.units = {channel.name: channel.unit or None for channel in header.channels}
         self.channels: tuple[Channel, ...] | None = header.channels if header.has_scales else None
-        self._convert = EngineeringValues(header.channels)
+        self._convert = ChannelValues(header.channels)
 
     def __call__(self, codes: NDArray[Any], status: NDArray[np.int8] | None) -> NDArray[np.float64]:
         return self._convert(codes, status)

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dtopipe.boards.recorded_task import channel_plan
 from dtopipe.boards.registry import SIMULATED
 from dtopipe.model.errors import Place, Problem, TopologyError
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import OnExists
 from dtopipe.sinks.registry import EXAMPLE, known_sink_type
+from dtopipe.topology.calibrations import channel_document
 from dtopipe.topology.load import load_placed
 from dtopipe.topology.overrides import put
 from dtopipe.topology.source_locations import Placed, parse_value, read_yaml
+from dtopipe.wire.describe import stream_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +145,16 @@ def _journal_problems(name: str, sink: dict[str, Any], placed: Placed) -> list[P
 
 def _surroundings(record: Mapping[str, Any]) -> dict[str, Any]:
     """A topology with the run's channels, for the checks of what its sinks can hold."""
-    stream = record["stream"]
+    stream = stream_from(record["stream"])
     return {
         "name": record["name"],
         "board": {"type": SIMULATED},
         "task": {
-            "mode": "polled" if stream.get("polled") else "continuous",
-            "rate_hz": stream["rate_hz"],
-            "channels": [
-                {"name": channel["name"], "unit": channel["unit"], **({"kind": "raw"} if _is_raw(channel) else {})}
-                for channel in stream["channels"]
-            ],
+            "mode": "polled" if stream.polled else "continuous",
+            "rate_hz": stream.rate_hz,
+            "channels": [channel_document(channel_plan(channel)) for channel in (*stream.channels, *stream.virtual)],
         },
     }
-
-
-def _is_raw(channel: Mapping[str, Any]) -> bool:
-    return channel.get("kind") == "raw"
 
 
 def _there(record: Mapping[str, Any]) -> Iterator[SinkPlan]:

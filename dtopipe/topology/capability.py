@@ -5,15 +5,22 @@ Every command that begins a sink asks here: `check`, `up`, `attach` and `convert
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from dtopipe.model.plan import SinkPlan
+from dtopipe.model.plan import SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout
 from dtopipe.model.sink_types import Column, Found
 from dtopipe.sinks.registry import known_sink_type
 
 # More than any board has, and no more than what is told to each process of a run has room for.
 MOST_CHANNELS = 16_384
+
+
+def columns_of(named: Mapping[str, str], task: TaskPlan | None) -> list[Column]:
+    """What is known of the channels; `named` is key: name."""
+    channels = task.channels if task else ()
+    raw = {channel.name for channel in channels if channel.kind == "raw" and channel.calibration is None}
+    return [Column(key, name, name in raw) for key, name in named.items()]
 
 
 def check_capability(columns: Sequence[Column], sinks: Sequence[SinkPlan], *, polled: bool) -> Found:

@@ -153,8 +153,10 @@ def _limits(plan: RunPlan, costs: Sequence[SinkCost]) -> Iterator[FileLimit]:
 
 def sink_costs(plan: RunPlan, stream: Stream) -> tuple[SinkCost, ...]:
     """What each sink writes of what the board delivers, without a look at any disk."""
-    channels = tuple(ChannelPlan(channel.name) for channel in stream.channels)
-    task = TaskPlan(stream.task, stream.rate_hz, stream.samples_per_block, channels, polled=stream.polled)
+    channels, virtual = (tuple(ChannelPlan(each.name) for each in some) for some in (stream.channels, stream.virtual))
+    task = TaskPlan(
+        stream.task, stream.rate_hz, stream.samples_per_block, channels, polled=stream.polled, virtual=virtual
+    )
     return tuple(_sink(sink, task) for sink in plan.sinks)
 
 
@@ -203,7 +205,7 @@ def _length_s(plan: RunPlan, task: TaskPlan) -> float | None:
 
 
 def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
-    n_channels = len(sink.channels or task.channels)
+    n_channels = len(sink.channels or (task.channels if known_sink_type(sink.type).is_raw else task.columns))
     size = known_sink_type(sink.type).size
     row = size.readings if task.polled else size.long if sink.layout is Layout.LONG else size.wide
     per_s = task.rate_hz * (row.row + n_channels * row.value + size.block / task.samples_per_block)

@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +19,21 @@ from dtopipe.model.errors import Place, Problem, TopologyError
 from dtopipe.model.parts import BoardPart, SinkPart
 from dtopipe.model.plan import BoardPlan, ChannelPlan, ListenPlan, RingPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.references import Reference, referred
-from dtopipe.model.sink_types import Column
 from dtopipe.model.suggestions import nearest
 from dtopipe.sinks import registry as sink_types
-from dtopipe.topology.capability import check_capability, check_number
+from dtopipe.topology.calibrations import (
+    CHANNEL_KEYS,
+    calibration_of,
+    calibration_warnings,
+    channel_document,
+    channel_problems,
+    input_unit,
+    meaning_plan,
+    raw_sink_problems,
+    readable_part,
+    virtual_plan,
+)
+from dtopipe.topology.capability import check_capability, check_number, columns_of
 from dtopipe.topology.checks import (
     check_channels,
     check_databases,
@@ -48,7 +60,6 @@ from dtopipe.topology.variables import absent_problems, resolved
 
 _BLOCK_S = 0.25
 _KNOWN_KINDS = ("voltage", "current", "raw")
-_UNITS = {"current": "A", "raw": ""}
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -99,6 +110,9 @@ class _Loading:
         # Keys whose values need a variable that is not set: what else is wrong with them follows from that.
         self._unresolved: set[str] = set()
         self._other_board = False
+        self._warnings: list[Problem] = []
+        # By key; those of a task that has other mistakes too.
+        self._readable: dict[str, ChannelPart] = {}
 
     def override(
         self, sets: Sequence[str], meta: Sequence[str], *, name: str | None, duration: str | None, simulate: bool
@@ -143,7 +157,9 @@ class _Loading:
         if named:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
-            columns = _columns(named, task)
+            meanings = task.columns if task else [meaning_plan(part) for part in self._readable.values()]
+            self._found(raw_sink_problems(sinks, meanings))
+            columns = columns_of(named, task)
             self._found(check_number(columns))
             self._found(check_capability(columns, sinks, polled=polled))
         plan = None
@@ -178,6 +194,7 @@ class _Loading:
             simulated=known_board_type(board.type).is_simulated(board.options),
             document=self._recorded(name, board),
             places=self._places,
+            warnings=tuple(sorted(self._warnings, key=_by_place)),
         )
 
     def _board(self, given: Any) -> BoardPlan | None:
@@ -206,12 +223,22 @@ class _Loading:
                 self._problem("task", "is missing", "say rate_hz and channels: dtopipe init shows an example")
             return None
         part = self._checked(TaskPart, given, "task")
+        listed = given.get("channels") if isinstance(given, dict) else None
+        found = map(readable_part, listed if isinstance(listed, list) else ())
+        self._readable = {f"task.channels[{n}]": each for n, each in enumerate(found) if each is not None}
+        self._found(channel_problems(self._readable))
         if part is None:
             return None
-        channels = [self._channel(channel, n, board) for n, channel in enumerate(part.channels)]
+        self._warnings += [
+            Problem(place_of(key, self._places), key, message, remedy)
+            for key, message, remedy in calibration_warnings(self._readable, date.today())
+        ]
+        inputs = [(n, channel) for n, channel in enumerate(part.channels) if channel.formula is None]
+        channels = [self._channel(channel, n, place, board) for place, (n, channel) in enumerate(inputs)]
         polled = part.mode == "polled"
         block = 1 if polled else part.samples_per_block or max(1, round(part.rate_hz * _BLOCK_S))
-        return TaskPlan("", part.rate_hz, block, tuple(channels), part.driver_buffers, polled)
+        virtual = tuple(virtual_plan(channel) for channel in part.channels if channel.formula is not None)
+        return TaskPlan("", part.rate_hz, block, tuple(channels), part.driver_buffers, polled, virtual)
 
     def _recorded_task(self, kind: BoardType, path: Path) -> TaskPlan | None:
         if kind.recording is None:
@@ -223,7 +250,8 @@ class _Loading:
             return None
         return task
 
-    def _channel(self, part: ChannelPart, number: int, board: BoardPlan | None) -> ChannelPlan:
+    def _channel(self, part: ChannelPart, number: int, place: int, board: BoardPlan | None) -> ChannelPlan:
+        """`number`: in the topology, `place`: among those that have an input."""
         options = dict(part.model_extra or {})
         key = f"task.channels[{number}]"
         meant = difflib.get_close_matches(part.kind, _KNOWN_KINDS, 1, 0.75)
@@ -232,7 +260,7 @@ class _Loading:
         own = None if board is None else known_board_type(board.type).channel_options
         if own is not None and part.kind in _KNOWN_KINDS and not self._other_board:
             model = referred(own)
-            known = [*ChannelPart.model_fields, *model.model_fields]
+            known = [*CHANNEL_KEYS, *model.model_fields]
             for name in options:
                 if name not in known:
                     self._problem(f"{key}.{name}", "unknown key", nearest(name, known))
@@ -240,10 +268,11 @@ class _Loading:
         return ChannelPlan(
             name=part.name,
             kind=part.kind,
-            physical_channel=number if part.physical_channel is None else part.physical_channel,
+            physical_channel=place if part.physical_channel is None else part.physical_channel,
             range=part.range or (None if part.kind == "raw" else (-10.0, 10.0)),
-            unit=_UNITS.get(part.kind, "V") if part.unit is None else part.unit,
+            unit=input_unit(part),
             options=options,
+            calibration=calibration_of(part),
         )
 
     def _sinks(self, given: Any, run_name: str, others: Sequence[SinkPlan], *, follows: bool) -> list[SinkPlan]:
@@ -281,11 +310,12 @@ class _Loading:
         """Key: name of every channel, also of a task that has other mistakes."""
         kind = None if board is None else known_board_type(board.type)
         if task is not None and kind is not None and kind.brings_task:
-            return {f"board.{kind.path_key}[{n}]": channel.name for n, channel in enumerate(task.channels)}
-        channels = given.get("channels") if isinstance(given, dict) else None
+            channels = (*task.channels, *task.virtual)
+            return {f"board.{kind.path_key}[{n}]": channel.name for n, channel in enumerate(channels)}
+        listed = given.get("channels") if isinstance(given, dict) else None
         return {
             f"task.channels[{n}].name": channel["name"]
-            for n, channel in enumerate(channels if isinstance(channels, list) else ())
+            for n, channel in enumerate(listed if isinstance(listed, list) else ())
             if isinstance(channel, dict) and isinstance(channel.get("name"), str)
         }
 
@@ -306,7 +336,7 @@ class _Loading:
                 self._document["task"] = {
                     "rate_hz": task.rate_hz,
                     "samples_per_block": task.samples_per_block,
-                    "channels": [{"name": channel.name, "unit": channel.unit} for channel in task.channels],
+                    "channels": list(map(channel_document, (*task.channels, *task.virtual))),
                 }
         self._document["board"] = {"type": boards.SIMULATED}
 
@@ -363,11 +393,6 @@ class _Loading:
 def _is_part_of(keys: Iterable[str], whole: str) -> bool:
     """True if one of the keys is this one, or below it."""
     return any(key == whole or key.startswith((f"{whole}.", f"{whole}[")) for key in keys)
-
-
-def _columns(named: Mapping[str, str], task: TaskPlan | None) -> list[Column]:
-    raw = {channel.name for channel in task.channels if channel.kind == "raw"} if task else set()
-    return [Column(key, name, name in raw) for key, name in named.items()]
 
 
 def _by_place(problem: Problem) -> tuple[str, int, int]:

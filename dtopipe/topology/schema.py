@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from dtopipe.model.calibration_part import CalibrationPart
 from dtopipe.model.parts import Part, PathText
 from dtopipe.model.quantities import Bytes, Endpoint, Limit, PlainSeconds, Seconds
 from dtopipe.sinks.registry import EXAMPLE
@@ -58,7 +59,21 @@ class ChannelPart(Part):
     range: tuple[float, float] | None = Field(
         default=None, description="[lowest, highest] value in the unit; default [-10, 10]."
     )
-    unit: str | None = Field(default=None, description="Default V, or A for a current.")
+    unit: str | None = Field(
+        default=None, description="Of the range, and of values that are not calibrated; default V, or A for a current."
+    )
+    calibration: CalibrationPart | None = Field(
+        default=None,
+        description="From the input to values in another unit, such as {thermocouple: K, cjc: 25}.",
+    )
+    formula: str | None = Field(
+        default=None,
+        min_length=1,
+        description='Makes it a virtual channel, worked out from others for tables: "flux * area". It has no input.',
+    )
+    constants: dict[str, float] = Field(
+        default_factory=dict, alias="with", description="Numbers in the formula by name, such as {area: 0.01}."
+    )
 
     @field_validator("range")
     @classmethod

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.columns import Columns
+from dtopipe.model.derived import DerivationError
 from dtopipe.model.errors import Problem, TopologyError, UsageError
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import Layout, OnExists
@@ -15,7 +17,7 @@ from dtopipe.model.sink_types import Column
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
-from dtopipe.sinks.registry import RAW, load_writer
+from dtopipe.sinks.registry import RAW, known_sink_type, load_writer
 from dtopipe.topology.capability import check_capability
 from dtopipe.verify.noted import Noted, noted_of_file
 from dtopipe.verify.outputs import outputs_of, raw_output
@@ -51,25 +53,27 @@ def convert(
     options: Mapping[str, Any],
     on_samples: Callable[[int], None] = lambda samples: None,
     noted: Noted | None = None,
+    recalibrate: Callable[[Stream], Stream] = lambda stream: stream,
 ) -> Position:
     """Write every sample and gap of a `.dt-raw` file into a new output, with the recording's own times.
 
-    `noted`: what its run folder says of the run; without it, what the file says itself.
-    `on_samples(samples per channel so far)` shows progress. Raises UsageError, TopologyError, WireError or SinkError;
-    then what was written up to there is committed and complete in itself.
+    `noted`: what its run folder says of the run; without it, what the file says itself. `recalibrate`: gives the
+    recording's channels another meaning. `on_samples(samples per channel so far)` shows progress. Raises UsageError,
+    TopologyError, WireError or SinkError; then what was written up to there is committed and complete in itself.
     """
     raw = RawSource(source)
-    _ensure_held(raw.stream, sink_type, output.layout)
+    columns = _columns(raw, recalibrate(raw.stream), sink_type)
+    _ensure_held(columns.stream, sink_type, output.layout)
     known = noted_of_file(raw) if noted is None else noted
     writer = load_writer(sink_type)(output, **options)
-    writer.open(raw.stream, raw.start, resume=False)
+    writer.open(columns.stream, raw.start, resume=False)
     waiting: list[Block | Gap] = []
     n_waiting = n_written = 0
     try:
         for item in raw.items():
-            waiting.append(item)
+            waiting.append(columns.of(item) if isinstance(item, Block) else item)
             n_waiting += item.n_samples if isinstance(item, Block) else 0
-            if n_waiting * len(raw.stream.channels) >= _COMMIT_SAMPLES:
+            if n_waiting * len(columns.stream.channels) >= _COMMIT_SAMPLES:
                 writer.append(waiting)
                 writer.commit()
                 n_written += n_waiting
@@ -81,6 +85,15 @@ def convert(
         position = writer.close()
         on_samples(n_written + n_waiting)
     return position
+
+
+def _columns(raw: RawSource, stream: Stream, sink_type: str) -> Columns:
+    try:
+        return Columns(stream, None, as_codes=known_sink_type(sink_type).is_raw)
+    except DerivationError as error:
+        raise UsageError(
+            f"{raw.path} cannot be converted: {error}", "name that channel's calibration anew: --calibration new.yaml"
+        ) from error
 
 
 def _ensure_held(stream: Stream, sink_type: str, layout: Layout) -> None:

@@ -41,14 +41,9 @@ def description_problems(output: Output, reader: OutputReader) -> list[str]:
     wrong = [
         own.name
         for own, channel in zip(told, output.stream.channels, strict=True)
-        if (own.unit, _scaling(own)) != (channel.unit, _scaling(channel))
+        if (own.unit, own.input_scaling) != (channel.unit, channel.input_scaling)
     ]
     return [f"unit or scale are not those of the run record: {', '.join(wrong)}"] if wrong else []
-
-
-def _scaling(channel: Channel) -> tuple[float, float]:
-    """The scale and offset from code to value; the value of a raw channel is its code."""
-    return (1.0, 0.0) if channel.is_raw else (channel.scale, channel.offset)
 
 
 def _listed(words: Collection[tuple[Any, ...]]) -> str:

@@ -112,14 +112,13 @@ def _matched(
         # Its writer was killed over them: they count too, and there is nothing that they could be held against.
         return None
     raw_output, raw = comparison.raw
-    numbers = [number for number in numbers_in(output, raw_output) if number is not None]
-    if len(numbers) != len(output.stream.channels):
+    if None in _numbers_in(output, raw_output):
         return None
-    spans = matched_text(writer, reader, raw, output.stream, numbers, whole, gaps, on_rows)
+    spans = matched_text(writer, reader, raw, output.stream, whole, gaps, on_rows)
     if spans is None:
         return None
     n_rows = length(spans)
-    return [Counted(n_rows, tuple(spans), (), 0)] * (1 if output.is_wide else len(numbers))
+    return [Counted(n_rows, tuple(spans), (), 0)] * (1 if output.is_wide else len(output.stream.channels))
 
 
 def _recounted(
@@ -167,7 +166,7 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
             Reference(
                 raw_output.name,
                 blocks.rows,
-                numbers_in(output, raw_output),
+                _numbers_in(output, raw_output),
                 slack_ns=_slack_ns(output),
                 finite_only=not output.kind.holds_nonfinite,
             )
@@ -179,7 +178,7 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
             Reference(
                 other.name,
                 partial(_rows_of, other),
-                numbers_in(output, other),
+                _numbers_in(output, other),
                 utc_unit_ns,
                 _slack_ns(output),
                 finite_only=not (output.kind.holds_nonfinite and other.kind.holds_nonfinite),
@@ -199,9 +198,9 @@ def _rows_of(output: Output) -> Iterator[OutputRows]:
     return sound_batches(output.reader(), lambda damage: None)
 
 
-def numbers_in(output: Output, other: Output) -> list[int | None]:
-    """The number in another output of each channel of one, or None where that has not got it."""
-    names = [channel.name for channel in other.stream.channels]
+def _numbers_in(output: Output, other: Output) -> list[int | None]:
+    """The number in another output's rows of each channel of one, or None where that has not got it."""
+    names = [channel.name for channel in other.row_channels]
     return [names.index(channel.name) if channel.name in names else None for channel in output.stream.channels]
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.model.columns import Columns, tabular
+from dtopipe.model.derived import DerivationError
 from dtopipe.model.errors import DtopipeError, SinkError, WireError
 from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.position import Position
 from dtopipe.model.sink_types import SinkType
 from dtopipe.model.span import Gap
-from dtopipe.model.stream import Stream
+from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.contract import OutputReader
 from dtopipe.sinks.registry import known_sink_type, load_reader
 from dtopipe.topology.recorded import recorded_options, resolved_part
@@ -58,6 +60,11 @@ class Output:
         sink = self.topology.get("sinks", {}).get(self.name, {})
         return self.stream.polled or sink.get("layout", Layout.WIDE) == Layout.WIDE
 
+    @property
+    def row_channels(self) -> Sequence[Channel]:
+        """The channels whose values are known of it: of a raw file also what is worked out of its codes."""
+        return tabular(self.stream).stream.channels if self.is_raw else self.stream.channels
+
     def retained_from(self) -> int:
         """The first sample that a journal which retires segments still has; the record may be some seconds old."""
         if "retained_from" not in self.record:
@@ -98,7 +105,7 @@ def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
                 topology=topology,
                 policy=Policy(sink["policy"]),
                 run_id=record["run_id"],
-                stream=_selected(stream, topology, name),
+                stream=_selected(stream, topology, name, sink["type"]),
                 record=sink,
                 not_opened=not_opened,
             )
@@ -117,16 +124,15 @@ def _with_variables(topology: Mapping[str, Any]) -> dict[str, Any]:
     return {**topology, "sinks": sinks}
 
 
-def _selected(stream: Stream, topology: Mapping[str, Any], name: str) -> Stream:
+def _selected(stream: Stream, topology: Mapping[str, Any], name: str, sink_type: str) -> Stream:
     """What of the stream is in this sink's output."""
     chosen = topology["sinks"].get(name, {}).get("channels")
-    if not chosen:
-        return stream
-    numbers = {channel.name: number for number, channel in enumerate(stream.channels)}
-    unknown = [channel for channel in chosen if channel not in numbers]
-    if unknown:
-        raise WireError(f"topology.sinks.{name}.channels: the run has no channel {unknown[0]!r}")
-    return stream.selected([numbers[channel] for channel in chosen])
+    try:
+        return Columns(stream, chosen, as_codes=known_sink_type(sink_type).is_raw).stream
+    except KeyError as error:
+        raise WireError(f"topology.sinks.{name}.channels: the run has no channel {error}") from error
+    except DerivationError as error:
+        raise WireError(f"topology.sinks.{name}: {error}") from error
 
 
 def raw_output(outputs: Sequence[Output]) -> Output | None:
@@ -145,7 +151,8 @@ def read_output(
     with contextlib.suppress(SinkError, WireError, DtopipeError, OSError):
         path = None if sink["path"] is None else folder / sink["path"]
         stream = stream_from(record["stream"]) if record.get("stream") else None
-        selected = None if stream is None else _selected(stream, _with_variables(record["topology"]), name)
+        topology = _with_variables(record["topology"])
+        selected = None if stream is None else _selected(stream, topology, name, sink["type"])
         reader = _reader(sink["type"], path, record["run_id"], record["topology"], name, selected)
         return reach_of(reader, int(sink["start"])), list(reader.gaps())
     return None

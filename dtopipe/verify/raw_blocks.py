@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor
-from dtopipe.model.engineering import engineering_values
+from dtopipe.model.columns import tabular
+from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Span
 from dtopipe.model.stream import Block, Stream
@@ -62,7 +63,7 @@ class RawBlocks:
             raise failure or WireError(f"{path}: none of its segments is there")
         self.stream: Stream = self._files[0][1].stream(path)
         if recorded is not None and len(recorded.channels) == len(self.stream.channels):
-            self.stream = replace(self.stream, channels=recorded.channels)
+            self.stream = replace(self.stream, channels=recorded.channels, virtual=recorded.virtual)
 
     def blocks(self) -> Iterator[Block]:
         """Every whole chunk that holds samples, in the order of the file."""
@@ -83,24 +84,21 @@ class RawBlocks:
             yield held
 
     def rows(self) -> Iterator[OutputRows]:
-        """The same as rows in engineering units."""
+        """The same as rows in engineering units, of all channels that `tabular` has."""
+        columns = tabular(self.stream)
         for batch in self.batches():
             for each in joined(batch, _BATCH_BYTES):
-                yield rows_of(each.samples, self.stream)
+                yield rows_of(columns.of(each.samples), columns.stream)
 
 
 def rows_of(block: Block, stream: Stream) -> OutputRows:
-    """The samples of a block as a batch of rows."""
+    """The samples of a block of an output with this stream as a batch of rows."""
     t_mono_ns = block.t_mono_ns(stream.clock)
-    status = block.sensor_status
     return OutputRows(
         sample_index=np.arange(block.span.start, block.span.stop),
         t_mono_ns=t_mono_ns,
         t_utc_ns=t_mono_ns + (block.anchor.t_utc_ns - block.anchor.t_mono_ns),
-        values=[
-            engineering_values(channel, block.codes[c], None if status is None else status[c])
-            for c, channel in enumerate(stream.channels)
-        ],
+        values=list(EngineeringValues(stream.channels)(block.codes, block.sensor_status)),
     )
 
 

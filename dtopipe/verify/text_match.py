@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dtopipe.model.columns import Columns
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.policy import Layout
 from dtopipe.model.span import Gap, Span
@@ -31,16 +32,16 @@ def matched_text(
     reader: FileReader,
     raw: RawBlocks,
     stream: Stream,
-    channels: Sequence[int],
     span: Span,
     gaps: Sequence[Gap],
     on_rows: Callable[[int], None],
 ) -> list[Span] | None:
     """The samples in the output, if it is just what `writer` makes of those of `raw` in `span` outside of its gaps.
 
-    `stream`: of the output; `channels`: the numbers in the raw file of its channels. None where it is not.
+    `stream`: of the output, whose channels the raw file has. None where it is not.
     """
-    if (raw.stream.dtype, raw.stream.rate_hz) != (stream.dtype, stream.rate_hz):
+    columns = Columns(raw.stream, [channel.name for channel in stream.channels], as_codes=False)
+    if (columns.stream.dtype, columns.stream.rate_hz) != (stream.dtype, stream.rate_hz):
         return None
     spans = without([span], [gap.span for gap in gaps])
     try:
@@ -50,10 +51,10 @@ def matched_text(
                 return None
             file.seek(reader.start or len(header))
             # Of one channel the rows stand alike, however many were written at a time.
-            follow = _wide if writer.output.layout is Layout.WIDE or len(channels) == 1 else _long
+            follow = _wide if writer.output.layout is Layout.WIDE or len(stream.channels) == 1 else _long
             found: list[Span] = []
             n_rows = 0
-            for part in follow(writer, file, _batches(raw, channels, spans)):
+            for part in follow(writer, file, _batches(raw, columns, spans)):
                 if part is None:
                     return None
                 found = joined([*found, part])
@@ -64,17 +65,16 @@ def matched_text(
         return None
 
 
-def _batches(raw: RawBlocks, channels: Sequence[int], spans: Sequence[Span]) -> Iterator[list[Block]]:
-    takes_all = list(channels) == list(range(len(raw.stream.channels)))
+def _batches(raw: RawBlocks, columns: Columns, spans: Sequence[Span]) -> Iterator[list[Block]]:
     at = 0
     for batch in raw.batches():
-        found = []
+        found: list[Block] = []
         for block in batch:
             while at < len(spans) and spans[at].stop <= block.span.start:
                 at += 1
             if at < len(spans) and spans[at].start < block.span.stop:
                 parts = parts_within(block, [span for span in spans[at:] if span.start < block.span.stop])
-                found += [part if takes_all else part.selected(channels) for part in parts]
+                found += map(columns.of, parts)
         if found:
             yield found
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
+from dtopipe.model.calibration_part import calibration_from
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.facts import Facts, Misfit
@@ -23,7 +24,21 @@ _CHANNEL_FIELDS = tuple(field.name for field in fields(Channel))
 
 def describe_stream(stream: Stream) -> dict[str, Any]:
     """A JSON-able map of everything in it."""
-    return asdict(stream)
+    channels = [describe_channel(channel) for channel in stream.channels]
+    virtual = [describe_channel(channel) for channel in stream.virtual]
+    known = asdict(replace(stream, channels=(), virtual=()))
+    return {**known, "channels": channels, "virtual": virtual}
+
+
+def describe_channel(channel: Channel) -> dict[str, Any]:
+    """A JSON-able map of everything in it; what it has not got of calibration and formula is left out."""
+    described = asdict(replace(channel, calibration=None))
+    for key in ("calibration", "formula", "constants"):
+        if not described[key]:
+            del described[key]
+    if channel.calibration is not None:
+        described["calibration"] = channel.calibration.facts()
+    return described
 
 
 def stream_from(description: Any) -> Stream:
@@ -33,8 +48,8 @@ def stream_from(description: Any) -> Stream:
     except Misfit as error:
         raise WireError(f"not the description of a stream: {error}") from error
     known = {name: description[name] for name in _STREAM_FIELDS if name in description}
-    channels, rate_hz = tuple(map(_channel, description["channels"])), float(description["rate_hz"])
-    return Stream(**{**known, "channels": channels, "rate_hz": rate_hz})
+    channels, virtual = (tuple(map(_channel, description.get(name) or ())) for name in ("channels", "virtual"))
+    return Stream(**{**known, "channels": channels, "virtual": virtual, "rate_hz": float(description["rate_hz"])})
 
 
 def channel_from(description: Any) -> Channel:
@@ -52,12 +67,15 @@ def _channel(description: Mapping[str, Any]) -> Channel:
     # A whole number is a number too, and may be one that no database takes as such.
     numbers = {name: float(description[name]) for name in ("scale", "offset") if name in description}
     known_range = None if limits is None else (float(limits[0]), float(limits[1]))
-    return Channel(**{**known, **numbers, "range": known_range})
+    calibration = description.get("calibration")
+    calibrated = None if calibration is None else calibration_from(calibration, "calibration")
+    return Channel(**{**known, **numbers, "range": known_range, "calibration": calibrated})
 
 
 def describe_task(task: TaskPlan) -> dict[str, Any]:
-    """A msgpack-able map of everything in it."""
-    return asdict(task)
+    """A msgpack-able map of what a board is told; what its codes mean is none of its business."""
+    bare = tuple(replace(channel, calibration=None) for channel in task.channels)
+    return asdict(replace(task, channels=bare, virtual=()))
 
 
 def task_from(description: Mapping[str, Any]) -> TaskPlan:

@@ -17,12 +17,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dtopipe.model.calibration_part import calibration_from
 from dtopipe.model.clock import Anchor, SampleClock, iso_utc, utc_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.facts import ensure_plain
 from dtopipe.model.identifiers import is_run_id
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.model.stream import Channel, SensorStatus, Stream
+from dtopipe.model.stream import VIRTUAL, Channel, SensorStatus, Stream
 
 FORMAT_VERSION = 2
 OVERRUN_FLAG = "overrun_marker"
@@ -51,6 +52,7 @@ class FileHeader:
     task_started_at: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     has_scales: bool = True
+    virtual: tuple[Channel, ...] = ()
 
     @classmethod
     def of(cls, stream: Stream) -> FileHeader:
@@ -64,6 +66,7 @@ class FileHeader:
             samples_per_buffer=stream.samples_per_block,
             task_started_at=stream.started_at,
             metadata={**stream.metadata, "run_id": stream.run_id, "simulated": stream.simulated},
+            virtual=stream.virtual,
         )
 
     def stream(self, path: Path) -> Stream:
@@ -74,6 +77,7 @@ class FileHeader:
             task=self.task,
             device=self.device,
             channels=self.channels,
+            virtual=self.virtual,
             dtype=self.dtype,
             rate_hz=self.sample_rate_hz or 1.0,
             samples_per_block=self.samples_per_buffer,
@@ -155,16 +159,10 @@ def decode_status(runs: tuple[tuple[tuple[int, int], ...], ...]) -> NDArray[np.i
 
 def file_document(header: FileHeader) -> dict[str, Any]:
     """The file header as JSON has it, keys in the order of the format's first reader."""
-    channels = [
-        {
-            "name": channel.name,
-            "unit": channel.unit,
-            # The value of a raw channel is its code.
-            "scale": 1.0 if channel.is_raw else channel.scale,
-            "offset": 0.0 if channel.is_raw else channel.offset,
-            "range": None if channel.range is None else list(channel.range),
-        }
-        for channel in header.channels
+    channels = [_channel_document(channel) for channel in header.channels]
+    virtual = [
+        {"name": channel.name, "unit": channel.unit, "formula": channel.formula, "with": dict(channel.constants)}
+        for channel in header.virtual
     ]
     return {
         "format_version": FORMAT_VERSION,
@@ -178,6 +176,20 @@ def file_document(header: FileHeader) -> dict[str, Any]:
         "samples_per_buffer": header.samples_per_buffer,
         "task_started_at": header.task_started_at,
         "metadata": dict(header.metadata),
+        **({"virtual_channels": virtual} if virtual else {}),
+    }
+
+
+def _channel_document(channel: Channel) -> dict[str, Any]:
+    """Scale, offset and unit are of what was measured, as all readers take them; a calibration leads on from there."""
+    scale, offset = channel.input_scaling
+    return {
+        "name": channel.name,
+        "unit": channel.input_unit,
+        "scale": scale,
+        "offset": offset,
+        "range": None if channel.range is None else list(channel.range),
+        **({} if channel.calibration is None else {"calibration": channel.calibration.facts()}),
     }
 
 
@@ -260,6 +272,7 @@ def file_header_from(document: Mapping[str, Any]) -> FileHeader:
             task_started_at=_text(document.get("task_started_at") or "1970-01-01T00:00:00+00:00"),
             metadata=_metadata(document.get("metadata") or {}),
             has_scales=all("scale" in channel for channel in document["channels"]),
+            virtual=tuple(_virtual(channel) for channel in document.get("virtual_channels") or ()),
         )
         n_channels = document.get("n_channels") or len(channels)
         _count(document.get("format_version") or 0)
@@ -273,13 +286,28 @@ def file_header_from(document: Mapping[str, Any]) -> FileHeader:
 
 def _channel(document: Mapping[str, Any]) -> Channel:
     limits = document.get("range")
+    calibration = None
+    if document.get("calibration") is not None:
+        calibration = calibration_from(document["calibration"], "calibration")
     return Channel(
         name=_text(document["name"]),
-        unit=_text(document.get("unit") or ""),
+        unit=_text(document.get("unit") or "") if calibration is None else calibration.unit,
         kind="voltage" if "scale" in document else "raw",
         scale=_finite(document.get("scale", 1.0)),
         offset=_finite(document.get("offset", 0.0)),
         range=None if limits is None else (_finite(limits[0]), _finite(limits[1])),
+        calibration=calibration,
+    )
+
+
+def _virtual(document: Mapping[str, Any]) -> Channel:
+    constants = {_text(name): _finite(number) for name, number in (document.get("with") or {}).items()}
+    return Channel(
+        name=_text(document["name"]),
+        unit=_text(document.get("unit") or ""),
+        kind=VIRTUAL,
+        formula=_text(document["formula"]),
+        constants=constants,
     )
 
 

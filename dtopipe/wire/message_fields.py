@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
@@ -18,6 +18,7 @@ from dtopipe.wire.describe import (
     anchor_from,
     channel_from,
     describe_anchor,
+    describe_channel,
     describe_gaps,
     describe_position,
     describe_stream,
@@ -178,7 +179,7 @@ def _inline_position(body: Mapping[str, Any]) -> Position:
 # Values of the model that are no maps of their own fields, or are looked at more closely than by their types.
 _OF_MODEL: dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     Stream: (describe_stream, stream_from),
-    Channel: (asdict, channel_from),
+    Channel: (describe_channel, channel_from),
     Position: (describe_position, lambda value: position_from(_plain(Mapping)(value))),
     Anchor: (describe_anchor, lambda value: anchor_from(_plain(list)(value))),
     TaskPlan: (describe_task, lambda value: task_from(_plain(Mapping)(value))),

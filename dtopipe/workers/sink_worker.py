@@ -15,18 +15,20 @@ from dtopipe.host.clock import mono_ns
 from dtopipe.intake.blocks import CoveredIntake, DirectIntake, Intake, QueuedIntake
 from dtopipe.intake.journal import JournalReader
 from dtopipe.model.clock import Anchor
+from dtopipe.model.columns import Columns
 from dtopipe.model.errors import SinkError, SinkUnavailable
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.model.stream import Block, Stream
+from dtopipe.model.stream import Block
 from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
 from dtopipe.shm.observer import RingObserver
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.sinks.file.reopening import ReopeningWriter
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.transport.wake import LONGEST_SLEEP_S, ReaderWake
 from dtopipe.wire.messages import (
     TO_SINK,
@@ -69,6 +71,7 @@ class SinkWorker:
         calls: CallWords,
         begin: BeginSink,
         ring: Ring,
+        columns: Columns,
         writer: ReopeningWriter,
         position: Position,
     ) -> None:
@@ -79,10 +82,8 @@ class SinkWorker:
         self._ring = ring
         self._writer = writer
         self._stream = begin.stream
-        names = [channel.name for channel in self._stream.channels]
-        chosen = orders.channels
-        self._indices = [names.index(name) for name in chosen] if chosen else None
-        self._readings = ReadingRows(_selected(self._stream, chosen)) if self._stream.polled else None
+        self._columns = columns
+        self._readings = ReadingRows(columns.stream) if self._stream.polled else None
         self._position = position
         self._at = position.committed
         self._intake = _intake(worker, begin, ring)
@@ -162,7 +163,7 @@ class SinkWorker:
             if block.span.start > self._at:
                 items += self._gaps_to(block.span.start, block.anchor)
             block = block.trimmed(self._at)
-            items.append(block if self._indices is None else block.selected(self._indices))
+            items.append(self._columns.of(block))
             self._at = block.span.stop
             self._uncommitted_bytes += block.codes.nbytes
             if self._delay_s:
@@ -281,13 +282,6 @@ def _batch_blocks(ring: Ring, delay_s: float) -> int:
     return max(1, min(_BATCH_BLOCKS, burst_slots(ring.layout.n_slots), by_size))
 
 
-def _selected(stream: Stream, channels: Sequence[str] | None) -> Stream:
-    if not channels:
-        return stream
-    names = [channel.name for channel in stream.channels]
-    return stream.selected([names.index(name) for name in channels])
-
-
 def _closed(writer: ReopeningWriter, committed: Position) -> tuple[Position, str | None]:
     """How far an output that is away is, and what is to be said of it; None if it is not in order."""
     try:
@@ -321,7 +315,8 @@ def main(worker: Worker[SinkOrders]) -> None:
     begin = _begin(worker)
     if begin is None:
         return
-    stream, start, committed = _selected(begin.stream, orders.channels), begin.start, begin.committed
+    columns = Columns(begin.stream, orders.channels, as_codes=known_sink_type(orders.type).is_raw)
+    stream, start, committed = columns.stream, begin.start, begin.committed
     ring = Ring.attach(begin.segment, begin.held)
     calls = CallWords.of_row(ring, begin.row)
     patience = RetryWhileAway(worker, calls)
@@ -337,7 +332,7 @@ def main(worker: Worker[SinkOrders]) -> None:
             position = writer.open(stream, start, resume=False)
         worker.control.send(SinkReady(position))
         began_s = time.process_time()
-        sink = SinkWorker(worker, patience, calls, begin, ring, writer, position)
+        sink = SinkWorker(worker, patience, calls, begin, ring, columns, writer, position)
         try:
             sink.run()
             if patience.lets_go:

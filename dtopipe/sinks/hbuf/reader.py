@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor, SampleClock
-from dtopipe.model.engineering import engineering_values
+from dtopipe.model.columns import RowValues, tabular
 from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.marks import Mark
 from dtopipe.model.nulls import NullRange
@@ -116,9 +116,11 @@ class HbufReader(FileReader):
                         yield *read_chunk(file, header, at, place), file.tell()
 
     def _rows(self, chunks: Iterable[_Chunk], chosen: Sequence[int] | None = None) -> Iterator[OutputRows]:
-        """Of these chunks; `chosen` are numbers of channels, None for all."""
+        """Of these chunks; `chosen` are numbers among the columns of a table of it, None for all that have codes."""
         header = self._file_header()
-        numbers = range(len(header.channels)) if chosen is None else chosen
+        stream = replace(self.stream(), channels=header.channels, virtual=header.virtual, dtype=header.dtype)
+        columns = stream.channels if chosen is None else [tabular(stream).stream.channels[number] for number in chosen]
+        values_of = RowValues(stream, [channel.name for channel in columns])
         clock = SampleClock(header.sample_rate_hz or 1.0)
         held: list[OutputRows] = []
         n_held = 0
@@ -132,13 +134,10 @@ class HbufReader(FileReader):
                     sample_index=np.arange(chunk.first_sample_index, chunk.first_sample_index + chunk.valid_samples),
                     t_mono_ns=t_mono_ns,
                     t_utc_ns=t_utc_ns,
-                    values=[
-                        engineering_values(header.channels[c], codes[c], None if status is None else status[c])
-                        for c in numbers
-                    ],
+                    values=values_of(codes, status),
                 )
             )
-            n_held += codes.size if chosen is None else chunk.valid_samples * max(1, len(numbers))
+            n_held += codes.size if chosen is None else chunk.valid_samples * max(1, len(columns))
             if n_held >= _BATCH_VALUES:
                 yield _joined(held)
                 held, n_held = [], 0

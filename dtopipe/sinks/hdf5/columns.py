@@ -1,10 +1,12 @@
 """What an HDF5 output has as datasets: of either layout, and of readings.
 
 Wide: `sample_index`, `t_mono_ns`, `t_utc_ns`, and in the group `channels` the codes of each channel, just as the board
-gave them, with `scale`, `offset`, `unit`, `kind` and `range` as attributes: value = code * scale + offset. The group
-`sensor_status` has 0 where a value counts (else it is null, as 1 open, 2 low, 3 high, 4 absent). With the option
-`values` the group `values` has the same in units, NaN for null. Long: a dataset for each of the columns that every sink
-has, and `channel_number`. Readings: a dataset a column.
+gave them, with `scale`, `offset`, `unit`, `kind` and `range` as attributes: value = code * scale + offset. With an
+attribute `calibration` that is the input, in `input_unit`, and the calibration leads from there to `unit`. The group
+`sensor_status` has 0 where a value counts (else it is null, as 1 open, 2 low, 3 high, 4 absent, 5 out of range). Where
+a channel needs others, `channels` has values, as float64. With the option `values` the group `values` has the same in
+units, NaN for null. Long: a dataset for each of the columns that every sink has, and `channel_number`. Readings: a
+dataset a column.
 """
 
 from __future__ import annotations
@@ -137,13 +139,17 @@ def stored_name(column: ReadingColumn) -> str:
 
 
 def _attributes(channel: Channel) -> Attributes:
-    scale, offset = (1.0, 0.0) if channel.is_raw else (channel.scale, channel.offset)
+    scale, offset = channel.input_scaling
     found: dict[str, str | float | tuple[float, ...]] = {"name": channel.name, "unit": channel.unit}
     found |= {"kind": channel.kind, "scale": scale, "offset": offset}
     if channel.range is not None:
         found["range"] = channel.range
     if channel.details:
         found["details"] = strict_json(channel.details)
+    meaning = channel.meaning()
+    if meaning is not None:
+        # Of code * scale + offset, while `unit` is that of the value.
+        found |= {"calibration": strict_json(meaning), "input_unit": channel.input_unit}
     return found
 
 

@@ -134,6 +134,9 @@ def _channel_metadata(channel: Channel) -> dict[str, str]:
     metadata |= {"scale": repr(channel.scale), "offset": repr(channel.offset)}
     if channel.range is not None:
         metadata["range"] = strict_json(channel.range)
+    meaning = channel.meaning()
+    if meaning is not None:
+        metadata |= {"calibration": strict_json(meaning), "input_unit": channel.input_unit}
     return metadata
 
 

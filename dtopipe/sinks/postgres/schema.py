@@ -379,10 +379,10 @@ def _missing(tables: Tables, what: str, statement: str) -> SinkError:
 
 def _channel_row(channel: Channel) -> Sequence[Any]:
     low, high = channel.range or (None, None)
-    calibration = channel.details.get("calibration")
+    meaning = channel.meaning()
     return (
         text(channel.name), text(channel.unit), channel.kind, channel.scale, channel.offset, low, high,
-        channel.physical_channel, json_of(dict(channel.details)), None if calibration is None else json_of(calibration),
+        channel.physical_channel, json_of(dict(channel.details)), None if meaning is None else json_of(meaning),
     )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ class BlockItems:
                 Channel(
                     name, unit, "voltage" if channel.is_raw else channel.kind, range=channel.range,
                     physical_channel=channel.physical_channel, details=channel.details,
+                    calibration=None if channel.calibration is None else channel.calibration.applied(),
                 )
             )  # fmt: skip
         return tuple(found)

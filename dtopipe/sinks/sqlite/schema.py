@@ -277,9 +277,9 @@ def _column_type(channel: Channel) -> str:
 def _channel_row(channel: Channel) -> tuple[str | float | int | None, ...]:
     low, high = channel.range or (None, None)
     details = strict_json(dict(channel.details))
-    calibration = channel.details.get("calibration")
+    meaning = channel.meaning()
     return (
         channel.name, channel.unit, channel.kind, channel.scale, channel.offset, low, high,
         channel.physical_channel, details,
-        None if calibration is None else strict_json(calibration),
+        None if meaning is None else strict_json(meaning),
     )  # fmt: skip

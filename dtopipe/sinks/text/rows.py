@@ -8,14 +8,16 @@ such columns and of literal bytes; then the NULs are deleted from the whole in o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.engineering import EngineeringValues
-from dtopipe.model.stream import Block, SensorStatus, Stream
+from dtopipe.model.calibration import Calibration
+from dtopipe.model.engineering import EngineeringValues, engineering_values, pending_calibration
+from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
 from dtopipe.sinks.text.number_text import FOUR_DIGITS, Texts, repr_texts, whole_texts
 
 _N_CODES = 65_536
@@ -87,7 +89,7 @@ class ValueTexts:
         self._is_whole = np.array([channel.is_raw and stream.dtype != "float64" for channel in stream.channels])
         self._tables: Texts | None = None
         if stream.dtype == "int16":
-            kinds = [None if channel.is_raw else (channel.scale, channel.offset) for channel in stream.channels]
+            kinds = [_Kind.of(channel) for channel in stream.channels]
             different = list(dict.fromkeys(kinds))
             tables = [_table(kind, prefix, null, finite_only) for kind in different]
             self._tables = np.concatenate(tables) if len(tables) > 1 else tables[0]
@@ -137,14 +139,29 @@ def float_texts(values: NDArray[np.float64], *, prefix: bytes, null: bytes, fini
     return texts
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """All that a value is made of besides its code: channels that are alike in it share one table."""
+
+    scaling: tuple[float, float]
+    calibration: Calibration | None
+    is_raw: bool
+
+    @classmethod
+    def of(cls, channel: Channel) -> _Kind:
+        return cls(channel.input_scaling, pending_calibration(channel), channel.is_raw)
+
+
 @lru_cache(maxsize=64)
-def _table(kind: tuple[float, float] | None, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
-    """The texts of all int16 codes, by the code's bits; `kind` is (scale, offset), or None for the codes themselves."""
+def _table(kind: _Kind, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
+    """The texts of all int16 codes, by the code's bits."""
     codes = np.arange(_N_CODES, dtype=np.uint16).view(np.int16)
-    if kind is None:
+    if kind.is_raw:
         texts = whole_texts(codes.astype(np.int64), prefix)
     else:
-        values = codes.astype(np.float64) * kind[0] + kind[1]
+        scale, offset = kind.scaling
+        channel = Channel("", scale=scale, offset=offset, calibration=kind.calibration)
+        values = engineering_values(channel, codes, None)
         texts = float_texts(values, prefix=prefix, null=null, finite_only=finite_only)
     # Without the NULs in between: every sample would carry them along.
     return np.array(rows([b"", b"\n"], [texts]).split(b"\n")[:-1])
