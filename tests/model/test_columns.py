@@ -116,9 +116,9 @@ def test_a_value_of_one_channel_is_the_same_whatever_stands_beside_it() -> None:
         if part.sensor_status is not None:
             values[part.sensor_status[0] != 0] = np.nan
         assert np.array_equal(values, whole.codes[number], equal_nan=True)
-        status = None if whole.sensor_status is None else whole.sensor_status[number]
-        mine = np.zeros(500) if part.sensor_status is None else part.sensor_status[0]
-        assert np.array_equal(mine, status)
+        status = np.zeros(500) if part.sensor_status is None else part.sensor_status[0]
+        assert whole.sensor_status is not None
+        assert np.array_equal(status, whole.sensor_status[number])
 
 
 def test_a_null_input_makes_a_null_value_with_its_own_reason() -> None:
