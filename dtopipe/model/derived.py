@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.engineering import EngineeringValues, engineering_values, inputs_of, pending_calibration
+from dtopipe.model.engineering import EngineeringValues, engineering_values, pending_calibration
 from dtopipe.model.formula import Formula, FormulaError, parsed
 from dtopipe.model.stream import Channel, SensorStatus
 from dtopipe.model.thermocouples import thermocouple_table
@@ -74,51 +75,126 @@ class DerivedValues:
     """
 
     def __init__(self, channels: Sequence[Channel], virtual: Sequence[Channel], wanted: Sequence[str]) -> None:
-        self._rows = {channel.name: row for row, channel in enumerate(channels)}
-        self._channels = {channel.name: channel for channel in (*channels, *virtual)}
         self._wanted = wanted
-        needs: dict[str, tuple[str, ...]] = {}
-        waiting = list(wanted)
-        while waiting:
-            name = waiting.pop()
-            if name in needs:
-                continue
-            needs[name] = needed_by(self._channels[name])
-            for each in needs[name]:
-                if each not in self._channels:
-                    raise DerivationError(f"channel {name!r} needs {each!r}, which is not there")
-            waiting += needs[name]
-        if circle := circle_in(needs):
-            raise DerivationError(f"each of these channels needs the next one: {' -> '.join(circle)}")
-        for name in needs:
-            junction = needs[name][:1] if not self._channels[name].formula else ()
-            if junction and self._channels[junction[0]].unit not in TEMPERATURES:
-                raise DerivationError(f"the cold junction of {name!r}, {junction[0]!r}, is no temperature")
-        self._needs = needs
-        self._formulas = {name: _formula_of(self._channels[name]) for name in needs if self._channels[name].formula}
+        known = {channel.name: channel for channel in (*channels, *virtual)}
+        needs = _checked_needs(known, wanted)
+        rows = {channel.name: row for row, channel in enumerate(channels)}
+        self._steps: list[_Alone | _WithJunction | _ByFormula] = []
+        groups: dict[tuple[str, str, str], _WithJunction] = {}
+        for name in _in_order(needs):
+            channel = known[name]
+            if channel.formula:
+                self._steps.append(_ByFormula(channel, _formula_of(channel)))
+            elif not needs[name]:
+                self._steps.append(_Alone(channel, rows[name]))
+            else:
+                # Thermocouples with one junction are worked out together.
+                (junction,) = needs[name]
+                group = _WithJunction(known[junction], channel)
+                key = (group.letter, junction, channel.unit)
+                if key not in groups:
+                    groups[key] = group
+                    self._steps.append(group)
+                groups[key].add(channel, rows[name])
 
     def of(self, codes: NDArray[Any], sensor_status: Status) -> list[Values]:
         """Those that are wanted, of (n_channels, n) codes and sensor status."""
         known: dict[str, Values] = {}
-        return [self._of(name, codes, sensor_status, known) for name in self._wanted]
+        for step in self._steps:
+            step.run(codes, sensor_status, known)
+        return [known[name] for name in self._wanted]
 
-    def _of(self, name: str, codes: NDArray[Any], sensor_status: Status, known: dict[str, Values]) -> Values:
-        if name not in known:
-            channel = self._channels[name]
-            inputs = [self._of(each, codes, sensor_status, known) for each in self._needs[name]]
-            own = None
-            if channel.formula:
-                values = self._formulas[name]([each.values for each in inputs])
-            else:
-                row = self._rows[name]
-                own = None if sensor_status is None else sensor_status[row]
-                if inputs:
-                    unit = self._channels[self._needs[name][0]].unit
-                    values = _with_junction(channel, codes[row], to_celsius(inputs[0].values, unit))
-                else:
-                    values = engineering_values(channel, codes[row], None)
-            known[name] = _judged(channel, values, own, [each.status for each in inputs])
-        return known[name]
+
+class _Alone:
+    """A channel whose values are made of its own codes."""
+
+    def __init__(self, channel: Channel, row: int) -> None:
+        self._channel = channel
+        self._row = row
+
+    def run(self, codes: NDArray[Any], sensor_status: Status, known: dict[str, Values]) -> None:
+        values = engineering_values(self._channel, codes[self._row], None)
+        own = None if sensor_status is None else sensor_status[self._row]
+        may_be_none = pending_calibration(self._channel) is not None
+        known[self._channel.name] = _judged(values, [own], may_be_none=may_be_none)
+
+
+class _ByFormula:
+    """A virtual channel."""
+
+    def __init__(self, channel: Channel, formula: Formula) -> None:
+        self._channel = channel
+        self._formula = formula
+
+    def run(self, codes: NDArray[Any], sensor_status: Status, known: dict[str, Values]) -> None:
+        inputs = [known[name] for name in self._formula.names]
+        values = self._formula([each.values for each in inputs])
+        known[self._channel.name] = _judged(values, [each.status for each in inputs], may_be_none=True)
+
+
+class _WithJunction:
+    """Thermocouples of one type whose cold junction is one channel."""
+
+    def __init__(self, junction: Channel, first: Channel) -> None:
+        calibration = first.calibration
+        if calibration is None:
+            raise ValueError(f"{first.name} has no calibration")
+        self.letter = str(calibration.definition["thermocouple"])
+        self._unit = calibration.unit
+        self._junction = junction
+        self._names: list[str] = []
+        self._rows: list[int] = []
+        self._scalings: list[tuple[float, float]] = []
+
+    def add(self, channel: Channel, row: int) -> None:
+        """One more."""
+        scale, offset = channel.input_scaling
+        to_mv = VOLTS[channel.input_unit] * 1e3
+        self._names.append(channel.name)
+        self._rows.append(row)
+        self._scalings.append((scale * to_mv, offset * to_mv))
+
+    def run(self, codes: NDArray[Any], sensor_status: Status, known: dict[str, Values]) -> None:
+        table = thermocouple_table(self.letter)
+        junction = known[self._junction.name]
+        scale, offset = (np.array(each)[:, None] for each in zip(*self._scalings, strict=True))
+        emf_mv = codes[self._rows] * scale
+        emf_mv += offset
+        emf_mv += table.junction_emf(to_celsius(junction.values, self._junction.unit))
+        low, high = table.emf_mv[[0, -1]].tolist()
+        values = from_celsius(table.temperatures(emf_mv), self._unit)
+        # NaN is beyond both ends.
+        is_whole = bool(emf_mv.size == 0 or (emf_mv.min() >= low and emf_mv.max() <= high))
+        if not is_whole:
+            values[~((emf_mv >= low) & (emf_mv <= high))] = np.nan
+        for number, (name, row) in enumerate(zip(self._names, self._rows, strict=True)):
+            own = None if sensor_status is None else sensor_status[row]
+            known[name] = _judged(values[number], [own, junction.status], may_be_none=not is_whole)
+
+
+def _checked_needs(known: Mapping[str, Channel], wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What each of the wanted channels is made of, and each of these. Raises DerivationError."""
+    needs: dict[str, tuple[str, ...]] = {}
+    waiting = list(wanted)
+    while waiting:
+        name = waiting.pop()
+        if name not in needs:
+            needs[name] = needed_by(known[name])
+            for each in needs[name]:
+                if each not in known:
+                    raise DerivationError(f"channel {name!r} needs {each!r}, which is not there")
+            waiting += needs[name]
+    if circle := circle_in(needs):
+        raise DerivationError(f"each of these channels needs the next one: {' -> '.join(circle)}")
+    for name, inputs in needs.items():
+        if inputs and not known[name].formula and known[inputs[0]].unit not in TEMPERATURES:
+            raise DerivationError(f"the cold junction of {name!r}, {inputs[0]!r}, is no temperature")
+    return needs
+
+
+def _in_order(needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Every name behind those that it needs."""
+    return list(TopologicalSorter(needs).static_order())
 
 
 class ChannelValues:
@@ -136,29 +212,16 @@ class ChannelValues:
         return np.stack([each.values for each in self._values.of(codes, sensor_status)])
 
 
-def _with_junction(channel: Channel, codes: NDArray[Any], junction: Floats) -> Floats:
-    """A thermocouple's values, `junction` being the temperature of its cold junction in degC."""
-    calibration = channel.calibration
-    if calibration is None:
-        raise ValueError(f"{channel.name} has no calibration")
-    table = thermocouple_table(calibration.definition["thermocouple"])
-    emf_mv = inputs_of(channel, codes)
-    emf_mv *= VOLTS[calibration.input_unit] * 1e3
-    emf_mv += table.junction_emf(junction)
-    values = from_celsius(table.temperatures(emf_mv), calibration.unit)
-    values[~((emf_mv >= table.emf_mv[0]) & (emf_mv <= table.emf_mv[-1]))] = np.nan
-    return values
-
-
-def _judged(channel: Channel, values: Floats, own: Status, inputs: Sequence[Status]) -> Values:
-    """The values, NaN where they are null, and why: its own sensor, the first input that is null, or no value there."""
+def _judged(values: Floats, statuses: Sequence[Status], *, may_be_none: bool) -> Values:
+    """The values, NaN where they are null, and why: the first of these statuses that says so, or no value there."""
+    known = [each for each in statuses if each is not None]
+    if not known and not (may_be_none and np.isnan(values).any()):
+        return Values(values, None)
     status = np.zeros(len(values), np.int8)
-    is_calculated = bool(channel.formula) or pending_calibration(channel) is not None
-    if is_calculated:
+    if may_be_none:
         status[np.isnan(values)] = SensorStatus.OUT_OF_RANGE
-    for each in (*reversed(inputs), own):
-        if each is not None:
-            np.copyto(status, each, where=each != SensorStatus.OK)
+    for each in reversed(known):
+        np.copyto(status, each, where=each != SensorStatus.OK)
     if not status.any():
         return Values(values, None)
     # Copied: they may be the codes themselves.

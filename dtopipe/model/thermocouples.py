@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STEPS_A_KELVIN = 20
+# 0.1 uV: half a mK where a thermocouple is good for something, and 2 mK near absolute zero.
+_EVEN_STEPS = 2**19
 # Temperatures are given to 0.1 mK: a thousandth of what the best thermocouple is good for. So texts of them are short.
 _PER_KELVIN = 1e4
 
@@ -22,21 +24,32 @@ class ThermocoupleTable:
     """One type. `celsius`, `emf_mv`: (n,) float64, both strictly rising; the reference junction is at 0 degC.
 
     Of type B they begin at 250 degC, below which one voltage has two temperatures. `junction_celsius`,
-    `junction_emf_mv`: the same over all that the type is defined for, as cold junctions have it.
+    `junction_emf_mv`: the same over all that the type is defined for, as cold junctions have it. `quick`: by even steps
+    of voltage, the temperature, what it rises by, and steps a mV.
     """
 
     celsius: NDArray[np.float64]
     emf_mv: NDArray[np.float64]
     junction_celsius: NDArray[np.float64]
     junction_emf_mv: NDArray[np.float64]
+    quick: tuple[NDArray[np.float64], NDArray[np.float64], float]
 
     def temperatures(self, emf_mv: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) degC of (n,) mV against a junction at 0 degC, to 0.1 mK; beyond the table, those at its ends."""
-        values = np.interp(emf_mv, self.emf_mv, self.celsius)
-        values *= _PER_KELVIN
-        np.rint(values, out=values)
-        values /= _PER_KELVIN
-        return values
+        """DegC of mV against a junction at 0 degC, of any shape, to 0.1 mK; beyond the table, those at its ends."""
+        values, slopes, per_mv = self.quick
+        at: NDArray[np.float64] = emf_mv - self.emf_mv[0]
+        at *= per_mv
+        # NaN is nowhere.
+        np.nan_to_num(at, copy=False, nan=0.0)
+        np.clip(at, 0.0, np.nextafter(len(slopes), 0.0), out=at)
+        step = at.astype(np.int32)
+        at -= step
+        at *= slopes[step]
+        at += values[step]
+        at *= _PER_KELVIN
+        np.rint(at, out=at)
+        at /= _PER_KELVIN
+        return at
 
     def junction_emf(self, celsius: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) mV that a junction at these temperatures takes away; NaN beyond what the type is defined for."""
@@ -55,4 +68,14 @@ def thermocouple_table(letter: str) -> ThermocoupleTable:
     emf_mv = np.array([kind.emf(min(each, high)) for each in celsius.tolist()])
     least_mv, _ = kind.invertible_emf_range
     first = int(np.searchsorted(celsius, kind.temperature(least_mv))) if least_mv > emf_mv[0] else 0
-    return ThermocoupleTable(celsius[first:], emf_mv[first:], celsius, emf_mv)
+    own, own_mv = celsius[first:], emf_mv[first:]
+    return ThermocoupleTable(own, own_mv, celsius, emf_mv, _even_steps(own, own_mv))
+
+
+def _even_steps(
+    celsius: NDArray[np.float64], emf_mv: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """The same table with even steps of voltage, in which nothing has to be looked for; steps a mV."""
+    low, high = emf_mv[[0, -1]].tolist()
+    values = np.interp(np.linspace(low, high, _EVEN_STEPS + 1), emf_mv, celsius)
+    return values[:-1], np.diff(values), _EVEN_STEPS / (high - low)
