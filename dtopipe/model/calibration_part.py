@@ -12,8 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from dtopipe.model.calibration import KINDS, Calibration
 from dtopipe.model.facts import Facts, Misfit
 from dtopipe.model.parts import Part
-from dtopipe.model.suggestions import nearest
-from dtopipe.model.units import STRAINS, TEMPERATURES, VOLTS
+from dtopipe.model.units import STRAINS, TEMPERATURES, VOLTS, nearest_unit
 
 ThermocoupleType = Literal["B", "E", "J", "K", "N", "R", "S", "T"]
 _MOST_POINTS, _MOST_COEFFICIENTS = 100_000, 32
@@ -147,7 +146,7 @@ def _unit_problems(part: CalibrationPart, kind: str, input_unit: str, *, is_raw:
             yield "", f"a calibration by {kind} needs the unit of its values", "unit: the unit, such as bar"
         return
     if part.unit is not None and part.unit not in known:
-        yield ".unit", f"the values of {_called(kind)} cannot be in {part.unit!r}", nearest(part.unit, known)
+        yield ".unit", f"the values of {_called(kind)} cannot be in {part.unit!r}", nearest_unit(part.unit, known)
     if is_raw:
         yield (
             f".{kind}",

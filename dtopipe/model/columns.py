@@ -16,7 +16,7 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.curves import Curve, curve_of
 from dtopipe.model.derived import DerivationError, DerivedValues, needs_others
 from dtopipe.model.engineering import EngineeringValues, pending_calibration
-from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
+from dtopipe.model.stream import Block, Channel, Origin, SensorStatus, Stream
 
 
 class Columns:
@@ -34,6 +34,7 @@ class Columns:
         self._rows: list[int] | None = None
         self._derived: DerivedValues | None = None
         self._limits: _Limits | None = None
+        self._origins: tuple[Channel | None, ...] = ()
         rows = {channel.name: row for row, channel in enumerate(stream.channels)}
         known = {channel.name: channel for channel in (*stream.channels, *(() if as_codes else stream.virtual))}
         names = list(chosen) if chosen else list(known)
@@ -47,14 +48,22 @@ class Columns:
                 self._limits = _Limits.of(self.stream.channels)
             return
         self._derived = DerivedValues(stream.channels, stream.virtual, names)
+        if stream.dtype == "int16":
+            # The row of a channel that needs others is any: nobody looks there.
+            self._origin_rows = [rows.get(name, 0) for name in names]
+            self._origins = tuple(None if needs_others(channel) else channel for channel in channels)
         self.stream = replace(stream, channels=tuple(map(_as_values, channels)), dtype="float64", virtual=())
 
     def of(self, block: Block) -> Block:
         """What of a block of the whole stream goes into the output."""
         if self._derived is not None:
             found = self._derived.of(block.codes, block.sensor_status)
-            codes = np.stack([each.values for each in found])
-            return replace(block, codes=codes, sensor_status=_stacked([each.status for each in found], block.n_samples))
+            return replace(
+                block,
+                codes=np.stack([each.values for each in found]),
+                sensor_status=_stacked([each.status for each in found], block.n_samples),
+                made_of=Origin(self._origins, block.codes[self._origin_rows]) if any(self._origins) else None,
+            )
         if self._rows is not None:
             block = block.selected(self._rows)
         return block if self._limits is None else self._limits.marked(block)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.calibration import Calibration
-from dtopipe.model.thermocouples import thermocouple_table
+from dtopipe.model.thermocouples import rounded, thermocouple_table
 from dtopipe.model.units import STRAINS, VOLTS, from_celsius
 
 Floats = NDArray[np.float64]
@@ -89,7 +89,7 @@ def _thermocouple(calibration: Calibration) -> Curve:
     junction_mv = float(table.junction_emf(np.array([float(calibration.definition["cjc"])]))[0])
 
     def of(inputs: Floats) -> Floats:
-        return from_celsius(table.temperatures(inputs * per_input + junction_mv), calibration.unit)
+        return rounded(from_celsius(table.temperatures(inputs * per_input + junction_mv), calibration.unit))
 
     low, high = ((float(end) - junction_mv) / per_input for end in table.emf_mv[[0, -1]])
     return Curve(of, low, high)

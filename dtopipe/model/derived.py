@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dtopipe.model.engineering import EngineeringValues, engineering_values, pending_calibration
 from dtopipe.model.formula import Formula, FormulaError, parsed
 from dtopipe.model.stream import Channel, SensorStatus
-from dtopipe.model.thermocouples import thermocouple_table
+from dtopipe.model.thermocouples import rounded, thermocouple_table
 from dtopipe.model.units import TEMPERATURES, VOLTS, from_celsius, to_celsius
 
 Floats = NDArray[np.float64]
@@ -162,7 +162,7 @@ class _WithJunction:
         emf_mv += offset
         emf_mv += table.junction_emf(to_celsius(junction.values, self._junction.unit))
         low, high = table.emf_mv[[0, -1]].tolist()
-        values = from_celsius(table.temperatures(emf_mv), self._unit)
+        values = rounded(from_celsius(table.temperatures(emf_mv), self._unit))
         # NaN is beyond both ends.
         is_whole = bool(emf_mv.size == 0 or (emf_mv.min() >= low and emf_mv.max() <= high))
         if not is_whole:

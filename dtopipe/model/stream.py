@@ -112,6 +112,21 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The 16-bit codes that a block's values were made of: by them texts and the like are found quicker.
+
+    `channels`: as those codes are to be taken, None where a value is made of several. `codes`: (n_channels, n) int16.
+    """
+
+    channels: tuple[Channel | None, ...]
+    codes: NDArray[np.int16]
+
+    def trimmed(self, low: int, high: int) -> Origin:
+        """Of these samples."""
+        return Origin(self.channels, self.codes[:, low:high])
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Samples of all channels over one span.
 
@@ -121,6 +136,7 @@ class Block:
     Arrays may be views into shared memory, valid until the block is released.
     `error`: type and message of what the driver gave instead of samples; its codes are no measurement then.
     `latency_ns`: of a reading, a block of one sample whose anchor is its own request: until it was there.
+    `made_of`: of values, where that is known.
     """
 
     block_index: int
@@ -130,6 +146,7 @@ class Block:
     sensor_status: NDArray[np.int8] | None = None
     error: tuple[str, str] | None = None
     latency_ns: int = 0
+    made_of: Origin | None = None
 
     @property
     def n_samples(self) -> int:
@@ -158,10 +175,11 @@ class Block:
             first_sample_index=self.first_sample_index + low,
             codes=self.codes[:, low:high],
             sensor_status=status,
+            made_of=None if self.made_of is None else self.made_of.trimmed(low, high),
         )
 
     def selected(self, indices: Sequence[int]) -> Block:
         """The same block with only the channels at `indices`, in that order."""
         chosen = list(indices)
         status = None if self.sensor_status is None else self.sensor_status[chosen]
-        return replace(self, codes=self.codes[chosen], sensor_status=status)
+        return replace(self, codes=self.codes[chosen], sensor_status=status, made_of=None)

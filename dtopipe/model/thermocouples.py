@@ -35,7 +35,7 @@ class ThermocoupleTable:
     quick: tuple[NDArray[np.float64], NDArray[np.float64], float]
 
     def temperatures(self, emf_mv: NDArray[np.float64]) -> NDArray[np.float64]:
-        """DegC of mV against a junction at 0 degC, of any shape, to 0.1 mK; beyond the table, those at its ends."""
+        """DegC of mV against a junction at 0 degC, of any shape; beyond the table, those at its ends."""
         values, slopes, per_mv = self.quick
         at: NDArray[np.float64] = emf_mv - self.emf_mv[0]
         at *= per_mv
@@ -46,14 +46,19 @@ class ThermocoupleTable:
         at -= step
         at *= slopes[step]
         at += values[step]
-        at *= _PER_KELVIN
-        np.rint(at, out=at)
-        at /= _PER_KELVIN
         return at
 
     def junction_emf(self, celsius: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) mV that a junction at these temperatures takes away; NaN beyond what the type is defined for."""
         return np.interp(celsius, self.junction_celsius, self.junction_emf_mv, left=np.nan, right=np.nan)
+
+
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Temperatures to 0.1 mK, in place."""
+    values *= _PER_KELVIN
+    np.rint(values, out=values)
+    values /= _PER_KELVIN
+    return values
 
 
 @lru_cache

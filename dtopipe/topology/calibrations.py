@@ -77,7 +77,10 @@ def readable_part(document: Any) -> ChannelPart | None:
         wrong = {mistake["loc"][:2] for mistake in error.errors(include_url=False)}
     if not isinstance(document, dict):
         return None
-    rest = {key: value for key, value in document.items() if (key,) not in {at[:1] for at in wrong}}
+    spoilt = {at[0] for at in wrong if at}
+    # A formula is not to be judged without its numbers.
+    spoilt |= {"formula", "with"} if "with" in spoilt else set()
+    rest = {key: value for key, value in document.items() if key not in spoilt}
     calibration = document.get("calibration")
     own = {at[1] for at in wrong if len(at) == 2 and at[0] == "calibration"}
     # Without something that belongs to it, what is left says nothing.

@@ -61,8 +61,9 @@ class _Spot:
                 inside = next(iter(get_args(inside)), None) if here is None else here
             elif here is not None:
                 path.append(part)
-                field = here.model_fields.get(part)
-                known = tuple(here.model_fields)
+                fields = {each.alias or name: each for name, each in here.model_fields.items()}
+                field = fields.get(part)
+                known = tuple(fields)
                 meaning = (field.description or "") if field else ""
                 inside = field.annotation if field else None
             elif get_origin(inside) is dict:

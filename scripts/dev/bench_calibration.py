@@ -67,13 +67,18 @@ class Calibrated(Signal):
         return [self._columns.of(block) for block in blocks]
 
 
-class Worker(Ours):
+class Worker:
     """A writer behind its columns."""
 
-    def __init__(self, sink: str, path: Path, signal: Calibrated, dsn: str) -> None:
-        super().__init__(sink, path, signal, dsn)
-        append = self._writer.append
-        self.append = lambda blocks: append(signal.handed_over(blocks))
+    def __init__(self, writer: Ours, signal: Calibrated) -> None:
+        self._writer = writer
+        self._signal = signal
+        self.commit = writer.commit
+        self.close = writer.close
+
+    def append(self, blocks: list[Block]) -> None:
+        """As a worker does: each block as it goes into this output."""
+        self._writer.append(self._signal.handed_over(blocks))
 
 
 def _channel(channel: Channel, full: float, calibration: Calibration | None, *, is_plain: bool) -> Channel:
@@ -85,7 +90,7 @@ def _channel(channel: Channel, full: float, calibration: Calibration | None, *, 
 
 CASES: dict[str, list[Calibration | None]] = {
     "alone": [K_ALONE] * 8,
-    "junction": [K_JUNCTION] * 7 + [PT100],
+    "junction": [*[K_JUNCTION] * 7, PT100],
     "mixed": [K_JUNCTION, None, None, None, None, None, None, PT100],
 }
 
@@ -101,7 +106,7 @@ def rounds_of(sink: str, options: argparse.Namespace, server: Server | None) -> 
                 prepare(server)
                 with tempfile.TemporaryDirectory(dir=options.dir) as folder:
                     path = Path(folder) / f"out.{sink}"
-                    worker = Worker(sink, path, signal, server.dsn if server else "")
+                    worker = Worker(Ours(sink, path, signal, server.dsn if server else ""), signal)
                     speed = measured(worker, signal.blocks, path, options.seconds)
                 if number:
                     speeds[is_plain].append(speed)

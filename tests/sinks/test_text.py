@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.stream import Block, Channel, Stream
-from dtopipe.sinks.text.number_text import repr_texts, whole_texts
+from dtopipe.sinks.text.number_text import decimal_texts, repr_texts, whole_texts
 from dtopipe.sinks.text.rows import ValueTexts, float_texts, iso_times, rising_integers, rows
 
 
@@ -52,6 +52,25 @@ def test_floats_of_every_size_and_shape_are_written_as_repr_writes_them(kind: st
     chance = np.random.default_rng(seed)
     values = np.copysign(floats_of(kind, chance), chance.choice([-1.0, 1.0], 200))
     assert plain(repr_texts(values)) == [repr(value) for value in values.tolist()]
+
+
+@given(st.lists(st.integers(1 - 10**15, 10**15 - 1), max_size=30))
+@example([0, -1, 1, 9_999, 10_000, -10_001, 2731500])
+def test_numbers_of_four_decimals_are_written_as_repr_writes_them(numbers: list[int]) -> None:
+    values = np.array(numbers, np.float64) / 10_000
+    texts = decimal_texts(values, b",")
+    assert texts is not None
+    assert plain(texts) == [f",{value!r}" for value in values.tolist()]
+
+
+def test_numbers_of_more_decimals_are_left_to_others() -> None:
+    assert decimal_texts(np.array([0.25, 0.00005])) is None
+    assert decimal_texts(np.array([np.inf])) is None
+    assert decimal_texts(np.array([1e11])) is None
+    assert decimal_texts(np.array([1e308])) is None
+    found = decimal_texts(np.array([-0.0, np.nan]))
+    assert found is not None
+    assert plain(found) == ["-0.0", "0.0"]
 
 
 def floats_of(kind: str, chance: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
-from dtopipe.model.stream import Block
+from dtopipe.model.stream import Block, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,23 @@ def _as_one(blocks: Sequence[Block]) -> Joined:
     samples = blocks[0]
     if len(blocks) > 1:
         samples = replace(
-            samples, codes=np.concatenate([block.codes for block in blocks], axis=1), sensor_status=_status(blocks)
+            samples,
+            codes=np.concatenate([block.codes for block in blocks], axis=1),
+            sensor_status=_status(blocks),
+            made_of=_origin(blocks),
         )
     return Joined(
         samples,
         np.array([block.block_index for block in blocks], np.int64),
         np.array([block.n_samples for block in blocks], np.int64),
     )
+
+
+def _origin(blocks: Sequence[Block]) -> Origin | None:
+    known = [block.made_of for block in blocks if block.made_of is not None]
+    if len(known) < len(blocks) or any(each.channels is not known[0].channels for each in known):
+        return None
+    return Origin(known[0].channels, np.concatenate([each.codes for each in known], axis=1))
 
 
 def _status(blocks: Sequence[Block]) -> NDArray[np.int8] | None:

@@ -31,6 +31,8 @@ _NEXT_POWERS = np.array([float(f"1e{exponent + 1}") for exponent in range(-5, 17
 _SPLIT = 2.0**27 + 1
 _SURE = 1e-6
 _HUNDRED = np.uint64(100)
+# Of numbers with four decimals; below the limit they are all written without an exponent, and are what they look like.
+_DECIMALS, _MOST_DECIMAL = 10_000, 1e11
 
 _CHUNK = np.uint64(10_000)
 _FRACTION_CHUNKS = 4
@@ -83,6 +85,24 @@ def repr_texts(values: Floats, prefix: bytes = b"") -> Texts:
             texts = texts.astype(found.dtype)
         texts[odd] = found
     return texts
+
+
+def decimal_texts(values: Floats, prefix: bytes = b"") -> Texts | None:
+    """The same as `repr_texts`, in a third of the time, of numbers that all have four decimals at most; else None.
+
+    NaN counts as 0.
+    """
+    values = np.nan_to_num(values, nan=0.0)
+    if not np.abs(values).max(initial=0) < _MOST_DECIMAL:
+        return None
+    numbers = np.rint(values * _DECIMALS)
+    if not np.array_equal(numbers / _DECIMALS, values):
+        return None
+    magnitudes = np.abs(numbers).astype(np.uint64)
+    whole = magnitudes // _CHUNK
+    fraction = (magnitudes - whole * _CHUNK).astype(np.int64)
+    fraction += 2 * _DECIMALS
+    return _laid_out(prefix, np.signbit(values), [*_whole_chunks(whole), b".", _FRACTION[fraction]])
 
 
 def _decimal_exponents(magnitudes: Floats) -> Integers:

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.calibration import Calibration
 from dtopipe.model.engineering import EngineeringValues, engineering_values, pending_calibration
-from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
-from dtopipe.sinks.text.number_text import FOUR_DIGITS, Texts, repr_texts, whole_texts
+from dtopipe.model.stream import Block, Channel, Origin, SensorStatus, Stream
+from dtopipe.sinks.text.number_text import FOUR_DIGITS, Texts, decimal_texts, repr_texts, whole_texts
 
 _N_CODES = 65_536
 _NS_PER_S = 1_000_000_000
@@ -87,13 +86,13 @@ class ValueTexts:
         self._finite_only = finite_only
         self._engineering = EngineeringValues(stream.channels)
         self._is_whole = np.array([channel.is_raw and stream.dtype != "float64" for channel in stream.channels])
+        # Values of thermocouples, which have four decimals.
+        self._is_decimal = np.array([_is_decimal(channel) for channel in stream.channels])
+        self._nothing = np.zeros(len(stream.channels), bool)
+        self._origins: tuple[Channel | None, ...] = ()
         self._tables: Texts | None = None
         if stream.dtype == "int16":
-            kinds = [_Kind.of(channel) for channel in stream.channels]
-            different = list(dict.fromkeys(kinds))
-            tables = [_table(kind, prefix, null, finite_only) for kind in different]
-            self._tables = np.concatenate(tables) if len(tables) > 1 else tables[0]
-            self._first_entries = np.array([different.index(kind) * _N_CODES for kind in kinds], np.int32)
+            self._tables, self._first_entries = self._joined_tables(stream.channels)
 
     @property
     def longest(self) -> int:
@@ -107,36 +106,88 @@ class ValueTexts:
             entries = np.add(samples.codes.view(np.uint16).T, self._first_entries, order="C")
             texts: Texts = self._tables[entries]
         else:
-            texts = self._made(samples.codes)
+            texts = self._made(samples)
         if samples.sensor_status is not None:
             null = self._prefix + self._null
-            texts = texts.astype(f"S{max(texts.itemsize, len(null), 1)}")
-            texts[samples.sensor_status.T != SensorStatus.OK] = null
+            texts = _with_nulls(texts, samples.sensor_status.T != SensorStatus.OK, null)
         return texts
 
-    def _made(self, codes: NDArray[Any]) -> Texts:
-        if not self._is_whole.any():
-            return self._floats(self._engineering(codes, None))
-        wholes = whole_texts(codes[self._is_whole].astype(np.int64).T.ravel(), self._prefix)
-        floats = self._floats(self._engineering(codes, None)[~self._is_whole])
-        texts = np.empty(codes.shape[::-1], np.promote_types(wholes.dtype, floats.dtype))
-        texts[:, self._is_whole] = wholes.reshape(codes.shape[1], -1)
-        texts[:, ~self._is_whole] = floats
+    def _made(self, samples: Block) -> Texts:
+        """Of columns that are made in different ways each kind by itself."""
+        codes = samples.codes
+        is_known = self._known_origins(samples.made_of)
+        parts = [
+            (is_known, self._by_origin),
+            (self._is_whole, self._wholes),
+            (self._is_decimal & ~is_known, self._decimals),
+            (~(is_known | self._is_whole | self._is_decimal), self._floats),
+        ]
+        found = [(which, make(samples, which)) for which, make in parts if which.any()]
+        if len(found) == 1:
+            return found[0][1]
+        texts = np.empty(codes.shape[::-1], max((part.dtype for _, part in found), key=lambda dtype: dtype.itemsize))
+        for which, part in found:
+            texts[:, which] = part
         return texts
 
-    def _floats(self, values: NDArray[np.float64]) -> Texts:
+    def _known_origins(self, origin: Origin | None) -> NDArray[np.bool_]:
+        """Which columns are made of one 16-bit code each; their texts are tables, as those of codes."""
+        if origin is None:
+            return self._nothing
+        if origin.channels is not self._origins:
+            self._origins = origin.channels
+            known = [channel for channel in origin.channels if channel is not None]
+            self._origin_tables, self._first_origins = self._joined_tables(known)
+        return np.array([channel is not None for channel in origin.channels])
+
+    def _by_origin(self, samples: Block, which: NDArray[np.bool_]) -> Texts:
+        codes = np.empty((0, 0), np.int16) if samples.made_of is None else samples.made_of.codes[which]
+        entries = np.add(codes.view(np.uint16).T, self._first_origins, order="C")
+        texts: Texts = self._origin_tables[entries]
+        return texts
+
+    def _wholes(self, samples: Block, which: NDArray[np.bool_]) -> Texts:
+        codes = samples.codes[which]
+        return whole_texts(codes.astype(np.int64).T.ravel(), self._prefix).reshape(codes.shape[::-1])
+
+    def _decimals(self, samples: Block, which: NDArray[np.bool_]) -> Texts:
+        values = samples.codes[which]
+        texts = decimal_texts(values.T.ravel(), self._prefix)
+        if texts is None:
+            return self._floats(samples, which)
+        return _with_nulls(texts.reshape(values.shape[::-1]), np.isnan(values.T), self._prefix + self._null)
+
+    def _floats(self, samples: Block, which: NDArray[np.bool_]) -> Texts:
+        values = self._engineering(samples.codes, None)
+        values = values if which.all() else values[which]
         texts = float_texts(values.T.ravel(), prefix=self._prefix, null=self._null, finite_only=self._finite_only)
         return texts.reshape(values.shape[::-1])
+
+    def _joined_tables(self, channels: Sequence[Channel]) -> tuple[Texts, NDArray[np.int32]]:
+        """One table for all of these channels, and where in it that of each one begins."""
+        kinds = [_Kind.of(channel) for channel in channels]
+        different = list(dict.fromkeys(kinds))
+        tables = [_table(kind, self._prefix, self._null, self._finite_only) for kind in different]
+        whole = np.concatenate(tables) if len(tables) > 1 else tables[0]
+        return whole, np.array([different.index(kind) * _N_CODES for kind in kinds], np.int32)
 
 
 def float_texts(values: NDArray[np.float64], *, prefix: bytes, null: bytes, finite_only: bool) -> Texts:
     """(n,) texts of (n,) float64, as `repr` writes them; `null` for NaN, and for infinities if `finite_only`."""
     texts = repr_texts(values, prefix)
     odd = ~np.isfinite(values) if finite_only else np.isnan(values)
-    if odd.any():
-        texts = texts.astype(f"S{max(texts.itemsize, len(prefix + null), 1)}")
-        texts[odd] = prefix + null
+    return _with_nulls(texts, odd, prefix + null) if odd.any() else texts
+
+
+def _with_nulls(texts: Texts, which: NDArray[np.bool_], null: bytes) -> Texts:
+    texts = texts.astype(f"S{max(texts.itemsize, len(null), 1)}")
+    texts[which] = null
     return texts
+
+
+def _is_decimal(channel: Channel) -> bool:
+    calibration = channel.calibration
+    return calibration is not None and calibration.is_applied and calibration.kind == "thermocouple"
 
 
 @dataclass(frozen=True, slots=True)
