@@ -134,7 +134,7 @@ def test_readings_are_calibrated_too(lab: Any) -> None:
 
 
 def test_another_calibration_afterwards(lab: Any) -> None:
-    assert lab.up(topology(pace="max", max_samples=2000)).code == 0
+    assert lab.up(topology(pace="max", max_samples=N)).code == 0
     (lab.folder / "new.yaml").write_text("tc2: {thermocouple: J, cjc: 20, id: TC-18}\n")
     done = lab.dtopipe(
         "convert", "lab/latest", "--to", "jsonl", "--path", "fixed.jsonl", "--calibration", "new.yaml", "--json"
