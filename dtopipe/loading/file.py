@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from dtopipe.loading.source import Source
+from dtopipe.model.columns import tabular
 from dtopipe.model.errors import SinkError, UsageError, WireError
 from dtopipe.model.sink_types import SinkType
 from dtopipe.sinks.contract import DescribedReader
@@ -19,7 +20,8 @@ def source_of_file(path: Path) -> Source:
     reader = load_reader(kind.name)(path, run_id=None)
     if not isinstance(reader, DescribedReader):
         raise SinkError(path, f"an output of type {kind.name} does not say of what run it is", "name its run folder")
-    return Source(path.name, reader.stream(), lambda: reader)
+    stream = reader.stream()
+    return Source(path.name, tabular(stream).stream if kind.is_raw else stream, lambda: reader)
 
 
 def _kind_of(path: Path) -> SinkType:

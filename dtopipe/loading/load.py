@@ -60,7 +60,7 @@ def _of_file(path: Path) -> LoadedRun:
 def _sources(outputs: list[Output], record: Mapping[str, Any]) -> list[Source]:
     """The outputs that may be opened, the best first."""
     usable = [output for output in outputs if not output.not_opened]
-    return [Source(output.name, output.stream, output.reader) for output in sorted(usable, key=_shortcomings)]
+    return [Source(output.name, output.row_stream, output.reader) for output in sorted(usable, key=_shortcomings)]
 
 
 def _shortcomings(output: Output) -> tuple[Any, ...]:
@@ -70,7 +70,7 @@ def _shortcomings(output: Output) -> tuple[Any, ...]:
     return (
         not is_there,
         output.policy is not Policy.BLOCK,
-        -len(output.stream.channels),
+        -len(output.row_stream.channels),
         lacks,
         output.retained_from() > 0,
         not _finds_parts(output),

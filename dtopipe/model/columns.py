@@ -99,9 +99,7 @@ class RowValues:
         self._columns = Columns(stream, able, as_codes=False) if able else None
         self._values = EngineeringValues(self._columns.stream.channels) if self._columns is not None else None
 
-    def __call__(
-        self, codes: NDArray[Any], sensor_status: NDArray[np.int8] | None
-    ) -> list[NDArray[np.float64]]:
+    def __call__(self, codes: NDArray[Any], sensor_status: NDArray[np.int8] | None) -> list[NDArray[np.float64]]:
         """(n,) float64 of each column, of (n_channels, n) codes and sensor status."""
         n = codes.shape[1]
         if self._columns is None or self._values is None:

@@ -200,7 +200,7 @@ def _rows_of(output: Output) -> Iterator[OutputRows]:
 
 def _numbers_in(output: Output, other: Output) -> list[int | None]:
     """The number in another output's rows of each channel of one, or None where that has not got it."""
-    names = [channel.name for channel in other.row_channels]
+    names = [channel.name for channel in other.row_stream.channels]
     return [names.index(channel.name) if channel.name in names else None for channel in output.stream.channels]
 
 

@@ -17,7 +17,7 @@ from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.position import Position
 from dtopipe.model.sink_types import SinkType
 from dtopipe.model.span import Gap
-from dtopipe.model.stream import Channel, Stream
+from dtopipe.model.stream import Stream
 from dtopipe.sinks.contract import OutputReader
 from dtopipe.sinks.registry import known_sink_type, load_reader
 from dtopipe.topology.recorded import recorded_options, resolved_part
@@ -61,9 +61,9 @@ class Output:
         return self.stream.polled or sink.get("layout", Layout.WIDE) == Layout.WIDE
 
     @property
-    def row_channels(self) -> Sequence[Channel]:
-        """The channels whose values are known of it: of a raw file also what is worked out of its codes."""
-        return tabular(self.stream).stream.channels if self.is_raw else self.stream.channels
+    def row_stream(self) -> Stream:
+        """The stream with all channels whose values are known of it: of a raw file also what is worked out of codes."""
+        return tabular(self.stream).stream if self.is_raw else self.stream
 
     def retained_from(self) -> int:
         """The first sample that a journal which retires segments still has; the record may be some seconds old."""
