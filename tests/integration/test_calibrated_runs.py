@@ -10,6 +10,8 @@ import numpy as np
 import thermocouple_its90
 from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
 
+import dtopipe
+
 CHANNELS = [
     {"name": "flux", "range": [-10, 10]},
     {"name": "tc1", "range": [-0.07, 0.07], "calibration": {"thermocouple": "K", "cjc": "cj", "id": "TC-17"}},
@@ -62,6 +64,14 @@ def test_every_table_of_a_run_has_temperatures_and_the_archive_has_codes(lab: An
     assert (record["channels"]["tc1"]["min"], record["channels"]["tc1"]["input_unit"]) == (None, "V")
     verified = lab.dtopipe("verify", "lab/latest", "--json")
     assert verified.code == 0, verified.stdout
+
+    # Loaded from any of them, also the archive, they are the same.
+    run = dtopipe.load(folder)
+    assert run.channels == ("flux", "tc1", "cj", "tc2", "power")
+    assert run.units["tc1"] == "degC"
+    for sink in EVERY_SINK:
+        samples = run.samples(["power", "tc1", "cj"], sink=sink)
+        assert np.array_equal(np.stack(samples.values), [power, tc1, cj], equal_nan=True), sink
 
     # What is gone or cut is made again of the codes.
     table = (folder / "table.csv").read_bytes()
