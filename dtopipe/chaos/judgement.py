@@ -20,6 +20,7 @@ from dtopipe.model.span import Cause, Gap, Span, merged
 from dtopipe.verify.gaps import read_gaps
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.recount import without
+from dtopipe.wire.describe import stream_from
 
 # Of a database that keeps microseconds. No clock of a run is set while it goes on.
 _UTC_MOVES_NS = 1000
@@ -36,7 +37,7 @@ def broken_promises(plan: RunPlan, folder: RunFolder, record: Mapping[str, Any],
     broken = [*_of_board(plan, board, faults), *_of_clock(folder, record, faults)]
     for output in outputs_of(folder, record):
         try:
-            found = list(_of_output(output, record["acquired"]["end_sample_index"], oracle, board, told))
+            found = list(_of_output(output, record, oracle, board, told))
         except (DtopipeError, OSError) as error:
             found = [f"cannot be read: {error}"]
         broken += [f"{output.name}: {sentence}" for sentence in found]
@@ -71,10 +72,14 @@ def _of_clock(folder: RunFolder, record: Mapping[str, Any], faults: Sequence[Fau
 
 
 def _of_output(
-    output: Output, end: int, oracle: Oracle | None, board: Sequence[Gap], told: Mapping[str | None, Sequence[Gap]]
+    output: Output,
+    of_run: Mapping[str, Any],
+    oracle: Oracle | None,
+    board: Sequence[Gap],
+    told: Mapping[str | None, Sequence[Gap]],
 ) -> Iterator[str]:
     """Accounting, gaps and values of one output. Raises DtopipeError, OSError where it cannot be read."""
-    record = output.record
+    record, end = output.record, of_run["acquired"]["end_sample_index"]
     if record["start"] + record["samples"] + record["gaps"] != record["stop"]:
         yield "start + samples + gaps is not stop in its record"
     if record["stop"] != end:
@@ -88,7 +93,8 @@ def _of_output(
         yield f"its gaps are {_listed(gaps)}, gaps.jsonl says {_listed(told.get(output.name, []))}"
     if oracle is not None:
         begin = max(position.start, position.retained_from)
-        held = oracle.hold(reader, output.stream.channels, begin, position.committed)
+        names = [channel.name for channel in output.stream.channels]
+        held = oracle.hold(reader, stream_from(of_run["stream"]), names, begin, position.committed)
         retired = sum(map(len, without([Span(position.start, begin)], [gap.span for gap in gaps])))
         yield from _of_values(held, record["samples"] - retired, is_ordered=output.kind.keeps_order)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from dtopipe.boards.code_tables import code_source
 from dtopipe.boards.simulated_options import SimulatedOptions
-from dtopipe.model.engineering import engineering_values
+from dtopipe.model.columns import RowValues
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.span import Span
+from dtopipe.model.stream import Stream
 from dtopipe.sinks.contract import OutputReader
 
 _MOST_AT_ONCE = 4096
@@ -44,24 +45,24 @@ class Oracle:
             for number, channel in enumerate(task.channels)
         ]
         self._source = code_source(waveforms, _MOST_AT_ONCE)
-        self._names = [channel.name for channel in task.channels]
+        self._n_channels = len(task.channels)
 
-    def hold(self, reader: OutputReader, channels: Any, start: int, stop: int) -> Held:
-        """Read a whole output and compare; `channels`: those that are in it, as the stream has them."""
-        numbers = [self._names.index(channel.name) for channel in channels]
+    def hold(self, reader: OutputReader, stream: Stream, names: Sequence[str], start: int, stop: int) -> Held:
+        """Read a whole output and compare; `stream`: of the run, `names`: of the channels that are in this output."""
+        values_of = RowValues(stream, names)
         gaps = [gap.span for gap in reader.gaps()]
         seen: dict[int, list[NDArray[np.int64]]] = {}
         wrong: list[int] = []
         ahead: list[int] = []
         for rows in reader.batches():
-            codes = self._codes(rows.sample_index)
+            wanted = values_of(self._codes(rows.sample_index), None)
             if len(rows.sample_index):
                 between_clocks = rows.t_utc_ns - rows.t_mono_ns
                 ahead += [int(between_clocks.min()), int(between_clocks.max())]
             for place, values in enumerate(rows.values):
                 number = place if rows.channel is None else rows.channel
-                wanted = engineering_values(channels[number], codes[numbers[number]], None)
-                wrong += rows.sample_index[values != wanted].tolist()[:10]
+                is_wrong = ~((values == wanted[number]) | (np.isnan(values) & np.isnan(wanted[number])))
+                wrong += rows.sample_index[is_wrong].tolist()[:10]
                 seen.setdefault(number, []).append(rows.sample_index)
         counts = [np.concatenate(parts) for parts in seen.values()] or [np.zeros(0, np.int64)]
         index = counts[0]
@@ -90,7 +91,7 @@ class Oracle:
             run = max(1, min(run, count))
             parts.append(self._source.block(first, run).copy())
             at += run
-        return np.concatenate(parts, axis=1) if parts else np.zeros((len(self._names), 0), np.int16)
+        return np.concatenate(parts, axis=1) if parts else np.zeros((self._n_channels, 0), np.int16)
 
 
 def _spans(index: NDArray[np.int64]) -> list[Span]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -92,6 +92,13 @@ def readable_part(document: Any) -> ChannelPart | None:
         return None
 
 
+def readable_parts(task: Any) -> dict[str, ChannelPart]:
+    """By key, the channels of a task as a topology has it, as far as each can be read."""
+    listed = task.get("channels") if isinstance(task, dict) else None
+    found = map(readable_part, listed if isinstance(listed, list) else ())
+    return {f"task.channels[{number}]": part for number, part in enumerate(found) if part is not None}
+
+
 def channel_problems(parts: Mapping[str, ChannelPart]) -> Found:
     """Everything that is wrong with calibrations and formulas of these channels, each with its key."""
     keys = {part.name: key for key, part in parts.items()}
@@ -127,6 +134,12 @@ def calibration_warnings(parts: Mapping[str, ChannelPart], today: date) -> Found
                 yield f"{key}.polynomial", f"{what}: some values stand for two inputs", "narrow the range, or leave it"
 
 
+def with_codes(names: Iterable[str], channels: Sequence[ChannelPlan]) -> list[str]:
+    """Those of the names that are not of virtual channels."""
+    virtual = {plan.name for plan in channels if plan.formula}
+    return [name for name in names if name not in virtual]
+
+
 def raw_sink_problems(sinks: Sequence[SinkPlan], channels: Sequence[ChannelPlan]) -> Found:
     """Problems with what an archive of codes is asked for, and with what it would be without."""
     virtual = {plan.name for plan in channels if plan.formula}
@@ -142,6 +155,17 @@ def raw_sink_problems(sinks: Sequence[SinkPlan], channels: Sequence[ChannelPlan]
             if junction is not None and plan.name in sink.channels and junction not in sink.channels:
                 what = f"{plan.name} means nothing without its cold junction {junction!r}"
                 yield f"sinks.{sink.name}.channels", what, f"add {junction}"
+
+
+def retention_warnings(sinks: Sequence[SinkPlan], channels: Sequence[ChannelPlan]) -> Found:
+    """What is lost with the codes that a journal retires, where no other output has them."""
+    calibrated = [plan.name for plan in channels if plan.calibration is not None]
+    for journal in sinks:
+        others = [sink for sink in sinks if sink is not journal and known_sink_type(sink.type).is_raw]
+        if journal.retires and calibrated and not others:
+            what = f"with its codes goes what another calibration of {calibrated[0]} could be applied to, and whatever "
+            what += "is beyond this one"
+            yield f"sinks.{journal.name}.retention", what, "keep all of it, or add an archive besides: {type: hbuf}"
 
 
 def _formula_problems(part: ChannelPart, key: str, names: Sequence[str], formulas: dict[str, Formula]) -> Found:

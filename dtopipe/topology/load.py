@@ -30,8 +30,10 @@ from dtopipe.topology.calibrations import (
     input_unit,
     meaning_plan,
     raw_sink_problems,
-    readable_part,
+    readable_parts,
+    retention_warnings,
     virtual_plan,
+    with_codes,
 )
 from dtopipe.topology.capability import check_capability, check_number, columns_of
 from dtopipe.topology.checks import (
@@ -111,7 +113,6 @@ class _Loading:
         self._unresolved: set[str] = set()
         self._other_board = False
         self._warnings: list[Problem] = []
-        # By key; those of a task that has other mistakes too.
         self._readable: dict[str, ChannelPart] = {}
 
     def override(
@@ -151,14 +152,15 @@ class _Loading:
         if top and not rehearsal:
             self._found(check_metadata(top.metadata))
         named = self._named_channels(values.get("task"), task, board)
+        meanings = task.columns if task else [meaning_plan(part) for part in self._readable.values()]
         if isinstance(values.get("sinks"), dict) and len(sinks) == len(values["sinks"]):
             # A sink that cannot be read at all might be the one that is asked for here.
-            self._found_of_resolved(check_retention([*others, *sinks], list(named.values())))
+            self._found_of_resolved(check_retention([*others, *sinks], with_codes(named.values(), meanings)))
         if named:
             polled = task is not None and task.polled
             self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
-            meanings = task.columns if task else [meaning_plan(part) for part in self._readable.values()]
             self._found(raw_sink_problems(sinks, meanings))
+            self._warn(retention_warnings([*others, *sinks], meanings))
             columns = columns_of(named, task)
             self._found(check_number(columns))
             self._found(check_capability(columns, sinks, polled=polled))
@@ -223,16 +225,11 @@ class _Loading:
                 self._problem("task", "is missing", "say rate_hz and channels: dtopipe init shows an example")
             return None
         part = self._checked(TaskPart, given, "task")
-        listed = given.get("channels") if isinstance(given, dict) else None
-        found = map(readable_part, listed if isinstance(listed, list) else ())
-        self._readable = {f"task.channels[{n}]": each for n, each in enumerate(found) if each is not None}
+        self._readable = readable_parts(given)
         self._found(channel_problems(self._readable))
         if part is None:
             return None
-        self._warnings += [
-            Problem(place_of(key, self._places), key, message, remedy)
-            for key, message, remedy in calibration_warnings(self._readable, date.today())
-        ]
+        self._warn(calibration_warnings(self._readable, date.today()))
         inputs = [(n, channel) for n, channel in enumerate(part.channels) if channel.formula is None]
         channels = [self._channel(channel, n, place, board) for place, (n, channel) in enumerate(inputs)]
         polled = part.mode == "polled"
@@ -382,6 +379,9 @@ class _Loading:
     def _found(self, problems: Iterable[tuple[str, str, str]]) -> None:
         for key, message, remedy in problems:
             self._problem(key, message, remedy)
+
+    def _warn(self, found: Iterable[tuple[str, str, str]]) -> None:
+        self._warnings += [Problem(place_of(key, self._places), key, what, remedy) for key, what, remedy in found]
 
     def _problem(self, key: str, message: str, remedy: str = "") -> None:
         """One problem a key: what else is wrong with it follows from the first."""

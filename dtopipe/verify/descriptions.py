@@ -43,7 +43,15 @@ def description_problems(output: Output, reader: OutputReader) -> list[str]:
         for own, channel in zip(told, output.stream.channels, strict=True)
         if (own.unit, own.input_scaling) != (channel.unit, channel.input_scaling)
     ]
-    return [f"unit or scale are not those of the run record: {', '.join(wrong)}"] if wrong else []
+    found = [f"unit or scale are not those of the run record: {', '.join(wrong)}"] if wrong else []
+    if output.is_raw:
+        other = [
+            own.name
+            for own, channel in zip(told, output.stream.channels, strict=True)
+            if own.calibration != channel.calibration
+        ]
+        found += [f"calibrations are not those of the run record: {', '.join(other)}"] if other else []
+    return found
 
 
 def _listed(words: Collection[tuple[Any, ...]]) -> str:

@@ -170,6 +170,17 @@ def test_an_archive_of_some_channels_has_what_these_need(tmp_path: Path) -> None
     assert plan_of(tmp_path, tc, CJ, head=head.replace("[tc]", "[tc, cj]")).sinks[0].channels == ("tc", "cj")
 
 
+def test_a_journal_that_retires_its_codes_is_a_warning(tmp_path: Path) -> None:
+    journal = "{j: {type: hbuf, path: j, segment: 1MiB, retention: {until: durable}}, t: {sync: 1s, "
+    head = HEAD.replace("{t: {", journal)
+    calibrated = "{name: a, calibration: {linear: {scale: 2}, unit: bar}}"
+    (warning,) = plan_of(tmp_path, calibrated, "{name: b, formula: a * 2}", head=head).warnings
+    assert (warning.key, "another calibration of a" in warning.message) == ("sinks.j.retention", True)
+    assert plan_of(tmp_path, "{name: a}", head=head).warnings == ()
+    beside = head.replace("{j: {", "{h: {type: hbuf, path: h, journal: false, sync: 1s}, j: {journal: true, ")
+    assert plan_of(tmp_path, calibrated, head=beside).warnings == ()
+
+
 def test_virtual_channels_are_columns_like_others(tmp_path: Path) -> None:
     head = HEAD.replace("path: t.csv", "path: t.csv, channels: [power, flux]")
     plan = plan_of(tmp_path, "{name: flux}", "{name: power, formula: flux * 2}", head=head)
