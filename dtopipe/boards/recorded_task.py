@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dtopipe.model.derived import DerivationError, DerivedValues
 from dtopipe.model.errors import Problem, TopologyError, WireError
 from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.model.stream import Channel
@@ -25,6 +26,11 @@ def recorded_task(path: Path) -> TaskPlan:
         raise TopologyError([Problem(None, "", f"{path}: {why}", "give the path of a .dt-raw file")]) from error
     except WireError as error:
         raise TopologyError([Problem(None, "", str(error), "give the path of a .dt-raw file")]) from error
+    try:
+        DerivedValues(header.channels, header.virtual, [each.name for each in (*header.channels, *header.virtual)])
+    except DerivationError as error:
+        remedy = "dtopipe convert with --calibration NEW.yaml makes a recording of it that stands by itself"
+        raise TopologyError([Problem(None, "", f"{path}: {error}", remedy)]) from error
     return TaskPlan(
         header.task,
         header.sample_rate_hz or 1.0,

@@ -54,7 +54,9 @@ class ChannelPart(Part):
         default="voltage", description="voltage, current, raw (codes as they are), or what the board's driver knows."
     )
     physical_channel: int | None = Field(
-        default=None, ge=0, description="The input's number on the board; default: its place in this list."
+        default=None,
+        ge=0,
+        description="The input's number on the board; default: its place among the inputs of this list.",
     )
     range: tuple[float, float] | None = Field(
         default=None, description="[lowest, highest] value in the unit; default [-10, 10]."

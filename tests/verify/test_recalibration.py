@@ -14,9 +14,11 @@ from click.testing import CliRunner
 from dtopipe.cli.main import main
 from dtopipe.model.calibration_part import calibration_from
 from dtopipe.model.clock import Anchor
+from dtopipe.model.errors import TopologyError
 from dtopipe.model.stream import VIRTUAL, Block, Channel, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import load_writer
+from dtopipe.topology.load import load_plan
 from dtopipe.wire.dtraw import read_file_header
 
 OLD = {"linear": {"scale": 2.0, "offset": 0.0}, "unit": "bar", "id": "P-1", "input_unit": "V"}
@@ -134,3 +136,18 @@ def test_a_file_that_lacks_a_cold_junction_says_so_and_can_be_converted_with_ano
     assert "channel 'tc' needs 'cj', which is not there" in told
     assert convert(tmp_path / "archive.dt-raw", "csv", "out.csv", "tc: {thermocouple: K, cjc: 25}").exit_code == 0
     assert (tmp_path / "out.csv").read_text().splitlines()[1].endswith(",25.0")
+
+
+def test_a_recording_that_lacks_a_cold_junction_is_not_played(tmp_path: Path) -> None:
+    facts = {"thermocouple": "K", "cjc": "cj", "unit": "degC", "input_unit": "V"}
+    channel = Channel("tc", "degC", scale=1e-6, calibration=calibration_from(facts, "tc"))
+    stream = Stream("run-1", "heat", "simulated", (channel,), "int16", 1000.0, N, "2026-11-23T09:00:00Z")
+    writer = load_writer("hbuf")(OutputOptions(tmp_path / "archive.dt-raw"))
+    writer.open(stream, 0, resume=False)
+    writer.append([Block(0, 0, np.zeros((1, N), np.int16), Anchor(0, 0, 1_763_900_000_000_000_000))])
+    writer.close()
+    (tmp_path / "t.yaml").write_text(
+        "board: {type: replay, path: archive.dt-raw}\nsinks: {t: {type: csv, path: t.csv}}\n"
+    )
+    with pytest.raises(TopologyError, match=r"board\.path.*channel 'tc' needs 'cj', which is not there"):
+        load_plan(tmp_path / "t.yaml")
