@@ -86,7 +86,11 @@ def codes_of(channel: Channel, values: NDArray[np.float64], dtype: np.dtype[Any]
 def _calibrated(calibration: Calibration, channel: Channel, codes: NDArray[Any]) -> NDArray[np.float64]:
     if codes.dtype == np.int16:
         scale, offset = channel.input_scaling
-        values: NDArray[np.float64] = _table(calibration, scale, offset)[codes.view(np.uint16)]
+        table, bits = _table(calibration, scale, offset), codes.view(np.uint16)
+        values = np.empty(codes.shape)
+        for at in range(0, len(codes), _CHUNK):
+            # No code is beyond the table: with `clip` numpy writes straight into `out`.
+            table.take(bits[at : at + _CHUNK], out=values[at : at + _CHUNK], mode="clip")
         return values
     return curve_of(calibration)(inputs_of(channel, codes))
 

@@ -39,13 +39,13 @@ class ThermocoupleTable:
         values, slopes, per_mv = self.quick
         at: NDArray[np.float64] = emf_mv - self.emf_mv[0]
         at *= per_mv
-        # NaN is nowhere.
-        np.nan_to_num(at, copy=False, nan=0.0)
-        np.clip(at, 0.0, np.nextafter(len(slopes), 0.0), out=at)
-        step = at.astype(np.int32)
+        # Both take NaN for the other number; `clip` and `nan_to_num` do that at five times the cost.
+        np.fmax(at, 0.0, out=at)
+        np.fmin(at, np.nextafter(len(slopes), 0.0), out=at)
+        step = at.astype(np.int64)
         at -= step
-        at *= slopes[step]
-        at += values[step]
+        at *= slopes.take(step)
+        at += values.take(step)
         return at
 
     def junction_emf(self, celsius: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from dtopipe.model.stream import VIRTUAL
 from dtopipe.model.suggestions import nearest
 from dtopipe.model.thermocouples import thermocouple_table
 from dtopipe.model.units import TEMPERATURES
-from dtopipe.sinks.registry import known_sink_type
+from dtopipe.sinks.registry import RAW, known_sink_type
 from dtopipe.topology.schema import ChannelPart
 
 _UNITS = {"current": "A", "raw": ""}
@@ -165,7 +165,7 @@ def retention_warnings(sinks: Sequence[SinkPlan], channels: Sequence[ChannelPlan
         if journal.retires and calibrated and not others:
             what = f"with its codes goes what another calibration of {calibrated[0]} could be applied to, and whatever "
             what += "is beyond this one"
-            yield f"sinks.{journal.name}.retention", what, "keep all of it, or add an archive besides: {type: hbuf}"
+            yield f"sinks.{journal.name}.retention", what, f"keep all of it, or add an archive besides: {{type: {RAW}}}"
 
 
 def _formula_problems(part: ChannelPart, key: str, names: Sequence[str], formulas: dict[str, Formula]) -> Found:

@@ -7,7 +7,7 @@ The signal, its blocks and how they are written are those of bench_sinks.py. `al
 junction has a fixed temperature. `junction`: seven whose cold junction is the eighth channel, a platinum resistor.
 `mixed`: one of these, the resistor, and six of volts. Each is held against the same channels without calibrations.
 Rounds alternate in one process; ratios are the medians over the rounds, of processor time, so that who else uses the
-machine counts less.
+machine counts less; of Postgres, which works beside its client, of time.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ PT100 = Calibration({"rtd": "pt100", "excitation": 0.001}, "degC")
 
 @dataclass(frozen=True)
 class Result:
-    """One sink with one kind of calibration; seconds of processor time a million samples."""
+    """One sink with one kind of calibration; seconds a million samples."""
 
     sink: str
     dtype: str
     case: str
-    cpu_s_per_million: float
-    plain_cpu_s_per_million: float
+    s_per_million: float
+    plain_s_per_million: float
     ratio: float
     target: float
     reached: bool
@@ -110,12 +110,17 @@ def rounds_of(sink: str, options: argparse.Namespace, server: Server | None) -> 
                     speed = measured(worker, signal.blocks, path, options.seconds)
                 if number:
                     speeds[is_plain].append(speed)
-        costs = {plain: [speed.cpu_s / speed.samples * 1e6 for speed in of] for plain, of in speeds.items()}
+        costs = {plain: [_cost(sink, speed) for speed in of] for plain, of in speeds.items()}
         ratio = statistics.median(a / b for a, b in zip(costs[True], costs[False], strict=True))
         mine, plain = statistics.median(costs[False]), statistics.median(costs[True])
         say(f"{sink} {options.dtype} {case}: {ratio:.2f}")
         found.append(Result(sink, options.dtype, case, mine, plain, ratio, TARGET, ratio >= TARGET))
     return found
+
+
+def _cost(sink: str, speed: Speed) -> float:
+    # With a server most of the work is another process's, which goes on meanwhile.
+    return (speed.seconds if sink == "postgres" else speed.cpu_s) / speed.samples * 1e6
 
 
 def main() -> int:
@@ -138,11 +143,11 @@ def main() -> int:
     if options.json:
         print(json.dumps([asdict(result) for result in results]))
     else:
-        print(f"{'sink':<9}{'codes':<9}{'case':<10}{'CPU s/M':>8}{'plain':>8}{'ratio':>8}{'target':>8}  reached")
+        print(f"{'sink':<9}{'codes':<9}{'case':<10}{'s/M':>8}{'plain':>8}{'ratio':>8}{'target':>8}  reached")
         for one in results:
             print(
-                f"{one.sink:<9}{one.dtype:<9}{one.case:<10}{one.cpu_s_per_million:>8.3f}"
-                f"{one.plain_cpu_s_per_million:>8.3f}{one.ratio:>8.2f}{one.target:>8g}"
+                f"{one.sink:<9}{one.dtype:<9}{one.case:<10}{one.s_per_million:>8.3f}"
+                f"{one.plain_s_per_million:>8.3f}{one.ratio:>8.2f}{one.target:>8g}"
                 f"  {'yes' if one.reached else 'NO'}"
             )
     return 1 if options.check and not all(one.reached for one in results) else 0
