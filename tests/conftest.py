@@ -19,7 +19,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from leftovers import SHORT, Leftovers
 from marked_mounts import unmount_below
+from ready_commands import ready_commands
 from small_disks import SmallDisk
+
+__all__ = ["ready_commands"]
 
 # A machine that does something else besides is slow, and no reason to fail.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
 import io
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -56,7 +60,8 @@ class _Commands(click.Group):
         """The command, or None if there is none of this name."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"dtopipe.cli.{cmd_name}"), cmd_name)
+        with _no_search_for_garbage():
+            command: click.Command = getattr(import_module(f"dtopipe.cli.{cmd_name}"), cmd_name)
         _keep_lines(command)
         return command
 
@@ -67,6 +72,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; 2 for usage and topology, 1 for what could not be done."""
+        # Nor at the end in all that was loaded, which goes with the process.
+        atexit.register(gc.freeze)
         _name_any_letter()
         _write_any_letter()
         try:
@@ -90,6 +97,18 @@ class _Commands(click.Group):
             message = f"dtopipe: names of files have no {letters!r} here, where they are {error.encoding}"
             click.echo(shown_lines(f"{message}\n    set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8"), err=True)
             sys.exit(2)
+
+
+@contextlib.contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """Loading makes much and drops nothing: to look for garbage meanwhile is a tenth of a command's start."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _keep_lines(command: click.Command) -> None:

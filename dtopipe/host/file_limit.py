@@ -6,8 +6,6 @@ import contextlib
 import sys
 from pathlib import Path
 
-import psutil
-
 _FAT = ("vfat", "msdos", "fat", "fat32")
 MOST_ON_FAT = 2**32 - 1
 
@@ -32,6 +30,9 @@ def process_limit() -> tuple[int, str]:
 
 
 def _disk_limit(path: Path) -> tuple[int, str]:
+    # Imported here: most processes never ask, and would pay for it at their start.
+    import psutil
+
     place = path.absolute()
     with contextlib.suppress(OSError):
         place = place.resolve()

@@ -136,6 +136,14 @@ class Drain:
         ):
             self._progress.phase = Phase.FINISHED
 
+    @property
+    def awaits_exits(self) -> bool:
+        """True while somebody has said its last word, and its process ends in a moment: nothing else tells of that."""
+        acquirer = self._acquirer
+        return (acquirer.has_ended and acquirer.process is not None) or any(
+            agent.state.is_final and agent.process is not None for agent in self._sinks
+        )
+
     def _bound_acquirer(self, elapsed_s: float) -> None:
         """The acquirer may wait for slots as long as sinks may take; for anything else it has a few seconds."""
         process, ring = self._acquirer.process, self._memory.ring

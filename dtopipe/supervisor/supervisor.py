@@ -23,6 +23,8 @@ from dtopipe.wire.commands import Marked, Refused, SetMark
 from dtopipe.wire.raw_files import index_path
 
 _TURN_S = 0.05
+# While a process is about to end, which no message tells.
+_SHORT_TURN_S = 0.005
 _MOST_HEARD, _LONGEST_HEARING_NS = 500, 200_000_000
 _SAVE_EVERY_NS = 5_000_000_000
 # A laptop that slept must not be charged for it: no turn counts as more than this.
@@ -185,7 +187,7 @@ class RunLoop:
 
     def _hear(self) -> None:
         server = self._run.server
-        received = server.receive(_TURN_S)
+        received = server.receive(_SHORT_TURN_S if self._run.drain.awaits_exits else _TURN_S)
         # Whoever says too much must not keep the supervisor from its work.
         until_ns = mono_ns() + _LONGEST_HEARING_NS
         for _ in range(_MOST_HEARD):

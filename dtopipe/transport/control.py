@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import zmq
 
 from dtopipe.model.errors import DtopipeError, WireError
 from dtopipe.transport.link import Keys, bind, bind_in, connect
 from dtopipe.transport.malformed import Malformed
-from dtopipe.wire.commands import ANSWERED, Answered
 from dtopipe.wire.control import MOST_PASSED_OVER, Message, decode, encode
 from dtopipe.wire.message_fields import TypedMessage
 from dtopipe.wire.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from dtopipe.wire.commands import Answered
 
 _NAME = "control"
 
@@ -97,6 +99,9 @@ class ControlClient:
 
     def ask(self, message: TypedMessage, timeout_s: float = 5.0) -> Answered:
         """Send and wait for the answer. Raises DtopipeError if there is none in time."""
+        # Imported here: a worker asks nobody, and would pay for it at its start.
+        from dtopipe.wire.commands import ANSWERED
+
         self.send(message)
         answer = self.receive(ANSWERED, timeout_s)
         if answer is None:

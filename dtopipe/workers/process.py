@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import signal
@@ -60,6 +62,8 @@ def _last_words(error: BaseException) -> Failed:
 
 def run_worker(main: Callable[[Worker[O_co]], None], orders_of: type[O_co]) -> int:
     """Set a worker process up, run `main`, and say how it went. Returns the exit code."""
+    # A last search for garbage in all that was loaded takes a fifth of what a short-lived worker costs.
+    atexit.register(gc.freeze)
     _ignore_the_terminal()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines())

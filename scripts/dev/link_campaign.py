@@ -103,9 +103,9 @@ class Campaign:
         self._dice = random.Random(options.seed)
         self.daq = network.host("daq-pc")
         self.offices = [network.host(f"office{number}") for number in range(1, options.hosts)]
-        self._source = self.daq.begin(served(journal=not options.no_journal))
+        self._source = self.daq.start(served(journal=not options.no_journal))
         self._source.wait_until("running")
-        self._remotes = {host.name: host.begin(following(self.daq)) for host in self.offices}
+        self._remotes = {host.name: host.start(following(self.daq)) for host in self.offices}
         for remote in self._remotes.values():
             wait_for(remote, RATE_HZ)
         self._began = time.monotonic()

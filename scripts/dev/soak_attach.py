@@ -37,6 +37,7 @@ from free_ports import free_port
 from laboratory import counter_codes, counter_topology, read_wide
 from machines import Machine
 from postgres_server import PostgresServer
+from ready_commands import Command, StartedCommands
 
 from dtopipe.host.runtime import entries
 from dtopipe.shm.segment import names
@@ -56,7 +57,7 @@ class Attached:
     kind: str
     path: Path
     policy: str
-    process: subprocess.Popen[str] | None
+    process: Command | None
     sink: dict[str, Any] = field(default_factory=dict)
     gaps: list[tuple[int, int]] = field(default_factory=list)
 
@@ -67,7 +68,9 @@ class Soak:
     def __init__(self, folder: Path, dice: random.Random, database: PostgresServer) -> None:
         self.dice = dice
         self.database = database
-        self.daq, self.office = Machine(folder / "daq", "daq-pc"), Machine(folder / "office", "office")
+        commands = StartedCommands()
+        self.daq = Machine(folder / "daq", "daq-pc", commands)
+        self.office = Machine(folder / "office", "office", commands)
         self.daq.keys.authorize(read_public_file(self.office.public_file), "2026-11-25T00:00:00Z")
         self.office.keys.authorize(read_public_file(self.daq.public_file), "2026-11-25T00:00:00Z")
         topology = counter_topology(CHANNELS, 100, RATE_HZ)
@@ -77,7 +80,7 @@ class Soak:
             "table": {"type": "csv", "path": "table.csv"},
         }
         self.endpoint = topology["listen"]["endpoint"]
-        self.source = self.daq.begin(topology)
+        self.source = self.daq.start(topology)
         self.source.wait_for_samples("archive", 1000)
         self.here: list[Attached] = []
         self.done: list[Attached] = []

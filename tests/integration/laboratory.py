@@ -7,10 +7,8 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import yaml
 from click.testing import CliRunner
 from leftovers import module_of, processes_with, unused_segments
 from numpy.typing import NDArray
+from ready_commands import Command, Commands
 
 from dtopipe.cli.main import main
 from dtopipe.cli.recovery import recover_killed
@@ -84,7 +83,7 @@ class Ended:
 class RunningUp:
     """A `dtopipe up` in progress."""
 
-    def __init__(self, process: subprocess.Popen[str], lab: Lab) -> None:
+    def __init__(self, process: Command, lab: Lab) -> None:
         self.process = process
         self._lab = lab
         self._folder: Path | None = None
@@ -130,8 +129,8 @@ class RunningUp:
     def told(self) -> str:
         """What a run has to say for itself when a test failed: its exit code, last events and last log lines."""
         code = self.process.poll()
-        lines = [f"-- {' '.join(str(word) for word in self.process.args[2:])}: exit code {code}"]  # type: ignore[index]
-        if code is not None and self.process.stderr and not self.process.stderr.closed:
+        lines = [f"-- {' '.join(map(str, self.process.args))}: exit code {code}"]
+        if code is not None:
             lines += self.process.communicate()[1].splitlines()
         if self._folder:
             for path in (self._folder / "events.jsonl", *sorted(self._folder.glob("logs/*"))):
@@ -171,14 +170,15 @@ class RunningUp:
     def finish(self) -> Ended:
         """Wait for the end; the record is on stdout."""
         stdout, stderr = self.process.communicate(timeout=PATIENCE_S)
-        return Ended(self.process.returncode, stdout, stderr)
+        return Ended(self.process.wait(), stdout, stderr)
 
 
 class Lab:
     """A folder with topologies and runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, commands: Commands) -> None:
         self.folder = folder
+        self._commands = commands
         self._running: list[RunningUp] = []
 
     def write(self, topology: dict[str, Any], name: str = "topology.yaml") -> Path:
@@ -194,11 +194,7 @@ class Lab:
             if seen.exception and not isinstance(seen.exception, SystemExit):
                 raise seen.exception
             return Ended(seen.exit_code, seen.stdout, seen.stderr)
-        done = subprocess.run(
-            [sys.executable, "-m", "dtopipe", *arguments],
-            cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-        )  # fmt: skip
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return self.run(*arguments).finish()
 
     def up(self, topology: dict[str, Any], *arguments: str) -> Ended:
         """A whole run."""
@@ -206,12 +202,18 @@ class Lab:
 
     def start(self, topology: dict[str, Any], *arguments: str) -> RunningUp:
         """A run in the background of the test."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dtopipe", "up", str(self.write(topology)), "--json", *arguments],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        return self.run("up", str(self.write(topology)), "--json", *arguments)
+
+    def run(self, *words: str) -> RunningUp:
+        """Any command, in the background of the test."""
+        process = self._begun(words)
         self._running.append(RunningUp(process, self))
         return self._running[-1]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its commands find in their environment besides."""
+        return {}
 
     def run_folders(self) -> list[Path]:
         return sorted(path.parent for path in self.folder.glob("runs/*/*/run.json"))
@@ -253,12 +255,13 @@ class Lab:
             "end of the processes",
         )
 
+    def _begun(self, words: Sequence[str]) -> Command:
+        return self._commands.start(words, self.folder, {**os.environ, **self.settings})
+
     def close(self) -> None:
         for running in self._running:
-            if running.process.poll() is None:
-                running.process.kill()
-            if running.process.stdout and not running.process.stdout.closed:
-                running.process.communicate()
+            running.process.kill()
+            running.process.communicate()
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.resume()
@@ -271,9 +274,9 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, ready_commands: Commands) -> Iterator[Lab]:
     """A laboratory that is left clean."""
-    here = Lab(tmp_path)
+    here = Lab(tmp_path, ready_commands)
     yield here
     here.close()
 

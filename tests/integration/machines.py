@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +12,8 @@ from typing import Any
 
 import pytest
 from free_ports import free_port
-from laboratory import Lab, RunningUp, counter_topology
+from laboratory import Lab, counter_topology
+from ready_commands import Commands
 
 from dtopipe.transport.curve import new_key_pair
 from dtopipe.transport.key_folder import KeyFolder, read_public_file
@@ -24,31 +22,16 @@ from dtopipe.transport.key_folder import KeyFolder, read_public_file
 class Machine(Lab):
     """A folder with topologies, runs, and keys of its own."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, commands: Commands) -> None:
         folder.mkdir()
-        super().__init__(folder)
+        super().__init__(folder, commands)
         self.keys = KeyFolder(folder / "keys")
         self.keys.write_own(new_key_pair(name))
         self.public_file = self.keys.public_path(name)
 
-    def begin(self, topology: dict[str, Any], *arguments: str) -> RunningUp:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dtopipe", "up", str(self.write(topology)), "--json", *arguments],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "DTOPIPE_KEYS_DIR": str(self.keys.path)},
-        )  # fmt: skip
-        self._running.append(RunningUp(process, self))
-        return self._running[-1]
-
-    def run(self, *words: str) -> RunningUp:
-        """Any other command that follows a run, in the background of the test."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dtopipe", *words],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "DTOPIPE_KEYS_DIR": str(self.keys.path)},
-        )  # fmt: skip
-        self._running.append(RunningUp(process, self))
-        return self._running[-1]
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"DTOPIPE_KEYS_DIR": str(self.keys.path)}
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -56,15 +39,15 @@ class Machine(Lab):
 
 
 @pytest.fixture
-def daq(tmp_path: Path) -> Iterator[Machine]:
-    machine = Machine(tmp_path / "daq", "daq-pc")
+def daq(tmp_path: Path, ready_commands: Commands) -> Iterator[Machine]:
+    machine = Machine(tmp_path / "daq", "daq-pc", ready_commands)
     yield machine
     machine.close()
 
 
 @pytest.fixture
-def office(tmp_path: Path, daq: Machine) -> Iterator[Machine]:
-    machine = Machine(tmp_path / "office", "office")
+def office(tmp_path: Path, daq: Machine, ready_commands: Commands) -> Iterator[Machine]:
+    machine = Machine(tmp_path / "office", "office", ready_commands)
     daq.keys.authorize(read_public_file(machine.public_file), "2026-11-25T00:00:00Z")
     yield machine
     machine.close()

@@ -25,6 +25,7 @@ import pytest
 from laboratory import PATIENCE_S, Ended, RunningUp
 from leftovers import SHORT
 from machines import Machine
+from ready_commands import Command, StartedCommands
 
 from dtopipe.transport.key_folder import read_public_file
 
@@ -45,7 +46,7 @@ class NoNamespaces(Exception):
 class HostRun(RunningUp):
     """A command in progress on a host."""
 
-    def __init__(self, process: subprocess.Popen[str], host: Host) -> None:
+    def __init__(self, process: Command, host: Host) -> None:
         super().__init__(process, host)
         self._host = host
         self._older = set(host.run_folders())
@@ -66,45 +67,37 @@ class HostRun(RunningUp):
 
     def finish(self, timeout_s: float = PATIENCE_S) -> Ended:
         stdout, stderr = self.process.communicate(timeout=timeout_s)
-        return Ended(self.process.returncode, stdout, stderr)
+        return Ended(self.process.wait(), stdout, stderr)
 
 
 class Host(Machine):
     """A machine with addresses, keys and a runtime folder of its own; its commands run in its namespace."""
 
     def __init__(self, folder: Path, name: str, namespace: str, number: int) -> None:
-        super().__init__(folder, name)
+        # `ip` becomes the command that it is given: signals reach dtopipe itself.
+        super().__init__(folder, name, StartedCommands("ip", "netns", "exec", namespace))
         self.name, self.namespace, self.number = name, namespace, number
         self.ipv4, self.ipv6 = f"10.99.0.{number}", f"fd99::{number}"
         # Short, for sockets.
         self.runtime = Path(tempfile.mkdtemp(prefix="dtp-", dir=SHORT))
 
     @property
-    def environment(self) -> dict[str, str]:
-        return {"DTOPIPE_KEYS_DIR": str(self.keys.path), "DTOPIPE_RUNTIME_DIR": str(self.runtime)}
+    def settings(self) -> dict[str, str]:
+        return {**super().settings, "DTOPIPE_RUNTIME_DIR": str(self.runtime)}
 
     @contextlib.contextmanager
     def at_home(self) -> Iterator[None]:
         """What this process does meanwhile, it does with the host's folders."""
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.environment.items():
+            for name, value in self.settings.items():
                 patch.setenv(name, value)
             yield
 
-    def begin(self, topology: dict[str, Any], *arguments: str) -> HostRun:
+    def start(self, topology: dict[str, Any], *arguments: str) -> HostRun:
         return self.run("up", str(self.write(topology)), "--json", *arguments)
 
-    def start(self, topology: dict[str, Any], *arguments: str) -> HostRun:
-        return self.begin(topology, *arguments)
-
     def run(self, *words: str) -> HostRun:
-        # `ip` becomes the command that it is given: signals reach dtopipe itself.
-        process = subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace, sys.executable, "-m", "dtopipe", *words],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **self.environment},
-        )  # fmt: skip
-        running = HostRun(process, self)
+        running = HostRun(self._begun(words), self)
         self._running.append(running)
         return running
 

@@ -115,8 +115,8 @@ def test_a_follower_that_was_cut_off_and_stopped_is_incomplete_until_it_has_the_
     port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
     # The source does not wait for it at its end.
-    source = daq.begin({**served(port, rate_hz=3000.0), "drain_limit": "1s"})
-    remote = office.begin(following(cable.port, daq))
+    source = daq.start({**served(port, rate_hz=3000.0), "drain_limit": "1s"})
+    remote = office.start(following(cable.port, daq))
     remote.wait_for_samples("copy", 2000)
     cable.cut()
     remote.wait_until("away", "acquirer")
@@ -152,8 +152,8 @@ def test_a_follower_that_was_cut_off_and_stopped_is_incomplete_until_it_has_the_
 def test_a_follower_whose_supervisor_was_killed_is_not_repaired_into_a_whole_run(
     port: int, daq: Machine, office: Machine
 ) -> None:
-    source = daq.begin(served(port, rate_hz=3000.0))
-    remote = office.begin(following(port, daq))
+    source = daq.start(served(port, rate_hz=3000.0))
+    remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 1000)
     folder = remote.folder
     shutil.copytree(folder, office.folder / "copied")
@@ -171,8 +171,8 @@ def test_a_follower_whose_supervisor_was_killed_is_not_repaired_into_a_whole_run
 
 
 def test_a_follower_that_was_to_go_so_far_is_good_where_it_has_that(port: int, daq: Machine, office: Machine) -> None:
-    source = daq.begin(served(port, rate_hz=3000.0))
-    ended = office.begin(following(port, daq), "--duration", "1s").finish()
+    source = daq.start(served(port, rate_hz=3000.0))
+    ended = office.start(following(port, daq), "--duration", "1s").finish()
     assert ended.code == 0, ended.stderr
     assert ended.json["acquired"]["end_sample_index"] == 3000
     assert ended.json["ended_by"]["by"] == "duration"

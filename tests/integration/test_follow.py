@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from laboratory import counter_codes, read_wide
 from machines import Cable, Machine, following, served
+from ready_commands import Commands
 
 import dtopipe
 from dtopipe import sync
@@ -34,7 +35,7 @@ def endpoint(port: int) -> str:
 
 def test_attach_to_an_endpoint_needs_no_topology(port: int, daq: Machine, knows_daq: Machine) -> None:
     office = knows_daq
-    source = daq.begin(served(port, rate_hz=3000.0))
+    source = daq.start(served(port, rate_hz=3000.0))
     source.wait_for_samples("archive", 300)
     attached = office.run("attach", endpoint(port), "--sink", "parquet", "--path", "x.parquet", "--json")
     attached.wait_for_samples("parquet", 3000)
@@ -54,7 +55,7 @@ def test_attach_to_an_endpoint_needs_no_topology(port: int, daq: Machine, knows_
 
 def test_an_attached_remote_starts_and_ends_where_it_is_told(port: int, daq: Machine, knows_daq: Machine) -> None:
     office = knows_daq
-    source = daq.begin(served(port, rate_hz=3000.0))
+    source = daq.start(served(port, rate_hz=3000.0))
     source.wait_for_samples("archive", 3000)
     attached = office.run(
         "attach", endpoint(port), "--sink", "csv", "--from", "1234", "--server-key", str(daq.public_file), "--json"
@@ -86,10 +87,12 @@ def test_a_key_that_is_not_known_here_is_asked_for(port: int, daq: Machine, offi
     assert "dtopipe keys authorize" in ended.stderr
 
 
-def test_a_wrong_key_is_told_within_two_seconds(port: int, daq: Machine, office: Machine, tmp_path: Any) -> None:
-    source = daq.begin(served(port, rate_hz=1000.0))
+def test_a_wrong_key_is_told_within_two_seconds(
+    port: int, daq: Machine, office: Machine, tmp_path: Any, ready_commands: Commands
+) -> None:
+    source = daq.start(served(port, rate_hz=1000.0))
     source.wait_until("running")
-    stranger = Machine(tmp_path / "stranger", "stranger")
+    stranger = Machine(tmp_path / "stranger", "stranger", ready_commands)
     for machine, key, words in (
         (stranger, daq.public_file, "does not know this machine's key"),
         (office, office.public_file, "most likely server_key is not that machine's key"),
@@ -107,7 +110,7 @@ def test_a_wrong_key_is_told_within_two_seconds(port: int, daq: Machine, office:
 def test_one_run_after_the_other_is_followed(port: int, daq: Machine, office: Machine) -> None:
     follower = following(port, daq)
     follower["board"]["runs"] = "every"
-    remote = office.begin(follower)
+    remote = office.start(follower)
     ids = []
 
     def waits_in_folder(number: int) -> bool:
@@ -117,7 +120,7 @@ def test_one_run_after_the_other_is_followed(port: int, daq: Machine, office: Ma
     for number in range(2):
         # Each one is waited for in a folder of its own.
         office.wait_for(lambda: waits_in_folder(number + 1), "wait for the next run")  # noqa: B023
-        ended = daq.begin(served(port, max_samples=1500 + 100 * number, rate_hz=1000.0)).finish()
+        ended = daq.start(served(port, max_samples=1500 + 100 * number, rate_hz=1000.0)).finish()
         assert ended.code == 0, ended.stderr
         ids.append(ended.json["run_id"])
     office.wait_for(lambda: waits_in_folder(3), "wait for the next run")
@@ -136,9 +139,9 @@ def test_one_run_after_the_other_is_followed(port: int, daq: Machine, office: Ma
 def test_a_run_is_followed_by_its_id_and_no_other(port: int, daq: Machine, office: Machine) -> None:
     follower = following(port, daq)
     follower["board"]["runs"] = "0b6a6c2e-0000-4000-8000-000000000000"
-    source = daq.begin(served(port, rate_hz=3000.0))
+    source = daq.start(served(port, rate_hz=3000.0))
     source.wait_until("running")
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_until("away", "acquirer")
     office.wait_for(lambda: "it serves the run" in (remote.status() or {})["board"]["state"], "word of another run")
     remote.interrupt()
@@ -148,7 +151,7 @@ def test_a_run_is_followed_by_its_id_and_no_other(port: int, daq: Machine, offic
     assert ended.stderr.count("it serves the run") >= 2
     assert not office.run_folders()
     follower["board"]["runs"] = source.status()["run_id"]  # type: ignore[index]
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_for_samples("copy", 1000)
     source.interrupt()
     assert (source.finish().code, remote.finish().code) == (0, 0)
@@ -156,7 +159,7 @@ def test_a_run_is_followed_by_its_id_and_no_other(port: int, daq: Machine, offic
 
 @pytest.mark.parametrize("policy", ["block", "drop"])
 def test_a_program_follows_another_machine(policy: str, port: int, daq: Machine, knows_daq: Machine) -> None:
-    source = daq.begin(served(port, max_samples=6000, rate_hz=3000.0, overruns=[{"at": 2000, "samples": 500}]))
+    source = daq.start(served(port, max_samples=6000, rate_hz=3000.0, overruns=[{"at": 2000, "samples": 500}]))
     source.wait_until("running")
     found = []
     with sync.subscribe(endpoint(port), policy=policy, start="earliest") as recording:
@@ -181,7 +184,7 @@ def test_a_program_follows_another_machine(policy: str, port: int, daq: Machine,
 def test_a_program_that_sleeps_harms_nobody_and_has_everything(port: int, daq: Machine, knows_daq: Machine) -> None:
     topology = served(port, rate_hz=20_000.0)
     topology["ring"] = {"slots": 8}
-    source = daq.begin(topology)
+    source = daq.start(topology)
     source.wait_until("running")
     at = 0
     with sync.subscribe(endpoint(port), policy="block", start="earliest") as recording:
@@ -207,7 +210,7 @@ async def test_an_async_program_is_told_what_it_missed(
 ) -> None:
     topology = served(port, max_samples=20_000, rate_hz=4000.0, samples_per_block=50)
     topology["ring"] = {"slots": 20}
-    source = daq.begin(topology)
+    source = daq.start(topology)
     source.wait_until("running")
     has_been_cut = False
     async with dtopipe.subscribe(endpoint(cable.port), start="earliest") as recording:
@@ -226,7 +229,7 @@ async def test_an_async_program_is_told_what_it_missed(
 def test_a_program_with_a_wrong_key_is_told_why(
     port: int, daq: Machine, knows_daq: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = daq.begin(served(port, rate_hz=1000.0))
+    source = daq.start(served(port, rate_hz=1000.0))
     source.wait_until("running")
     began_s = time.monotonic()
     with (

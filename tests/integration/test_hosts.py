@@ -88,8 +88,8 @@ def shown_away(source: HostRun) -> list[bool]:
 
 def test_a_link_that_is_cut_again_and_again_costs_nothing_but_time(network: Network) -> None:
     daq, office = network.host("daq-pc"), network.host("office")
-    source = daq.begin(served())
-    remote = office.begin(following(daq))
+    source = daq.start(served())
+    remote = office.start(following(daq))
     remote.wait_for_samples("base", 5000)
     cuts: tuple[tuple[Way, float], ...] = (("down", 0.1), ("loss", 4.0), ("down", 1.0))
     for way, lasts_s in cuts:
@@ -103,9 +103,9 @@ def test_a_link_that_is_cut_again_and_again_costs_nothing_but_time(network: Netw
 
 def test_a_host_that_falls_silent_costs_the_other_nothing(network: Network) -> None:
     daq, office, attic = network.host("daq-pc"), network.host("office"), network.host("attic")
-    source = daq.begin(served())
+    source = daq.start(served())
     source.wait_until("running")
-    remotes = {host: host.begin(without_csv(following(daq))) for host in (office, attic)}
+    remotes = {host: host.start(without_csv(following(daq))) for host in (office, attic)}
     for remote in remotes.values():
         remote.wait_for_samples("base", 5000)
     network.cut(attic, "loss")
@@ -125,8 +125,8 @@ def test_a_host_that_falls_silent_costs_the_other_nothing(network: Network) -> N
 def test_ipv6_is_served_by_address_and_by_name(address: str, network: Network) -> None:
     daq, office = network.host("daq-pc"), network.host("office")
     assert daq.ipv6 == "fd99::1"
-    source = daq.begin(served("[::]"))
-    remote = office.begin(following(daq, address))
+    source = daq.start(served("[::]"))
+    remote = office.start(following(daq, address))
     remote.wait_for_samples("base", RATE_HZ)
     network.cut(office, "down")
     reached = let_the_board_go_on(source, 0.5)
@@ -137,8 +137,8 @@ def test_ipv6_is_served_by_address_and_by_name(address: str, network: Network) -
 
 def test_a_host_that_goes_without_a_word_is_noticed_and_has_everything_when_it_is_back(network: Network) -> None:
     daq, office = network.host("daq-pc"), network.host("office")
-    source = daq.begin(without_csv(served()))
-    remote = office.begin(without_csv(following(daq)))
+    source = daq.start(without_csv(served()))
+    remote = office.start(without_csv(following(daq)))
     remote.wait_for_samples("base", 5000)
     assert shown_away(source) == [False]
     network.power_off(office)
@@ -146,6 +146,6 @@ def test_a_host_that_goes_without_a_word_is_noticed_and_has_everything_when_it_i
     assert "away" in daq.dtopipe("status", str(daq.run_folder)).stdout
     # Nothing of it is on the way any more, and nobody there was told.
     network.power_on(office)
-    again = office.begin(without_csv(following(daq)))
+    again = office.start(without_csv(following(daq)))
     again.wait_for_samples("base", let_the_board_go_on(source, 0.5))
     assert_ends_whole(source, daq, {office: again})

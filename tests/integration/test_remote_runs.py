@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from laboratory import counter_codes, read_wide
 from machines import Cable, Machine, board_gaps, following, served
+from ready_commands import Commands
 
 
 def assert_whole(machine: Machine, end: int, n_channels: int = 3) -> None:
@@ -23,9 +24,9 @@ def assert_whole(machine: Machine, end: int, n_channels: int = 3) -> None:
 
 def test_another_machine_has_the_same_run_with_index_times_and_gaps(port: int, daq: Machine, office: Machine) -> None:
     # The follower is there first, and waits.
-    remote = office.begin(following(port, daq))
+    remote = office.start(following(port, daq))
     remote.wait_until("away", "acquirer")
-    source = daq.begin(
+    source = daq.start(
         served(port, max_samples=4000, rate_hz=2000.0, overruns=[{"at": 1000, "samples": 300}]), "--meta", "sample=A7"
     )
     there, here = source.finish(), remote.finish()
@@ -59,8 +60,8 @@ def test_another_machine_has_the_same_run_with_index_times_and_gaps(port: int, d
 def test_whoever_is_killed_on_the_way_every_sample_comes_once(
     victim: str, kills: tuple[int, ...], port: int, daq: Machine, office: Machine
 ) -> None:
-    source = daq.begin(served(port, rate_hz=3000.0, samples_per_block=50))
-    remote = office.begin(following(port, daq))
+    source = daq.start(served(port, rate_hz=3000.0, samples_per_block=50))
+    remote = office.start(following(port, daq))
     for times, reached in enumerate(kills, 1):
         remote.wait_for_samples("table", reached)
         side = source if victim == "gateway" else remote
@@ -78,8 +79,8 @@ def test_whoever_is_killed_on_the_way_every_sample_comes_once(
 def test_a_gateway_killed_at_the_end_is_succeeded_and_the_end_comes_through(
     port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    source = daq.begin(served(port, rate_hz=3000.0))
-    remote = office.begin(following(cable.port, daq))
+    source = daq.start(served(port, rate_hz=3000.0))
+    remote = office.start(following(cable.port, daq))
     remote.wait_for_samples("copy", 500)
     cable.cut()
     source.wait_for_samples("archive", source.committed("archive") + 3000)
@@ -96,8 +97,8 @@ def test_a_gateway_killed_at_the_end_is_succeeded_and_the_end_comes_through(
 def test_the_sources_acquirer_is_succeeded_and_its_gap_is_the_same_on_both_sides(
     port: int, daq: Machine, office: Machine
 ) -> None:
-    source = daq.begin(served(port, rate_hz=3000.0))
-    remote = office.begin(following(port, daq))
+    source = daq.start(served(port, rate_hz=3000.0))
+    remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 1000)
     source.signal("acquirer", signal.SIGKILL)
     source.wait_until("started", "acquirer", times=2)
@@ -114,8 +115,8 @@ def test_the_sources_acquirer_is_succeeded_and_its_gap_is_the_same_on_both_sides
 def test_a_link_that_breaks_again_and_again_costs_nothing_but_time(
     how: str, port: int, daq: Machine, office: Machine, cable: Cable
 ) -> None:
-    source = daq.begin(served(port, rate_hz=3000.0, samples_per_block=50))
-    remote = office.begin(following(cable.port, daq))
+    source = daq.start(served(port, rate_hz=3000.0, samples_per_block=50))
+    remote = office.start(following(cable.port, daq))
     for reached in (500, 4000) if how == "silent" else (500, 3000, 5000, 7000, 9000, 11_000):
         remote.wait_for_samples("copy", reached)
         if how == "cut":
@@ -140,14 +141,14 @@ def test_a_link_that_breaks_again_and_again_costs_nothing_but_time(
 def test_a_remote_that_was_killed_whole_has_everything_in_its_next_run(
     port: int, daq: Machine, office: Machine
 ) -> None:
-    source = daq.begin(served(port, rate_hz=1500.0))
-    remote = office.begin(following(port, daq))
+    source = daq.start(served(port, rate_hz=1500.0))
+    remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 1500)
     for process in office.processes():
         if Path(process.cwd()) == office.folder:
             process.kill()
     remote.kill_supervisor()
-    again = office.begin(following(port, daq))
+    again = office.start(following(port, daq))
     source.wait_until("remote_joined", times=2)
     source.interrupt()
     there, here = source.finish(), again.finish()
@@ -159,8 +160,8 @@ def test_a_remote_that_stands_still_harms_nobody_at_the_source(port: int, daq: M
     topology = served(port, rate_hz=3000.0)
     topology["ring"] = {"slots": 4}
     topology["drain_limit"] = "1s"
-    source = daq.begin(topology)
-    remote = office.begin(following(port, daq))
+    source = daq.start(topology)
+    remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 500)
     remote.signal("acquirer", signal.SIGSTOP)
     source.wait_for_samples("archive", source.committed("archive") + 6000)
@@ -180,21 +181,21 @@ def test_a_remote_that_stands_still_harms_nobody_at_the_source(port: int, daq: M
 
 
 def test_keys_decide_who_is_served_and_the_client_is_told_which(
-    port: int, daq: Machine, office: Machine, tmp_path: Path
+    port: int, daq: Machine, office: Machine, tmp_path: Path, ready_commands: Commands
 ) -> None:
-    source = daq.begin(served(port, rate_hz=1000.0))
+    source = daq.start(served(port, rate_hz=1000.0))
     source.wait_until("running")
-    stranger = Machine(tmp_path / "stranger", "stranger")
-    refused = stranger.begin(following(port, daq)).finish()
+    stranger = Machine(tmp_path / "stranger", "stranger", ready_commands)
+    refused = stranger.start(following(port, daq)).finish()
     assert refused.code == 2
     assert "does not know this machine's key" in refused.stderr
     assert "dtopipe keys authorize stranger.pub" in refused.stderr
     wrong = following(port, daq)
     wrong["board"]["server_key"] = str(office.public_file)
-    refused = office.begin(wrong).finish()
+    refused = office.start(wrong).finish()
     assert refused.code == 2
     assert "most likely server_key is not that machine's key" in refused.stderr
-    remote = office.begin(following(port, daq))
+    remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 500)
     daq.keys.revoke("office", "2026-11-25T00:00:00Z")
     ended = remote.finish()
@@ -215,9 +216,9 @@ def test_without_keys_only_where_both_say_so_and_every_table_tells(port: int, da
     topology["listen"]["insecure"] = True
     follower["board"].pop("server_key")
     follower["board"]["insecure"] = True
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_until("away", "acquirer")
-    source = daq.begin(topology)
+    source = daq.start(topology)
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
     assert_whole(office, 2000)
@@ -230,18 +231,18 @@ def test_without_keys_only_where_both_say_so_and_every_table_tells(port: int, da
 
 def test_a_run_that_cannot_be_served_is_refused_before_it_begins(port: int, daq: Machine) -> None:
     with socket.create_server(("127.0.0.1", port)):
-        refused = daq.begin(served(port)).finish()
+        refused = daq.start(served(port)).finish()
     assert refused.code == 2
     assert f"cannot listen at tcp://127.0.0.1:{port}: Address already in use" in refused.stderr
     daq.keys.private_path.unlink()
-    refused = daq.begin(served(port)).finish()
+    refused = daq.start(served(port)).finish()
     assert refused.code == 2
     assert "dtopipe keys new" in refused.stderr
     assert not daq.run_folders()
 
 
 def test_a_follower_that_is_not_wanted_any_more_ends_while_it_waits(port: int, daq: Machine, office: Machine) -> None:
-    remote = office.begin(following(port, daq))
+    remote = office.start(following(port, daq))
     remote.wait_until("away", "acquirer")
     status = remote.status()
     assert status is not None
@@ -253,14 +254,14 @@ def test_a_follower_that_is_not_wanted_any_more_ends_while_it_waits(port: int, d
     assert not office.run_folders()
     lost = following(port, daq)
     lost["board"]["endpoint"] = "tcp://no-such-machine.invalid:5700"
-    refused = office.begin(lost).finish()
+    refused = office.start(lost).finish()
     assert refused.code == 2
     assert "no-such-machine.invalid is not found" in refused.stderr
 
 
 def test_a_second_ctrl_c_at_the_source_waits_for_no_remote(port: int, daq: Machine, office: Machine) -> None:
-    source = daq.begin(served(port, rate_hz=2000.0))
-    remote = office.begin(following(port, daq))
+    source = daq.start(served(port, rate_hz=2000.0))
+    remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 500)
     remote.signal("acquirer", signal.SIGSTOP)
     source.interrupt()

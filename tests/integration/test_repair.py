@@ -7,8 +7,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,13 +156,12 @@ def test_a_repair_that_is_killed_at_any_instant_is_called_again(lab: Any) -> Non
     folder = _whole_run(lab, _quick())
     for name in EVERY_SINK:
         _spoil(folder, name)
-    command = [sys.executable, "-m", "dtopipe", "repair", "lab"]
     for name in ("lines", "base", "columns", "raw"):
         stem = Path(FILES[name]).stem
         moments = (
             (f"{stem}.repair.",) if name in ("lines", "raw") else (f"{stem}.repair{Path(FILES[name]).suffix}.whole",)
         )
-        process = subprocess.Popen(command, cwd=lab.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = lab.run("repair", "lab").process
         while process.poll() is None and not any(path.name.startswith(moments) for path in folder.iterdir()):
             pass
         process.kill()

@@ -46,9 +46,9 @@ def test_what_ended_while_the_cable_was_out_is_fetched_afterwards(
     lost = 9000
     topology = served(port, rate_hz=3000.0, overruns=[{"at": lost, "samples": 300}])
     topology["drain_limit"] = "1s"
-    remote = office.begin(following(cable.port, daq))
+    remote = office.start(following(cable.port, daq))
     remote.wait_until("away", "acquirer")
-    source = daq.begin(topology)
+    source = daq.start(topology)
     remote.wait_for_samples("copy", 1000)
     cable.cut()
     source.wait_for_samples("archive", lost + 1000)
@@ -86,10 +86,10 @@ def test_gaps_of_the_link_are_filled_from_the_source(
     topology = served(port, rate_hz=4000.0, samples_per_block=50)
     topology["sinks"]["archive"]["journal"] = False
     topology["ring"] = {"slots": 20}
-    source = daq.begin(topology)
+    source = daq.start(topology)
     source.wait_until("running")
     follower = following(cable.port, daq)
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_for_samples("copy", 1000)
     cable.cut()
     source.wait_for_samples("table", source.committed("table") + 4000)
@@ -117,8 +117,8 @@ def test_a_repair_that_is_killed_over_its_fetching_begins_anew(
 ) -> None:
     topology = served(port, rate_hz=3000.0)
     topology["drain_limit"] = "1s"
-    source = daq.begin(topology)
-    remote = office.begin(following(cable.port, daq))
+    source = daq.start(topology)
+    remote = office.start(following(cable.port, daq))
     remote.wait_for_samples("copy", 500)
     cable.cut()
     source.wait_for_samples("archive", source.committed("archive") + 3000)
@@ -151,9 +151,9 @@ def test_a_repair_that_is_killed_over_its_fetching_begins_anew(
 def test_a_run_that_was_followed_too_late_is_followed_from_its_archive(
     port: int, second_port: int, daq: Machine, office: Machine
 ) -> None:
-    assert daq.begin(served(port, max_samples=5000, pace="max")).finish().code == 0
+    assert daq.start(served(port, max_samples=5000, pace="max")).finish().code == 0
     service = serve(daq, second_port)
-    here = office.begin(following(second_port, daq)).finish()
+    here = office.start(following(second_port, daq)).finish()
     assert here.code == 0, here.stderr
     assert_whole(office, np.arange(5000))
     service.interrupt()
@@ -167,8 +167,8 @@ def test_a_remote_that_waits_gets_the_rest_as_soon_as_the_run_is_served(
 ) -> None:
     topology = served(port, rate_hz=3000.0)
     topology["drain_limit"] = "1s"
-    source = daq.begin(topology)
-    remote = office.begin(following(cable.port, daq))
+    source = daq.start(topology)
+    remote = office.start(following(cable.port, daq))
     remote.wait_for_samples("copy", 500)
     cable.cut()
     source.wait_for_samples("archive", source.committed("archive") + 2000)
@@ -187,13 +187,13 @@ def test_a_remote_that_waits_gets_the_rest_as_soon_as_the_run_is_served(
 def test_what_cannot_be_served_or_fetched_says_why(port: int, second_port: int, daq: Machine, office: Machine) -> None:
     topology = served(port, max_samples=500, pace="max")
     topology["sinks"].pop("archive")
-    assert daq.begin(topology).finish().code == 0
+    assert daq.start(topology).finish().code == 0
     refused = serve(daq, second_port).finish()
     assert refused.code == 2
     assert "has no raw file to serve from" in refused.stderr
-    assert daq.begin(served(port, max_samples=500, pace="max")).finish().code == 0
+    assert daq.start(served(port, max_samples=500, pace="max")).finish().code == 0
     service = serve(daq, second_port)
-    office.begin(
+    office.start(
         {**served(port, max_samples=500, pace="max"), "listen": {"endpoint": f"tcp://127.0.0.1:{port}"}}
     ).finish()
     other = repair(office, second_port, daq)

@@ -43,9 +43,9 @@ def assert_holds(machine: Machine, index: np.ndarray[Any, Any], names: tuple[str
 
 
 def test_without_a_journal_a_good_link_lacks_nothing(port: int, daq: Machine, office: Machine) -> None:
-    remote = office.begin(following(port, daq))
+    remote = office.start(following(port, daq))
     remote.wait_until("away", "acquirer")
-    source = daq.begin(without_journal(served(port, max_samples=8000, rate_hz=4000.0)))
+    source = daq.start(without_journal(served(port, max_samples=8000, rate_hz=4000.0)))
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
     assert_holds(office, np.arange(8000))
@@ -56,8 +56,8 @@ def test_without_a_journal_every_gap_is_named_on_both_sides(
 ) -> None:
     topology = without_journal(served(port, rate_hz=4000.0, samples_per_block=50))
     topology["ring"] = {"slots": 40}
-    remote = office.begin(following(cable.port, daq))
-    source = daq.begin(topology)
+    remote = office.start(following(cable.port, daq))
+    source = daq.start(topology)
     for reached in (1000, 9000):
         remote.wait_for_samples("copy", reached)
         cable.cut()
@@ -87,9 +87,9 @@ def test_who_drops_is_passed_over_and_costs_the_source_nothing(
     topology["ring"] = {"slots": 500}
     follower = following(cable.port, daq)
     follower["board"] |= {"policy": "drop", "start": "latest"}
-    source = daq.begin(topology)
+    source = daq.start(topology)
     source.wait_for_samples("archive", 500)
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_until("running")
     # Where it begins is told before anything has come.
     remote.wait_for_samples("copy", source.committed("archive") + 500)
@@ -117,11 +117,11 @@ def test_who_drops_is_passed_over_and_costs_the_source_nothing(
 
 @pytest.mark.parametrize("start", [3210, "latest"])
 def test_a_run_is_followed_from_any_sample(start: int | str, port: int, daq: Machine, office: Machine) -> None:
-    source = daq.begin(served(port, rate_hz=3000.0))
+    source = daq.start(served(port, rate_hz=3000.0))
     source.wait_for_samples("archive", 4000)
     follower = following(port, daq)
     follower["board"]["start"] = start
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_for_samples("table", 6000)
     source.interrupt()
     there, here = source.finish(), remote.finish()
@@ -134,11 +134,11 @@ def test_a_run_is_followed_from_any_sample(start: int | str, port: int, daq: Mac
 
 
 def test_a_start_that_is_not_there_is_refused_with_what_there_is(port: int, daq: Machine, office: Machine) -> None:
-    source = daq.begin(served(port, rate_hz=1000.0))
+    source = daq.start(served(port, rate_hz=1000.0))
     source.wait_for_samples("archive", 500)
     follower = following(port, daq)
     follower["board"]["start"] = 10**9
-    refused = office.begin(follower).finish()
+    refused = office.start(follower).finish()
     assert refused.code == 2
     assert "sample 1000000000 is not there yet: the newest is" in refused.stderr
     source.interrupt()
@@ -159,10 +159,10 @@ def retained_from(machine: Machine, name: str = "archive") -> int:
 
 
 def test_a_journal_keeps_what_a_remote_lacks(port: int, daq: Machine, office: Machine, cable: Cable) -> None:
-    source = daq.begin(retiring(port, rate_hz=4000.0, samples_per_block=50))
+    source = daq.start(retiring(port, rate_hz=4000.0, samples_per_block=50))
     follower = following(cable.port, daq)
     follower["sinks"]["copy"]["sync"] = "100ms"
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_for_samples("copy", 2000)
     first = remote.status()["sinks"]["copy"]["committed"]  # type: ignore[index]
     cable.cut()
@@ -188,10 +188,10 @@ def test_an_absent_remote_is_forgotten_and_what_it_lacks_then_is_named_on_both_s
 ) -> None:
     topology = retiring(port, rate_hz=4000.0, samples_per_block=50)
     topology["listen"]["keep_for"] = "1s"
-    source = daq.begin(topology)
+    source = daq.start(topology)
     follower = following(port, daq)
     follower["sinks"]["copy"]["sync"] = "100ms"
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_for_samples("copy", 2000)
     remote.signal("acquirer", signal.SIGSTOP)
     source.wait_until("remote_forgotten")
@@ -221,9 +221,9 @@ def test_readings_are_followed_with_their_own_times(port: int, daq: Machine, off
     follower["sinks"].pop("copy")
     # The rows have the name of the run in them.
     follower["name"] = topology["name"]
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_until("away", "acquirer")
-    source = daq.begin(topology)
+    source = daq.start(topology)
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
     assert (office.run_folder / "table.csv").read_text() == (daq.run_folder / "table.csv").read_text()
@@ -231,8 +231,8 @@ def test_readings_are_followed_with_their_own_times(port: int, daq: Machine, off
 
 
 def test_the_clocks_of_both_machines_are_held_against_each_other(port: int, daq: Machine, office: Machine) -> None:
-    source = daq.begin(served(port, rate_hz=3000.0))
-    remote = office.begin(following(port, daq))
+    source = daq.start(served(port, rate_hz=3000.0))
+    remote = office.start(following(port, daq))
     office.wait_for(lambda: '"source"' in (remote.folder / "clock.jsonl").read_text(), "pair of times")
     source.interrupt()
     there, here = source.finish(), remote.finish()
@@ -254,7 +254,7 @@ def test_many_remotes_at_once_and_one_that_is_a_thousand_times_too_slow(
     topology = served(port, max_samples=40_000, rate_hz=8000.0, samples_per_block=20)
     topology["ring"] = {"slots": 50}
     topology["drain_limit"] = "2s"
-    source = daq.begin(topology)
+    source = daq.start(topology)
     source.wait_until("running")
     endpoint = f"tcp://127.0.0.1:{port}"
     failures: list[object] = []
@@ -302,11 +302,11 @@ def test_many_remotes_at_once_and_one_that_is_a_thousand_times_too_slow(
 
 
 def test_a_remote_whose_ring_is_full_for_long_goes_on(port: int, daq: Machine, office: Machine) -> None:
-    source = daq.begin(served(port, rate_hz=4000.0, samples_per_block=50))
+    source = daq.start(served(port, rate_hz=4000.0, samples_per_block=50))
     follower = following(port, daq)
     follower["sinks"] = {"table": {"type": "csv", "path": "table.csv", "hung_limit": "none"}}
     follower["ring"] = {"slots": 8}
-    remote = office.begin(follower)
+    remote = office.start(follower)
     remote.wait_for_samples("table", 1000)
     remote.signal("table", signal.SIGSTOP)
     # As long as it takes to be called away, and more.
