@@ -23,6 +23,8 @@ import pytest
 
 _CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 _LONGEST_CODE = 16
+# What Python and the system's libraries read once, as they start.
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG")
 
 
 class Command(Protocol):
@@ -62,6 +64,7 @@ class ReadyCommands:
     """Forks them from a process that has them loaded."""
 
     def __init__(self) -> None:
+        self._begun_with = _read_at_start(os.environ)
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -69,13 +72,19 @@ class ReadyCommands:
             )
 
     def start(self, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Command:
-        """`dtopipe WORDS` in that folder."""
+        """`dtopipe WORDS` in that folder; where Python itself would begin otherwise, from nothing."""
+        if _read_at_start(environment) != self._begun_with:
+            return StartedCommands().start(words, folder, environment)
         return ReadyCommand(self._socket, words, folder, environment)
 
     def close(self) -> None:
         """Nothing more is started."""
         self._socket.close()
         self._process.wait()
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
 
 
 class ReadyCommand:
