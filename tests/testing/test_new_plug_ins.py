@@ -9,6 +9,7 @@ import sys
 import uuid
 import venv
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from plug_in_packages import path_with
 from dtopipe.cli.main import main
 from dtopipe.model.errors import UsageError
 from dtopipe.plug_ins.new import write_plug_in
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.testing.recordings import blocks, gap, recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +38,39 @@ def test_the_tests_of_a_new_plug_in_pass_at_once(kind: Any, tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout
     # The run for real is among them.
     assert "no installed package" not in done.stdout
+
+
+def test_what_a_new_sink_has_before_a_damaged_place_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = write_plug_in("sink", "fronted", tmp_path / "package").folder
+    monkeypatch.syspath_prepend(str(package / "src"))
+    module = import_module("dtopipe_fronted.writer")
+    path, stream = tmp_path / "lines.txt", recorded()
+    writer = module.FrontedWriter(OutputOptions(path))
+    writer.open(stream, 0, resume=False)
+    for items in (blocks(stream, 0, 200), [gap(stream, 200, 250), *blocks(stream, 250, 450)]):
+        writer.append(items)
+        writer.commit()
+    writer.close()
+
+    def front() -> tuple[int, int] | None:
+        found = module.FrontedReader(path, stream=stream).front()
+        return None if found is None else (found.stop, found.data_bytes)
+
+    data = path.read_bytes()
+    lines = data.splitlines(keepends=True)
+    assert front() == (450, len(data))
+    # Half of the last line, as a kill leaves it.
+    path.write_bytes(data[:-1])
+    assert front() == (449, len(data) - len(lines[-1]))
+    # The names, 200 samples, and 100 of those behind the gap.
+    kept = b"".join(lines[:301])
+    for rest in (bytes(30) + b"".join(lines[302:]), lines[301][:20], b""):
+        path.write_bytes(kept + rest)
+        assert front() == (350, len(kept))
+    path.write_bytes(bytes(len(data)))
+    assert front() is None
 
 
 @pytest.mark.parametrize("kind", ["sink", "board"])

@@ -53,8 +53,15 @@ class ExampleReader(LineReader):
                 yield OutputRows(index, t_mono_ns, t_utc_ns, list(np.array(found, np.float64).T))
 
     def front(self) -> Front | None:
-        """Nothing: a damaged file is written anew by `repair`, from the samples that are elsewhere."""
-        return None
+        """What is whole before the first damaged line: `repair` writes on from there, not all of it anew."""
+        damaged = DamagedBytes(lambda damage: None)
+        for _ in self.rows(self.start, self.end, damaged):
+            pass
+        stop = self.end if damaged.first is None else damaged.first
+        last = None
+        for rows in self.rows(self.start, stop, damaged):
+            last = int(rows.sample_index[-1])
+        return None if last is None else Front(last + 1, stop)
 
     def _separator(self) -> str:
         with self.path.open("rb") as file:
