@@ -19,6 +19,7 @@ SIMULATED = BoardType(
     board="dtopipe.boards.simulated:SimulatedBoard",
     options="dtopipe.boards.simulated_part:SimulatedBoardOptions",
     channel_options="dtopipe.boards.simulated_part:SimulatedChannel",
+    kinds=("thermocouple", "rtd", "thermistor"),
     path_key="away_file",
     is_simulated=lambda options: True,
     ends_at=_max_samples,
@@ -51,6 +52,7 @@ DTOLLIB = BoardType(
     name="dtollib",
     board="dtopipe.boards.driver_library.board:DriverLibraryBoard",
     options="dtopipe.boards.driver_library.part:DriverLibraryBoardOptions",
+    kinds=("thermocouple", "rtd", "thermistor", "resistance", "iepe", "strain", "bridge"),
     is_simulated=lambda options: options.get("backend") == "fake",
     ends_at=_max_samples,
 )

@@ -27,8 +27,8 @@ waiting; one that is `resumable` can be started at any index, and what is past c
 A polled board is asked in `read`, for tick k at start + k / rate; a tick that has passed before it could be asked is an
 overrun too.
 
-**Channels.** Name, kind, range and unit are what the topology says; where it says none, `task` has V and -10 to 10 of a
-voltage. A board that has other units says in its guide that `unit:` is to be given.
+**Channels.** Name, kind, range and unit are what the topology says. Where it says no unit, `task` has None, and the
+board gives its own; where it says no range, `task` has -10 to 10.
 
 **Buffers.** `codes` of a `Taken` may be the driver's own memory: it is copied before `give_back`. It is
 (n_channels, n), in the order of the channels, of the dtype that `Opened` said: int16 or int32 codes with each channel's

@@ -19,4 +19,4 @@ def sinks(wanted: str | None, as_json: bool) -> None:
       dtopipe sinks
       dtopipe sinks parquet
     """
-    show_types(sink_types(), wanted, sink_options(), as_json=as_json)
+    show_types(sink_types(), wanted, "sink", sink_options(), as_json=as_json)

@@ -16,15 +16,27 @@ from dtopipe.topology.catalog import Option, TypeEntry
 
 
 def show_types(
-    entries: Sequence[TypeEntry], wanted: str | None, everybodys: Sequence[Option], *, as_json: bool
+    entries: Sequence[TypeEntry],
+    wanted: str | None,
+    what: str,
+    everybodys: Sequence[Option],
+    every_channels: Sequence[Option] = (),
+    *,
+    as_json: bool,
 ) -> None:
-    """All types, or one with its options; `everybodys` are options that each of them has. Raises UsageError."""
+    """All types of `what`, boards or sinks, or one with its options. Raises UsageError.
+
+    `everybodys` are options that each of them has; `every_channels` those of each channel, whatever its board.
+    """
     known = [entry.name for entry in entries]
     if wanted is not None and wanted not in known:
         raise UsageError(f"there is no type {wanted!r}", nearest(wanted, known))
     chosen = [entry for entry in entries if wanted in (None, entry.name)]
     if as_json:
-        print_json([asdict(entry) | {"common_options": [asdict(o) for o in everybodys]} for entry in chosen])
+        common = {"common_options": [asdict(option) for option in everybodys]}
+        if every_channels:
+            common["common_channel_options"] = [asdict(option) for option in every_channels]
+        print_json([asdict(entry) | common for entry in chosen])
         return
     console = Console()
     if wanted is None:
@@ -35,10 +47,22 @@ def show_types(
             table.add_row(Text(entry.name), Text(entry.meaning))
         console.print(table)
         return
-    console.print(Text.assemble((chosen[0].name, "bold"), f"  {chosen[0].meaning}"))
-    console.print(_options(chosen[0].options, "its own options"))
-    if everybodys:
-        console.print(_options(everybodys, "options of every sink"))
+    (entry,) = chosen
+    console.print(Text.assemble((entry.name, "bold"), f"  {entry.meaning}"))
+    console.print(_options(entry.options, "its own options"))
+    console.print(_options(everybodys, f"options of every {what}"))
+    if entry.kinds:
+        _show_channels(console, entry, every_channels)
+
+
+def _show_channels(console: Console, entry: TypeEntry, every_channels: Sequence[Option]) -> None:
+    """What may stand in `task.channels` for this board."""
+    if entry.channel_options:
+        console.print(_options(entry.channel_options, "options of its channels"))
+    elif entry.channel_options is None:
+        console.print(Text("other keys of a channel go to the board as they are"))
+    console.print(_options(every_channels, "options of every channel"))
+    console.print(Text(f"kinds of channels: {', '.join(entry.kinds)}"))
 
 
 def _options(options: Sequence[Option], title: str) -> WholeTable:

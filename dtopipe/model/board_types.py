@@ -23,6 +23,10 @@ def _by_pace(options: Options) -> bool:
     return bool(options.get("pace") == "max")
 
 
+def _int16(options: Options) -> str:
+    return "int16"
+
+
 def _no_end(options: Options) -> int | None:
     return None
 
@@ -57,6 +61,8 @@ class BoardType:
     board: Reference
     options: Reference | None = None
     channel_options: Reference | None = None
+    # What a channel may be besides `voltage`, `current` and `raw`.
+    kinds: tuple[str, ...] = ()
     problems: Reference | None = None
 
     # The key that names a file, relative to the topology's folder.
@@ -70,6 +76,8 @@ class BoardType:
     is_simulated: Callable[[Options], bool] = _never
     # It goes on when it is read, and loses nothing until then.
     waits: Callable[[Options], bool] = _by_pace
+    # The dtype that its `Opened` will say: int16, int32 or float64. For `dtopipe check`, which opens no board.
+    dtype: Callable[[Options], str] = _int16
     # The sample index at which it ends by itself.
     ends_at: Callable[[Options], int | None] = _no_end
     # Samples that it loses on purpose before sample index `end`.

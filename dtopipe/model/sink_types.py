@@ -57,12 +57,14 @@ class OutputSize:
     """About what an output grows by, measured on noise over the whole range of 16-bit codes with seven-letter names.
 
     An estimate that real signals stay below, by a quarter in text. `block`: bytes besides for each block.
+    `holds_codes`: its values are codes as the board gives them, so that those of more bytes take more.
     """
 
     wide: RowBytes = RowBytes(0, 8)
     long: RowBytes = RowBytes(0, 8)
     readings: RowBytes = RowBytes(0, 8)
     block: float = 0
+    holds_codes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

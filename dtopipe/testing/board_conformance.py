@@ -92,11 +92,16 @@ class BoardConformance:
         with opened(make()):
             pass
 
-    def test_what_it_says_of_itself_fits_its_task(self, make: Callable[..., Board]) -> None:
+    def test_what_it_says_of_itself_fits_its_task(
+        self, make: Callable[..., Board], board_options: Mapping[str, Any]
+    ) -> None:
         with opened(make()) as (_, said):
             assert said.device, "device: a name for tables"
             assert said.channels, "a board has channels"
             assert said.dtype in ("int16", "int32", "float64")
+            if self.board_type is not None and not self.board_type.brings_task:
+                options = filled(self.options_class(), board_options)
+                assert said.dtype == self.board_type.dtype(options), "its BoardType says another dtype to `check`"
             assert said.rate_hz > 0
             assert said.samples_per_block >= 1
             assert said.polled is (self.task is not None and self.task.polled)

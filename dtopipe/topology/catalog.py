@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
+from dtopipe.boards.registry import known_board_type
 from dtopipe.model.parts import BoardPart, SinkPart
 from dtopipe.model.quantities import spelled
+from dtopipe.model.references import referred
 from dtopipe.topology.options import board_models, broken_boards, broken_sinks, sink_models
-from dtopipe.topology.schema import TaskPart, TopologyPart
+from dtopipe.topology.schema import KINDS, ChannelPart, TaskPart, TopologyPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +29,52 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class TypeEntry:
-    """One type of board or sink; `options` are its own, not those of every sink. `broken`: why it cannot be used."""
+    """One type of board or sink; `options` are its own, not those of every sink. `broken`: why it cannot be used.
+
+    `channel_options`: what a channel of this board may say besides; None where only the board itself knows. `kinds`:
+    what it may be; empty for a sink, and for a board that brings its own channels.
+    """
 
     name: str
     meaning: str
     options: tuple[Option, ...] = ()
+    channel_options: tuple[Option, ...] | None = None
+    kinds: tuple[str, ...] = ()
     broken: str | None = None
 
 
 def board_types() -> list[TypeEntry]:
     """Every board type, plug-ins included."""
-    return _entries(board_models(), BoardPart, broken_boards())
+    entries = _entries(board_models(), BoardPart, broken_boards())
+    return [replace(entry, channel_options=_channel_options(entry.name), kinds=_kinds(entry.name)) for entry in entries]
+
+
+def _channel_options(board: str) -> tuple[Option, ...] | None:
+    """What a channel may say to that board only; empty for one that brings its own channels."""
+    kind = known_board_type(board)
+    if kind.brings_task:
+        return ()
+    return None if kind.channel_options is None else tuple(_options(referred(kind.channel_options)))
+
+
+def _kinds(board: str) -> tuple[str, ...]:
+    kind = known_board_type(board)
+    return () if kind.brings_task else (*KINDS, *kind.kinds)
+
+
+def channel_options() -> list[Option]:
+    """What a channel may say whatever board it is of."""
+    return _options(ChannelPart)
 
 
 def sink_types() -> list[TypeEntry]:
     """Every sink type, plug-ins included."""
     return _entries(sink_models(), SinkPart, broken_sinks())
+
+
+def board_options() -> list[Option]:
+    """What every board may be told."""
+    return [option for option in _options(BoardPart) if option.name != "type"]
 
 
 def sink_options() -> list[Option]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dtopipe.boards.registry import known_board_type
 from dtopipe.core.disk import OutputNeed, reserve_bytes
 from dtopipe.core.ring_size import bytes_before_slots, ring_slots, slot_bytes
@@ -20,8 +22,8 @@ from dtopipe.topology.output_checks import existing_part
 
 # A run that could not last that long is not worth beginning.
 _LEAST_S = 5.0
-# Of the boards that have a task: int16, unless one says otherwise once it is open.
-_CODE_BYTES = 2
+# Of the codes that sizes of outputs are told for.
+_USUAL_CODE_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def estimate(plan: RunPlan) -> Cost:
     n_channels, rate_hz = len(task.channels), task.rate_hz
     slot = slot_bytes(n_channels, task.samples_per_block, item_bytes)
     slots = ring_slots(plan.ring, rate_hz, task.samples_per_block, slot)
-    sinks = tuple(_sink(sink, task) for sink in plan.sinks)
+    sinks = tuple(_sink(sink, task, item_bytes) for sink in plan.sinks)
     waits = known_board_type(plan.board.type).waits(plan.board.options)
     ring_seconds = slots * task.samples_per_block / rate_hz
     disks = _disks(plan, sinks, rate_hz)
@@ -157,7 +159,7 @@ def sink_costs(plan: RunPlan, stream: Stream) -> tuple[SinkCost, ...]:
     task = TaskPlan(
         stream.task, stream.rate_hz, stream.samples_per_block, channels, polled=stream.polled, virtual=virtual
     )
-    return tuple(_sink(sink, task) for sink in plan.sinks)
+    return tuple(_sink(sink, task, np.dtype(stream.dtype).itemsize) for sink in plan.sinks)
 
 
 def size_text(n_bytes: float) -> str:
@@ -177,7 +179,7 @@ def _task(plan: RunPlan) -> tuple[TaskPlan, int]:
         return referred(kind.recording.task)(path), referred(kind.recording.item_bytes)(path)
     if plan.board.task is None:
         raise ValueError("a board that does not bring its own task needs one")
-    return plan.board.task, _CODE_BYTES
+    return plan.board.task, np.dtype(kind.dtype(plan.board.options)).itemsize
 
 
 def _journal_lasts_s(journal: SinkPlan | None, costs: Sequence[SinkCost], disks: Sequence[DiskCost]) -> float | None:
@@ -204,11 +206,12 @@ def _length_s(plan: RunPlan, task: TaskPlan) -> float | None:
     return max(0.0, length_s - lost / task.rate_hz)
 
 
-def _sink(sink: SinkPlan, task: TaskPlan) -> SinkCost:
+def _sink(sink: SinkPlan, task: TaskPlan, code_bytes: int) -> SinkCost:
     n_channels = len(sink.channels or (task.channels if known_sink_type(sink.type).is_raw else task.columns))
     size = known_sink_type(sink.type).size
     row = size.readings if task.polled else size.long if sink.layout is Layout.LONG else size.wide
-    per_s = task.rate_hz * (row.row + n_channels * row.value + size.block / task.samples_per_block)
+    value = row.value * code_bytes / _USUAL_CODE_BYTES if size.holds_codes else row.value
+    per_s = task.rate_hz * (row.row + n_channels * value + size.block / task.samples_per_block)
     # A journal that retires segments stays as long as the others are behind: some segments, whatever the run's length.
     growth = 0.0 if sink.retires else per_s * 3600 / 1e9
     visible_after_s = _visible_after_s(sink, task, n_channels)

@@ -54,14 +54,13 @@ from dtopipe.topology.output_checks import check_outputs
 from dtopipe.topology.overrides import put, set_metadata, set_values
 from dtopipe.topology.problems import place_of, problems_of
 from dtopipe.topology.retention import check_retention, synced_where_waited_for
-from dtopipe.topology.schema import ChannelPart, TaskPart, TopologyPart
+from dtopipe.topology.schema import KINDS, ChannelPart, TaskPart, TopologyPart
 from dtopipe.topology.secrets import without_secrets
 from dtopipe.topology.sink_plans import restart_plan, sink_plan, user_path
 from dtopipe.topology.source_locations import TWICE, Placed, read_yaml
 from dtopipe.topology.variables import absent_problems, resolved
 
 _BLOCK_S = 0.25
-_KNOWN_KINDS = ("voltage", "current", "raw")
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -251,11 +250,11 @@ class _Loading:
         """`number`: in the topology, `place`: among those that have an input."""
         options = dict(part.model_extra or {})
         key = f"task.channels[{number}]"
-        meant = difflib.get_close_matches(part.kind, _KNOWN_KINDS, 1, 0.75)
+        meant = difflib.get_close_matches(part.kind, KINDS, 1, 0.75)
         if meant and meant[0] != part.kind:
             self._problem(f"{key}.kind", f"there is no kind {part.kind!r}", f"did you mean {meant[0]}?")
         own = None if board is None else known_board_type(board.type).channel_options
-        if own is not None and part.kind in _KNOWN_KINDS and not self._other_board:
+        if own is not None and part.kind in KINDS and not self._other_board:
             model = referred(own)
             known = [*CHANNEL_KEYS, *model.model_fields]
             for name in options:
@@ -267,7 +266,8 @@ class _Loading:
             kind=part.kind,
             physical_channel=place if part.physical_channel is None else part.physical_channel,
             range=part.range or (None if part.kind == "raw" else (-10.0, 10.0)),
-            unit=input_unit(part),
+            # None: the board's own. A calibration has to know what its input is in.
+            unit=part.unit if part.calibration is None else input_unit(part),
             options=options,
             calibration=calibration_of(part),
         )

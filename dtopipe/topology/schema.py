@@ -44,6 +44,10 @@ class RingPart(Part):
         return self
 
 
+# Of channels of any board; a type of board may have others besides.
+KINDS = ("voltage", "current", "raw")
+
+
 class ChannelPart(Part):
     """One converter input. Other keys are options of the channel's kind, or of the board."""
 
@@ -62,7 +66,7 @@ class ChannelPart(Part):
         default=None, description="[lowest, highest] value in the unit; default [-10, 10]."
     )
     unit: str | None = Field(
-        default=None, description="Of the range, and of values that are not calibrated; default V, or A for a current."
+        default=None, description="Of the range, and of values that are not calibrated. Default: the board's own, such as V."
     )
     calibration: CalibrationPart | None = Field(
         default=None,

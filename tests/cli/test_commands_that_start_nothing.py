@@ -70,7 +70,7 @@ def test_schema_is_one_json_document_that_takes_the_starter(in_folder: Path) -> 
             "boards",
             ["dtollib", "remote", "replay", "simulated"],
             "simulated",
-            ["counter | sine | noise", "realtime | max", "max_samples"],
+            ["counter | sine | noise", "realtime | max", "max_samples", "options of its channels", "thermistor"],
         ),
         (
             "sinks",

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from dtopipe.boards.driver_library.task import KINDS as DRIVER_KINDS
 from dtopipe.host.recorded_path import COMMIT_RECORD
 from dtopipe.model.errors import TopologyError
 from dtopipe.sinks import registry
@@ -18,7 +19,15 @@ from dtopipe.sinks.file import commit_record
 from dtopipe.sinks.grouped.suffix import TAIL_SUFFIX
 from dtopipe.sinks.registry import OURS, sink_type
 from dtopipe.sinks.sqlite.sink_type import SIDE_SUFFIXES
-from dtopipe.topology.catalog import Option, board_types, json_schema, sink_options, sink_types
+from dtopipe.topology.catalog import (
+    Option,
+    board_options,
+    board_types,
+    channel_options,
+    json_schema,
+    sink_options,
+    sink_types,
+)
 from dtopipe.topology.load import load_plan
 from dtopipe.topology.starter import STARTER
 from dtopipe.wire.raw_files import INDEX_SUFFIX
@@ -61,6 +70,20 @@ def test_defaults_are_shown_as_a_topology_writes_them() -> None:
     simulated = by_name(next(entry for entry in board_types() if entry.name == "simulated").options)
     assert (simulated["waveform"].default, simulated["pace"].default) == ("sine", "realtime")
     assert by_name(sink_types()[0].options)["path"].required
+
+
+def test_what_a_channel_may_say_is_that_of_its_board_and_what_all_have() -> None:
+    boards = {entry.name: entry for entry in board_types()}
+    simulated = boards["simulated"]
+    assert simulated.channel_options is not None
+    assert set(by_name(simulated.channel_options)) == {"waveform", "frequency_hz", "amplitude", "phase", "seed"}
+    assert simulated.kinds == ("voltage", "current", "raw", "thermocouple", "rtd", "thermistor")
+    # The driver library knows itself what its inputs take; other machines and recordings bring theirs along.
+    assert boards["dtollib"].channel_options is None
+    assert set(boards["dtollib"].kinds) == set(DRIVER_KINDS)
+    assert (boards["replay"].channel_options, boards["replay"].kinds) == ((), ())
+    assert set(by_name(channel_options())) == {"name", "kind", "physical_channel", "range", "unit"}
+    assert all(option.meaning for option in (*simulated.channel_options, *channel_options(), *board_options()))
 
 
 @pytest.mark.parametrize("sink", OURS)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dtopipe.boards.board_types import SIMULATED
 from dtopipe.model.errors import TopologyError
 from dtopipe.model.plan import RunPlan
 from dtopipe.shm.layout import Layout
+from dtopipe.topology import cost as cost_module
 from dtopipe.topology.checks import free_shared_memory
 from dtopipe.topology.cost import Cost, estimate, size_text
 from dtopipe.topology.load import load_plan
@@ -38,6 +41,18 @@ def cost_of(*arguments: Any, **options: Any) -> Cost:
 def test_the_data_rate_is_that_of_all_channels() -> None:
     cost = cost_of(n_channels=8)
     assert (cost.n_channels, cost.rate_hz, cost.samples_per_s, cost.bytes_per_s) == (8, 1000, 8000, 16000)
+
+
+def test_codes_are_as_long_as_the_type_of_board_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = cost_of()
+    monkeypatch.setattr(cost_module, "known_board_type", lambda name: replace(SIMULATED, dtype=lambda options: "int32"))
+    long = cost_of()
+    assert (short.bytes_per_s, long.bytes_per_s) == (4000, 8000)
+    assert long.slot_bytes > short.slot_bytes
+    # Codes as they are take more in a file as well, numbers in a text do not.
+    raw, table = (sink.bytes_per_s for sink in long.sinks)
+    assert raw == pytest.approx(2000 * 4 + 10 * 420)
+    assert table == short.sinks[1].bytes_per_s
 
 
 def test_a_sink_costs_by_its_type_its_layout_and_its_channels() -> None:

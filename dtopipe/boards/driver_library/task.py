@@ -16,7 +16,7 @@ from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.model.stream import Channel
 
 # The class of each kind of input, and what its lowest and highest value are called there.
-_KINDS: Mapping[str, tuple[str, tuple[str, str] | None]] = {
+KINDS: Mapping[str, tuple[str, tuple[str, str] | None]] = {
     "voltage": ("AnalogInputVoltage", ("min_val", "max_val")),
     "raw": ("AnalogInputVoltage", ("min_val", "max_val")),
     "thermocouple": ("ThermocoupleInput", ("min_val_degc", "max_val_degc")),
@@ -28,6 +28,8 @@ _KINDS: Mapping[str, tuple[str, tuple[str, str] | None]] = {
     "strain": ("StrainInput", None),
     "bridge": ("BridgeInput", None),
 }
+# Of what is written for the driver where the topology says none.
+_UNITS = {"current": "A", "raw": ""}
 # What a topology fills in where nothing was asked for.
 _ANY_RANGE = (-10.0, 10.0)
 _OURS = ("name", "physical_channel", "unit", "metadata")
@@ -100,11 +102,9 @@ def channel(plan: ChannelPlan, spec: Any, converter: Converter) -> Channel:
 def _channel_spec(plan: ChannelPlan, number: int) -> Any:
     import dtollib
 
-    if plan.kind not in _KINDS:
-        raise BoardError(
-            BOARD, f"channel {plan.name}: there is no kind {plan.kind!r}", f"there are {', '.join(_KINDS)}"
-        )
-    class_name, range_keys = _KINDS[plan.kind]
+    if plan.kind not in KINDS:
+        raise BoardError(BOARD, f"channel {plan.name}: there is no kind {plan.kind!r}", f"there are {', '.join(KINDS)}")
+    class_name, range_keys = KINDS[plan.kind]
     spec_type = getattr(dtollib.channels, class_name)
     known = [each.name for each in fields(spec_type) if each.name not in _OURS]
     for key in plan.options:
@@ -120,7 +120,7 @@ def _channel_spec(plan: ChannelPlan, number: int) -> Any:
         return spec_type(
             name=plan.name,
             physical_channel=number if plan.physical_channel is None else plan.physical_channel,
-            unit=plan.unit,
+            unit=_UNITS.get(plan.kind, "V") if plan.unit is None else plan.unit,
             **words,
         )
     except (dtollib.DtolError, TypeError, ValueError, KeyError) as error:

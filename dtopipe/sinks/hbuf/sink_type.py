@@ -21,6 +21,6 @@ HBUF = SinkType(
     one_run_a_file=True,
     goes_on_in_next_file=True,
     # A chunk's header for each block.
-    size=OutputSize(wide=_ROW, long=_ROW, block=420),
+    size=OutputSize(wide=_ROW, long=_ROW, block=420, holds_codes=True),
     rollover=Rollover.SEGMENT,
 )

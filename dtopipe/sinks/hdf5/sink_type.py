@@ -25,7 +25,7 @@ HDF5 = SinkType(
     magic=b"\x89HDF\r\n\x1a\n",
     companions=(TAIL_SUFFIX,),
     one_run_a_file=True,
-    size=OutputSize(wide=RowBytes(1, 2.2), long=RowBytes(0, 5), readings=RowBytes(20, 8)),
+    size=OutputSize(wide=RowBytes(1, 2.2), long=RowBytes(0, 5), readings=RowBytes(20, 8), holds_codes=True),
     # The tail of codes becomes columns of up to 8 bytes a value, index and times; then comes a footer.
     closing=ClosingCost(of_waiting=4.0, in_any_case=2**18),
     group_rows=_group_rows,

@@ -28,7 +28,7 @@ PARQUET = SinkType(
     extra="parquet",
     one_run_a_file=True,
     columns=FILE_COLUMNS,
-    size=OutputSize(wide=RowBytes(2, 2.5), long=RowBytes(0, 4), readings=RowBytes(18, 4)),
+    size=OutputSize(wide=RowBytes(2, 2.5), long=RowBytes(0, 4), readings=RowBytes(18, 4), holds_codes=True),
     # The tail of codes becomes columns of up to 8 bytes a value, index and time; then comes a footer.
     closing=ClosingCost(of_waiting=3.0, in_any_case=2**18),
     group_rows=_group_rows,

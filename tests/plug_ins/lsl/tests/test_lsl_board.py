@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pylsl
 import pytest
+from dtopipe_lsl import LSL_BOARD
 from dtopipe_lsl.board import LslBoard
 from lsl_sources import sent, values_of
 from numpy.typing import NDArray
@@ -24,8 +25,7 @@ TASK = task_of("volts", "other", "heat", rate_hz=500.0, samples_per_block=25)
 
 
 class TestLsl(BoardConformance):
-    board = LslBoard
-    type_name = "lsl"
+    board_type = LSL_BOARD
     task = TASK
     # A stream is for everybody.
     is_exclusive = False

@@ -1,10 +1,18 @@
 """A board and a sink for dtopipe: streams of the lab streaming layer (LSL).
 
-What dtopipe has to know of the sink stands here; it is in `sink.py`, the board in `board.py`, and both are imported
+What dtopipe has to know of them stands here; the board is in `board.py`, the sink in `sink.py`, and both are imported
 when they are used.
 """
 
+from dtopipe.model.board_types import BoardType
 from dtopipe.model.sink_types import OutputSize, RowBytes, SinkType
+
+LSL_BOARD = BoardType(
+    name="lsl",
+    board="dtopipe_lsl.board:LslBoard",
+    # Of most streams; whole numbers stay as they are, and are shorter.
+    dtype=lambda options: "float64",
+)
 
 LSL = SinkType(
     name="lsl",
