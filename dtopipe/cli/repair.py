@@ -59,8 +59,8 @@ def repair(
 
     RUN is a run folder, NAME, NAME/START or NAME/latest, of a run that has ended, also one that was killed: then its
     record is completed first, and what it left in memory is kept in its folder. What nobody has any more stays a gap
-    with its cause. It may be interrupted at any instant and called again. Ends with the exit code of the verdict, or 1
-    if an output could not be repaired.
+    with its cause. It may be interrupted at any instant and called again. Ends with the exit code of the verdict, 4 if
+    an output could not be repaired.
 
     A run that was followed on another machine, and broke off, is completed to the end that it had there: let that
     machine serve it with `dtopipe serve RUN`, and name its endpoint here.
@@ -102,8 +102,7 @@ def repair(
         print_json(_document(report))
     else:
         _show(report)
-    failed = any(output.failure for output in report.outputs)
-    sys.exit(1 if failed else report.verdict.state.exit_code)
+    sys.exit(report.verdict.state.exit_code)
 
 
 def _link(folder: RunFolder, endpoint: str, server_key: Path | None, *, insecure: bool) -> dict[str, Any]:

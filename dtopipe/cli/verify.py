@@ -77,6 +77,7 @@ def _document(report: RunReport, judged: dict[str, Any]) -> dict[str, Any]:
         "gaps": [gap_line(sink, gap) for sink, gaps in report.gaps.items() for gap in gaps],
         "has_gaps_file": report.has_gaps_file,
         "not_looked_at": report.not_looked_at,
+        "handed_on": report.handed_on,
         "damaged_files": report.damaged_files,
         "inconsistent": report.inconsistent,
     }
@@ -94,6 +95,8 @@ def _show(report: RunReport, judged: dict[str, Any]) -> None:
     console.print(table)
     if not report.has_gaps_file:
         console.print("gaps.jsonl is not there; --json prints its lines, as the outputs have them", soft_wrap=True)
+    for words in report.handed_on:
+        console.print(Text(words), soft_wrap=True)
     for warning in (*report.damaged_files, *report.not_looked_at, *report.inconsistent):
         console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
     good = report.verdict.state in (VerdictState.GOOD, VerdictState.REPAIRED)

@@ -53,8 +53,9 @@ class RunReport:
     """What `verify` found; `verdict` is that of the outputs as they are now.
 
     `gaps`: of the board (None) and of each sink, as `gaps.jsonl` should have them. `not_looked_at`: sinks whose
-    samples nobody can read back, each with the reason. `damaged_files`: of the run's own files, in words; the samples
-    are not in them. `inconsistent`: what the run's own files say of gaps and counts against each other.
+    samples nobody can read back, each with the reason. `handed_on`: sinks that keep no samples, so that nothing is
+    there to be looked at, with what the run recorded of each. `damaged_files`: of the run's own files, in words; the
+    samples are not in them. `inconsistent`: what the run's own files say of gaps and counts against each other.
     """
 
     folder: str
@@ -64,6 +65,7 @@ class RunReport:
     gaps: Mapping[str | None, Sequence[Gap]] = field(default_factory=dict)
     has_gaps_file: bool = True
     not_looked_at: tuple[str, ...] = ()
+    handed_on: tuple[str, ...] = ()
     damaged_files: tuple[str, ...] = ()
     inconsistent: tuple[str, ...] = ()
 

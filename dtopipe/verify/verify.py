@@ -8,6 +8,7 @@ has nothing, of two other outputs; the summaries of blocks are those of the valu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge_recorded
@@ -59,6 +60,7 @@ def verify_run(
         gaps=gaps,
         has_gaps_file=gaps_path.is_file(),
         not_looked_at=tuple(not_looked_at),
+        handed_on=tuple(_handed_on(name, sink) for name, sink in _keeping_nothing(record).items()),
         damaged_files=tuple(damaged_files(folder.path)),
         inconsistent=tuple(inconsistent),
     )
@@ -156,6 +158,18 @@ def _not_looked_at(record: Mapping[str, Any], outputs: Sequence[Output]) -> list
     ]
 
 
+def _keeping_nothing(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The sinks that handed their samples on, by name."""
+    return {name: sink for name, sink in record["sinks"].items() if not keeps_samples(sink)}
+
+
+def _handed_on(name: str, sink: Mapping[str, Any]) -> str:
+    return (
+        f"{name} was not looked at: a sink of type {sink['type']} hands its samples on and keeps none; the run "
+        f"recorded {int(sink['samples']):,} of {int(sink['stop']) - int(sink['start']):,}"
+    )
+
+
 def _as_recorded(name: str, sink: Mapping[str, Any]) -> SinkOutcome:
     """The report of a sink that handed its samples on."""
     return SinkOutcome(
@@ -190,7 +204,9 @@ def _verdict(
                 retained_from=report.retained_from,
             )
         )
-    outcomes += [_as_recorded(name, sink) for name, sink in record["sinks"].items() if not keeps_samples(sink)]
+    # What the run recorded is no finding: only what was wrong by then stays so.
+    recorded_ones = [_as_recorded(name, sink) for name, sink in _keeping_nothing(record).items()]
+    outcomes += [outcome for outcome in recorded_ones if outcome.failure or outcome.gaps or not outcome.adds_up]
     recorded = record.get("verdict") or {"state": VerdictState.INTERRUPTED.value, "text": ""}
     state = str(recorded["state"])
     verdict = judge_recorded(
@@ -200,6 +216,9 @@ def _verdict(
         interrupted=state == VerdictState.INTERRUPTED,
         repaired="first_verdict" in record,
     )
+    if recorded_ones:
+        names = ", ".join(outcome.name for outcome in recorded_ones)
+        verdict = replace(verdict, text=f"{verdict.text}; not looked at, for they keep no samples: {names}")
     if not faults or verdict.state.exit_code > VerdictState.DEGRADED.exit_code:
         return verdict
     also = [verdict.text] if verdict.state is VerdictState.DEGRADED else []

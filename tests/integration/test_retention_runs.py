@@ -282,7 +282,7 @@ def test_an_output_is_refilled_with_what_was_retired_from_another_one_and_refuse
     (folder / "base.db").write_bytes(b"no database")
     (folder / "table.csv").write_bytes(b"\0" * len(whole))
     refused = lab.dtopipe("repair", "lab", "--sink", "table", "--json")
-    assert refused.code == 1
+    assert refused.code == 4
     (table,) = refused.json["outputs"]
     n_lacking = record["sinks"]["raw"]["retained_from"] - 500
     assert f"nobody else has {n_lacking} of its samples" in table["failure"]

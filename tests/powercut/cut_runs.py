@@ -128,7 +128,7 @@ def _final_repair(plan: Plan, bench: Bench, outcome: Outcome, folder: Path, word
     failures = [f"{output['name']}: {output['failure']}" for output in document["outputs"] if output.get("failure")]
     outcome.broken += [f"repair failed: {failure}" for failure in failures]
     outcome.verdict = repaired.state
-    if not failures and repaired.code != _code_of(repaired.state):
+    if repaired.code != _code_of(repaired.state):
         outcome.broken.append(f"repair says {repaired.state} and ended with {repaired.code}")
     verified = _verified(bench, outcome, folder, "verify after repair")
     if verified.state != repaired.state:

@@ -63,7 +63,9 @@ def test_a_repair_mends_the_others_and_leaves_it_alone(dtopipe: Dtopipe, run: Pa
     (run / "lines.jsonl").unlink()
     told = dtopipe("repair", run, "--json")
     outputs = {output["name"]: output for output in json.loads(told.stdout)["outputs"]}
-    assert told.exit_code == 1
+    # As the verdict is, and not as of a command that could do nothing.
+    assert told.exit_code == 4
+    assert json.loads(told.stdout)["verdict"]["state"] == "DEGRADED"
     assert "--outside if this is your own run" in outputs["text"]["failure"]
     assert not outputs["lines"]["failure"]
     assert path.read_bytes() == lines[:5000]
@@ -93,7 +95,7 @@ def test_a_link_out_of_the_folder_is_not_followed_even_then(dtopipe: Dtopipe, ru
     for words in ((), ("--outside",)):
         _, problems = _problems(dtopipe, run, *words)
         assert "is not followed" in problems["text"][0]
-    assert dtopipe("repair", run, "--outside").exit_code == 1
+    assert dtopipe("repair", run, "--outside").exit_code == 4
     assert other.read_bytes() == before
     assert (run / "text.csv").is_symlink()
 

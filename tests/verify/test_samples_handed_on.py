@@ -1,4 +1,4 @@
-"""A sink that hands its samples on has no output to recount: what the run recorded of it stands, good or not."""
+"""A sink that hands its samples on has no output to recount: that is said, and what was wrong by then stays wrong."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def test_it_is_no_fault_of_the_run_that_nothing_of_it_is_there(run: Path) -> Non
     assert found.verdict.state is VerdictState.GOOD
     assert [report.name for report in found.outputs] == ["archive", "table"]
     assert found.not_looked_at == ()
+    assert found.handed_on == (
+        "view was not looked at: a sink of type csv hands its samples on and keeps none; the run recorded 300 of 300",
+    )
+    assert "whole in 2 outputs" in found.verdict.text, "it is none of those that were recounted"
+    assert "not looked at, for they keep no samples: view" in found.verdict.text
 
 
 def test_what_it_did_not_hand_on_counts_as_recorded(run: Path) -> None:
@@ -42,6 +47,7 @@ def test_what_it_did_not_hand_on_counts_as_recorded(run: Path) -> None:
     edit_record(run, lacks_some)
     assert verified(run).verdict.state is VerdictState.INCOMPLETE
     assert "view lacks 10 of 300 samples" in verified(run).verdict.text
+    assert "the run recorded 290 of 300" in verified(run).handed_on[0]
 
 
 def test_a_failure_of_it_counts_as_recorded(run: Path) -> None:
