@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
 from dtopipe.cli.whole_table import Keeps, WholeTable
-from dtopipe.core.lifecycle import condition_of
+from dtopipe.core.lifecycle import SinkState, condition_of
 from dtopipe.model.shown import shown, shown_lines
 
 _GOOD, _BUSY, _BAD = "green", "yellow", "red"
@@ -43,7 +44,7 @@ def status_table(status: dict[str, Any]) -> Group:
             _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
             f"{sink['committed']:,}",
         )
-    of_sinks = {name: sink.get("failure", "") for name, sink in status["sinks"].items()}
+    of_sinks = {name: _trouble(name, sink, status) for name, sink in status["sinks"].items()}
     troubles = {"board": board.get("why", ""), **of_sinks}
     reasons = [Text(shown_lines(f"{name}: {trouble}"), style=_BAD) for name, trouble in troubles.items() if trouble]
     lines = [
@@ -56,6 +57,17 @@ def status_table(status: dict[str, Any]) -> Group:
         *disk_lines(status),
     ]
     return Group(headline(status), table, *lines, _foot(status))
+
+
+def _trouble(name: str, sink: dict[str, Any], status: dict[str, Any]) -> str:
+    """What is wrong with a sink, what becomes of it, and what to type where nothing does; empty if nothing is."""
+    why: str = sink.get("failure", "")
+    state = condition_of(sink)
+    if why and state == SinkState.RESTARTING:
+        return f"{why}; it is started again (restart {sink['restarts'] + 1})"
+    if why and state == SinkState.GAVE_UP and status["phase"] == "running":
+        return f"{why}; mend it, then type: dtopipe restart {shlex.quote(name)} {shlex.quote(status['name'])}"
+    return why
 
 
 def headline(status: dict[str, Any]) -> Text:

@@ -26,14 +26,15 @@ class RestartAfter:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The budget is spent; `deaths` within the plan's window, each counted once."""
+    """The budget is spent: so many deaths within the plan's window, each counted once, `span_s` from first to last."""
 
     deaths: int
+    span_s: float
 
     @property
     def text(self) -> str:
-        """Such as `3 failures`."""
-        return f"{self.deaths} failure{'s' if self.deaths != 1 else ''}"
+        """Such as `3 failures in 12 s`."""
+        return "1 failure" if self.deaths == 1 else f"{self.deaths} failures in {max(1, round(self.span_s))} s"
 
 
 def pause_within(pause_s: float, room_s: float) -> float:
@@ -69,7 +70,7 @@ class RestartBudget:
         self._deaths.append((now_ns, cost))
         spent = sum(cost for _, cost in self._deaths)
         if spent > self._plan.max_restarts:
-            return GiveUp(len(self._deaths))
+            return GiveUp(len(self._deaths), (now_ns - self._deaths[0][0]) / 1e9)
         return RestartAfter(self._pause_s(spent))
 
     @property

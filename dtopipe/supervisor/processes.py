@@ -89,8 +89,8 @@ class WorkerProcess:
             return ""
         if code < 0:
             with contextlib.suppress(ValueError):
-                return f"killed by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
+                return f"its process was killed by {signal.Signals(-code).name}"
+        return f"its process ended with exit code {code}"
 
     def kill(self) -> None:
         """End it at once and reap it; harmless when it is dead."""

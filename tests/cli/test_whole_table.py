@@ -112,6 +112,18 @@ def test_a_run_that_is_ending_says_what_asking_again_does(on_screen: Any) -> Non
     assert "Ctrl-C" not in on_screen(status_table(_status()), 120)
 
 
+def test_what_becomes_of_a_sink_that_died_is_said_with_what_to_type(on_screen: Any) -> None:
+    ill = {
+        "table": _sink(state="restarting", failure="its process was killed by SIGKILL", restarts=2),
+        "my view": _sink(state="gave_up", failure="gave up after 6 failures in 12 s: no such column"),
+    }
+    running = on_screen(status_table(_status() | {"sinks": ill}), 200)
+    assert "table: its process was killed by SIGKILL; it is started again (restart 3)" in running
+    assert "no such column; mend it, then type: dtopipe restart 'my view' heat-flux" in running
+    # Once the run ends there is nothing to restart: the verdict says what to type.
+    assert "restart 'my view'" not in on_screen(status_table(_status() | {"sinks": ill, "phase": "draining"}), 200)
+
+
 def test_who_was_served_and_has_everything_is_not_nobody(on_screen: Any) -> None:
     listen = {"endpoint": "tcp://0.0.0.0:5700", "remotes": [], "former": {"office": "has everything"}}
     text = on_screen(status_table(_status() | {"listen": listen}), 120)

@@ -18,14 +18,14 @@ def test_one_death_more_than_the_budget_is_the_end() -> None:
     budget = RestartBudget(RestartPlan(max_restarts=2, within_s=60))
     budget.died(10 * S, ready_ns=0)
     budget.died(20 * S, ready_ns=0)
-    assert budget.died(30 * S, ready_ns=0) == GiveUp(3)
+    assert budget.died(30 * S, ready_ns=0) == GiveUp(3, 20.0)
 
 
 def test_deaths_that_lie_further_back_than_the_window_are_forgotten() -> None:
     budget = RestartBudget(RestartPlan(max_restarts=1, within_s=60, backoff_s=0.25))
     assert budget.died(10 * S, ready_ns=0) == RestartAfter(0.25)
     assert budget.died(70 * S + 1, ready_ns=0) == RestartAfter(0.25)
-    assert budget.died(130 * S + 1, ready_ns=0) == GiveUp(2), "a death exactly as old as the window still counts"
+    assert budget.died(130 * S + 1, ready_ns=0) == GiveUp(2, 60.0), "a death exactly as old as the window still counts"
 
 
 def test_death_within_two_seconds_of_being_ready_counts_double() -> None:
@@ -37,11 +37,17 @@ def test_death_within_two_seconds_of_being_ready_counts_double() -> None:
 def test_death_before_being_ready_counts_double_but_is_told_as_one() -> None:
     budget = RestartBudget(RestartPlan(max_restarts=3))
     assert isinstance(budget.died(100 * S, ready_ns=None), RestartAfter)
-    assert budget.died(101 * S, ready_ns=None) == GiveUp(2)
+    assert budget.died(101 * S, ready_ns=None) == GiveUp(2, 1.0)
+
+
+def test_how_often_it_failed_is_told_with_how_soon() -> None:
+    assert [GiveUp(*told).text for told in ((1, 0.0), (2, 0.3), (6, 59.6))] == [
+        "1 failure", "2 failures in 1 s", "6 failures in 60 s",
+    ]  # fmt: skip
 
 
 def test_a_budget_of_nothing_gives_up_at_once() -> None:
-    assert RestartBudget(RestartPlan(max_restarts=0)).died(10 * S, ready_ns=0) == GiveUp(1)
+    assert RestartBudget(RestartPlan(max_restarts=0)).died(10 * S, ready_ns=0) == GiveUp(1, 0.0)
 
 
 def test_pauses_stop_growing_for_whoever_allows_many_restarts() -> None:
@@ -55,7 +61,7 @@ def test_pauses_stop_growing_for_whoever_allows_many_restarts() -> None:
 def test_a_board_that_is_away_spends_one_try_each_time_however_soon() -> None:
     budget = RestartBudget(RestartPlan(max_restarts=3, within_s=3600.0, backoff_s=1.0))
     answers = [budget.was_away(n * 1_000_000_000) for n in range(4)]
-    assert answers == [RestartAfter(1.0), RestartAfter(2.0), RestartAfter(4.0), GiveUp(4)]
+    assert answers == [RestartAfter(1.0), RestartAfter(2.0), RestartAfter(4.0), GiveUp(4, 3.0)]
     assert budget.longest_pause_s == 10.0
 
 

@@ -82,7 +82,7 @@ def test_one_death_too_many_is_the_end_and_says_after_how_many() -> None:
         life.died(Death(at * S, "killed", ready_ns=0))
         life.succeeded()
     life.died(Death(30 * S, "killed", ready_ns=0))
-    assert (life.state, life.failure) == (WorkerState.GAVE_UP, "gave up after 3 failures: killed")
+    assert (life.state, life.failure) == (WorkerState.GAVE_UP, "gave up after 3 failures in 20 s: killed")
     assert not life.is_due(99 * S)
 
 

@@ -202,7 +202,7 @@ def test_an_acquirer_that_dies_again_and_again_ends_the_run(a_bench: Make) -> No
         bench.open_board()
     bench.turn(30.0)
     bench.die("acquirer", code=-9)
-    assert bench.progress.aborted == "the acquirer gave up after 3 failures: exit -9"
+    assert bench.progress.aborted == "the acquirer gave up after 3 failures in 120 s: exit -9"
 
 
 def test_a_board_that_is_away_is_waited_for_as_long_as_it_takes(a_bench: Make) -> None:
@@ -224,10 +224,10 @@ def test_how_long_a_board_is_waited_for_is_the_topologys_to_say(a_bench: Make) -
     for _ in range(3):
         bench.die("acquirer", "no answer", is_final=False)
         bench.turn(20.0)
-    assert bench.progress.aborted == "the acquirer gave up after 3 failures: no answer"
+    assert bench.progress.aborted == "the acquirer gave up after 3 failures in 40 s: no answer"
     verdict = bench.finish()
     assert verdict.state.exit_code == 5
-    assert "the acquirer gave up after 3 failures: no answer" in verdict.text
+    assert "the acquirer gave up after 3 failures in 40 s: no answer" in verdict.text
 
 
 def test_a_gateway_that_dies_is_started_at_the_same_port_and_waits_for_whom_it_served(a_bench: Make) -> None:
