@@ -32,6 +32,7 @@ from private_postgres import private_server
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "powercut"))
 
 from cut_bench import Bench
@@ -39,6 +40,7 @@ from cut_mounts import why_not
 from cut_plans import MOMENTS, Plan, planned
 from cut_runs import Outcome, as_document, cut_run
 from forgetful_disk import Mode
+from ready_commands import StartedCommands
 
 
 def plans(options: argparse.Namespace) -> Iterator[Plan]:
@@ -58,7 +60,7 @@ def one(plan: Plan, dsn: str, keep: Path) -> Outcome:
     folder, runtime = (Path(tempfile.mkdtemp(prefix=prefix)) for prefix in ("dtp-cut-", "dtp-"))
     try:
         try:
-            outcome = cut_run(plan, Bench(folder, runtime, dsn))
+            outcome = cut_run(plan, Bench(folder, runtime, StartedCommands(), dsn))
         except Exception:
             outcome = Outcome(plan, broken=[f"the cut could not be done: {traceback.format_exc()}"])
         if outcome.broken:

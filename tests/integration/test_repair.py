@@ -311,7 +311,7 @@ def test_what_cannot_be_read_and_nobody_else_has_is_kept(lab: Any) -> None:
     _spoil(folder, "columns")
     spoilt = (folder / "columns.parquet").read_bytes()
     repaired = lab.dtopipe("repair", "lab", "--json")
-    assert repaired.code == 1
+    assert repaired.code == 4
     assert repaired.json["verdict"]["state"] == "DEGRADED"
     assert "nobody else has" in repaired.json["verdict"]["text"]
     assert (folder / "columns.parquet").read_bytes() == spoilt

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 import psutil
 from cut_mounts import CutMount, mounted
 from cut_plans import DSN_VARIABLE, Plan
+from ready_commands import Command as RunningCommand
+from ready_commands import Commands
 
 from dtopipe.shm.segment import is_ours, unlink
 
@@ -48,8 +49,9 @@ class Command:
 class Bench:
     """A folder, a runtime folder of its own, and the commands of a user who has them."""
 
-    def __init__(self, folder: Path, runtime: Path, dsn: str = "") -> None:
+    def __init__(self, folder: Path, runtime: Path, commands: Commands, dsn: str = "") -> None:
         self.folder = folder
+        self._commands = commands
         self.disk = folder / "disk"
         self.runtime = runtime
         self.dsn = dsn
@@ -60,12 +62,9 @@ class Bench:
         own = {"DTOPIPE_RUNTIME_DIR": str(runtime or self.runtime), "COLUMNS": "160", DSN_VARIABLE: self.dsn}
         return {**os.environ, **own}
 
-    def start(self, *words: str, runtime: Path | None = None) -> subprocess.Popen[str]:
+    def start(self, *words: str, runtime: Path | None = None) -> RunningCommand:
         """A command, going on."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "dtopipe", *words], cwd=self.folder, env=self.environment(runtime), text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        return self._commands.start(words, self.folder, self.environment(runtime))
 
     def run(self, *words: str) -> Command:
         """A command, to its end."""
@@ -76,7 +75,7 @@ class Bench:
             process.kill()
             stdout, stderr = process.communicate()
             return Command(-1, stdout, f"{stderr}\nit did not end within {PATIENCE_S:g} s")
-        return Command(process.returncode, stdout, stderr)
+        return Command(process.wait(), stdout, stderr)
 
     @contextlib.contextmanager
     def cut_disk(
@@ -93,7 +92,7 @@ class Bench:
         shutil.rmtree(self.disk)
         shutil.copytree(image / "disk", self.disk)
 
-    def power_goes(self, mount: CutMount, process: subprocess.Popen[str]) -> str:
+    def power_goes(self, mount: CutMount, process: RunningCommand) -> str:
         """Cut, and nothing of what ran is left but the disk. What the command had said."""
         mount.cut()
         victims = _with_descendants(process.pid)

@@ -20,6 +20,7 @@ import yaml
 from cut_bench import PATIENCE_S, Bench, Command
 from cut_plans import Plan
 from promises import Promise, before_commands, broken_after, promises_of, server_promise
+from ready_commands import Command as RunningCommand
 
 # What a trigger waits for may never come; then the power goes all the same.
 _LATEST_S = 15.0
@@ -99,7 +100,7 @@ def _repairs(
         outcome.fewer += fewer
 
 
-def _is_running(process: subprocess.Popen[str]) -> bool:
+def _is_running(process: RunningCommand) -> bool:
     return process.poll() is None
 
 

@@ -12,6 +12,7 @@ import pytest
 from cut_bench import Bench
 from cut_mounts import why_not
 from marked_mounts import unmount_below
+from ready_commands import Commands
 
 
 @pytest.fixture
@@ -32,6 +33,6 @@ def apart(needs_fuse: None) -> Iterator[Path]:
 
 
 @pytest.fixture
-def bench(apart: Path) -> Bench:
+def bench(apart: Path, ready_commands: Commands) -> Bench:
     """A folder whose disk can be cut, and the commands of a user who has it."""
-    return Bench(apart, Path(os.environ["DTOPIPE_RUNTIME_DIR"]))
+    return Bench(apart, Path(os.environ["DTOPIPE_RUNTIME_DIR"]), ready_commands)
