@@ -618,6 +618,13 @@ def test_an_output_without_a_reader_is_named_and_never_good(plugged: Path, monke
     _whole(plugged, "other")
 
 
+def test_an_output_without_a_row_is_no_fault_of_it(tmp_path: Path) -> None:
+    """Whatever was to be in it was lost by the board."""
+    folder = record_run(tmp_path / "run", items=[Gap(Span(0, 100), Cause.BOARD_OVERRUN, ANCHOR.t_utc_ns)])
+    assert {name: report.problems for name, report in reports(folder).items()} == dict.fromkeys(SINKS, ())
+    assert verified(folder).verdict.state is VerdictState.INCOMPLETE
+
+
 def test_a_sink_of_which_nothing_says_where_it_went_is_never_good(tmp_path: Path) -> None:
     stream = stream_of()
     blocks = [item for item in items_of(stream, 200) if isinstance(item, Block)]

@@ -27,8 +27,11 @@ class TextReader(LineReader):
 
     def stream(self) -> Stream:
         """As FileReader.stream; of a file alone, the names of its columns, and the rate of its first rows."""
+        if self._stream is not None:
+            # Not the file's to say: it may have no row, which is no fault of it.
+            return self._stream
         columns = self.columns()
-        if self._stream is not None or tuple(columns) == LONG_COLUMNS:
+        if tuple(columns) == LONG_COLUMNS:
             return super().stream()
         polled = value_places(columns)
         names = columns[3:] if polled is None else [columns[at] for at in polled]
