@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from leftovers import SHORT, Leftovers
 from marked_mounts import unmount_below
-from ready_commands import ready_commands
+from ready_commands import Commands, ready_commands
 from small_disks import SmallDisk
 
 __all__ = ["ready_commands"]
@@ -97,16 +95,16 @@ def postgres() -> Iterator[Any]:
 
 
 @pytest.fixture
-def run_cli(tmp_path: Path) -> Callable[..., CommandEnded]:
+def run_cli(tmp_path: Path, ready_commands: Commands) -> Callable[..., CommandEnded]:
     """`run_cli("check", "file.yaml")`: a real `dtopipe` command in the test's folder, to its end."""
 
     def run(*arguments: str | Path, timeout: float = 60.0, cwd: Path | None = None, **env: str) -> CommandEnded:
-        done = subprocess.run(
-            [sys.executable, "-m", "dtopipe", *map(str, arguments)],
-            cwd=cwd or tmp_path, env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, encoding="utf-8", timeout=timeout, check=False,
-        )  # fmt: skip
-        return CommandEnded(done.returncode, done.stdout, done.stderr)
+        process = ready_commands.start([*map(str, arguments)], cwd or tmp_path, {**os.environ, **env})
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return CommandEnded(process.wait(), stdout, stderr)
 
     return run
 

@@ -2,7 +2,7 @@
 
 Each is a process of its own, with its own folder, environment, files, signals and exit code, and starts its workers as
 ever. Spared is only the half second in which Python loads the same modules for each command anew. That a command starts
-from nothing is what `run_cli` and the pages of the guide show.
+from nothing is what the front page and the tests of bare environments show.
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ class StartedCommands:
         """`dtopipe WORDS` in that folder."""
         return subprocess.Popen(
             [*self._before, sys.executable, "-m", "dtopipe", *words],
-            cwd=folder, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, encoding="utf-8",
         )  # fmt: skip
 
     def close(self) -> None:

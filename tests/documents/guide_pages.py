@@ -23,6 +23,7 @@ import pytest
 from click.testing import CliRunner
 from free_ports import free_port
 from plug_in_packages import path_with
+from ready_commands import Command, Commands
 
 from dtopipe.cli.main import main
 
@@ -85,12 +86,13 @@ class Machine:
 class Session:
     """A page that is typed from its top to its end."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> None:
         self._folder = folder
+        self._commands = commands
         self._name = f"tried-{uuid.uuid4().hex[:8]}"
         self._monkeypatch = monkeypatch
         self._machines: dict[str, Machine] = {}
-        self._background: list[subprocess.Popen[bytes]] = []
+        self._background: list[Command] = []
         self._port = free_port()
 
     def run(self, fence: Fence) -> None:
@@ -98,7 +100,7 @@ class Session:
         if fence.language == "yaml":
             self._write(fence)
         elif fence.language == "python":
-            self._ended([sys.executable, "-c", fence.text], self._machine(""), 0)
+            self._program(fence.text, self._machine(""))
         elif fence.language in ("sh", "console"):
             for host, command, code in fence.commands():
                 self._type(self._machine(host), command, code)
@@ -109,10 +111,10 @@ class Session:
         """Whatever is left in the background ends."""
         for process in self._background:
             try:
-                process.wait(10)
+                process.communicate(timeout=10)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGINT)
-                process.wait(20)
+                process.communicate(timeout=20)
 
     def _machine(self, host: str) -> Machine:
         if host not in self._machines:
@@ -143,8 +145,9 @@ class Session:
             machine.env["PYTHONPATH"] = path_with(package, *map(Path, filter(None, [machine.env.get("PYTHONPATH")])))
         elif words == ["wait"]:
             while self._background:
-                ended = self._background.pop(0).wait(120)
-                assert ended == code, f"what ran in the background ended with {ended}"
+                process = self._background.pop(0)
+                _, stderr = process.communicate(timeout=120)
+                assert process.wait() == code, f"what ran in the background ended with {process.wait()}: {stderr}"
         elif words[0] == "dtopipe":
             self._dtopipe(machine, words[1:], code)
         else:
@@ -157,22 +160,24 @@ class Session:
         return copy
 
     def _dtopipe(self, machine: Machine, words: list[str], code: int) -> None:
-        command = [sys.executable, "-m", "dtopipe", *words]
+        env = {**os.environ, **machine.env}
         if words[-1] == "&":
-            self._background.append(subprocess.Popen(command[:-1], cwd=machine.at, env={**os.environ, **machine.env}))
+            self._background.append(self._commands.start(words[:-1], machine.at, env))
         elif words[0] in _IN_PROCESS and "PYTHONPATH" not in machine.env:
             self._monkeypatch.chdir(machine.at)
             ended = CliRunner().invoke(main, words, env=machine.env)
             assert ended.exit_code == code, f"{words}: {ended.output}{ended.exception!r}"
         else:
-            self._ended(command, machine, code)
+            process = self._commands.start(words, machine.at, env)
+            stdout, stderr = process.communicate(timeout=120)
+            assert process.wait() == code, f"{words}: {process.wait()}\n{stdout}{stderr}"
 
-    def _ended(self, command: list[str], machine: Machine, code: int) -> None:
+    def _program(self, text: str, machine: Machine) -> None:
         done = subprocess.run(
-            command, cwd=machine.at, env={**os.environ, **machine.env}, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, encoding="utf-8", timeout=120, check=False,
+            [sys.executable, "-c", text], cwd=machine.at, env={**os.environ, **machine.env}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
         )  # fmt: skip
-        assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
 
     def _take_keys(self, machine: Machine) -> None:
         """As by mail: the public halves of the others lie in its folder."""

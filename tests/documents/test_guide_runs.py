@@ -9,6 +9,7 @@ import click
 import pytest
 from guide_pages import NOT_RUN, PAGES, ROOT, Session, fences_of
 from lsl_network import need_lsl
+from ready_commands import Commands, StartedCommands
 
 from dtopipe.cli.main import main
 from dtopipe.model.span import Cause
@@ -17,11 +18,12 @@ from dtopipe.model.verdict_state import VerdictState
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_stands_on_the_page_runs_from_top_to_end(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready_commands: Commands
 ) -> None:
     if page.stem == "plug-ins":
         need_lsl()
-    session = Session(tmp_path, monkeypatch)
+    # What stands on the front page begins as a reader's does: from nothing.
+    session = Session(tmp_path, monkeypatch, StartedCommands() if page == PAGES[0] else ready_commands)
     try:
         for fence in fences_of(page):
             session.run(fence)
