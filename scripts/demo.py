@@ -12,18 +12,6 @@ from environment import ROOT, EnvironmentFailed, ensure, say, suitable_python
 TOPOLOGY = Path("topologies") / "quickstart.yaml"
 LATEST = ROOT / "runs" / "quickstart" / "latest"
 
-# How to look at an output of each type; {python} has pandas' and Arrow's readers only where they are installed.
-LOOK = {
-    "hbuf": '"{python}" -m dtopipe convert "{path}" --to csv --path again.csv',
-    "csv": "open it in a text editor or a spreadsheet: {path}",
-    "jsonl": "open it in a text editor: {path}",
-    "sqlite": 'sqlite3 "{path}" "SELECT * FROM samples LIMIT 5"\n'
-    '              or: "{python}" -c "import sqlite3; '
-    "print(*sqlite3.connect(r'{path}').execute('SELECT * FROM samples LIMIT 5'), sep='\\n')\"",
-    "parquet": '"{python}" -c "import pyarrow.parquet; print(pyarrow.parquet.read_table(r\'{path}\').slice(0, 5))"\n'
-    "              or with pandas: pandas.read_parquet(r'{path}')",
-}
-
 
 def main() -> int:
     """Returns the exit code of the run's verdict: 0 is GOOD."""
@@ -51,10 +39,13 @@ def main() -> int:
 def show_outputs(folder: Path, python: Path) -> None:
     """How to open each file of the run with the tools that are there."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    told = subprocess.check_output([str(python), "-m", "dtopipe", "sinks", "--json"], cwd=ROOT)
+    look = {entry["name"]: entry["look"] or "{path}" for entry in json.loads(told)}
     print(f"\nThe run is in {folder.relative_to(ROOT)}. Look at it, from {ROOT}:\n")
     for name, sink in record["sinks"].items():
         path = (folder / sink["path"]).relative_to(ROOT)
-        print(f"  {name:<10}  {LOOK.get(sink['type'], '{path}').format(path=path, python=python.relative_to(ROOT))}")
+        words = look[sink["type"]].format(path=path, python=python.relative_to(ROOT))
+        print(f"  {name:<10}  {words.replace(chr(10), chr(10) + ' ' * 14)}")
     print(f'\n  recount it  "{python.relative_to(ROOT)}" -m dtopipe verify quickstart/latest\n')
 
 

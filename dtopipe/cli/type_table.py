@@ -51,6 +51,8 @@ def show_types(
     console.print(Text.assemble((entry.name, "bold"), f"  {entry.meaning}"))
     console.print(_options(entry.options, "its own options"))
     console.print(_options(everybodys, f"options of every {what}"))
+    if entry.look:
+        console.print(Text(f"to look at an output:\n{entry.look.format(path='PATH', python='python')}"), soft_wrap=True)
     if entry.kinds:
         _show_channels(console, entry, every_channels)
 

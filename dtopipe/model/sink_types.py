@@ -132,6 +132,9 @@ class SinkType:
     companions: tuple[str, ...] = ()
     module: str = ""
     extra: str = ""
+    # What people are told who want to look at an output, in words or as typed; {path}: the file, {python}: a Python
+    # that has its extra.
+    look: str = ""
     # None for a sink of files.
     server: Server | None = None
 

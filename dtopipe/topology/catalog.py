@@ -12,6 +12,7 @@ from dtopipe.boards.registry import known_board_type
 from dtopipe.model.parts import BoardPart, SinkPart
 from dtopipe.model.quantities import spelled
 from dtopipe.model.references import referred
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.topology.options import board_models, broken_boards, broken_sinks, sink_models
 from dtopipe.topology.schema import KINDS, ChannelPart, TaskPart, TopologyPart
 
@@ -32,7 +33,8 @@ class TypeEntry:
     """One type of board or sink; `options` are its own, not those of every sink. `broken`: why it cannot be used.
 
     `channel_options`: what a channel of this board may say besides; None where only the board itself knows. `kinds`:
-    what it may be; empty for a sink, and for a board that brings its own channels.
+    what it may be; empty for a sink, and for a board that brings its own channels. `look`: what people are told who
+    want to look at an output of this sink.
     """
 
     name: str
@@ -40,6 +42,7 @@ class TypeEntry:
     options: tuple[Option, ...] = ()
     channel_options: tuple[Option, ...] | None = None
     kinds: tuple[str, ...] = ()
+    look: str = ""
     broken: str | None = None
 
 
@@ -69,7 +72,8 @@ def channel_options() -> list[Option]:
 
 def sink_types() -> list[TypeEntry]:
     """Every sink type, plug-ins included."""
-    return _entries(sink_models(), SinkPart, broken_sinks())
+    entries = _entries(sink_models(), SinkPart, broken_sinks())
+    return [replace(entry, look=known_sink_type(entry.name).look) for entry in entries]
 
 
 def board_options() -> list[Option]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from recordings import blocks, recorded
 
 import dtopipe
 from dtopipe.model.errors import SinkError
 from dtopipe.model.sink_types import OutputSize, RowBytes, SinkType
 from dtopipe.sinks import registry
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import OURS, RAW, known_sink_type, load_reader, load_writer, sink_type
 
 PACKAGE = Path(dtopipe.__file__).parent
@@ -23,9 +26,13 @@ NAMES = re.compile(
     rf"(?<![A-Za-z])({'|'.join([*OURS, 'postgresql', 'sqlite3', 'pyarrow', 'asyncpg', 'h5py'])})(?![A-Za-z])", re.I
 )
 # Files of a run folder, which are called so.
-RUN_FILES = re.compile(r"\b(gaps|events|clock)\.jsonl\b")
-# The standard library's writer of lines, by which `dtopipe tail` prints rows.
-ALLOWED = {("cli/row_lines.py", "csv")}
+RUN_FILES = re.compile(r"\b(gaps|events|clock|instruments)\.jsonl\b")
+# The standard library's writer of lines, by which `dtopipe tail` prints rows; the library of Arrow's tables, with the
+# extra that brings it, in which a loaded run is handed over.
+ALLOWED = {
+    ("cli/row_lines.py", "csv"),
+    *((f"loading/{module}.py", name) for module in ("frames", "run") for name in ("pyarrow", "parquet")),
+}
 
 
 def named_in(file: Path) -> Iterator[tuple[int, str]]:
@@ -114,3 +121,23 @@ def test_a_plug_in_describes_its_type_as_ours_are(monkeypatch: pytest.MonkeyPatc
     assert (kind.name, kind.suffix, kind.companions, kind.size.wide.value) == ("plug", ".plug", (".beside",), 3)
     found: list[object] = [load_writer("plug"), load_reader("plug")]
     assert found == [Plugged, PluggedReader]
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if known_sink_type(name).suffix])
+def test_what_is_told_of_looking_at_an_output_shows_it(name: str, tmp_path: Path) -> None:
+    kind, stream = known_sink_type(name), recorded()
+    path = tmp_path / f"an output{kind.suffix}"
+    writer = load_writer(name)(OutputOptions(path))
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 300))
+    writer.close()
+    assert str(path) in kind.look.format(path=path, python="python")
+    typed = [line.removeprefix("or: ") for line in kind.look.splitlines() if "{python}" in line]
+    for line in typed:
+        words = shlex.split(line.format(path=path, python=sys.executable))
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        if "again.csv" in line:
+            assert (tmp_path / "again.csv").read_text().count("\n") == 301
+        else:
+            assert done.stdout

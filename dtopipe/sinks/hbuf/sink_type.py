@@ -14,6 +14,7 @@ HBUF = SinkType(
     options="dtopipe.sinks.hbuf.options:HbufOptions",
     reader_takes_stream=True,
     suffix=".dt-raw",
+    look='"{python}" -m dtopipe convert "{path}" --to csv --path again.csv',
     companions=(INDEX_SUFFIX,),
     is_raw=True,
     has_layouts=False,

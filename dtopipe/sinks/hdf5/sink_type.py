@@ -22,6 +22,7 @@ HDF5 = SinkType(
     options="dtopipe.sinks.hdf5.options:Hdf5Options",
     reader_takes_stream=True,
     suffix=".h5",
+    look='"{python}" -c "import h5py; h5py.File(r\'{path}\').visititems(print)"\nor: h5dump -H "{path}"',
     magic=b"\x89HDF\r\n\x1a\n",
     companions=(TAIL_SUFFIX,),
     one_run_a_file=True,

@@ -22,6 +22,8 @@ PARQUET = SinkType(
     options="dtopipe.sinks.parquet.options:ParquetOptions",
     reader_takes_stream=True,
     suffix=".parquet",
+    look='"{python}" -c "import pyarrow.parquet; print(pyarrow.parquet.read_table(r\'{path}\').slice(0, 5))"\n'
+    "or with pandas: pandas.read_parquet(r'{path}')",
     magic=b"PAR1",
     companions=(TAIL_SUFFIX,),
     module="pyarrow",

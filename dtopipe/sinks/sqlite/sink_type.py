@@ -15,6 +15,9 @@ SQLITE = SinkType(
     options="dtopipe.sinks.sqlite.options:SqliteOptions",
     reader_takes_stream=True,
     suffix=".db",
+    look='sqlite3 "{path}" "SELECT * FROM samples LIMIT 5"\n'
+    'or: "{python}" -c "import sqlite3; '
+    "print(*sqlite3.connect(r'{path}').execute('SELECT * FROM samples LIMIT 5'), sep='\\n')\"",
     magic=b"SQLite format 3\x00",
     companions=SIDE_SUFFIXES,
     columns=COLUMNS,
