@@ -66,7 +66,8 @@ class ChannelPart(Part):
         default=None, description="[lowest, highest] value in the unit; default [-10, 10]."
     )
     unit: str | None = Field(
-        default=None, description="Of the range, and of values that are not calibrated. Default: the board's own, such as V."
+        default=None,
+        description="Of the range, and of values that are not calibrated. Default: the board's own, such as V.",
     )
     calibration: CalibrationPart | None = Field(
         default=None,
