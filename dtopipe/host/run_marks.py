@@ -16,6 +16,8 @@ MARK = "mark"
 _MARKED = b'"mark"'
 # A mark takes a tenth of that; what is longer is damage.
 _LONGEST_LINE = 2**16
+# Ten times as many as a run takes; a folder may be anybody's.
+_MOST_MARKS = 100_000
 
 
 def mark_line(mark: Mark, t_utc: str) -> dict[str, Any]:
@@ -38,7 +40,7 @@ class MarkLines:
         found: list[Mark] = []
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             file.seek(self._at)
-            while line := file.readline(_LONGEST_LINE):
+            while len(found) < _MOST_MARKS and (line := file.readline(_LONGEST_LINE)):
                 if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
                     break
                 self._at += len(line)

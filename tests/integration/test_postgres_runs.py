@@ -14,6 +14,8 @@ import pytest
 from laboratory import counter_codes, counter_topology
 from postgres_server import PASSWORD, PostgresServer, running_server
 
+import dtopipe
+
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[PostgresServer]:
@@ -92,6 +94,49 @@ def test_a_password_is_in_no_record_no_log_and_no_error(
         assert "s3cr3t" not in text
     # What was written out is a variable in the record, under libpq's own name.
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    assert pg_lab.dtopipe("verify", "lab").code == 0
+
+
+def test_what_was_noted_while_the_server_was_away_is_there_and_metadata_change_afterwards(
+    pg_lab: Any, own_server: PostgresServer
+) -> None:
+    schema = own_server.new_schema()
+    running = pg_lab.start(_topology(schema, metadata={"sample": "A7"}))
+    running.wait_for_samples("base", 300)
+    own_server.kill()
+    running.wait_until("away", "base")
+    with dtopipe.run_in_progress(run_dir=pg_lab.folder / "runs") as run:
+        mark = run.mark("while it was away")
+        for mass in (1.5, 2.5):
+            run.reading("balance", mass=mass, units={"mass": "g"})
+    assert pg_lab.dtopipe("meta", "lab", "sample=A8").code == 0
+    own_server.start()
+    running.wait_until("back", "base")
+    running.interrupt()
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    _assert_whole(own_server, schema, ended.json["acquired"]["end_sample_index"])
+    marks = own_server.sql(f'SELECT label, sample_index, t_mono_ns, t_utc_ns FROM "{schema}".marks')
+    assert marks == [(mark.label, mark.sample_index, mark.t_mono_ns, mark.t_utc_ns)]
+    readings = f'SELECT mass, mass_unit FROM "{schema}".readings WHERE device = $1 ORDER BY reading_number'
+    assert own_server.sql(readings, "balance") == [(1.5, "g"), (2.5, "g")]
+    metadata = f"SELECT metadata ->> 'sample' FROM \"{schema}\".runs"
+    assert own_server.sql(metadata) == [("A8",)]
+
+    done = pg_lab.dtopipe("meta", "lab", "sample=A9", "--json")
+    assert done.code == 0, done.stderr
+    assert done.json["outputs"] == {"base": "changed"}
+    assert own_server.sql(metadata) == [("A9",)]
+    # With the server away the record has it, and who types it again tells the server.
+    own_server.kill()
+    away = pg_lab.dtopipe("meta", "lab", "sample=B1", "--json")
+    assert away.code == 1
+    assert away.json["metadata"]["sample"] == "B1"
+    assert away.json["outputs"]["base"].startswith("not changed: ")
+    assert PASSWORD not in away.stdout + away.stderr
+    own_server.start()
+    assert pg_lab.dtopipe("meta", "lab", "sample=B1").code == 0
+    assert own_server.sql(metadata) == [("B1",)]
     assert pg_lab.dtopipe("verify", "lab").code == 0
 
 
