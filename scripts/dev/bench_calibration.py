@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from bench_sinks import CODES, Ours, Signal, Speed, measured, prepare, say
+from bench_sinks import CODES, Ours, Signal, Speed, measured, prepare, quiet, say
 from private_postgres import Server, private_server
 
 from dtopipe.model.calibration import Calibration
@@ -139,6 +139,8 @@ def main() -> int:
     for sink in options.sinks.split(","):
         with contextlib.ExitStack() as opened:
             server = opened.enter_context(private_server()) if sink == "postgres" else None
+            if server is not None:
+                quiet(server)
             results += rounds_of(sink, options, server)
     if options.json:
         print(json.dumps([asdict(result) for result in results]))

@@ -286,6 +286,16 @@ def prepare(server: Server | None) -> None:
         server.sql(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE", "CHECKPOINT")
 
 
+def quiet(server: Server) -> None:
+    """No checkpoint shall fall into one side's round and not into the other's.
+
+    Files of the log are used again, as by a server that has been running for a while.
+    """
+    for setting in ("max_wal_size = '16GB'", "min_wal_size = '8GB'", "checkpoint_timeout = '1h'"):
+        server.sql(f"ALTER SYSTEM SET {setting}")
+    server.sql("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
+
+
 def chosen(options: argparse.Namespace) -> list[str]:
     """The sinks to be measured; those whose usual library is not there are left out, and it is said."""
     found = []
@@ -332,11 +342,7 @@ def main() -> int:
     with contextlib.ExitStack() as opened:
         server = opened.enter_context(private_server()) if "postgres" in sinks else None
         if server:
-            # No checkpoint shall fall into one side's round and not into the other's; files of the log are used again,
-            # as by a server that has been running for a while.
-            for setting in ("max_wal_size = '16GB'", "min_wal_size = '8GB'", "checkpoint_timeout = '1h'"):
-                server.sql(f"ALTER SYSTEM SET {setting}")
-            server.sql("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
+            quiet(server)
         for sink in sinks:
             results += rounds_of(sink, signal, options, server if sink == "postgres" else None)
     print(json.dumps([asdict(one) for one in results], indent=2) if options.json else table(results))
