@@ -12,8 +12,8 @@ from dtopipe import AnalogInputVoltage, BufferPlan, DataFlow, TaskSpec, Timing
 VOLTS_A_CODE = 20 / 65536
 
 
-def clocked(rate_hz: float = 10_000.0, samples: int = 100, buffers: int = 4, end: int | None = None) -> TaskSpec:
-    """Two channels; finite where `end` says so."""
+def clocked(rate_hz: float = 10_000.0, samples: int = 100, buffers: int = 100, end: int | None = None) -> TaskSpec:
+    """Two channels; finite where `end` says so. The board is patient: a second on a machine that has other work."""
     return TaskSpec(
         name="run",
         channels=[AnalogInputVoltage(physical_channel=c, name=f"ch{c}") for c in range(2)],

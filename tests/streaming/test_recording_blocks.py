@@ -59,9 +59,9 @@ async def test_a_block_has_the_time_of_its_first_sample_and_the_codes_of_the_boa
 
 
 async def test_a_blocking_consumer_starves_no_board_under_block() -> None:
-    """Three seconds of buffers would be 4; the consumer holds the whole event loop for twice the board's own."""
+    """The consumer holds the whole event loop for three times as long as the board's own buffers last."""
     async with (
-        await opened(clocked(rate_hz=10_000, samples=100, end=5000)) as session,
+        await opened(clocked(rate_hz=10_000, samples=100, buffers=10, end=5000)) as session,
         record(session, overflow=OverflowPolicy.BLOCK) as recording,
     ):
         first = await recording.stream.receive()
