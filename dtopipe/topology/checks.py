@@ -17,7 +17,7 @@ from dtopipe.core.ring_size import FEWEST_SLOTS, bytes_before_slots
 from dtopipe.host.file_limit import process_limit
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.identifiers import is_file_name
-from dtopipe.model.plan import RunPlan, SinkPlan
+from dtopipe.model.plan import ChannelPlan, RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
 from dtopipe.model.references import referred
 from dtopipe.model.sink_types import Found
@@ -109,13 +109,20 @@ def check_databases(sinks: Sequence[SinkPlan], name: str) -> Found:
 
 
 def check_channels(
-    named: Mapping[str, str], sinks: Sequence[SinkPlan], board: Mapping[str, Any], *, polled: bool
+    named: Mapping[str, str],
+    sinks: Sequence[SinkPlan],
+    board: Mapping[str, Any],
+    plans: Sequence[ChannelPlan],
+    *,
+    polled: bool,
 ) -> Found:
-    """Problems with channels; `named` is key: name, `board` the options of the board.
+    """Problems with channels; `named` is key: name, `board` the options of the board, `plans` all that can be read.
 
     In a table of readings a channel may be called as it likes: its column is.
     """
     names = list(named.values())
+    virtual = {plan.name for plan in plans if plan.formula}
+    inputs = [name for name in names if name not in virtual]
     seen: set[str] = set()
     for key, name in named.items():
         if name in seen:
@@ -126,9 +133,9 @@ def check_channels(
             yield key, "a name must not hold a NUL character", "rename this channel"
         seen.add(name)
     for number, fault in enumerate(board.get("sensor_faults") or ()):
-        if fault["channel"] not in names:
+        if fault["channel"] not in inputs:
             key = f"board.sensor_faults[{number}].channel"
-            yield key, f"there is no channel {fault['channel']!r}", nearest(fault["channel"], names)
+            yield key, f"there is no channel {fault['channel']!r}", nearest(fault["channel"], inputs)
     for sink in sinks:
         before: set[str] = set()
         for number, name in enumerate(sink.channels or ()):

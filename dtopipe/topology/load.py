@@ -157,7 +157,7 @@ class _Loading:
             self._found_of_resolved(check_retention([*others, *sinks], with_codes(named.values(), meanings)))
         if named:
             polled = task is not None and task.polled
-            self._found(check_channels(named, sinks, board.options if board else {}, polled=polled))
+            self._found(check_channels(named, sinks, board.options if board else {}, meanings, polled=polled))
             self._found(raw_sink_problems(sinks, meanings))
             self._warn(retention_warnings([*others, *sinks], meanings))
             columns = columns_of(named, task)

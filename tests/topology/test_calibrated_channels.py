@@ -189,6 +189,12 @@ def test_virtual_channels_are_columns_like_others(tmp_path: Path) -> None:
     assert "two channels are named 'flux'" in found
 
 
+def test_a_virtual_channel_has_no_sensor(tmp_path: Path) -> None:
+    head = HEAD.replace("{type: simulated}", "{type: simulated, sensor_faults: [{channel: b, at: 0, samples: 1}]}")
+    (found,) = problems(tmp_path, "{name: a}", "{name: b, formula: a * 2}", head=head)
+    assert "board.sensor_faults[0].channel: there is no channel 'b'\n    there are: a" in found
+
+
 def test_what_is_out_of_date_is_a_warning_and_no_refusal(tmp_path: Path) -> None:
     yesterday = datetime.date.today() - datetime.timedelta(days=1)
     calibration = f"{{linear: {{scale: 2}}, unit: bar, valid_until: {yesterday}}}"
