@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from dtopipe.model.formula import FormulaError, parsed
+from dtopipe.model.formula import FUNCTIONS, FormulaError, parsed
 
 
 def worked_out(text: str, *inputs: list[float], **constants: float) -> list[float]:
@@ -49,3 +51,16 @@ def test_a_value_is_null_where_an_input_is_or_where_there_is_none() -> None:
 def test_whatever_is_no_arithmetic_is_refused_and_never_run(text: str) -> None:
     with pytest.raises(FormulaError):
         parsed(text, {})
+
+
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in ("where", "arctan2")])
+def test_a_value_does_not_depend_on_how_many_are_worked_out_at_once(function: str) -> None:
+    chance = np.random.default_rng(7)
+    a, b = chance.normal(0, 3, 10_007), chance.normal(1, 2, 10_007)
+    formula = parsed(f"{function}(a) + arctan2(a, b) ** 1.7 - where(a > b, a % 3, b / a)", {})
+    whole = formula([a, b])
+    cuts = [0, *sorted(chance.integers(0, 10_007, 40).tolist()), 10_007]
+    parts = [formula([a[low:high], b[low:high]]) for low, high in pairwise(cuts)]
+    assert np.array_equal(np.concatenate(parts), whole, equal_nan=True)
+    # Nor on where in memory they lie.
+    assert np.array_equal(formula([a[1:].copy(), b[1:]]), whole[1:], equal_nan=True)
