@@ -52,7 +52,8 @@ def test_the_program_of_the_guide_runs_as_it_stands(
 ) -> None:
     record_run(tmp_path / "runs" / "heat-flux" / "20261129T000000Z", {"table": {"type": "csv", "path": "table.csv"}})
     monkeypatch.chdir(tmp_path)
-    program = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[2]
+    programs = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    (program,) = (each for each in programs if "dtopipe.tail(" in each)
     exec(compile(program, "python.md", "exec"), {})
     assert capsys.readouterr().out.splitlines()[-1].startswith("999 ")
 
