@@ -214,6 +214,10 @@ def test_threads_share_a_run_and_thousands_of_marks_do_no_harm(lab: Any) -> None
 def test_two_balances_and_four_channels_join_on_t_mono_ns_as_the_guide_says(lab: Any) -> None:
     guide = (Path(dtopipe.__file__).parent / "guide" / "python.md").read_text(encoding="utf-8")
     (query,) = re.findall(r'base\.execute\("""(.*?)"""\)', guide, re.DOTALL)
+    readme = Path(__file__).parents[2] / "README.md"
+    if readme.is_file():
+        (shown,) = re.findall(r"```text\n(SELECT .*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+        assert shown.split() == query.split()
     topology = counter_topology(4, 20, rate_hz=1000.0)
     for channel, name in zip(topology["task"]["channels"], ("flux", "tc1", "tc2", "tc3"), strict=True):
         channel["name"] = name
