@@ -34,7 +34,7 @@ _LANGUAGES = ("sh", "yaml", "python", "console", "text")
 NOT_RUN = {
     "python3 scripts/demo.py": "it makes an environment, which takes minutes",
     "python3 scripts/test.py": "it is what runs this test",
-    'pip install -e ".[hdf5,parquet,postgres]"': "the environment of this test has it",
+    'pip install -e ".[parquet,postgres]"': "the environment of this test has it",
     "pytest": "tests/testing/test_new_plug_ins.py",
 }
 # Commands that start no process, and may be run in this one.
