@@ -49,6 +49,8 @@ def test_a_mark_is_in_every_output_that_has_a_place_for_it(lab: Any) -> None:
     assert ignition.by.count("@") == 1
     assert 0 <= earlier.set_at_ns - earlier.t_utc_ns - 500_000_000 < 1_100_000
     assert tenth.sample_index == 10
+    asked = [line for line in running.events() if line["event"] in ("kept_awake", "may_sleep")]
+    assert len(asked) == 1, "whether the machine could be asked to stay awake"
     folder = lab.run_folder
     assert marks_of(folder) == (tenth, *sorted((ignition, earlier), key=lambda mark: mark.sample_index))
     for sink in WITH_MARKS:

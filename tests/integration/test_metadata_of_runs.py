@@ -16,6 +16,7 @@ import yaml
 from click.testing import CliRunner
 from laboratory import EVERY_SINK, counter_topology
 
+import dtopipe
 from dtopipe.cli.main import main
 
 _NOBODY = 65534
@@ -78,6 +79,11 @@ def test_metadata_changed_while_a_run_goes_on_and_afterwards(lab: Any) -> None:
     assert lab.dtopipe("meta", "lab", "sample=A9").code == 0
     assert (folder / "run.json").read_bytes() == record
     assert lab.dtopipe("verify", str(folder)).code == 0
+    for name in ("columns.parquet", "arrays.h5", "raw.dt-raw"):
+        (folder / name).unlink()
+        assert lab.dtopipe("repair", str(folder)).code == 0
+    assert {each["sample"] for each in _in_outputs(folder).values()} == {"A9"}
+    assert dtopipe.load(folder / "raw.dt-raw").metadata["sample"] == "A9"
     shown = lab.dtopipe("meta", "lab")
     assert shown.code == 0
     assert "A9" in shown.stdout
