@@ -140,7 +140,8 @@ def _options(model: type[BaseModel]) -> list[Option]:
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     found = []
-    for name, field in model.model_fields.items():
+    for own_name, field in model.model_fields.items():
+        name = field.alias or own_name
         described = schema["properties"].get(name, {})
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         found.append(

@@ -81,7 +81,9 @@ class ControlClient:
 
     def __init__(self, endpoint: str, keys: Keys, address: str = "", alone: threading.Event | None = None) -> None:
         """`alone`: set once the other end is gone for good; whoever speaks at its endpoint then is somebody else."""
-        self._socket = connect(zmq.DEALER, endpoint, keys, address)
+        # Of its own: the process's ends with the process, whatever is still to be sent.
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = connect(zmq.DEALER, endpoint, keys, address, self._context)
         self._alone = alone or threading.Event()
 
     def send(self, message: Message | TypedMessage) -> None:
@@ -109,5 +111,6 @@ class ControlClient:
         return answer
 
     def close(self) -> None:
-        """Leave, once what was said last has gone out (at most 1 s)."""
-        self._socket.close(1000)
+        """Leave, once what was said last has gone out: it waits for that, at most 1 s."""
+        self._socket.close(0 if self._alone.is_set() else 1000)
+        self._context.term()

@@ -106,9 +106,14 @@ def _bound_without_a_file(socket: zmq.Socket[bytes]) -> str:
     return ""
 
 
-def connect(kind: int, endpoint: str, keys: Keys, address: str = "") -> zmq.Socket[bytes]:
-    """A socket that connects, and again whenever the other end comes back; a ROUTER knows it by `address`."""
-    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+def connect(
+    kind: int, endpoint: str, keys: Keys, address: str = "", context: zmq.Context[zmq.Socket[bytes]] | None = None
+) -> zmq.Socket[bytes]:
+    """A socket that connects, and again whenever the other end comes back; a ROUTER knows it by `address`.
+
+    `context`: one of its own, for who has to wait until all was sent; without it, the one of the process.
+    """
+    socket: zmq.Socket[bytes] = (zmq.Context.instance() if context is None else context).socket(kind)
     _tune(socket)
     if address:
         socket.setsockopt(zmq.IDENTITY, address.encode())

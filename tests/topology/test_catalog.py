@@ -82,7 +82,9 @@ def test_what_a_channel_may_say_is_that_of_its_board_and_what_all_have() -> None
     assert boards["dtollib"].channel_options is None
     assert set(boards["dtollib"].kinds) == set(DRIVER_KINDS)
     assert (boards["replay"].channel_options, boards["replay"].kinds) == ((), ())
-    assert set(by_name(channel_options())) == {"name", "kind", "physical_channel", "range", "unit"}
+    assert set(by_name(channel_options())) == {
+        "name", "kind", "physical_channel", "range", "unit", "calibration", "formula", "with",
+    }  # fmt: skip
     assert all(option.meaning for option in (*simulated.channel_options, *channel_options(), *board_options()))
 
 
