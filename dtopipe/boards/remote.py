@@ -8,10 +8,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from dtopipe.boards.contract import Ended, Link, Opened, Overrun, Poll, Surroundings, Taken
-from dtopipe.boards.remote_stream import BOARD, refusal_of_stream
+from dtopipe.boards.remote_stream import BOARD, refusal_of_stream, window_of
 from dtopipe.core.link import FollowingEnd, Step
 from dtopipe.core.link_clock import LinkClock
 from dtopipe.host.clock import clock_pair, mono_ns
@@ -38,9 +36,6 @@ from dtopipe.wire.link_messages import (
     StreamEnds,
 )
 
-# What may be on its way: enough for a long line, little enough for any memory; who drops wants nothing that is old.
-_WINDOW_BYTES, _DROPPERS_WINDOW_BYTES = 32 * 2**20, 4 * 2**20
-_LEAST_WINDOW, _MOST_WINDOW = 4, 4096
 _TURN_S = 0.05
 _FAREWELLS, _FAREWELL_NS = 6, 500_000_000
 
@@ -110,9 +105,7 @@ class RemoteBoard:
         stream = self._stream = self._checked(message)
         self._run_id = stream.run_id
         self._resumes = True
-        block_bytes = len(stream.channels) * stream.samples_per_block * np.dtype(stream.dtype).itemsize
-        window_bytes = _DROPPERS_WINDOW_BYTES if self._drops else _WINDOW_BYTES
-        self._end.window = max(_LEAST_WINDOW, min(_MOST_WINDOW, window_bytes // max(1, block_bytes)))
+        self._end.window = window_of(stream, drops=self._drops)
         return Opened(
             device=stream.device,
             channels=stream.channels,

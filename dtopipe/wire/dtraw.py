@@ -22,12 +22,11 @@ from dtopipe.model.errors import WireError
 from dtopipe.model.facts import strict_json
 from dtopipe.model.stream import Block
 from dtopipe.wire.checksum import crc32
+from dtopipe.wire.dtraw_form import BufferDoneForm, buffer_done_form
 from dtopipe.wire.dtraw_headers import (
     OVERRUN_FLAG,
-    BufferDoneForm,
     ChunkHeader,
     FileHeader,
-    buffer_done_form,
     chunk_header_from,
     chunk_text,
     decode_status,
