@@ -72,7 +72,7 @@ class Moments:
             what = "the run has taken its last sample, and its outputs are being closed"
             raise RunOver(what, "what is to be noted must be noted while it runs")
         if ring is None or stream is None or not self._anchors:
-            raise UsageError("the run has not taken a sample yet", "try again once dtopipe status says running")
+            raise UsageError("the run has not taken a sample yet", "try again once dtopipe status shows samples")
         return ring, stream
 
     def _now(self, ring: Ring, stream: Stream, times: SampleTimes, t_mono_ns: int) -> int:

@@ -151,7 +151,7 @@ def test_a_mark_that_was_confirmed_at_the_very_end_is_in_every_output(lab: Any) 
     """The board ends by itself at any instant between two marks."""
     topology = counter_topology(2, 20, rate_hz=2000.0) | {"duration": "1s"}
     running = lab.start(topology | {"sinks": {name: EVERY_SINK[name] for name in WITH_MARKS}})
-    running.wait_until("running")
+    running.wait_for_samples(WITH_MARKS[0], 1)
     confirmed: list[Mark] = []
     with contextlib.suppress(RunOver), run_in_progress("lab", run_dir=lab.folder / "runs") as run:
         while True:

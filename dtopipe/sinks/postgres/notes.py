@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dtopipe.model.errors import SinkError
-from dtopipe.model.instruments import InstrumentReading
 from dtopipe.model.marks import Mark
 from dtopipe.model.reading_columns import READING_NUMBER, instrument_row, reading_columns
 from dtopipe.model.readings import ColumnKind
@@ -26,39 +25,20 @@ from dtopipe.sinks.postgres.schema import (
     quoted,
     text,
 )
+from dtopipe.sinks.rows.waiting_notes import WaitingNotes
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_NAME = 63
 
 
-class NoteRows:
-    """Kept until they are in a transaction that was done."""
+class NoteRows(WaitingNotes):
+    """Those of one run, as rows of its tables."""
 
     def __init__(self, tables: Tables, run: int, task: str) -> None:
+        super().__init__(run, task)
         self._tables = tables
-        self._run = run
-        self._task = task
-        self._marks: dict[int, Mark] = {}
-        self._readings: list[InstrumentReading] = []
-        self._metadata: Mapping[str, Any] | None = None
-        # Why something of it is not there, if it is not.
-        self.remark = ""
-        self._channels: dict[str, Channel] = {}
-        # How many of these the table has columns for, by a transaction that was done.
+        # How many values the table of readings has columns for, by a transaction that was done.
         self._ensured = 0
-
-    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
-        """As NotingWriter.note."""
-        self._marks |= {mark.number: mark for mark in marks}
-        self._metadata = self._metadata if metadata is None else metadata
-
-    def note_readings(self, readings: Sequence[InstrumentReading]) -> None:
-        """As InstrumentsWriter.note_readings."""
-        self._readings += readings
-
-    def __bool__(self) -> bool:
-        """True if something waits for a transaction."""
-        return bool(self._marks or self._readings or self._metadata is not None)
 
     async def insert(self, connection: Any) -> None:
         """In the transaction that the connection is in. Raises SinkError, asyncpg's errors."""
@@ -70,8 +50,8 @@ class NoteRows:
             await self._insert_readings(connection)
 
     def done(self) -> None:
-        """The transaction was done."""
-        self._marks, self._readings, self._metadata = {}, [], None
+        """As WaitingNotes.done."""
+        super().done()
         self._ensured = len(self._channels)
 
     async def _insert_marks(self, connection: Any) -> None:

@@ -9,44 +9,23 @@ from typing import Any
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.facts import strict_json
-from dtopipe.model.instruments import InstrumentReading
 from dtopipe.model.marks import Mark
 from dtopipe.model.reading_columns import READING_NUMBER, instrument_row, reading_columns
 from dtopipe.model.stream import Channel
+from dtopipe.sinks.rows.waiting_notes import WaitingNotes
 from dtopipe.sinks.sqlite.readings import ensure_readings_table, stored_name
 from dtopipe.sinks.sqlite.schema import MARK_COLUMNS
 from dtopipe.sinks.sqlite.tables import columns_of, quoted
 
 
-class NoteRows:
-    """Kept until they are in a transaction that was done; what is there already stays as it is."""
+class NoteRows(WaitingNotes):
+    """What is in the database already stays as it is."""
 
     def __init__(self, path: Path, run: int, task: str, table: str) -> None:
         """`table`: the one for readings."""
+        super().__init__(run, task)
         self._path = path
-        self._run = run
-        self._task = task
         self._table = table
-        self._marks: dict[int, Mark] = {}
-        self._readings: list[InstrumentReading] = []
-        self._metadata: Mapping[str, Any] | None = None
-        # Why readings are not in it, if they are not.
-        self.remark = ""
-        # The values that the table has columns for, as far as this writer knows.
-        self._channels: dict[str, Channel] = {}
-
-    def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
-        """As NotingWriter.note."""
-        self._marks |= {mark.number: mark for mark in marks}
-        self._metadata = self._metadata if metadata is None else metadata
-
-    def note_readings(self, readings: Sequence[InstrumentReading]) -> None:
-        """As InstrumentsWriter.note_readings."""
-        self._readings += readings
-
-    def __bool__(self) -> bool:
-        """True if something waits for a transaction."""
-        return bool(self._marks or self._readings or self._metadata is not None)
 
     def insert(self, connection: sqlite3.Connection) -> None:
         """In the transaction that the connection is in. Raises sqlite3.Error, SinkError."""
@@ -60,10 +39,6 @@ class NoteRows:
             except SinkError as error:
                 # The samples go on: what a run before has made of the table is not their fault.
                 self.remark = f"the readings of instruments are not in it: {error.message}"
-
-    def done(self) -> None:
-        """The transaction was done."""
-        self._marks, self._readings, self._metadata = {}, [], None
 
     def _insert_readings(self, connection: sqlite3.Connection) -> None:
         names = {name for reading in self._readings for name in reading.values}
