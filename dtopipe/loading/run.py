@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -93,7 +92,7 @@ class LoadedRun:
         """All of `run.json`; empty for a file by itself."""
         return dict(self._record)
 
-    @cached_property
+    @property
     def gaps(self) -> tuple[Gap, ...]:
         """What is absent from the first output, in order, each with its span and cause."""
         return self._first.gaps()
