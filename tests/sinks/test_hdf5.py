@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -481,6 +481,37 @@ def test_a_chunk_that_a_node_calls_empty_is_damage(path: Path) -> None:
     rows = [rows.sample_index for rows in Hdf5Reader(path).sound_batches(damage.append)]
     assert np.concatenate(rows).tolist() == [*range(100), *range(200, 850)]
     assert any("rows 100 to 200 cannot be read: a chunk is damaged (nothing leads to" in each for each in damage)
+
+
+def _rewritten(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """The header of `sample_index` in the last footer as `change` has it, with a checksum that fits."""
+    data = path.read_bytes()
+    with h5py.File(path) as file:
+        at = h5py.h5o.get_info(file["sample_index"].id).addr
+    stop = at + 10 + struct.unpack_from("<I", data, at + 6)[0]
+    header = change(data[at:stop])
+    assert len(header) == stop - at
+    assert header != data[at:stop]
+    path.write_bytes(data[:at] + header + struct.pack("<I", lookup3(header)) + data[stop + 4 :])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # Items, without end.
+        (struct.pack("<QQ", 850, 2**64 - 1), struct.pack("<QQ", 2**47, 2**64 - 1)),
+        # A chunk's items: none, and more than there may be.
+        (struct.pack("<II", CHUNK_ROWS, 8), struct.pack("<II", 0, 8)),
+        (struct.pack("<II", CHUNK_ROWS, 8), struct.pack("<II", 2**32 - 1, 8)),
+        # Another class of layout, and no dataspace.
+        (b"\x08\x13\x00\x00\x03\x02", b"\x08\x13\x00\x00\x03\x01"),
+        (b"\x01\x14\x00\x00\x02", b"\x00\x14\x00\x00\x02"),
+    ],
+)
+def test_numbers_of_a_stranger_are_refused_in_words_whatever_their_checksum(path: Path, old: bytes, new: bytes) -> None:
+    written(path, recorded(), 850)
+    _rewritten(path, lambda header: header.replace(old, new))
+    assert set(_sound(path)) <= set(range(850))
 
 
 def test_it_is_written_and_read_back_without_the_library_of_hdf5(path: Path) -> None:

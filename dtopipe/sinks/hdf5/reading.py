@@ -20,8 +20,6 @@ _SEARCHED_BYTES = 2**20
 _ROOT_AT = 36
 # What a file that is damaged raises.
 SPOILT = (OSError, DamagedFile)
-# A damaged number may say that there are more.
-_MOST_ITEMS = 2**48
 
 
 class StoredDataset:
@@ -33,8 +31,6 @@ class StoredDataset:
         self._heaps = heaps
         # Parts of one chunk are asked for one after the other.
         self._last: tuple[int, NDArray[Any]] | None = None
-        if layout.n_items > _MOST_ITEMS:
-            raise DamagedFile(f"it has {layout.n_items:,} items")
 
     def __len__(self) -> int:
         return self._layout.n_items
@@ -45,13 +41,15 @@ class StoredDataset:
 
     @property
     def chunk_rows(self) -> int:
-        """Items of a chunk."""
+        """Items of a chunk. Raises DamagedFile for a dataset that has none."""
+        if not self._layout.chunk_items:
+            raise DamagedFile("its items are in no chunks")
         return self._layout.chunk_items
 
     @cached_property
     def chunks(self) -> Chunks:
-        """Where they are."""
-        return chunks_of(self._data, self._layout)
+        """Where they are; none of a dataset whose items stand one behind the other."""
+        return chunks_of(self._data, self._layout) if self._layout.chunk_items else Chunks()
 
     @property
     def is_stored(self) -> bool:
@@ -60,7 +58,7 @@ class StoredDataset:
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """(stop - start,) items."""
-        length, parts = self._layout.chunk_items, []
+        length, parts = self.chunk_rows, []
         for first in range(start // length * length, stop, length):
             part = self._chunk(first)[max(0, start - first) : stop - first]
             parts.append(part)
@@ -125,7 +123,7 @@ class StoredFile:
     @property
     def lacks_something(self) -> bool:
         """True where no sound node leads to some chunk."""
-        return any(dataset.chunks.lost for dataset in self.datasets.values() if dataset.chunk_rows)
+        return any(dataset.chunks.lost for dataset in self.datasets.values())
 
     def close(self) -> None:
         """Nothing is held: the file is its opener's."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dtopipe.sinks.hdf5.checksums import lookup3
+from dtopipe.sinks.hdf5.chunk_rows import MOST_CHUNK_ROWS
 from dtopipe.sinks.hdf5.columns import TEXT
 from dtopipe.sinks.hdf5.structures import (
     CHILDREN,
@@ -30,7 +31,7 @@ from dtopipe.sinks.hdf5.structures import (
 _DEEPEST_GROUP, _HIGHEST_NODE = 4, 12
 _OBJECT_HEAD, _NODE_HEAD, _MESSAGE_HEAD = struct.Struct("<4sBBI"), struct.Struct("<4sBBHQQ"), struct.Struct("<BHB")
 _HEAP_HEAD, _HEAP_OBJECT = struct.Struct("<4sB3xQ"), struct.Struct("<HHIQ")
-_SPOILT = (struct.error, ValueError, TypeError, IndexError)
+_SPOILT = (struct.error, ValueError, TypeError, LookupError)
 
 
 class DamagedFile(ValueError):
@@ -89,7 +90,7 @@ def datasets_of(data: FrontBytes, root: int) -> dict[str, Layout]:
 def _datasets(data: FrontBytes, address: int, path: str, depth: int) -> Iterator[tuple[str, Layout]]:
     messages = list(_messages(data, address))
     if any(kind == LAYOUT for kind, _ in messages):
-        yield path, _layout(dict(messages))
+        yield path, _layout(data, dict(messages))
         return
     if depth > _DEEPEST_GROUP:
         raise DamagedFile("its groups lead to each other")
@@ -118,7 +119,7 @@ def _messages(data: FrontBytes, address: int) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-def _layout(messages: dict[int, bytes]) -> Layout:
+def _layout(data: FrontBytes, messages: dict[int, bytes]) -> Layout:
     space, words = messages[DATASPACE], messages[LAYOUT]
     n_items = struct.unpack_from("<Q", space, 4)[0] if space[1] else 1
     dtype = _dtype(messages[DATATYPE])
@@ -126,8 +127,11 @@ def _layout(messages: dict[int, bytes]) -> Layout:
         address, n_bytes = struct.unpack_from("<QQ", words, 2)
         return Layout(dtype, n_items, address, n_bytes)
     _, tree, chunk_items, item_bytes = struct.unpack_from("<BQII", words, 2)
-    if not chunk_items or item_bytes != dtype.itemsize:
-        raise DamagedFile("its chunks have no items")
+    if not 0 < chunk_items <= MOST_CHUNK_ROWS or item_bytes != dtype.itemsize:
+        raise DamagedFile(f"its chunks have {chunk_items:,} items")
+    # A node has a key for each chunk: more of these than fit into the file would be looked for without end.
+    if n_items > chunk_items * (data.stop // CHUNK_KEY.itemsize):
+        raise DamagedFile(f"it has {n_items:,} items, more than it has room for")
     filters = messages[FILTERS]
     # With shuffle and deflate before the checksum of every chunk, or the latter alone.
     return Layout(dtype, n_items, tree, chunk_items=chunk_items, deflated=filters[1] > 1)
