@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ import pytest
 
 _CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 _LONGEST_CODE = 16
+# Tests start commands side by side: one request is whole before the next begins.
+_ASKING = threading.Lock()
 # What Python and the system's libraries read once, as they start.
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG")
 
@@ -100,7 +103,7 @@ class ReadyCommand:
         self._files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
         self._report, theirs = socket.socketpair()
         request = json.dumps({"words": list(words), "folder": str(folder), "environment": dict(environment)}).encode()
-        with theirs:
+        with theirs, _ASKING:
             descriptors = [theirs.fileno(), *(file.fileno() for file in self._files)]
             socket.send_fds(server, [len(request).to_bytes(4, "big")], descriptors)
             server.sendall(request)
