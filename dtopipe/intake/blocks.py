@@ -27,8 +27,8 @@ class Intake(Protocol):
     def has_reached(self, number: int) -> bool:
         """True once every block before this number was taken, or passed over."""
 
-    def release(self) -> None:
-        """Everything taken is committed."""
+    def release(self, kept: int = 0) -> None:
+        """Everything taken is committed, but for the last `kept` blocks."""
 
     def sleep(self, timeout_s: float) -> None:
         """Until there may be something, at most `timeout_s`."""
@@ -90,9 +90,9 @@ class DirectIntake:
         """None: its policy says why."""
         return None
 
-    def release(self) -> None:
+    def release(self, kept: int = 0) -> None:
         """Give the slots back, and wake the acquirer if it waits for one."""
-        if self._reader.release():
+        if self._reader.release(kept):
             self._wake.give_credit()
 
     def sleep(self, timeout_s: float) -> None:
@@ -201,7 +201,7 @@ class QueuedIntake:
         with self._filled:
             return self._reader.cursor >= number and not self._queue
 
-    def release(self) -> None:
+    def release(self, kept: int = 0) -> None:
         """Nothing: the queue holds copies."""
 
     def waited_for(self) -> bool:

@@ -43,18 +43,18 @@ class SampleClock:
             return n_samples * period.numerator
         return round(n_samples * period)
 
-    def offsets_ns(self, first: int, count: int) -> NDArray[np.int64]:
+    def offsets_ns(self, first: int, count: int, step: int = 1) -> NDArray[np.int64]:
         """Nanoseconds from the anchor to each of `count` samples, the first being `first` samples after it.
 
-        Returns (count,) int64, strictly rising for rates up to 1 GHz.
+        `step`: samples from each to the next. Returns (count,) int64, strictly rising for rates up to 1 GHz.
         """
         period = _period_ns(self.rate_hz)
         whole, part = divmod(first * period.numerator, period.denominator)
         denominator = period.denominator
-        if part + max(1, count) * period.numerator >= _INT64_SAFE:
-            return np.array([round((first + k) * period) for k in range(count)], dtype=np.int64)
+        if part + max(1, count) * step * period.numerator >= _INT64_SAFE:
+            return np.array([round((first + k * step) * period) for k in range(count)], dtype=np.int64)
         numerators = np.arange(count, dtype=np.int64)
-        numerators *= period.numerator
+        numerators *= period.numerator * step
         if denominator == 1:
             numerators += whole
             return numerators

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.model.quantities import HungLimit, Limit, Seconds, Sync
+from dtopipe.model.reduction import Reduce
 
 # Far beyond any machine's memory.
 _MOST_BLOCKS = 2**31
@@ -75,6 +76,13 @@ class SinkPart(Part):
     )
     queue_blocks: int = Field(
         default=64, ge=1, le=_MOST_BLOCKS, description="Length of the private queue under drop_newest."
+    )
+    every: Seconds | None = Field(
+        default=None, description="A view: one row for so much time, such as 1s, instead of a row a sample."
+    )
+    reduce: Reduce = Field(
+        default="mean",
+        description="What a row of `every` has of its samples: their mean, columns _min and _max, or the first one.",
     )
     delay_per_block: Seconds = Field(
         default=0.0, description="Rehearsal: sleep so long after each block, as a slow disk or viewer would."

@@ -93,6 +93,8 @@ class SinkPlan:
 
     `sync_s`: None never syncs before the close, 0 syncs every commit. `delay_per_block_s` slows the sink
     down on purpose, to rehearse a slow disk or viewer.
+
+    `every_s`: of a view, how long a row stands for; `reduce`: how it is made.
     """
 
     name: str
@@ -112,8 +114,15 @@ class SinkPlan:
     hung_limit_s: float | None = 60.0
     sync_s: float | None = None
     queue_blocks: int = 64
+    every_s: float | None = None
+    reduce: str = "mean"
     delay_per_block_s: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_all_samples(self) -> bool:
+        """False for a view: what it was made of cannot be had back from it."""
+        return self.every_s is None
 
     @property
     def retires(self) -> bool:

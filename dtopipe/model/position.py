@@ -48,7 +48,7 @@ class Position:
             if isinstance(item, Block):
                 # A block of an error holds no sample, whatever its length.
                 if item.error is None:
-                    samples += item.codes.shape[1]
+                    samples += item.codes.shape[1] if item.covers is None else item.covers
             elif isinstance(item, Gap):
                 lengths += len(item)
                 dropped += len(item) if item.cause is Cause.POLICY_DROP else 0

@@ -86,6 +86,7 @@ class Stream:
     `dtype`: numpy name of a code (`int16`, `int32`, `float64`). `started_at`: ISO 8601, UTC.
     `polled`: it has readings, each with times of its own; `rate_hz` is then how often the board is asked.
     `virtual`: channels that are worked out from others, and stand behind them in tables.
+    `every`, `reduce`: of an output whose rows each stand for so many samples, and how they were made of these.
     """
 
     run_id: str
@@ -100,6 +101,8 @@ class Stream:
     simulated: bool = False
     polled: bool = False
     virtual: tuple[Channel, ...] = ()
+    every: int = 1
+    reduce: str = ""
 
     @property
     def clock(self) -> SampleClock:
@@ -137,6 +140,8 @@ class Block:
     `error`: type and message of what the driver gave instead of samples; its codes are no measurement then.
     `latency_ns`: of a reading, a block of one sample whose anchor is its own request: until it was there.
     `made_of`: of values, where that is known.
+    `step`, `covers`: of a block of a view, whose rows are less than its samples: sample indices from a row to the next,
+    and samples per channel that all of its rows stand for.
     """
 
     block_index: int
@@ -147,35 +152,45 @@ class Block:
     error: tuple[str, str] | None = None
     latency_ns: int = 0
     made_of: Origin | None = None
+    step: int = 1
+    covers: int | None = None
 
     @property
     def n_samples(self) -> int:
-        """Samples per channel."""
+        """Samples per channel; of a view its rows."""
         return int(self.codes.shape[1])
 
     @property
     def span(self) -> Span:
         """The sample indices of this block."""
-        return Span(self.first_sample_index, self.first_sample_index + self.n_samples)
+        length = self.n_samples if self.covers is None else self.covers
+        return Span(self.first_sample_index, self.first_sample_index + length)
+
+    def sample_index(self) -> NDArray[np.int64]:
+        """The index of each row: (n_samples,) int64."""
+        first = self.first_sample_index
+        return np.arange(first, first + self.n_samples * self.step, self.step)
 
     def t_mono_ns(self, clock: SampleClock) -> NDArray[np.int64]:
-        """Each sample's time on `perf_counter_ns`: (n_samples,) int64."""
-        offsets = clock.offsets_ns(self.first_sample_index - self.anchor.sample_index, self.n_samples)
+        """Each row's time on `perf_counter_ns`: (n_samples,) int64."""
+        offsets = clock.offsets_ns(self.first_sample_index - self.anchor.sample_index, self.n_samples, self.step)
         return offsets + self.anchor.t_mono_ns
 
     def trimmed(self, start: int, stop: int | None = None) -> Block:
-        """The part of this block with `start <= index < stop`."""
-        low = max(0, start - self.first_sample_index)
-        high = self.n_samples if stop is None else min(self.n_samples, stop - self.first_sample_index)
+        """The part of this block with `start <= index < stop`; of a view the rows with such an index."""
+        first, step = self.first_sample_index, self.step
+        low = max(0, -((first - start) // step))
+        high = self.n_samples if stop is None else max(low, min(self.n_samples, -((first - stop) // step)))
         if low == 0 and high == self.n_samples:
             return self
         status = None if self.sensor_status is None else self.sensor_status[:, low:high]
         return replace(
             self,
-            first_sample_index=self.first_sample_index + low,
+            first_sample_index=first + low * step,
             codes=self.codes[:, low:high],
             sensor_status=status,
             made_of=None if self.made_of is None else self.made_of.trimmed(low, high),
+            covers=None if self.covers is None else min(self.covers, high * step) - low * step,
         )
 
     def selected(self, indices: Sequence[int]) -> Block:

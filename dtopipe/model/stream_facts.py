@@ -10,6 +10,7 @@ from dtopipe.model.facts import Facts, Misfit
 _MOST_CHANNELS = 65_536
 _MOST_NAME = 4096
 _MOST_SAMPLES_A_BLOCK = 2**31
+_MOST_SAMPLES_A_ROW = 2**53
 # One sample a year, and beyond what the sample clock can tell apart.
 _LEAST_RATE_HZ, _MOST_RATE_HZ = 3e-8, 1e9
 _DTYPES = tuple(
@@ -30,6 +31,9 @@ def check_stream(stream: Facts) -> None:
     stream.count("samples_per_block", most=_MOST_SAMPLES_A_BLOCK)
     stream.truth("simulated", default=False)
     stream.truth("polled", default=False)
+    if stream.has("every"):
+        stream.count("every", most=_MOST_SAMPLES_A_ROW)
+    stream.text("reduce", default="")
     stream.plain("metadata")
     for number, channel in enumerate(stream.list("channels", most=_MOST_CHANNELS)):
         check_channel(Facts(channel, f"{stream.path('channels')}[{number}]"))

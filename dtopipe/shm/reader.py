@@ -36,12 +36,13 @@ class RingReader:
         self._pinned = self._blocks and not self._covered
         self._cursor = ring.words[self._at + Row.CURSOR]
         self._pinned_from = self._released = ring.words[self._at + Row.RELEASED]
+        self._kept = 0
         self._slots = Slots(ring)
 
     @property
     def held(self) -> int:
-        """Blocks taken and not released."""
-        return max(0, self._cursor - self._released)
+        """Blocks taken that wait for a release."""
+        return max(0, self._cursor - self._released - self._kept)
 
     def take(self, most: int) -> list[Block]:
         """It gives up to `most` blocks from the cursor on, now; empty if there is nothing new."""
@@ -96,14 +97,18 @@ class RingReader:
         # The stage first: it is set after the last publication.
         return self._words[Head.STAGE] == Stage.ENDED and self._cursor >= self._words[Head.HEAD]
 
-    def release(self) -> bool:
+    def release(self, kept: int = 0) -> bool:
         """Give back every block taken; True if the acquirer sleeps and this was what it waited for last.
+
+        `kept`: so many of the last ones stay held, of which a successor must be told again; never half of the ring.
 
         Of several readers that release at the same time, at least one sees the others' release: nobody needs to
         wake the acquirer for a slot that another still holds.
         """
         words = self._words
-        self._released = words[self._at + Row.RELEASED] = max(self._cursor, self._pinned_from)
+        self._kept = min(kept, (self._ring.layout.n_slots - 1) // 2)
+        released = max(self._cursor - self._kept, self._pinned_from, self._released)
+        self._released = words[self._at + Row.RELEASED] = released
         fence()
         if not self._blocks or words[Head.SLEEPING] == 0:
             return False

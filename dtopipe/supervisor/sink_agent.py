@@ -284,5 +284,7 @@ class SinkAgent:
             sync_s=plan.sync_s,
             queue_blocks=plan.queue_blocks,
             delay_per_block_s=plan.delay_per_block_s,
+            every_s=plan.every_s,
+            reduce=plan.reduce,
             options=plan.options,
         )

@@ -44,7 +44,7 @@ def check_retention(sinks: Sequence[SinkPlan], channels: Sequence[str]) -> Itera
 
 def _elsewhere(journal: SinkPlan, sinks: Sequence[SinkPlan], channels: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """What is retired must be somewhere else for good."""
-    key, others = f"sinks.{journal.name}.retention", [sink for sink in sinks if _counts(sink)]
+    key, others = f"sinks.{journal.name}.retention", [sink for sink in sinks if _counts(sink) and sink.has_all_samples]
     if not others:
         yield key, "no other BLOCK sink would hold what goes", "add a sink with policy block, or take this out"
         return

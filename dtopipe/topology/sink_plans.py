@@ -58,6 +58,8 @@ def sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> 
         hung_limit_s=part.hung_limit,
         sync_s=part.sync,
         queue_blocks=part.queue_blocks,
+        every_s=part.every,
+        reduce=part.reduce,
         delay_per_block_s=part.delay_per_block,
         options=options,
     )

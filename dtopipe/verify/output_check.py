@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import tee
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,14 @@ from dtopipe.verify.readings_check import differing_readings
 from dtopipe.verify.recount import Counted, Recount, joined, spans_of
 from dtopipe.verify.reference import Reference, sound_batches
 from dtopipe.verify.report import OutputReport, length
+from dtopipe.verify.row_spans import RowSpans
 from dtopipe.verify.summaries import Summaries
 from dtopipe.verify.text_match import matched_text
 from dtopipe.verify.text_writers import text_writer
 from dtopipe.verify.time_check import TimeCheck
+from dtopipe.verify.view_reference import ViewReference
+
+_Reference: TypeAlias = Reference | ViewReference
 
 
 @dataclass(slots=True)
@@ -70,12 +74,15 @@ def _checked(output: Output, comparison: Comparison, on_rows: Callable[[int], No
     whole = Span(max(int(output.record["start"]), retained_from), int(output.record["stop"]))
     gaps = tuple(reader.gaps())
     found = Found()
+    row_spans = None if output.has_all_samples else RowSpans(output.stream.every, gaps, whole.stop)
     counted = _matched(output, reader, comparison, whole, gaps, on_rows)
     if counted is not None:
         damage_of_record = getattr(reader, "damage_of_record", None)
         found.damage += damage_of_record() if damage_of_record is not None else ()
     else:
-        counted = _recounted(output, reader, comparison, whole, found, on_rows)
+        counted = _recounted(
+            output, reader, _references(output, comparison, whole, gaps), whole, found, on_rows, row_spans
+        )
         found.others += _told(words_problems, output, reader, found)
     if output.stream.polled and comparison.others:
         _compare_readings(output, comparison.others, found)
@@ -124,12 +131,13 @@ def _matched(
 def _recounted(
     output: Output,
     reader: OutputReader,
-    comparison: Comparison,
+    references: tuple[Sequence[_Reference], Sequence[_Reference]],
     whole: Span,
     found: Found,
     on_rows: Callable[[int], None],
+    row_spans: RowSpans | None,
 ) -> list[Counted]:
-    raw, others = _references(output, comparison)
+    raw, others = references
     tallies: dict[int | None, _Tally] = {}
     blocks = _tables_of_blocks(output, reader)
     n_rows = 0
@@ -137,7 +145,11 @@ def _recounted(
         if rows.channel not in tallies:
             tallies[rows.channel] = _tally(output, rows.channel, blocks)
         tally = tallies[rows.channel]
-        tally.recount.add(rows.sample_index)
+        if row_spans is None:
+            tally.recount.add(rows.sample_index)
+        else:
+            for span, n in row_spans.of(rows.sample_index):
+                tally.recount.add_span(span, n)
         there = _compare(rows, whole, raw, others, found)
         if not there.all():
             _check_times(output, tally, rows, ~there)
@@ -158,9 +170,14 @@ def _recounted(
     return [tallies[key].recount.result() if key in tallies else Recount().result() for key in keys]
 
 
-def _references(output: Output, comparison: Comparison) -> tuple[list[Reference], list[Reference]]:
-    raw = []
-    if comparison.raw is not None:
+def _references(
+    output: Output, comparison: Comparison, whole: Span, gaps: Sequence[Gap]
+) -> tuple[list[_Reference], list[_Reference]]:
+    raw: list[_Reference] = []
+    if comparison.raw is not None and not output.has_all_samples:
+        raw_output, blocks = comparison.raw
+        raw.append(ViewReference(raw_output.name, output, blocks, whole, gaps))
+    elif comparison.raw is not None:
         raw_output, blocks = comparison.raw
         raw.append(
             Reference(
@@ -171,7 +188,7 @@ def _references(output: Output, comparison: Comparison) -> tuple[list[Reference]
                 finite_only=not output.kind.holds_nonfinite,
             )
         )
-    others = []
+    others: list[_Reference] = []
     for other in comparison.others:
         utc_unit_ns = max(output.kind.utc_unit_ns, other.kind.utc_unit_ns) if output.stream.polled else 1
         others.append(
@@ -207,7 +224,7 @@ def _numbers_in(output: Output, other: Output) -> list[int | None]:
 def _tables_of_blocks(output: Output, reader: OutputReader) -> tuple[Iterator[BlockSummaries], ...]:
     """The summaries of its blocks, once for each channel of the long layout; none where it has no such table."""
     block_rows = getattr(reader, "block_rows", None)
-    if block_rows is None or output.stream.polled:
+    if block_rows is None or output.stream.polled or not output.has_all_samples:
         return ()
     table = output.topology.get("sinks", {}).get(output.name, {}).get("table_blocks", "blocks")
     # Read once: what one channel is ahead of another is kept, a few numbers a block.
@@ -221,7 +238,7 @@ def _tally(output: Output, channel: int | None, blocks: Sequence[Iterator[BlockS
 
 
 def _compare(
-    rows: OutputRows, whole: Span, raw: Sequence[Reference], others: Sequence[Reference], found: Found
+    rows: OutputRows, whole: Span, raw: Sequence[_Reference], others: Sequence[_Reference], found: Found
 ) -> NDArray[np.bool_]:
     """Notes what is wrong; returns which rows were compared."""
     n = len(rows.sample_index)

@@ -15,14 +15,20 @@ from dtopipe.model.derived import DerivationError
 from dtopipe.model.errors import DtopipeError, SinkError, WireError
 from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.position import Position
+from dtopipe.model.quantities import seconds
+from dtopipe.model.reduction import recorded_reduction, reduced_stream
 from dtopipe.model.sink_types import SinkType
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
+from dtopipe.model.view import View, samples_a_row
 from dtopipe.sinks.contract import OutputReader
 from dtopipe.sinks.registry import known_sink_type, load_reader
 from dtopipe.topology.recorded import recorded_options, resolved_part
 from dtopipe.verify.outside import OutputOutside, why_not_opened
 from dtopipe.wire.describe import stream_from
+
+# Keys of a sink that say how its rows are made.
+_SHAPE = ("layout", "channels", "every", "reduce")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,8 @@ class Output:
     """One sink's output: where it is, which channels are in it, and what the run record says of it.
 
     `place`: the path, or where in a database, for people. `topology`: as recorded, where a database's own options are.
-    `not_opened`: why it may not be opened, or empty; it has no `path` then.
+    `not_opened`: why it may not be opened, or empty; it has no `path` then. `taken`: the channels of the run that it
+    was made of, as an output without `every` would have them.
     """
 
     name: str
@@ -42,6 +49,7 @@ class Output:
     run_id: str
     stream: Stream
     record: Mapping[str, Any]
+    taken: Stream
     not_opened: str = ""
 
     @property
@@ -59,6 +67,16 @@ class Output:
         """True if a row has every channel; readings always have."""
         sink = self.topology.get("sinks", {}).get(self.name, {})
         return self.stream.polled or sink.get("layout", Layout.WIDE) == Layout.WIDE
+
+    @property
+    def has_all_samples(self) -> bool:
+        """False for a view: what it was made of cannot be had back from it."""
+        return self.stream.every == 1
+
+    def view_of(self, stream: Stream) -> View:
+        """What makes this output's rows of blocks of that stream, which has at least the channels taken."""
+        columns = Columns(stream, [channel.name for channel in self.taken.channels], as_codes=self.is_raw)
+        return View(columns, self.stream.every, self.stream.reduce)
 
     @property
     def row_stream(self) -> Stream:
@@ -96,6 +114,7 @@ def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
         not_opened = why_not_opened(folder, record, name)
         path = None if sink["path"] is None or not_opened else folder.path / sink["path"]
         place = sink["target"] if sink["path"] is None else str(folder.path / sink["path"])
+        taken, own = _selected(stream, topology, name, sink["type"])
         found.append(
             Output(
                 name=name,
@@ -105,8 +124,9 @@ def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
                 topology=topology,
                 policy=Policy(sink["policy"]),
                 run_id=record["run_id"],
-                stream=_selected(stream, topology, name, sink["type"]),
+                stream=own,
                 record=sink,
+                taken=taken,
                 not_opened=not_opened,
             )
         )
@@ -117,22 +137,26 @@ def _with_variables(topology: Mapping[str, Any]) -> dict[str, Any]:
     """The topology whose sinks have the layout and the channels that the variables of this command give."""
     sinks = {}
     for name, sink in (topology.get("sinks") or {}).items():
-        own = resolved_part({key: sink[key] for key in ("layout", "channels") if sink.get(key) is not None})
+        own = resolved_part({key: sink[key] for key in _SHAPE if sink.get(key) is not None})
         if own.get("layout", Layout.WIDE) not in list(Layout):
             raise WireError(f"topology.sinks.{name}.layout: no such layout", "set its variable as it was in the run")
         sinks[name] = {**sink, **own}
     return {**topology, "sinks": sinks}
 
 
-def _selected(stream: Stream, topology: Mapping[str, Any], name: str, sink_type: str) -> Stream:
-    """What of the stream is in this sink's output."""
-    chosen = topology["sinks"].get(name, {}).get("channels")
+def _selected(stream: Stream, topology: Mapping[str, Any], name: str, sink_type: str) -> tuple[Stream, Stream]:
+    """What of the stream is taken for this sink's output, and the stream of that."""
+    sink = topology["sinks"].get(name, {})
     try:
-        return Columns(stream, chosen, as_codes=known_sink_type(sink_type).is_raw).stream
+        taken = Columns(stream, sink.get("channels"), as_codes=known_sink_type(sink_type).is_raw).stream
+        every = samples_a_row(None if sink.get("every") is None else seconds(sink["every"]), stream.rate_hz)
+        return taken, reduced_stream(taken, every, recorded_reduction(sink.get("reduce")))
+    except ValueError as error:
+        if isinstance(error, DerivationError):
+            raise WireError(f"topology.sinks.{name}: {error}") from error
+        raise WireError(f"topology.sinks.{name}.every: {error}") from error
     except KeyError as error:
         raise WireError(f"topology.sinks.{name}.channels: the run has no channel {error}") from error
-    except DerivationError as error:
-        raise WireError(f"topology.sinks.{name}: {error}") from error
 
 
 def raw_output(outputs: Sequence[Output]) -> Output | None:
@@ -152,7 +176,7 @@ def read_output(
         path = None if sink["path"] is None else folder / sink["path"]
         stream = stream_from(record["stream"]) if record.get("stream") else None
         topology = _with_variables(record["topology"])
-        selected = None if stream is None else _selected(stream, topology, name, sink["type"])
+        selected = None if stream is None else _selected(stream, topology, name, sink["type"])[1]
         reader = _reader(sink["type"], path, record["run_id"], record["topology"], name, selected)
         return reach_of(reader, int(sink["start"])), list(reader.gaps())
     return None

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.clock import Anchor
@@ -95,7 +94,7 @@ def rows_of(block: Block, stream: Stream) -> OutputRows:
     """The samples of a block of an output with this stream as a batch of rows."""
     t_mono_ns = block.t_mono_ns(stream.clock)
     return OutputRows(
-        sample_index=np.arange(block.span.start, block.span.stop),
+        sample_index=block.sample_index(),
         t_mono_ns=t_mono_ns,
         t_utc_ns=t_mono_ns + (block.anchor.t_utc_ns - block.anchor.t_mono_ns),
         values=list(EngineeringValues(stream.channels)(block.codes, block.sensor_status)),

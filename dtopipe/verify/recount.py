@@ -44,11 +44,11 @@ class Recount:
             first = int(sample_index[at])
             self.add_span(Span(first, first + stop - at))
 
-    def add_span(self, span: Span) -> None:
-        """The next rows, which follow on each other."""
+    def add_span(self, span: Span, n_rows: int | None = None) -> None:
+        """The next rows, which follow on each other; `n_rows` where they are fewer than their samples."""
         if not span:
             return
-        self._rows += len(span)
+        self._rows += len(span) if n_rows is None else n_rows
         last = self._spans[-1].stop if self._spans else span.start
         self._disordered += span.start < last
         if self._spans and span.start == last:

@@ -15,7 +15,7 @@ from dtopipe.verify.outputs import Output
 
 def text_writer(output: Output) -> DelimitedWriter | None:
     """One that is never opened; None for an output of another kind, or if its options are not known."""
-    if output.path is None or output.stream.polled or not output.kind.is_text:
+    if output.path is None or output.stream.polled or not (output.kind.is_text and output.has_all_samples):
         return None
     kind = load_writer(output.type)
     if not (isinstance(kind, type) and issubclass(kind, DelimitedWriter)):

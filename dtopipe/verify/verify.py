@@ -128,7 +128,10 @@ class _Reports:
     def _others(self, output: Output) -> list[Output]:
         """Two that can be read, BLOCK outputs first."""
         rest = [other for other in self._outputs if other is not output and other is not self._raw]
-        found = [other for other in rest if other.is_wide and _is_readable(other)]
+        found = [other for other in rest if other.is_wide and other.has_all_samples and _is_readable(other)]
+        if not output.has_all_samples:
+            # Its rows are made of samples, and only a raw file has them all.
+            return []
         found.sort(key=lambda other: other.policy is not Policy.BLOCK)
         return found[:2]
 

@@ -27,6 +27,8 @@ def describe_stream(stream: Stream) -> dict[str, Any]:
     channels = [describe_channel(channel) for channel in stream.channels]
     virtual = [describe_channel(channel) for channel in stream.virtual]
     known = asdict(replace(stream, channels=(), virtual=()))
+    if stream.every == 1:
+        del known["every"], known["reduce"]
     return {**known, "channels": channels, "virtual": virtual}
 
 

@@ -40,7 +40,7 @@ class AcquirerOrders(WorkerOrders, kind="orders"):
 
 @dataclass(frozen=True, slots=True)
 class SinkOrders(WorkerOrders, kind="orders"):
-    """`type` and `options`: of the sink. `sync_s`: None for never."""
+    """`type` and `options`: of the sink. `sync_s`: None for never. `every_s`, `reduce`: of a view."""
 
     type: str
     path: str | None
@@ -52,6 +52,8 @@ class SinkOrders(WorkerOrders, kind="orders"):
     sync_s: float | None
     queue_blocks: int
     delay_per_block_s: float
+    every_s: float | None
+    reduce: str
     options: Mapping[str, Any]
 
 

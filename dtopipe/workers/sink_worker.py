@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from dtopipe.model.columns import Columns
 from dtopipe.model.errors import SinkError, SinkUnavailable
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
-from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block
+from dtopipe.model.view import View, samples_a_row
 from dtopipe.shm.calls import CallWords
 from dtopipe.shm.layout import Call
 from dtopipe.shm.observer import RingObserver
@@ -71,7 +72,7 @@ class SinkWorker:
         calls: CallWords,
         begin: BeginSink,
         ring: Ring,
-        columns: Columns,
+        view: View,
         writer: ReopeningWriter,
         position: Position,
     ) -> None:
@@ -82,10 +83,12 @@ class SinkWorker:
         self._ring = ring
         self._writer = writer
         self._stream = begin.stream
-        self._columns = columns
-        self._readings = ReadingRows(columns.stream) if self._stream.polled else None
+        self._view = view
+        self._readings = ReadingRows(view.stream) if self._stream.polled else None
         self._position = position
         self._at = position.committed
+        # Where each block ends that was taken and may have to be told to a successor.
+        self._taken: deque[int] = deque()
         self._intake = _intake(worker, begin, ring)
         # What else a hole can be: nobody drops what a journal covers, so it must be damaged.
         self._usual_cause = Cause.POLICY_DROP if begin.journal is None else Cause.WRITE_ERROR
@@ -119,6 +122,7 @@ class SinkWorker:
             # Asked before the take: what is published before the end-of-run mark must not be passed over.
             ended = self._intake.ended() or self._left_alone()
             if self._patience.is_detached and self._has_reached_its_end():
+                self._give(self._view.rest())
                 break
             blocks = self._intake.take(self._most)
             self._say_for_whom()
@@ -163,14 +167,15 @@ class SinkWorker:
             if block.span.start > self._at:
                 items += self._gaps_to(block.span.start, block.anchor)
             block = block.trimmed(self._at)
-            items.append(self._columns.of(block))
+            items.append(block)
             self._at = block.span.stop
             self._uncommitted_bytes += block.codes.nbytes
             if self._delay_s:
                 time.sleep(self._delay_s)
-        if items:
-            self._hand_over(items if self._readings is None else list(self._readings.of(items)))
-            self._uncommitted_since_ns = self._uncommitted_since_ns or mono_ns()
+        self._taken += [block.span.stop for block in blocks]
+        self._give(self._view.of(items))
+        if not self._uncommitted_since_ns:
+            self._intake.release(self._kept())
 
     def _gaps_to(self, stop: int, anchor: Anchor) -> list[Gap]:
         """The hole between what is written and `stop`, by cause."""
@@ -182,7 +187,6 @@ class SinkWorker:
             lambda index: anchor.t_utc_ns + clock.offset_ns(index - anchor.sample_index),
         )
         self._otherwise = self._usual_cause
-        self._new_gaps += gaps
         self._at = stop
         return gaps
 
@@ -190,10 +194,25 @@ class SinkWorker:
         """What is absent between the last block and the end of the run."""
         end, _ = self._ring.end()
         if end > self._at:
-            self._hand_over(self._gaps_to(end, self._ring.anchor()))
+            self._give(self._view.of(self._gaps_to(end, self._ring.anchor())))
+        self._give(self._view.rest())
 
-    def _hand_over(self, items: Sequence[Block | Gap | Readings]) -> None:
-        self._patience.with_it(Call.APPEND, lambda: self._writer.append(items))
+    def _give(self, items: Sequence[Block | Gap]) -> None:
+        """Hand over what goes into the output now."""
+        if not items:
+            return
+        self._new_gaps += [item for item in items if isinstance(item, Gap)]
+        given = items if self._readings is None else list(self._readings.of(items))
+        self._patience.with_it(Call.APPEND, lambda: self._writer.append(given))
+        self._uncommitted_since_ns = self._uncommitted_since_ns or mono_ns()
+
+    def _kept(self) -> int:
+        """How many of the blocks taken last hold what is not in the output yet."""
+        held_from = self._view.held_from
+        needed_from = self._at if held_from is None else held_from
+        while self._taken and self._taken[0] <= needed_from:
+            self._taken.popleft()
+        return len(self._taken)
 
     def _note_the_rest(self) -> None:
         """Everything that was noted of the run is in the output; what is still noted now is waited for."""
@@ -227,7 +246,7 @@ class SinkWorker:
     def _commit(self) -> None:
         self._show(self._patience.with_it(Call.COMMIT, self._writer.commit))
         self._uncommitted_since_ns = self._uncommitted_bytes = 0
-        self._intake.release()
+        self._intake.release(self._kept())
         if self._new_gaps:
             self._worker.control.send(GapsCommitted(tuple(self._new_gaps)))
             self._new_gaps = []
@@ -316,7 +335,8 @@ def main(worker: Worker[SinkOrders]) -> None:
     if begin is None:
         return
     columns = Columns(begin.stream, orders.channels, as_codes=known_sink_type(orders.type).is_raw)
-    stream, start, committed = columns.stream, begin.start, begin.committed
+    view = View(columns, samples_a_row(orders.every_s, begin.stream.rate_hz), orders.reduce)
+    stream, start, committed = view.stream, begin.start, begin.committed
     ring = Ring.attach(begin.segment, begin.held)
     calls = CallWords.of_row(ring, begin.row)
     patience = RetryWhileAway(worker, calls)
@@ -332,7 +352,7 @@ def main(worker: Worker[SinkOrders]) -> None:
             position = writer.open(stream, start, resume=False)
         worker.control.send(SinkReady(position))
         began_s = time.process_time()
-        sink = SinkWorker(worker, patience, calls, begin, ring, columns, writer, position)
+        sink = SinkWorker(worker, patience, calls, begin, ring, view, writer, position)
         try:
             sink.run()
             if patience.lets_go:

@@ -2,7 +2,8 @@
 
 Frame, little-endian: header (`_HEADER`), per block (block_index, n_samples) as int64, codes channel-major, with
 `_WITH_STATUS` the sensor status as int8, channel-major, and with `CHECKED` the CRC-32 of all that as uint32. A frame
-holds neighbouring blocks of one anchor, without a gap between them.
+holds neighbouring blocks of one anchor, without a gap between them; of a view its rows stand `Stream.every` samples
+apart.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class TailSamples(TailContent):
         self._path = path
         self._dtype = np.dtype(stream.dtype).newbyteorder("<")
         self._n_channels = len(stream.channels)
+        self._step = stream.every
         self._file = path.open("rb", buffering=0)
         try:
             self._frames = self._found(size, damaged)
@@ -82,7 +84,7 @@ class TailSamples(TailContent):
         skipped = np.clip(start - begins, 0, None)
         taken = np.clip(stop - begins, 0, self._frames["n_samples"]) - skipped
         there = taken > 0
-        return TailPart(self._read, self._dtype, self._frames[there], skipped[there], taken[there])
+        return TailPart(self._read, self._dtype, self._frames[there], skipped[there], taken[there], self._step)
 
     def _read(self, offset: int, into: NDArray[Any]) -> None:
         self._file.seek(offset)
@@ -96,7 +98,9 @@ class TailSamples(TailContent):
     @property
     def stop(self) -> int | None:
         """The sample index behind the last one; None where there is none."""
-        return int(self._frames["first"][-1] + self._frames["n_samples"][-1]) if len(self._frames) else None
+        if not len(self._frames):
+            return None
+        return int(self._frames["first"][-1] + self._frames["n_samples"][-1] * self._step)
 
     def behind(self, sample_index: int) -> None:
         """Forget the frames that begin before this sample: row groups have them."""
@@ -153,8 +157,13 @@ class TailPart:
         frames: NDArray[Any],
         skipped: NDArray[np.int64],
         taken: NDArray[np.int64],
+        step: int = 1,
     ) -> None:
-        """`skipped`, `taken`: (n_frames,) samples of each frame before and in this part."""
+        """`skipped`, `taken`: (n_frames,) samples of each frame before and in this part.
+
+        `step`: sample indices from one to the next, of a view.
+        """
+        self._step = step
         self._read = read
         self._dtype = dtype
         self._frames = frames
@@ -190,18 +199,18 @@ class TailPart:
 
     def sample_index(self) -> NDArray[np.int64]:
         """(n_samples,) int64."""
-        return self._by_sequel(lambda first, n_samples, _: np.arange(first, first + n_samples))
+        return self._by_sequel(lambda first, n, _: np.arange(first, first + n * self._step, self._step))
 
     def t_mono_ns(self, clock: SampleClock) -> NDArray[np.int64]:
         """(n_samples,) int64."""
         return self._by_sequel(
-            lambda first, n, anchor: clock.offsets_ns(first - anchor.sample_index, n) + anchor.t_mono_ns
+            lambda first, n, anchor: clock.offsets_ns(first - anchor.sample_index, n, self._step) + anchor.t_mono_ns
         )
 
     def t_utc_ns(self, clock: SampleClock) -> NDArray[np.int64]:
         """(n_samples,) int64."""
         return self._by_sequel(
-            lambda first, n, anchor: clock.offsets_ns(first - anchor.sample_index, n) + anchor.t_utc_ns
+            lambda first, n, anchor: clock.offsets_ns(first - anchor.sample_index, n, self._step) + anchor.t_utc_ns
         )
 
     def _by_sequel(self, of: Callable[[int, int, Anchor], NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -214,14 +223,18 @@ class TailPart:
 
     def _sequels(self) -> Iterator[tuple[int, int, Anchor]]:
         """(first index, samples, anchor) of stretches without a gap, over the borders of frames."""
-        firsts = self._frames["first"] + self._skipped
+        firsts = self._frames["first"] + self._skipped * self._step
         anchors = self._frames[["anchor_index", "anchor_mono_ns", "anchor_utc_ns"]]
-        follows = (firsts[1:] == firsts[:-1] + self._taken[:-1]) & (anchors[1:] == anchors[:-1])
+        follows = (firsts[1:] == firsts[:-1] + self._taken[:-1] * self._step) & (anchors[1:] == anchors[:-1])
         starts = np.flatnonzero(np.concatenate(([True], ~follows)))[: len(firsts)]
         lengths = np.add.reduceat(self._taken, starts) if len(firsts) else self._taken
         for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
             for at in range(0, length, _CLOCK_SAMPLES):
-                yield int(firsts[start]) + at, min(_CLOCK_SAMPLES, length - at), Anchor(*anchors[start].tolist())
+                yield (
+                    int(firsts[start]) + at * self._step,
+                    min(_CLOCK_SAMPLES, length - at),
+                    Anchor(*anchors[start].tolist()),
+                )
 
     def _gather(self, into: NDArray[Any], offsets: NDArray[np.int64]) -> None:
         """One piece a frame from its place in the file; -1 leaves `into` as it is."""

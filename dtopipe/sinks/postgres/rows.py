@@ -67,7 +67,7 @@ class BlockPieces:
             samples = batch.samples
             t_mono_ns = samples.t_mono_ns(self._stream.clock)
             t_utc_ns = t_mono_ns + (samples.anchor.t_utc_ns - samples.anchor.t_mono_ns)
-            index = np.arange(samples.span.start, samples.span.stop)
+            index = samples.sample_index()
             values = self._engineering(samples.codes, samples.sensor_status)
             times = [
                 Column("sample_index", Kind.INT8, index),
@@ -123,7 +123,7 @@ class BlockPieces:
     ) -> tuple[Piece, Piece]:
         starts = batch.block_starts
         n_blocks, n_channels = len(starts), len(values)
-        first = starts + batch.samples.first_sample_index
+        first = batch.samples.first_sample_index + starts * batch.samples.step
         of_blocks = self._piece(
             self._blocks_table,
             n_blocks,

@@ -48,7 +48,9 @@ def joined(items: Sequence[Block | Gap | Readings], most_bytes: int) -> Iterator
 
 def _follows(block: Block, other: Block) -> bool:
     same_clock = block.first_sample_index == other.span.stop and block.anchor == other.anchor
-    return same_clock and block.error == other.error
+    # Rows of a view follow on each other at equal distances only where none of them stands for less than the others.
+    is_whole = block.step == other.step and (other.covers is None or other.covers == other.n_samples * other.step)
+    return same_clock and is_whole and block.error == other.error
 
 
 def _as_one(blocks: Sequence[Block]) -> Joined:
@@ -57,6 +59,7 @@ def _as_one(blocks: Sequence[Block]) -> Joined:
         samples = replace(
             samples,
             codes=np.concatenate([block.codes for block in blocks], axis=1),
+            covers=None if samples.covers is None else blocks[-1].span.stop - samples.first_sample_index,
             sensor_status=_status(blocks),
             made_of=_origin(blocks),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +24,18 @@ def null_ranges(items: Sequence[Any]) -> Iterator[NullRange]:
     """Those of the blocks among `items`, block by block, in order within each channel."""
     for item in items:
         if isinstance(item, Block) and item.sensor_status is not None:
-            yield from ranges_of(item.sensor_status, item.first_sample_index)
+            if item.covers is None:
+                yield from ranges_of(item.sensor_status, item.first_sample_index)
+            else:
+                yield from _of_rows(item)
+
+
+def _of_rows(block: Block) -> Iterator[NullRange]:
+    """Those of a view: each row that is null stands for all of its samples."""
+    stop = block.span.stop
+    for each in ranges_of(block.sensor_status, 0) if block.sensor_status is not None else ():
+        first, behind = (block.first_sample_index + row * block.step for row in (each.span.start, each.span.stop))
+        yield replace(each, span=Span(first, min(behind, stop)))
 
 
 def ranges_of(sensor_status: NDArray[np.int8], first: int) -> Iterator[NullRange]:

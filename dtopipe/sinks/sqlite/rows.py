@@ -68,7 +68,7 @@ class BlockRows:
         samples = batch.samples
         t_mono_ns = samples.t_mono_ns(self._stream.clock)
         t_utc_ns = t_mono_ns + (samples.anchor.t_utc_ns - samples.anchor.t_mono_ns)
-        index = np.arange(samples.span.start, samples.span.stop)
+        index = samples.sample_index()
         times = (index.tolist(), t_mono_ns.tolist(), t_utc_ns.tolist())
         values = self._engineering(samples.codes, samples.sensor_status)
         columns = [self._column(samples, values, number) for number in range(len(values))]

@@ -159,8 +159,7 @@ class DelimitedWriter(FileWriter):
     def _times(self, samples: Block) -> list[Texts]:
         t_mono_ns = samples.t_mono_ns(self._stream.clock)
         t_utc_ns = t_mono_ns + (samples.anchor.t_utc_ns - samples.anchor.t_mono_ns)
-        index = np.arange(samples.span.start, samples.span.stop)
-        return [rising_integers(index), rising_integers(t_mono_ns), iso_times(t_utc_ns)]
+        return [rising_integers(samples.sample_index()), rising_integers(t_mono_ns), iso_times(t_utc_ns)]
 
     def _wide(self, samples: Block) -> bytes:
         texts = self._texts(samples)
