@@ -27,7 +27,8 @@ from dtopipe.host.run_folder import RunFolder, find_run
 from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import shown
 from dtopipe.repair.fetch import fetched_from
-from dtopipe.repair.run import RepairReport, repair_run
+from dtopipe.repair.mended import RepairReport
+from dtopipe.repair.run import repair_run
 from dtopipe.supervisor.lines import EventsFile
 from dtopipe.transport.source_link import is_endpoint
 

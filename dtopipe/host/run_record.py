@@ -108,6 +108,10 @@ def _check_sink(sink: Facts) -> None:
         sink.text("target", most=_MOST_PATH)
     counts = {name: sink.count(name) for name in _COUNTS}
     sink.count("retained_from", default=0)
+    sink.count("part_samples", default=0)
+    sink.count("rows", default=0)
+    for name in ("row_samples", "rows_a_sample"):
+        sink.count(name, default=1, least=1)
     for name in ("stop", "committed"):
         if counts[name] < counts["start"]:
             raise sink.misfit(name, "lies before start")

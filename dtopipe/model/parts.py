@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from dtopipe.model.policy import Layout, OnExists, Policy
-from dtopipe.model.quantities import HungLimit, Limit, Seconds, Sync
+from dtopipe.model.quantities import HungLimit, Limit, Seconds, SplitText, Sync
 from dtopipe.model.reduction import Reduce
+from dtopipe.model.splitting import Split
 
 # Far beyond any machine's memory.
 _MOST_BLOCKS = 2**31
@@ -84,9 +85,20 @@ class SinkPart(Part):
         default="mean",
         description="What a row of `every` has of its samples: their mean, columns _min and _max, or the first one.",
     )
+    split: SplitText | None = Field(
+        default=None,
+        description="A new file after so much time or size, such as 1h or 1GiB; {part} in the path is its number.",
+    )
     delay_per_block: Seconds = Field(
         default=0.0, description="Rehearsal: sleep so long after each block, as a slow disk or viewer would."
     )
+
+    @field_validator("split")
+    @classmethod
+    def _is_split(cls, value: str | None) -> str | None:
+        if value is not None:
+            Split.of(value)
+        return value
 
     @property
     def policy_word(self) -> Policy:

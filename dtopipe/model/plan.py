@@ -94,7 +94,8 @@ class SinkPlan:
     `sync_s`: None never syncs before the close, 0 syncs every commit. `delay_per_block_s` slows the sink
     down on purpose, to rehearse a slow disk or viewer.
 
-    `every_s`: of a view, how long a row stands for; `reduce`: how it is made.
+    `every_s`: of a view, how long a row stands for; `reduce`: how it is made. `split`: after how much the next file
+    begins, such as 1h or 1GiB; `path` has a place for their numbers then.
     """
 
     name: str
@@ -116,8 +117,14 @@ class SinkPlan:
     queue_blocks: int = 64
     every_s: float | None = None
     reduce: str = "mean"
+    split: str | None = None
     delay_per_block_s: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def keeps_codes(self) -> bool:
+        """False for a view whose rows are worked out."""
+        return self.every_s is None or self.reduce == "first"
 
     @property
     def has_all_samples(self) -> bool:

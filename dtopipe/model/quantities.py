@@ -172,6 +172,7 @@ Retention = Annotated[
     ),
 ]
 Bytes = Annotated[int, BeforeValidator(n_bytes), WithJsonSchema(_SIZE)]
+SplitText = Annotated[str, WithJsonSchema({"anyOf": [_TIME, {**_SIZE, "type": "string"}]})]
 Sync = Annotated[
     float | None,
     BeforeValidator(sync_seconds),

@@ -51,3 +51,11 @@ class Readings:
     def span(self) -> Span:
         """The sample indices of these readings."""
         return Span(self.first_sample_index, self.first_sample_index + self.n_samples)
+
+    def trimmed(self, start: int, stop: int) -> Readings:
+        """Those with `start <= index < stop`."""
+        low = max(0, start - self.first_sample_index)
+        high = max(low, min(self.n_samples, stop - self.first_sample_index))
+        if low == 0 and high == self.n_samples:
+            return self
+        return Readings(self.first_sample_index + low, [column[low:high] for column in self.columns])

@@ -144,6 +144,10 @@ class SinkType:
     is_text: bool = False
     has_layouts: bool = True
     takes_readings: bool = True
+    # Its writer asks a block for the index of each of its rows (`Block.sample_index`), which in a view are not all.
+    makes_views: bool = False
+    # Its outputs are files that may be split into parts.
+    splits: bool = False
     one_run_a_file: bool = False
     # Another file takes over where one has grown to its limit.
     goes_on_in_next_file: bool = False

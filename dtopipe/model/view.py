@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dtopipe.model.columns import Columns
-from dtopipe.model.reduction import Reduction
+from dtopipe.model.reduction import Reduction, reduced_stream
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 
@@ -13,6 +13,14 @@ from dtopipe.model.stream import Block, Stream
 def samples_a_row(every_s: float | None, rate_hz: float) -> int:
     """The samples that a row stands for: one at least."""
     return 1 if every_s is None else max(1, round(every_s * rate_hz))
+
+
+def output_stream(
+    stream: Stream, channels: Sequence[str] | None, every_s: float | None, reduce: str, *, as_codes: bool
+) -> Stream:
+    """The stream of an output of these channels, or of all. Raises KeyError, DerivationError."""
+    taken = Columns(stream, channels, as_codes=as_codes).stream
+    return reduced_stream(taken, samples_a_row(every_s, stream.rate_hz), reduce)
 
 
 class View:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -38,7 +38,8 @@ def position_of(output: Output) -> tuple[Position, list[Gap]] | None:
     """How far it is, whole rows behind its last commit included, and its gaps; None where it cannot be read."""
     with contextlib.suppress(DtopipeError, OSError, ValueError):
         reader = output.reader()
-        return reach_of(reader, int(output.record["start"])), list(reader.gaps())
+        start, is_view = int(output.record["start"]), not output.has_all_samples
+        return reach_of(reader, start, is_view=is_view), list(reader.gaps())
     return None
 
 
@@ -56,6 +57,12 @@ def covered_to(output: Output, report: OutputReport) -> int:
 def is_to_be_whole(output: Output) -> bool:
     """True for a BLOCK output that was to go on to the end of the run."""
     return output.policy is Policy.BLOCK and output.record["state"] != SinkState.DETACHED
+
+
+def goes_on_at(output: Output, index: int, gaps: Sequence[Span]) -> bool:
+    """False for a view whose last row stands for a part of its window only, though nothing is absent behind it."""
+    is_cut_short = index % output.stream.every != 0 and all(span.stop != index for span in gaps)
+    return output.has_all_samples or not is_cut_short
 
 
 def is_spoilt(report: OutputReport) -> bool:

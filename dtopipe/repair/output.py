@@ -26,6 +26,7 @@ from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.noted import Noted
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import Recount, common, without
+from dtopipe.verify.row_spans import RowSpans
 
 # As much as a worker writes between two commits of a fast board: bounded memory, cheap commits.
 _COMMIT_VALUES = 1_000_000
@@ -75,12 +76,14 @@ def _ensure_no_fewer(output: Output, new_path: Path, covered: Sequence[Span]) ->
     """Read back what was written anew. Raises SinkError if it has not all that the old one has."""
     reader = replace(output, path=new_path).reader()
     counts: dict[int | None, Recount] = {}
+    gaps = reader.gaps()
+    absent = [gap.span for gap in gaps]
+    whole = Span(int(output.record["start"]), int(output.record["stop"]))
+    row_spans = RowSpans(output.stream.every, gaps, whole.stop)
     for rows in reader.batches():
-        counts.setdefault(rows.channel, Recount()).add(rows.sample_index)
+        counts.setdefault(rows.channel, Recount()).add_rows(rows.sample_index, row_spans)
     position = reader.position()
     there = common([count.result().covered for count in counts.values()])
-    absent = [gap.span for gap in reader.gaps()]
-    whole = Span(int(output.record["start"]), int(output.record["stop"]))
     lost = without(without([span.intersection(whole) for span in covered], there), [Span(0, position.retained_from)])
     unnamed = without([Span(max(whole.start, position.retained_from), whole.stop)], [*there, *absent])
     if lost or unnamed:
@@ -149,7 +152,7 @@ def _written(
         waiting: list[Block | Gap | Readings] = []
         n_waiting = 0
         at = span.start
-        for item in refill.items(span) if span else ():
+        for item in output.reduced(refill.items(span)) if span else ():
             if item.span.start != at:
                 raise SinkError(output.place, f"sample {at} is not where it was found before", "call repair again")
             at = item.span.stop

@@ -9,6 +9,7 @@ from typing import Any
 from dtopipe.boards.registry import known_board_type
 from dtopipe.core.lifecycle import SinkState, condition_of
 from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.row_count import RowShape, rows_of
 from dtopipe.core.verdict import VerdictState, judge_recorded
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
@@ -99,7 +100,7 @@ def repaired_record(
         sink = new["sinks"][output.name]
         if output.name in found:
             position, own = found[output.name]
-            _update(sink, position, is_mended=output.name in mended)
+            _update(sink, position, own, is_mended=output.name in mended)
             gaps[output.name] = [*own, *_of_tail(sink, gaps.get(output.name, []))]
         outcomes.append(_outcome(output.name, output.policy, sink, gaps.get(output.name, [])))
     first = record.get("first_verdict") or record["verdict"]
@@ -119,7 +120,7 @@ def repaired_record(
     return new, gaps
 
 
-def _update(sink: dict[str, Any], position: Position, *, is_mended: bool) -> None:
+def _update(sink: dict[str, Any], position: Position, own: Sequence[Gap], *, is_mended: bool) -> None:
     """Bring one sink's facts up to date."""
     tail = max(0, sink["stop"] - position.committed)
     sink |= {
@@ -127,6 +128,7 @@ def _update(sink: dict[str, Any], position: Position, *, is_mended: bool) -> Non
         "committed": position.committed,
         "durable": position.durable,
         "samples": position.samples,
+        "rows": rows_of(RowShape.recorded(sink), position, own),
         "gaps": position.gap_samples + tail,
         "dropped": position.dropped,
         **({"retained_from": position.retained_from} if "retained_from" in sink else {}),

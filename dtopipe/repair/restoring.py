@@ -30,6 +30,9 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
     have for being complete. Where its rows are not whole from its
     beginning up to a place behind which nothing is, nothing is done: it has to be written anew. Raises SinkError.
     """
+    if not output.has_all_samples:
+        # How many samples its last rows stand for is known to their writer alone.
+        return False
     if output.path is None or report.unreadable or report.doubled or report.disordered or report.differing:
         return False
     snapshot, damage = record_of(output.path)
@@ -40,7 +43,11 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
             CommitRecord.restore(output.path, output.stream, output.type, 0, Position(start, start, start), 0, (), b"")
         return bool(damage)
     reader = output.reader()
-    if not damage and not report.damage and reach_of(reader, int(output.record["start"])) == reader.position():
+    if (
+        not damage
+        and not report.damage
+        and reach_of(reader, int(output.record["start"]), is_view=False) == reader.position()
+    ):
         return False
     front = getattr(reader, "front", lambda: None)()
     if not isinstance(front, Front) or (snapshot is not None and snapshot.stream.run_id != output.run_id):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from dtopipe.core.followed import known_end
@@ -19,6 +19,7 @@ from dtopipe.model.span import Gap, Span
 from dtopipe.repair.condition import (
     Mend,
     covered_to,
+    goes_on_at,
     is_complete,
     is_damaged,
     is_spoilt,
@@ -30,6 +31,7 @@ from dtopipe.repair.condition import (
 )
 from dtopipe.repair.exclusive import alone_with
 from dtopipe.repair.fetch import Fetched
+from dtopipe.repair.mended import Mended, RepairReport, whole_of_parts
 from dtopipe.repair.output import complete_replacement, continue_output, rewrite_output
 from dtopipe.repair.raw_samples import raw_samples_of
 from dtopipe.repair.reading_samples import ReadingSamples
@@ -40,38 +42,12 @@ from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
 from dtopipe.verify.mark_check import absent_marks
 from dtopipe.verify.noted import noted_of_run
+from dtopipe.verify.output_parts import in_parts
 from dtopipe.verify.outputs import Output, outputs_of, raw_output
 from dtopipe.verify.recount import joined, without
 from dtopipe.verify.report import OutputReport
 from dtopipe.verify.verify import verify_run
 from dtopipe.wire.describe import stream_from
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """What became of one output. `failure`: why it is not repaired, or empty. `added`: samples per channel.
-
-    `damage`: what was found damaged in it, in words. `aside`: where what was there is kept, if it was replaced.
-    """
-
-    name: str
-    how: str
-    added: int
-    samples: int
-    gaps: int
-    failure: str = ""
-    damage: tuple[str, ...] = ()
-    aside: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RepairReport:
-    """What `repair` did; `verdict` is that of the run now."""
-
-    folder: str
-    first_verdict: Mapping[str, Any]
-    verdict: Verdict
-    outputs: tuple[Mended, ...]
 
 
 def repair_run(
@@ -140,7 +116,8 @@ class _Repair:
             raise SinkError(self._folder.path, "its board never started: there is nothing to repair", "run it again")
         chosen = self._chosen(names)
         for output in chosen:
-            complete_replacement(output)
+            for part in in_parts(output, self._folder.path):
+                complete_replacement(part)
         reports = self._recounted()
         # Behind a hole that the power left there may be whole rows, further than any output is whole.
         furthest = max((covered_to(output, reports[output.name]) for output in self._outputs), default=0)
@@ -148,7 +125,7 @@ class _Repair:
             self._record = with_end(self._record, furthest)
             self._outputs = outputs_of(self._folder, self._record)
             chosen, reports = self._chosen(names), self._recounted()
-        mended = [self._mended(output, reports[output.name]) for output in chosen]
+        mended = [self._all_mended(output, reports[output.name]) for output in chosen]
         positions = {output.name: found for output in self._outputs if (found := position_of(output)) is not None}
         of_board = self._board_gaps_now()
         record, gaps = repaired_record(
@@ -189,6 +166,13 @@ class _Repair:
         # A raw file last: until then the others are refilled from it as it is.
         return sorted(chosen, key=lambda output: output.is_raw)
 
+    def _all_mended(self, output: Output, report: OutputReport) -> Mended:
+        """What became of an output, or of all parts of one that is split."""
+        parts = in_parts(output, self._folder.path)
+        if parts == [output]:
+            return self._mended(output, report)
+        return whole_of_parts(output, [self._mended(part, one) for part, one in zip(parts, report.parts, strict=True)])
+
     def _mended(self, output: Output, report: OutputReport) -> Mended:
         before = report.samples + report.retired
         as_before = Mended(output.name, "", 0, before, sum(map(len, report.gaps)), damage=report.damage)
@@ -198,15 +182,16 @@ class _Repair:
 
         try:
             refill = self._refill(output, report)
-            restored = restored_record(output, report, self._gaps_of(output), self._noted)
+            noted = replace(self._noted, marks=output.own_marks(self._noted.marks))
+            restored = restored_record(output, report, self._gaps_of(output), noted)
             how = self._need(output, report, refill, is_restored=restored)
             if how in (Mend.NOTHING, Mend.RECORD):
                 return replace(as_before, how=how.value)
             if how is Mend.CONTINUE:
-                position, aside = continue_output(output, refill, self._noted, tell), None
+                position, aside = continue_output(output, refill, noted, tell), None
             else:
                 keep = bool(report.unreadable or report.damage or is_spoilt(report))
-                rewritten = rewrite_output(output, refill, self._noted, tell, report.covered, keep=keep)
+                rewritten = rewrite_output(output, refill, noted, tell, report.covered, keep=keep)
                 position, aside = rewritten.position, rewritten.aside
         except (DtopipeError, OSError) as error:
             return replace(as_before, how="not repaired", failure=str(error))
@@ -252,9 +237,9 @@ class _Repair:
         ):
             return Mend.REWRITE
         is_detached = output.record["state"] == SinkState.DETACHED
-        lacks_marks = not is_detached and bool(absent_marks(output, self._noted.marks))
+        lacks_marks = not is_detached and bool(absent_marks(output, output.own_marks(self._noted.marks)))
         if tail or lacks_marks or not is_complete(output, self._record):
-            return Mend.CONTINUE
+            return Mend.CONTINUE if not tail or goes_on_at(output, tail.start, gaps) else Mend.REWRITE
         return Mend.RECORD if is_restored else Mend.NOTHING
 
     def _ensure_somebody_is_right(self, output: Output, report: OutputReport) -> None:
@@ -307,7 +292,7 @@ class _Repair:
         written = read_gaps(self._folder.path / "gaps.jsonl")
         of_sources = [gap for source in sources for gap in source.gaps() if gap.cause in BOARD_CAUSES]
         layers = [self._known_board_gaps(), _apart(of_sources), own, written.get(output.name, [])]
-        return Refill(output.stream, output.is_raw, sources, layers, self._t_utc_ns_at)
+        return Refill(output.taken, output.is_raw, sources, layers, self._t_utc_ns_at)
 
     def _t_utc_ns_at(self, index: int) -> int:
         clock = stream_from(self._record["stream"]).clock
@@ -338,7 +323,7 @@ class _Repair:
         if self._values is None:
             self._values = []
             for output in (*self._outputs, *self._others):
-                if output.is_raw:
+                if output.is_raw or not output.has_all_samples:
                     continue
                 self._on_progress(f"looking into {output.name}", 0)
                 with contextlib.suppress(DtopipeError, OSError, ValueError):

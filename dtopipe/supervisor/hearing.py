@@ -148,6 +148,7 @@ class Hearing:
                     self._attachments.became_ready(agent)
             case GapsCommitted():
                 agent.absence.note(self._gaps.append(name, message.gaps))
+                agent.row_count.note(message.gaps)
             case SinkAway():
                 agent.away = message.message
                 self._events.append("away", name, why=agent.away, remedy=message.remedy)

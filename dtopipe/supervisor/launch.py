@@ -94,6 +94,7 @@ class Launcher:
             return
         if not self._placement.find(agent) or agent.row is None:
             return
+        agent.learn(reader.stream)
         journal = self._sinks.journal if table.is_covered(agent.row) else None
         begin = BeginSink(
             stream=reader.stream,
@@ -165,6 +166,7 @@ class Launcher:
         self._record.tell_where()
         first = self._memory.end_sample_index
         for agent in self._sinks:
+            agent.learn(stream)
             agent.position = Position(first, first, first)
             agent.row = table.open_at_head(agent.plan.policy, covered=self._sinks.is_covered(agent))
         journal = self._sinks.journal

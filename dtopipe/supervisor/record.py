@@ -145,9 +145,12 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
         "committed": position.committed,
         "durable": position.durable,
         "samples": position.samples,
+        "rows": agent.row_count.rows(position),
+        **agent.row_count.shape.facts(),
         "gaps": agent.gap_samples(stop),
         "dropped": position.dropped,
         "restarts": agent.life.restarts,
+        **({"part_samples": agent.part_samples} if agent.part_samples is not None else {}),
         **({"retained_from": position.retained_from} if agent.plan.retires else {}),
         **agent.troubles(),
     }

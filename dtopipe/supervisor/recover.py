@@ -19,6 +19,7 @@ from dtopipe.core.ending import BY_KILL
 from dtopipe.core.gaps import explained
 from dtopipe.core.lifecycle import SinkState
 from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.row_count import RowShape, rows_of
 from dtopipe.core.verdict import judge_recorded
 from dtopipe.host.identity import who_is_here
 from dtopipe.host.life_locks import LifeLocks
@@ -238,6 +239,7 @@ def _completed(
             "committed": position.committed,
             "durable": position.durable,
             "samples": position.samples,
+            "rows": rows_of(RowShape.recorded(sink), position, known),
             "gaps": absent,
             "dropped": position.dropped,
             **({"retained_from": position.retained_from} if "retained_from" in sink else {}),

@@ -12,12 +12,18 @@ from dtopipe.core.budget import must_start_now, pause_within
 from dtopipe.core.hanging import CallClock
 from dtopipe.core.lifecycle import SinkState, WorkerEvent, WorkerState
 from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.row_count import RowCount, RowShape
 from dtopipe.core.worker import Death, WorkerLife
 from dtopipe.model.errors import WireError
 from dtopipe.model.plan import SinkPlan
+from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.span import LOST_BY_BOARD, Cause, Span
+from dtopipe.model.splitting import Split, samples_a_part
+from dtopipe.model.stream import Stream
+from dtopipe.model.view import output_stream
 from dtopipe.shm.table import RowStatus, SubscriberTable
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.supervisor.ports import Process
 from dtopipe.wire.orders import SinkOrders
 
@@ -41,6 +47,10 @@ class SinkAgent:
         # Its process has closed the output in order, and what it said of that.
         self.is_closed = False
         self.remark = ""
+        self.knows_stream = False
+        self.row_count = RowCount(RowShape())
+        # Samples in each part of an output that is split.
+        self.part_samples: int | None = None
         # Why its output is away, while it is.
         self.away = ""
         self.moved: tuple[int, int] = (0, 0)
@@ -67,6 +77,18 @@ class SinkAgent:
         self.clock = CallClock(plan.hung_limit_s)
         # The call in which it hangs, as `hung in commit`, while it does.
         self.stands = ""
+
+    def learn(self, stream: Stream) -> None:
+        """The board has said what it delivers: from that follows what a row is, and where the next part begins."""
+        plan, kind = self.plan, known_sink_type(self.plan.type)
+        if self.knows_stream:
+            return
+        self.knows_stream = True
+        own = output_stream(stream, plan.channels, plan.every_s, plan.reduce, as_codes=kind.is_raw)
+        is_long = plan.layout is Layout.LONG and kind.has_layouts and not stream.polled
+        self.row_count = RowCount(RowShape(own.every, len(own.channels) if is_long else 1))
+        if plan.split is not None:
+            self.part_samples = samples_a_part(Split.of(plan.split), own, kind, plan.layout)
 
     @property
     def state(self) -> WorkerState:
@@ -286,5 +308,6 @@ class SinkAgent:
             delay_per_block_s=plan.delay_per_block_s,
             every_s=plan.every_s,
             reduce=plan.reduce,
+            split=plan.split,
             options=plan.options,
         )

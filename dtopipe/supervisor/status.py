@@ -165,6 +165,7 @@ class StatusBoard:
             "committed": position.committed,
             "durable": position.durable,
             "samples": position.samples,
+            "rows": agent.row_count.rows(position),
             "gaps": position.gap_samples,
             "dropped": position.dropped,
             "restarts": agent.life.restarts,

@@ -6,9 +6,11 @@ Every command that begins a sink asks here: `check`, `up`, `attach` and `convert
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dtopipe.model.plan import SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout
+from dtopipe.model.reduction import reduced_names
 from dtopipe.model.sink_types import Column, Found
 from dtopipe.sinks.registry import known_sink_type
 
@@ -30,7 +32,12 @@ def check_capability(columns: Sequence[Column], sinks: Sequence[SinkPlan], *, po
         if limits is None or (sink.layout is Layout.LONG and not polled):
             continue
         chosen = None if sink.channels is None else set(sink.channels)
-        own = [column for column in columns if chosen is None or column.name in chosen]
+        own = [
+            replace(column, name=name, is_raw=column.is_raw and sink.keeps_codes)
+            for column in columns
+            if chosen is None or column.name in chosen
+            for name in (reduced_names(column.name, sink.reduce) if sink.every_s is not None else (column.name,))
+        ]
         yield from limits.name_problems(sink.name, own, polled=polled)
         most = limits.most(own, polled)
         if len(own) > most:

@@ -15,8 +15,10 @@ from dtopipe.core.ring_size import bytes_before_slots, ring_slots, slot_bytes
 from dtopipe.host.file_limit import largest_file
 from dtopipe.model.plan import ChannelPlan, RunPlan, SinkPlan, TaskPlan
 from dtopipe.model.policy import Layout, Policy
+from dtopipe.model.reduction import reduced_names
 from dtopipe.model.references import referred
 from dtopipe.model.stream import Stream
+from dtopipe.model.view import samples_a_row
 from dtopipe.sinks.registry import known_sink_type
 from dtopipe.topology.output_checks import existing_part
 
@@ -211,7 +213,9 @@ def _sink(sink: SinkPlan, task: TaskPlan, code_bytes: int) -> SinkCost:
     size = known_sink_type(sink.type).size
     row = size.readings if task.polled else size.long if sink.layout is Layout.LONG else size.wide
     value = row.value * code_bytes / _USUAL_CODE_BYTES if size.holds_codes else row.value
-    per_s = task.rate_hz * (row.row + n_channels * value + size.block / task.samples_per_block)
+    rows_per_s = task.rate_hz / samples_a_row(sink.every_s, task.rate_hz)
+    n_columns = n_channels * len(reduced_names("", sink.reduce if sink.every_s is not None else ""))
+    per_s = rows_per_s * (row.row + n_columns * value) + task.rate_hz * size.block / task.samples_per_block
     # A journal that retires segments stays as long as the others are behind: some segments, whatever the run's length.
     growth = 0.0 if sink.retires else per_s * 3600 / 1e9
     visible_after_s = _visible_after_s(sink, task, n_channels)
@@ -221,11 +225,12 @@ def _sink(sink: SinkPlan, task: TaskPlan, code_bytes: int) -> SinkCost:
 def _visible_after_s(sink: SinkPlan, task: TaskPlan, n_channels: int) -> float:
     """A block, then a commit; where rows are seen in groups only, a whole one."""
     group_rows = known_sink_type(sink.type).group_rows
+    window = samples_a_row(sink.every_s, task.rate_hz)
     if group_rows is None:
-        return task.samples_per_block / task.rate_hz + sink.flush_interval_s
+        return max(task.samples_per_block, window) / task.rate_hz + sink.flush_interval_s
     rows = group_rows(sink.options, task.polled)
     rows_a_sample = n_channels if sink.layout is Layout.LONG and not task.polled else 1
-    return float(rows) / rows_a_sample / task.rate_hz + sink.flush_interval_s
+    return float(rows) / rows_a_sample * window / task.rate_hz + sink.flush_interval_s
 
 
 def _disks(plan: RunPlan, costs: Sequence[SinkCost], rate_hz: float) -> tuple[DiskCost, ...]:

@@ -52,13 +52,14 @@ from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.options import board_model, own_options, sink_model
 from dtopipe.topology.output_checks import check_outputs
 from dtopipe.topology.overrides import put, set_metadata, set_values
-from dtopipe.topology.problems import place_of, problems_of
+from dtopipe.topology.problems import by_place, is_part_of, place_of, problems_of
 from dtopipe.topology.retention import check_retention, synced_where_waited_for
 from dtopipe.topology.schema import KINDS, ChannelPart, TaskPart, TopologyPart
 from dtopipe.topology.secrets import without_secrets
 from dtopipe.topology.sink_plans import restart_plan, sink_plan, user_path
 from dtopipe.topology.source_locations import TWICE, Placed, read_yaml
 from dtopipe.topology.variables import absent_problems, resolved
+from dtopipe.topology.views import split_problems, view_problems, view_warnings, window_problems
 
 _BLOCK_S = 0.25
 
@@ -137,7 +138,8 @@ class _Loading:
         name = top.name or self._file.stem if top else self._file.stem
         follows = board is not None and known_board_type(board.type).follows
         others = list(there or ())
-        sinks = self._sinks(values.get("sinks"), name, others, follows=follows)
+        sinks = self._sinks(values.get("sinks"), name, others, follows=follows, polled=task is not None and task.polled)
+        self._found(window_problems(sinks, task))
         if run_dir is not None:
             self._places["run_dir"] = Place("--run-dir", 0, 0)
         root = (run_dir or user_path(top.run_dir if top else "runs")).absolute()
@@ -169,13 +171,14 @@ class _Loading:
         if top and board and (task or follows):
             own = None if task is None or known_board_type(board.type).brings_task else replace(task, name=name)
             plan = replace(self._assembled(top, name, root, replace(board, task=own), sinks), listen=listen)
+            self._warn(view_warnings([*others, *sinks], plan.ring) if there is None else ())
             # What another machine's run takes is known once it is there.
             if there is not None:
                 self._found(check_room(plan))
             elif not follows:
                 self._found(check_sizes(plan))
         if plan is None or self._problems:
-            raise TopologyError(sorted(self._problems, key=_by_place))
+            raise TopologyError(sorted(self._problems, key=by_place))
         return plan
 
     def _assembled(
@@ -195,7 +198,7 @@ class _Loading:
             simulated=known_board_type(board.type).is_simulated(board.options),
             document=self._recorded(name, board),
             places=self._places,
-            warnings=tuple(sorted(self._warnings, key=_by_place)),
+            warnings=tuple(sorted(self._warnings, key=by_place)),
         )
 
     def _board(self, given: Any) -> BoardPlan | None:
@@ -272,7 +275,9 @@ class _Loading:
             calibration=calibration_of(part),
         )
 
-    def _sinks(self, given: Any, run_name: str, others: Sequence[SinkPlan], *, follows: bool) -> list[SinkPlan]:
+    def _sinks(
+        self, given: Any, run_name: str, others: Sequence[SinkPlan], *, follows: bool, polled: bool
+    ) -> list[SinkPlan]:
         parts: dict[str, SinkPart] = {}
         for name, sink in (given if isinstance(given, dict) else {}).items():
             if isinstance(sink, dict):
@@ -281,6 +286,8 @@ class _Loading:
                 if part is not None:
                     parts[name] = part
         self._found(journal_problems(parts))
+        self._found(view_problems(parts, polled=polled))
+        self._found(split_problems(parts))
         journal = journal_of(parts)
         plans = [sink_plan(name, part, run_name, is_journal=name == journal) for name, part in parts.items()]
         unwritten = [name for name, part in parts.items() if "sync" not in part.model_fields_set]
@@ -326,7 +333,7 @@ class _Loading:
         kind = known_board_type(name)
         path = self._resolved(board.get("path"), "board.path") if isinstance(board, dict) else None
         if self._unresolved:
-            raise TopologyError(sorted(self._problems, key=_by_place))
+            raise TopologyError(sorted(self._problems, key=by_place))
         if kind.recording is not None and isinstance(path, str):
             task = self._recorded_task(kind, self._file.parent / user_path(path))
             if task:
@@ -354,7 +361,7 @@ class _Loading:
             return model.model_validate(given)
         except ValidationError as error:
             for problem in problems_of(error, model, key, self._places):
-                if _is_part_of(self._unresolved, problem.key):
+                if is_part_of(self._unresolved, problem.key):
                     continue
                 self._problem(problem.key, problem.message, problem.remedy)
             wrong = {mistake["loc"][0] for mistake in error.errors() if mistake["loc"]}
@@ -388,13 +395,3 @@ class _Loading:
         is_known = any(problem.key == key and problem.message != TWICE for problem in self._problems)
         if key not in self._unresolved and not (key and is_known):
             self._problems.append(Problem(place_of(key, self._places), key, message, remedy))
-
-
-def _is_part_of(keys: Iterable[str], whole: str) -> bool:
-    """True if one of the keys is this one, or below it."""
-    return any(key == whole or key.startswith((f"{whole}.", f"{whole}[")) for key in keys)
-
-
-def _by_place(problem: Problem) -> tuple[str, int, int]:
-    place = problem.place
-    return (place.file, place.line, place.column) if place else ("", 0, 0)

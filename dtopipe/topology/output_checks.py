@@ -12,6 +12,7 @@ from dtopipe.host.plain_file import FILES_ONLY, NO_LINKS, led_elsewhere, not_a_f
 from dtopipe.host.recorded_path import COMMIT_RECORD, OWN_FILES
 from dtopipe.model.plan import SinkPlan
 from dtopipe.model.policy import OnExists
+from dtopipe.sinks.parts.names import part_number, parts_there
 from dtopipe.sinks.registry import known_sink_type
 
 Found = Iterator[tuple[str, str, str]]
@@ -38,7 +39,7 @@ def check_outputs(sinks: Sequence[SinkPlan], run_root: Path) -> Found:
 
 
 def _clash(first: SinkPlan, its: PurePath, second: SinkPlan, other: PurePath) -> str:
-    if its == other or _same_file(first, second):
+    if its == other or _same_file(first, second) or _is_part(first, its, other) or _is_part(second, other, its):
         return f"sink {first.name} writes to {first.path} too"
     if other in _beside(first, its):
         return f"{second.path} belongs to the output of sink {first.name}"
@@ -49,6 +50,11 @@ def _clash(first: SinkPlan, its: PurePath, second: SinkPlan, other: PurePath) ->
     if other in its.parents:
         return f"sink {first.name} needs a folder of this name, for {first.path}"
     return ""
+
+
+def _is_part(sink: SinkPlan, path: PurePath, other: PurePath) -> bool:
+    """True if the other path is what one of the sink's parts is called."""
+    return sink.split is not None and other.parent == path.parent and part_number(path.name, other.name) is not None
 
 
 def _beside(sink: SinkPlan, path: PurePath) -> list[PurePath]:
@@ -90,6 +96,9 @@ def _absolute(sink: SinkPlan, path: Path) -> Iterator[tuple[str, str]]:
         yield f"there is no folder {path.parent}", "make it, or choose another path"
     elif not os.access(path.parent, os.W_OK):
         yield f"the folder {path.parent} cannot be written to", "choose another path, or change its permissions"
+    elif sink.split is not None and parts_there(path):
+        first = next(iter(parts_there(path).values()))
+        yield from _existing(sink, first) if first.exists() else ()
     elif path.exists():
         yield from _existing(sink, path)
 

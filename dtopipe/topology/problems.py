@@ -143,3 +143,14 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if get_origin(annotation) in (Union, UnionType):
         return next(filter(None, map(_model_in, get_args(annotation))), None)
     return None
+
+
+def is_part_of(keys: Iterable[str], whole: str) -> bool:
+    """True if one of the keys is this one, or below it."""
+    return any(key == whole or key.startswith((f"{whole}.", f"{whole}[")) for key in keys)
+
+
+def by_place(problem: Problem) -> tuple[str, int, int]:
+    """Sorts problems as they stand in the file."""
+    place = problem.place
+    return (place.file, place.line, place.column) if place else ("", 0, 0)

@@ -10,6 +10,7 @@ from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.parts import RestartPart, SinkPart
 from dtopipe.model.plan import RestartPlan, SinkPlan
 from dtopipe.model.references import referred
+from dtopipe.sinks.parts.names import with_place
 from dtopipe.sinks.registry import known_sink_type
 from dtopipe.topology.journal import journal_defaults
 from dtopipe.topology.options import own_options
@@ -28,6 +29,13 @@ def restart_plan(part: RestartPart | None) -> RestartPlan | None:
     return None if part is None else RestartPlan(part.max, part.within, part.backoff)
 
 
+def _path(part: SinkPart) -> str | None:
+    if not part.path:
+        return part.path
+    path = str(user_path(part.path)) if part.path.startswith("~") else part.path
+    return path if part.split is None else with_place(path)
+
+
 def sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> SinkPlan:
     """The sink of this name in a run of that name."""
     options = own_options(part, SinkPart)
@@ -43,7 +51,7 @@ def sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> 
     plan = SinkPlan(
         name=name,
         type=part.type,
-        path=str(user_path(part.path)) if part.path and part.path.startswith("~") else part.path,
+        path=_path(part),
         target=target,
         is_journal=is_journal,
         policy=part.policy_word,
@@ -60,6 +68,7 @@ def sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> 
         queue_blocks=part.queue_blocks,
         every_s=part.every,
         reduce=part.reduce,
+        split=part.split,
         delay_per_block_s=part.delay_per_block,
         options=options,
     )

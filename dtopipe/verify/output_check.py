@@ -74,7 +74,7 @@ def _checked(output: Output, comparison: Comparison, on_rows: Callable[[int], No
     whole = Span(max(int(output.record["start"]), retained_from), int(output.record["stop"]))
     gaps = tuple(reader.gaps())
     found = Found()
-    row_spans = None if output.has_all_samples else RowSpans(output.stream.every, gaps, whole.stop)
+    row_spans = RowSpans(output.stream.every, gaps, whole.stop)
     counted = _matched(output, reader, comparison, whole, gaps, on_rows)
     if counted is not None:
         damage_of_record = getattr(reader, "damage_of_record", None)
@@ -135,7 +135,7 @@ def _recounted(
     whole: Span,
     found: Found,
     on_rows: Callable[[int], None],
-    row_spans: RowSpans | None,
+    row_spans: RowSpans,
 ) -> list[Counted]:
     raw, others = references
     tallies: dict[int | None, _Tally] = {}
@@ -145,11 +145,7 @@ def _recounted(
         if rows.channel not in tallies:
             tallies[rows.channel] = _tally(output, rows.channel, blocks)
         tally = tallies[rows.channel]
-        if row_spans is None:
-            tally.recount.add(rows.sample_index)
-        else:
-            for span, n in row_spans.of(rows.sample_index):
-                tally.recount.add_span(span, n)
+        tally.recount.add_rows(rows.sample_index, row_spans)
         there = _compare(rows, whole, raw, others, found)
         if not there.all():
             _check_times(output, tally, rows, ~there)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.columns import Columns, tabular
 from dtopipe.model.derived import DerivationError
 from dtopipe.model.errors import DtopipeError, SinkError, WireError
+from dtopipe.model.marks import Mark
 from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.position import Position
 from dtopipe.model.quantities import seconds
-from dtopipe.model.reduction import recorded_reduction, reduced_stream
+from dtopipe.model.readings import Readings
+from dtopipe.model.reduction import Reduction, recorded_reduction, reduced_stream
 from dtopipe.model.sink_types import SinkType
 from dtopipe.model.span import Gap
-from dtopipe.model.stream import Stream
+from dtopipe.model.stream import Block, Stream
 from dtopipe.model.view import View, samples_a_row
 from dtopipe.sinks.contract import OutputReader
+from dtopipe.sinks.parts.reader import parted_reader
 from dtopipe.sinks.registry import known_sink_type, load_reader
 from dtopipe.topology.recorded import recorded_options, resolved_part
 from dtopipe.verify.outside import OutputOutside, why_not_opened
@@ -37,7 +41,8 @@ class Output:
 
     `place`: the path, or where in a database, for people. `topology`: as recorded, where a database's own options are.
     `not_opened`: why it may not be opened, or empty; it has no `path` then. `taken`: the channels of the run that it
-    was made of, as an output without `every` would have them.
+    was made of, as an output without `every` would have them. `part_samples`: of one that is split, whose path has a
+    place for the parts' numbers, how many samples each has; `part`: the number of one that is a part of such an output.
     """
 
     name: str
@@ -51,6 +56,9 @@ class Output:
     record: Mapping[str, Any]
     taken: Stream
     not_opened: str = ""
+    part_samples: int = 0
+    part: int = 0
+    is_last_part: bool = False
 
     @property
     def kind(self) -> SinkType:
@@ -78,6 +86,17 @@ class Output:
         columns = Columns(stream, [channel.name for channel in self.taken.channels], as_codes=self.is_raw)
         return View(columns, self.stream.every, self.stream.reduce)
 
+    def reduced(self, items: Iterable[Block | Readings | Gap]) -> Iterator[Block | Readings | Gap]:
+        """What this output has of items of the channels taken, in order."""
+        if self.has_all_samples:
+            yield from items
+            return
+        reduction = Reduction(self.taken, self.stream.every, self.stream.reduce)
+        for item in items:
+            if not isinstance(item, Readings):
+                yield from reduction.of([item])
+        yield from reduction.rest()
+
     @property
     def row_stream(self) -> Stream:
         """The stream with all channels whose values are known of it: of a raw file also what is worked out of codes."""
@@ -95,7 +114,18 @@ class Output:
         """Opens it. Raises SinkError if it is not there or cannot be read, OutputOutside if it may not be opened."""
         if self.not_opened:
             raise OutputOutside(None, self.not_opened)
-        return _reader(self.type, self.path, self.run_id, self.topology, self.name, self.stream)
+        return _reader(
+            self.type, self.path, self.run_id, self.topology, self.name, self.stream, in_parts=self.part_samples > 0
+        )
+
+    def own_marks(self, marks: Sequence[Mark]) -> Sequence[Mark]:
+        """Those that belong into it: of a part those of its samples, of the last one also what came behind the end."""
+        if not self.part:
+            return marks
+        start, stop = int(self.record["start"]), int(self.record["stop"])
+        return [
+            mark for mark in marks if start <= mark.sample_index and (mark.sample_index < stop or self.is_last_part)
+        ]
 
 
 def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
@@ -127,6 +157,7 @@ def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
                 stream=own,
                 record=sink,
                 taken=taken,
+                part_samples=int(sink.get("part_samples", 0)),
                 not_opened=not_opened,
             )
         )
@@ -177,17 +208,20 @@ def read_output(
         stream = stream_from(record["stream"]) if record.get("stream") else None
         topology = _with_variables(record["topology"])
         selected = None if stream is None else _selected(stream, topology, name, sink["type"])[1]
-        reader = _reader(sink["type"], path, record["run_id"], record["topology"], name, selected)
-        return reach_of(reader, int(sink["start"])), list(reader.gaps())
+        in_parts = bool(sink.get("part_samples", 0))
+        reader = _reader(sink["type"], path, record["run_id"], record["topology"], name, selected, in_parts=in_parts)
+        is_view = selected is not None and selected.every > 1
+        return reach_of(reader, int(sink["start"]), is_view=is_view), list(reader.gaps())
     return None
 
 
-def reach_of(reader: OutputReader, start: int) -> Position:
+def reach_of(reader: OutputReader, start: int, *, is_view: bool) -> Position:
     """How far an output is that nobody writes any more: whole rows behind its last commit are in it as well.
 
+    Of a view they do not say how many samples they stand for: it is as far as it has committed.
     `start`: where it was to begin. Without its commit record a file may have lost its own beginning.
     """
-    reach = getattr(reader, "reach", None)
+    reach = None if is_view else getattr(reader, "reach", None)
     found: Position = reader.position() if reach is None else reach()
     return found if found.start <= start else Position(start, start, start)
 
@@ -202,7 +236,14 @@ def _is_readable(sink: Mapping[str, Any]) -> bool:
 
 
 def _reader(
-    sink_type: str, path: Path | None, run_id: str, topology: Mapping[str, Any], name: str, stream: Stream | None
+    sink_type: str,
+    path: Path | None,
+    run_id: str,
+    topology: Mapping[str, Any],
+    name: str,
+    stream: Stream | None,
+    *,
+    in_parts: bool,
 ) -> OutputReader:
     """A reader of a file, or of a database that its topology and the environment describe. Raises SinkError.
 
@@ -211,4 +252,5 @@ def _reader(
     if path is None:
         return load_reader(sink_type)(None, run_id=run_id, **recorded_options(topology, name, os.environ))
     told = {"stream": stream} if known_sink_type(sink_type).reader_takes_stream else {}
-    return load_reader(sink_type)(path, run_id=run_id, **told)
+    read = partial(load_reader(sink_type), run_id=run_id, **told)
+    return parted_reader(read, path, run_id) if in_parts else read(path)

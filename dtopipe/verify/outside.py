@@ -15,6 +15,7 @@ from dtopipe.host.recorded_path import fault_of, special_fault
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import SinkUnavailable, TopologyError
 from dtopipe.model.references import referred
+from dtopipe.sinks.parts.names import with_place
 from dtopipe.sinks.registry import known_sink_type
 from dtopipe.topology.recorded import resolved_part
 from dtopipe.topology.source_locations import read_yaml
@@ -89,6 +90,7 @@ def _named_path(folder: RunFolder, name: str) -> Path | None:
     if not isinstance(path, str):
         return None
     text = str(resolved_part({"path": path})["path"])
+    text = with_place(text) if part.get("split") is not None else text
     try:
         return Path(text).expanduser() if text.startswith("~") else Path(text)
     except RuntimeError:

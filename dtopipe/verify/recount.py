@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.model.span import Span
+from dtopipe.verify.row_spans import RowSpans
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,14 @@ class Recount:
         for at, stop in runs_of(sample_index):
             first = int(sample_index[at])
             self.add_span(Span(first, first + stop - at))
+
+    def add_rows(self, sample_index: NDArray[np.int64], row_spans: RowSpans) -> None:
+        """The next rows, each of which stands for the samples that `row_spans` knows."""
+        if not row_spans.is_needed:
+            self.add(sample_index)
+            return
+        for span, n_rows in row_spans.of(sample_index):
+            self.add_span(span, n_rows)
 
     def add_span(self, span: Span, n_rows: int | None = None) -> None:
         """The next rows, which follow on each other; `n_rows` where they are fewer than their samples."""

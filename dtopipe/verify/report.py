@@ -20,7 +20,7 @@ class OutputReport:
     `compared_with`: what its values and times were held against, `not_compared`: what was not, and why; neither is a
     problem of this output. `retained_from`: a journal's first sample, where it has retired what is before; `retired`:
     how many samples. `nulls`: where it says that values are null though the board gave a sample; of a raw file, whose
-    samples each say how the sensor was, none.
+    samples each say how the sensor was, none. `parts`: of an output that is split, the report of each part.
     """
 
     name: str
@@ -46,6 +46,7 @@ class OutputReport:
     damage: tuple[str, ...] = ()
     nulls: tuple[Mapping[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
+    parts: tuple[OutputReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ class RowSpans:
         self._every = every
         self._edges = np.array(sorted({gap.span.start for gap in gaps} | {stop}), np.int64)
 
+    @property
+    def is_needed(self) -> bool:
+        """False where each row is one sample."""
+        return self._every > 1
+
     def ends(self, sample_index: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) the exclusive end of each of these rows; the next row is not asked for."""
         windows = (sample_index // self._every + 1) * self._every

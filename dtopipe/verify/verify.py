@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge_recorded
@@ -22,6 +24,7 @@ from dtopipe.verify.gap_check import gaps_checked, run_inconsistencies
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps
 from dtopipe.verify.mark_check import marks_checked
 from dtopipe.verify.output_check import checked
+from dtopipe.verify.output_parts import in_parts, together
 from dtopipe.verify.outputs import Output, keeps_samples, outputs_of, raw_output
 from dtopipe.verify.raw_blocks import RawBlocks
 from dtopipe.verify.recount import common, without
@@ -43,7 +46,7 @@ def verify_run(
     `on_progress(output, rows so far, rows that the record lets expect)` shows progress.
     """
     outputs = outputs_of(folder, record)
-    reports = _Reports(outputs, on_progress).all()
+    reports = _Reports(outputs, folder.path, on_progress).all()
     gaps_path = folder.path / "gaps.jsonl"
     reports = [gaps_checked(report, output, record, gaps_path) for report, output in zip(reports, outputs, strict=True)]
     marks = marks_of(folder.path)
@@ -69,8 +72,9 @@ def verify_run(
 class _Reports:
     """The report of each output; the raw file's comes first, for what it has not got others are asked for."""
 
-    def __init__(self, outputs: Sequence[Output], on_progress: OnProgress) -> None:
+    def __init__(self, outputs: Sequence[Output], folder: Path, on_progress: OnProgress) -> None:
         self._outputs = outputs
+        self._folder = folder
         self._on_progress = on_progress
         self._raw = raw_output(outputs)
 
@@ -99,7 +103,18 @@ class _Reports:
         n_channels = 1 if output.is_wide else len(output.stream.channels)
         expected = int(output.record["samples"]) * n_channels
         self._on_progress(output.name, 0, expected)
-        return checked(output, comparison, lambda rows: self._on_progress(output.name, rows, expected))
+        parts = in_parts(output, self._folder)
+        if parts == [output]:
+            return checked(output, comparison, lambda rows: self._on_progress(output.name, rows, expected))
+        reports: list[OutputReport] = []
+        for part in parts:
+            before = sum(report.rows for report in reports)
+            told = partial(self._tell_of_part, output.name, before, expected)
+            reports.append(checked(part, comparison, told))
+        return together(output, parts, reports)
+
+    def _tell_of_part(self, name: str, before: int, expected: int, rows: int) -> None:
+        self._on_progress(name, before + rows, expected)
 
     def _raw_blocks(self, raw: Output | None) -> tuple[tuple[Output, RawBlocks] | None, str]:
         if raw is None or raw.path is None:

@@ -40,7 +40,10 @@ class AcquirerOrders(WorkerOrders, kind="orders"):
 
 @dataclass(frozen=True, slots=True)
 class SinkOrders(WorkerOrders, kind="orders"):
-    """`type` and `options`: of the sink. `sync_s`: None for never. `every_s`, `reduce`: of a view."""
+    """`type` and `options`: of the sink. `sync_s`: None for never. `every_s`, `reduce`: of a view.
+
+    `split`: where the next part begins, as a topology has it.
+    """
 
     type: str
     path: str | None
@@ -54,6 +57,7 @@ class SinkOrders(WorkerOrders, kind="orders"):
     delay_per_block_s: float
     every_s: float | None
     reduce: str
+    split: str | None
     options: Mapping[str, Any]
 
 

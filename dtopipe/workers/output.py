@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from dtopipe.model.errors import SinkError, SinkUnavailable
 from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
+from dtopipe.model.splitting import Split, samples_a_part
 from dtopipe.model.stream import Stream
-from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.file.reopening import ReopeningWriter
-from dtopipe.sinks.registry import load_reader, load_writer
+from dtopipe.sinks.parts.reader import parted_reader
+from dtopipe.sinks.parts.writer import parted
+from dtopipe.sinks.registry import load_reader, load_writer, sink_type
 from dtopipe.wire.orders import SinkOrders
 
 # Those of one commit are what nobody may have heard of; more are told for safety, and never so many that it takes long.
@@ -23,7 +27,15 @@ def opener(orders: SinkOrders) -> ReopeningWriter:
     """The writer that the orders want, not opened yet. Raises SinkError."""
     output = _output(orders)
     writer = load_writer(orders.type)
-    return ReopeningWriter(lambda: writer(output, **orders.options), output.path)
+
+    def make(options: OutputOptions) -> SinkWriter:
+        return writer(options, **orders.options)
+
+    if orders.split is None:
+        return ReopeningWriter(lambda: make(output), output.path)
+    split, kind = Split.of(orders.split), sink_type(orders.type)
+    samples = partial(samples_a_part, split, kind=kind, layout=orders.layout)
+    return ReopeningWriter(lambda: parted(make, output, samples), output.path)
 
 
 def resumed(
@@ -46,7 +58,9 @@ def _newest_gaps(orders: SinkOrders, stream: Stream) -> Sequence[Gap]:
     path = _output(orders).path
     options = {} if path else orders.options
     try:
-        reader = load_reader(orders.type)(path, run_id=stream.run_id, **options)
+        read = partial(load_reader(orders.type), run_id=stream.run_id, **options)
+        is_whole = orders.split is None or path is None
+        reader = read(path) if is_whole or path is None else parted_reader(read, path, stream.run_id)
         return reader.gaps()[-_MOST_GAPS_TOLD_AGAIN:]
     except SinkUnavailable:
         raise

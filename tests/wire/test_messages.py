@@ -116,7 +116,7 @@ ORDERS = [
     orders.SinkOrders(
         **WORKER, type="csv", path=None, policy=Policy.BLOCK, layout=Layout.LONG, on_exists=OnExists.ERROR,
         channels=("a",), flush_interval_s=0.5, sync_s=None, queue_blocks=64, delay_per_block_s=0.0, every_s=1.0,
-        reduce="mean", options={},
+        reduce="mean", split="1h", options={},
     ),
     orders.GatewayOrders(**WORKER, endpoint="tcp://*:1", insecure=True, keep_for_s=None, expected=("me",)),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dtopipe.host.disappearance import Disappearance, disappearance_of
 from dtopipe.model.errors import OutputAway, SinkError
-from dtopipe.sinks.file.commit_record import read_commit_record, record_path
+from dtopipe.sinks.file.commit_record import SUFFIX, read_commit_record, record_path
 from dtopipe.sinks.file.errors import sink_error
 
 # Device and number of a file; the latter is 0 where the file system has none.
@@ -54,9 +54,10 @@ def ensure_resumable(path: Path, run_id: str, files: Sequence[Path]) -> None:
             raise absent(file) from error
         except OSError as error:
             raise sink_error(file, error) from error
-    snapshot = read_commit_record(path)
+    record = next((file for file in files if file.name.endswith(SUFFIX)), record_path(path))
+    snapshot = read_commit_record(record.with_name(record.name.removesuffix(SUFFIX)))
     if snapshot is None or snapshot.stream.run_id != run_id:
-        raise SinkError(record_path(path), "is not this run's commit record any more", f"put it back, {_REPAIR}")
+        raise SinkError(record, "is not this run's commit record any more", f"put it back, {_REPAIR}")
 
 
 def opened_again(path: Path, flags: int = 0) -> int:

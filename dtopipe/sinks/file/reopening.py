@@ -201,8 +201,12 @@ class ReopeningWriter:
             if self._items:
                 with self._told():
                     self._writer.append(self._items)
-        elif position.committed == before.after(self._items).committed:
-            self._position, self._items = position, []
+        elif before.committed < position.committed <= before.after(self._items).committed:
+            # All of what was appended, or what was to end a part.
+            self._position, self._items = position, _behind(self._items, position.committed)
+            if self._items:
+                with self._told():
+                    self._writer.append(self._items)
         else:
             raise SinkError(
                 self._path,
@@ -247,3 +251,12 @@ class ReopeningWriter:
     def _look(self) -> None:
         if isinstance(self._writer, FileOutput):
             self._presence.look(self._writer.files())
+
+
+def _behind(items: Sequence[Block | Gap | Readings], index: int) -> list[Block | Gap | Readings]:
+    """What of these is behind that sample index; a gap is on one side of it."""
+    found: list[Block | Gap | Readings] = []
+    for item in items:
+        if item.span.stop > index:
+            found.append(item if isinstance(item, Gap) else item.trimmed(index, item.span.stop))
+    return found

@@ -9,6 +9,7 @@ POSTGRES = SinkType(
     name="postgres",
     writer="dtopipe.sinks.postgres.writer:PostgresWriter",
     reader="dtopipe.sinks.postgres.reader:PostgresReader",
+    makes_views=True,
     options="dtopipe.sinks.postgres.options:PostgresOptions",
     module="asyncpg",
     extra="postgres",

@@ -12,6 +12,7 @@ SQLITE = SinkType(
     name="sqlite",
     writer="dtopipe.sinks.sqlite.writer:SqliteWriter",
     reader="dtopipe.sinks.sqlite.reader:SqliteReader",
+    makes_views=True,
     options="dtopipe.sinks.sqlite.options:SqliteOptions",
     reader_takes_stream=True,
     suffix=".db",

@@ -1,0 +1,1 @@
+"""Outputs in parts, each of them a whole output of its type."""
