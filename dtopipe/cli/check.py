@@ -18,7 +18,8 @@ from dtopipe.cli.topology_options import PlanRequest, topology_request
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.disk import duration_text
 from dtopipe.model.errors import DtopipeError, Problem, TopologyError
-from dtopipe.model.plan import RunPlan
+from dtopipe.model.plan import RunPlan, SinkPlan
+from dtopipe.model.quantities import spelled
 from dtopipe.topology.cost import Cost, estimate, size_text
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
 
@@ -58,6 +59,12 @@ def check(request: PlanRequest, as_json: bool) -> None:
         console.print(Text(f"warning: {warning}"))
     if asked:
         console.print(f"up will ask for {' '.join(f'--meta {key}=...' for key in asked)}", markup=False)
+
+
+def _shape(sink: SinkPlan) -> str:
+    """What of a view or of parts is to be said."""
+    view = f", a row for {spelled(sink.every_s)} ({sink.reduce})" if sink.every_s is not None else ""
+    return view + (f", a part after {sink.split}" if sink.split is not None else "")
 
 
 def _ensure_key(plan: RunPlan) -> None:
@@ -101,7 +108,9 @@ def _graph(plan: RunPlan) -> Tree:
     if plan.listen is not None:
         ring.add(Text(f"served at {plan.listen.endpoint}"))
     for sink in plan.sinks:
-        ring.add(Text(f"{sink.name}: {sink.type}, {sink.policy.value} -> {sink.path or sink.target or '-'}"))
+        ring.add(
+            Text(f"{sink.name}: {sink.type}, {sink.policy.value}{_shape(sink)} -> {sink.path or sink.target or '-'}")
+        )
     return tree
 
 

@@ -14,6 +14,8 @@ from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import RunFolder, find_run, through_latest
 from dtopipe.model.errors import Problem, UsageError
+from dtopipe.model.quantities import seconds
+from dtopipe.model.reduction import REDUCTIONS
 from dtopipe.model.shown import shown
 from dtopipe.model.stream import Stream
 from dtopipe.topology.recalibration import recalibration
@@ -22,6 +24,16 @@ from dtopipe.verify.convert import convert as convert_file
 from dtopipe.verify.convert import output_at, raw_file_of
 from dtopipe.verify.noted import noted_of_run
 from dtopipe.wire.raw_files import is_in_segments
+
+
+def _time(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    try:
+        found = None if value is None else seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if found == 0:
+        raise click.BadParameter("a row stands for some time, such as 1s")
+    return found
 
 
 @click.command()
@@ -39,6 +51,16 @@ from dtopipe.wire.raw_files import is_in_segments
     metavar="FILE",
     help="Other calibrations for the raw codes: {tc1: {thermocouple: K, cjc: 25}, ...}. The output names both.",
 )
+@click.option(
+    "--every", callback=_time, metavar="TIME", help="A row for so much time, such as 1s, instead of a sample."
+)
+@click.option(
+    "--reduce",
+    type=click.Choice(REDUCTIONS),
+    default="mean",
+    show_default=True,
+    help="With --every: what a row has of its samples.",
+)
 @outside_option
 @click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
@@ -50,6 +72,8 @@ def convert(
     on_exists: str,
     options: tuple[str, ...],
     calibration: Path | None,
+    every: float | None,
+    reduce: str,
     outside: bool,
     run_dir: Path,
     as_json: bool,
@@ -61,6 +85,7 @@ def convert(
       dtopipe convert heat-flux/latest --to parquet --path heat-flux.parquet
       dtopipe convert archive.dt-raw --to csv --path archive.csv --layout long
       dtopipe convert heat-flux/latest --to parquet --path fixed.parquet --calibration new.yaml
+      dtopipe convert heat-flux/latest --to csv --path trend.csv --every 1s --reduce minmax
       dtopipe convert archive.dt-raw --to postgres -o dsn="$PG_DSN" -o schema=archive
     """
     file, folder = _raw_file(source, run_dir, outside=outside)
@@ -91,6 +116,8 @@ def convert(
             lambda samples: progress.update(task, completed=samples),
             noted,
             recalibrated,
+            every,
+            reduce,
         )
     for warning in warnings:
         click.echo(f"dtopipe: warning: {warning}", err=True)

@@ -16,6 +16,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.sink_types import Column
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
+from dtopipe.model.view import View, samples_a_row
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.registry import RAW, known_sink_type, load_writer
 from dtopipe.topology.capability import check_capability
@@ -54,31 +55,38 @@ def convert(
     on_samples: Callable[[int], None] = lambda samples: None,
     noted: Noted | None = None,
     recalibrate: Callable[[Stream], Stream] = lambda stream: stream,
+    every_s: float | None = None,
+    reduce: str = "mean",
 ) -> Position:
     """Write every sample and gap of a `.dt-raw` file into a new output, with the recording's own times.
 
     `noted`: what its run folder says of the run; without it, what the file says itself. `recalibrate`: gives the
-    recording's channels another meaning. `on_samples(samples per channel so far)` shows progress. Raises UsageError,
-    TopologyError, WireError or SinkError; then what was written up to there is committed and complete in itself.
+    recording's channels another meaning. `every_s`, `reduce`: of a view, a row for so long. `on_samples(samples per
+    channel so far)` shows progress. Raises UsageError, TopologyError, WireError or SinkError; then what was written up
+    to there is committed and complete in itself.
     """
     raw = RawSource(source)
     columns = _columns(raw, recalibrate(raw.stream), sink_type)
-    _ensure_held(columns.stream, sink_type, output.layout)
+    if every_s is not None and not known_sink_type(sink_type).makes_views:
+        raise UsageError(f"a sink of type {sink_type} takes every sample as it is", "take --every out")
+    view = View(columns, samples_a_row(every_s, raw.stream.rate_hz), reduce)
+    _ensure_held(view.stream, sink_type, output.layout)
     known = noted_of_file(raw) if noted is None else noted
     writer = load_writer(sink_type)(output, **options)
-    writer.open(columns.stream, raw.start, resume=False)
+    writer.open(view.stream, raw.start, resume=False)
     waiting: list[Block | Gap] = []
     n_waiting = n_written = 0
     try:
         for item in raw.items():
-            waiting.append(columns.of(item) if isinstance(item, Block) else item)
+            waiting += view.of([item])
             n_waiting += item.n_samples if isinstance(item, Block) else 0
-            if n_waiting * len(columns.stream.channels) >= _COMMIT_SAMPLES:
+            if n_waiting * len(view.stream.channels) >= _COMMIT_SAMPLES:
                 writer.append(waiting)
                 writer.commit()
                 n_written += n_waiting
                 waiting, n_waiting = [], 0
                 on_samples(n_written)
+        waiting += view.rest()
     finally:
         writer.append(waiting)
         known.give(writer)

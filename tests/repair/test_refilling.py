@@ -15,7 +15,8 @@ from dtopipe.core.lifecycle import SinkState
 from dtopipe.core.verdict import VerdictState
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import UsageError
-from dtopipe.repair.run import RepairReport, repair_run
+from dtopipe.repair.mended import RepairReport
+from dtopipe.repair.run import repair_run
 
 BLOCKS = {name: SINKS[name] for name in ("archive", "view", "lines", "table", "columns")}
 TEXTS = {"view": "view.csv", "lines": "lines.jsonl"}
