@@ -18,6 +18,8 @@ CHANNELS = (Channel("force", 0), Channel("flux", 1, (-10.0, 10.0)), Channel("tc1
 DSN_VARIABLE = "POWERCUT_DSN"
 _SYNCS = ("none", "200ms", "1s", "every")
 _LONGEST_S = 4.0
+# Of a view: its rows are samples of the board, as they are.
+ROW_SAMPLES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,12 @@ def _topology(
     for name, sink in sinks.items():
         if dice.random() < 0.7:
             sink["sync"] = dice.choice(_SYNCS[1:] if retains or name == "archive" else _SYNCS)
+    if dice.random() < 0.4:
+        sinks["text"] |= {"path": "text-{part}.csv", "split": dice.choice(("150ms", "400ms", "30kB"))}
+    if dice.random() < 0.3:
+        sinks["columns"] |= {"path": "columns-{part}.parquet", "split": dice.choice(("300ms", "700ms"))}
+    if not polled and dice.random() < 0.3:
+        sinks["lines"] |= {"every": f"{ROW_SAMPLES / rate_hz * 1000:g}ms", "reduce": "first"}
     if polled:
         del sinks["archive"]
         sinks["columns"]["row_group_size"] = 30
@@ -134,7 +142,7 @@ def _triggers(moment: str, dice: random.Random, sinks: list[str]) -> tuple[str |
         "random": (None,),
         "start": (f"any:*:{number(1, 120)}:0",),
         "first commit": (f"write:{output}*:{number(2, 8)}:{number(0, 12)}",),
-        "row group": (f"write:{dice.choice(('columns.parquet', 'arrays.h5'))}:{number(2, 30)}:{number(0, 8)}",),
+        "row group": (f"write:{dice.choice(('columns*.parquet', 'arrays.h5'))}:{number(2, 30)}:{number(0, 8)}",),
         "segment change": (f"create:{segment}:1:{number(0, 15)}",),
         "retention": (retention,),
         "drain": (f'says:"draining":1:{number(0, 60)}',),

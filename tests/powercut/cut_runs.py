@@ -188,7 +188,7 @@ def _served(bench: Bench, plan: Plan, outcome: Outcome) -> Iterator[tuple[list[P
     promised = promises_of(whole, plan)
     shutil.copytree(whole, bench.disk)
     here = bench.disk / there.relative_to(whole)
-    for pattern in ("archive*", "text.csv*"):
+    for pattern in ("archive*", "text*.csv*"):
         for path in here.glob(pattern):
             path.unlink()
     lines = here / "lines.jsonl"

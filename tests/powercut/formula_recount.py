@@ -67,6 +67,15 @@ class Found:
         return np.setdiff1d(wanted, self.index, assume_unique=True)
 
 
+def together(parts: Iterable[Found]) -> Found:
+    """What is in all parts of an output."""
+    found = [Found(np.zeros(0, np.int64)), *parts]
+    index = np.concatenate([part.index for part in found])
+    once = np.unique(index)
+    doubled = len(index) - len(once) + sum(part.doubled for part in found)
+    return Found(once, sum(part.wrong for part in found), doubled)
+
+
 def recounted(path: Path, channels: Sequence[Channel], *, polled: bool = False) -> Found:
     """What is in the file output at `path`; in no file is nothing."""
     rows: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cut_plans import Plan
-from formula_recount import Found, opened_copy, recounted, recounted_server
+from cut_plans import ROW_SAMPLES, Plan
+from formula_recount import Found, opened_copy, recounted, recounted_server, together
 from numpy.typing import NDArray
 
 from dtopipe.model.errors import WireError
@@ -36,7 +36,21 @@ def promises_of(tree: Path, plan: Plan) -> list[Promise]:
     if record is None:
         return []
     sinks = {name: sink for name, sink in plan.topology["sinks"].items() if "path" in sink}
-    return [_promise(name, sink["type"], record / sink["path"]) for name, sink in sinks.items()]
+    promises = []
+    for name, sink in sinks.items():
+        parts = [_promise(name, sink["type"], file) for file in _files(record / sink["path"])]
+        wanted = np.concatenate([np.zeros(0, np.int64), *(part.wanted for part in parts)])
+        rows = wanted % ROW_SAMPLES == 0 if "every" in sink else np.ones(len(wanted), bool)
+        promises.append(Promise(name, wanted[rows], max((part.retained_from for part in parts), default=0)))
+    return promises
+
+
+def _files(path: Path) -> list[Path]:
+    """The output, or its parts, by the commit records that are there."""
+    if "{part}" not in path.name:
+        return [path]
+    records = path.parent.glob(path.name.replace("{part}", "[0-9][0-9][0-9][0-9]") + ".dtopipe")
+    return sorted(record.with_name(record.name.removesuffix(".dtopipe")) for record in records)
 
 
 def server_promise(plan: Plan, dsn: str) -> Promise | None:
@@ -51,7 +65,12 @@ def before_commands(folder: Path, promised: Sequence[Promise], plan: Plan, dsn: 
     counts = {}
     for name, sink in plan.topology["sinks"].items():
         if "path" in sink:
-            counts[name] = recounted(folder / sink["path"], plan.channels, polled=plan.polled)
+            path = folder / sink["path"]
+            files = sorted(path.parent.glob(path.name.replace("{part}", "[0-9][0-9][0-9][0-9]")))
+            counts[name] = together(
+                recounted(file, plan.channels, polled=plan.polled)
+                for file in (files if "{part}" in path.name else [path])
+            )
         else:
             table = "readings" if plan.polled else "samples"
             counts[name] = recounted_server(dsn, str(plan.schema), plan.channels, table)
@@ -95,7 +114,8 @@ def _of_good(folder: Path, after: Counts, kept_from: Mapping[str, int]) -> Itera
     end = record["acquired"]["end_sample_index"]
     for name, found in after.items():
         first = max(kept_from.get(name, 0), record["sinks"][name].get("retained_from") or 0)
-        lacking = found.lacking(np.arange(first, end))
+        is_view = record["sinks"][name].get("row_samples", 1) > 1
+        lacking = found.lacking(np.arange(0, end, ROW_SAMPLES) if is_view else np.arange(first, end))
         if len(lacking):
             yield f"GOOD, but {name} lacks {len(lacking)} of {end} samples, from {lacking[0]}", 0, 0
         if len(found.index) and found.index[-1] >= end:
