@@ -94,7 +94,11 @@ def _of_output(
     if oracle is not None:
         begin = max(position.start, position.retained_from)
         names = [channel.name for channel in output.stream.channels]
-        held = oracle.hold(reader, stream_from(of_run["stream"]), names, begin, position.committed)
+        stream = stream_from(of_run["stream"])
+        if output.has_all_samples:
+            held = oracle.hold(reader, stream, names, begin, position.committed)
+        else:
+            held = oracle.hold_view(output.view_of(stream), reader, begin, position.committed)
         retired = sum(map(len, without([Span(position.start, begin)], [gap.span for gap in gaps])))
         yield from _of_values(held, record["samples"] - retired, is_ordered=output.kind.keeps_order)
 

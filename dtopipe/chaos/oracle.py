@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,15 @@ from numpy.typing import NDArray
 
 from dtopipe.boards.code_tables import code_source
 from dtopipe.boards.simulated_options import SimulatedOptions
+from dtopipe.model.clock import Anchor
 from dtopipe.model.columns import RowValues
+from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.plan import TaskPlan
-from dtopipe.model.span import Span
-from dtopipe.model.stream import Stream
+from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.stream import Block, Stream
+from dtopipe.model.view import View
 from dtopipe.sinks.contract import OutputReader
+from dtopipe.verify.recount import without
 
 _MOST_AT_ONCE = 4096
 
@@ -79,6 +84,52 @@ class Oracle:
             utc_moved_ns=max(ahead) - min(ahead) if ahead else 0,
         )
 
+    def hold_view(self, view: View, reader: OutputReader, start: int, stop: int) -> Held:
+        """The same of an output whose rows stand for many samples, by `view`, which makes them of the board's."""
+        wanted = dict(self._rows(view, [gap.span for gap in reader.gaps()], Span(start, stop)))
+        seen: dict[int, list[int]] = {}
+        wrong: list[int] = []
+        ahead: list[int] = []
+        for rows in reader.batches():
+            ahead += (rows.t_utc_ns - rows.t_mono_ns).tolist()
+            for place, values in enumerate(rows.values):
+                number = place if rows.channel is None else rows.channel
+                seen.setdefault(number, []).extend(rows.sample_index.tolist())
+                for index, value in zip(rows.sample_index.tolist(), values.tolist(), strict=True):
+                    if index not in wanted or not _is_same(value, wanted[index][1][number]):
+                        wrong.append(index)
+        index = next(iter(seen.values()), [])
+        return Held(
+            samples=sum(wanted[each][0] for each in set(index) & wanted.keys()),
+            doubled=len(index) - len(set(index)),
+            disordered=any(rows != sorted(rows) for rows in seen.values()),
+            wrong=tuple(sorted(set(wrong))[:10]),
+            missing=tuple(Span(each, each + wanted[each][0]) for each in sorted(wanted.keys() - set(index))[:10]),
+            utc_moved_ns=max(ahead) - min(ahead) if ahead else 0,
+        )
+
+    def _rows(self, view: View, gaps: Sequence[Span], whole: Span) -> Iterator[tuple[int, tuple[int, Sequence[float]]]]:
+        """The index of each row, how many samples it stands for, and its values."""
+        values_of = EngineeringValues(view.stream.channels)
+        for block in self._viewed(view, gaps, whole):
+            values = values_of(block.codes, block.sensor_status)
+            index = block.sample_index().tolist()
+            ends = [*index[1:], block.span.stop]
+            for at, (first, end) in enumerate(zip(index, ends, strict=True)):
+                yield first, (end - first, values[:, at].tolist())
+
+    def _viewed(self, view: View, gaps: Sequence[Span], whole: Span) -> Iterator[Block]:
+        at = whole.start
+        for span in without([whole], gaps):
+            items: list[Block | Gap] = [Gap(Span(at, span.start), Cause.WRITE_ERROR, 0)] if span.start > at else []
+            for first in range(span.start, span.stop, _MOST_AT_ONCE):
+                length = min(_MOST_AT_ONCE, span.stop - first)
+                items.append(Block(0, first, self._source.block(first, length).copy(), Anchor(0, 0, 0)))
+                yield from (item for item in view.of(items) if isinstance(item, Block))
+                items = []
+            at = span.stop
+        yield from (item for item in view.rest() if isinstance(item, Block))
+
     def _codes(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """(n_channels, n) of rising sample indices."""
         parts = []
@@ -92,6 +143,11 @@ class Oracle:
             parts.append(self._source.block(first, run).copy())
             at += run
         return np.concatenate(parts, axis=1) if parts else np.zeros((self._n_channels, 0), np.int16)
+
+
+def _is_same(value: float, other: float) -> bool:
+    """True also of two NaN."""
+    return value == other or (math.isnan(value) and math.isnan(other))
 
 
 def _spans(index: NDArray[np.int64]) -> list[Span]:

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from dtopipe.model.stream import Stream
 from dtopipe.model.suggestions import nearest
 from dtopipe.sinks.contract import OutputReader, OutputRows
 from dtopipe.sinks.file.whole_part import DamagedBytes
+from dtopipe.sinks.parts.reader import own_parts
 from dtopipe.sinks.registry import load_reader
 from dtopipe.sinks.text.reader import TextReader
 from dtopipe.verify.outputs import Output, outputs_of
@@ -106,6 +107,9 @@ class OutputTail:
         # What is before this sample index was told, or is not wanted; of a text also what is before this byte.
         self._at = start if isinstance(start, int) else 0
         self._at_byte: int | None = None
+        self._has_titles = False
+        # The part that is told, of an output that is split.
+        self._part = 0
         # A look may break off, and the next one goes on: rows of one channel come in order.
         self._told: dict[int | None, int] = {}
 
@@ -149,7 +153,8 @@ class OutputTail:
             raise SinkError(output.path, f"a {self.type} output has no lines", "ask for its rows")
         is_first = self._at_byte is None
         begin, stop = self._bytes_of(reader)
-        if is_first and (n_bytes := reader.rows_begin()):
+        if is_first and not self._has_titles and (n_bytes := reader.rows_begin()):
+            self._has_titles = True
             with reader.path.open("rb") as file:
                 yield file.read(n_bytes)
         index_of = reader.index_of(is_long=not output.is_wide)
@@ -190,9 +195,7 @@ class OutputTail:
             # What whoever asks does with it is none of the look.
             began_s = time.monotonic()
             try:
-                for output in outputs_of(self._folder, record):
-                    if output.name != self._name:
-                        continue
+                for output in self._outputs(record):
                     self._stream = output.stream
                     for found in new(output, output.reader()):
                         given_s = time.monotonic()
@@ -209,6 +212,26 @@ class OutputTail:
             if is_over:
                 return
             time.sleep(max(_LOOK_EVERY_S, min(_LONGEST_REST_S, _RESTS * (time.monotonic() - began_s))))
+
+    def _outputs(self, record: dict[str, Any]) -> Iterator[Output]:
+        """The output, or of one that is split each part that has come since the last look, from that one on."""
+        for output in outputs_of(self._folder, record):
+            if output.name != self._name:
+                continue
+            if not output.part_samples or output.path is None:
+                yield output
+                continue
+            there = own_parts(output.path, output.run_id)
+            if not self._part and self._is_from_now_on:
+                self._part = max(there, default=0)
+            for number, file in there.items():
+                if number < self._part:
+                    continue
+                if self._part and number > self._part:
+                    # The part before was told to its end: this one is only begun behind it.
+                    self._at_byte, self._is_from_now_on = None, False
+                self._part = number
+                yield replace(output, path=file, place=str(file), part_samples=0)
 
     def _trouble(self, error: SinkError) -> None:
         """Say it once, if it lasts: a writer that goes on while it is read is none."""

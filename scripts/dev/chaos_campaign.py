@@ -108,6 +108,13 @@ def topology(variant: str, dice: random.Random, dsn: str) -> dict[str, Any]:
         "arrays": {"type": "hdf5", "path": "arrays.h5", "chunk_rows": max(100, group // 8), "flush_interval": flush},
         "server": {"type": "postgres", "dsn": dsn, "schema": f"campaign {dice.randrange(10**9)}"},
     }
+    # Some as views, or in parts; a view of a database is one of few rows.
+    window = f"{max(2, round(rate_hz * dice.choice((0.02, 0.3)))) / rate_hz * 1000:.6f}ms"
+    for name in dice.sample(("table", "columns", "arrays", "lines"), 2):
+        sinks[name] |= (
+            {"every": window, "reduce": dice.choice(("mean", "minmax", "first"))} if dice.random() < 0.5 else {}
+        )
+        sinks[name] |= {"split": dice.choice(("400ms", "3s", "200kB"))} if dice.random() < 0.6 else {}
     kind = dice.choice(("raw", "voltage"))
     # The FIFO of a board that can wait for a while: a machine that is busy with other things is not the test. Without a
     # journal the stop of a sink is to cost something; a journal's disk that is away for 30 s is to cost nothing.
