@@ -14,6 +14,7 @@ import pytest
 import dtopipe
 
 PACKAGE = Path(dtopipe.__file__).parent
+HEAVY = ("pydantic", "yaml", "click", "rich", "pyarrow", "asyncio", "importlib.metadata")
 
 
 def test_no_package_imports_what_stands_above_or_beside_it() -> None:
@@ -54,3 +55,11 @@ def test_no_module_imports_one_that_imports_it_not_even_for_its_types() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         raise AssertionError(f"a circle: {' -> '.join(error.args[1])}") from None
+
+
+@pytest.mark.parametrize("module", ["acquirer", "gateway", "sink_worker"])
+def test_no_worker_loads_what_only_topologies_need(module: str) -> None:
+    """It would double the time of its start, and with it what a restart may lose."""
+    code = f"import sys, dtopipe.workers.{module}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

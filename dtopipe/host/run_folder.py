@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dtopipe.host.closed import closed, is_closed
 from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.host.foreign_record import is_foreign_record
@@ -73,6 +71,9 @@ class RunFolder:
 
     def write_topology(self, document: Mapping[str, Any]) -> None:
         """Replace `topology.yaml`: the topology as it runs."""
+        # Who reads a folder needs none of it.
+        import yaml
+
         text = yaml.safe_dump(dict(document), allow_unicode=True, sort_keys=False)
         replace_text(self.path / "topology.yaml", text)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dtopipe.model.policy import Layout
-from dtopipe.model.quantities import n_bytes, seconds
 from dtopipe.model.sink_types import SinkType
 from dtopipe.model.span import Span
 from dtopipe.model.stream import Stream
@@ -36,6 +35,9 @@ class Split:
 
     @classmethod
     def _of_time(cls, text: str) -> Split | None:
+        # What topologies are read with takes long to load, and most outputs are not split.
+        from dtopipe.model.quantities import seconds
+
         try:
             time_s = seconds(text)
         except ValueError:
@@ -44,6 +46,8 @@ class Split:
 
     @classmethod
     def _of_size(cls, text: str) -> Split | None:
+        from dtopipe.model.quantities import n_bytes
+
         try:
             size = n_bytes(text)
         except ValueError:

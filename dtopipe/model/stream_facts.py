@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dtopipe.model.calibration_part import calibration_from
 from dtopipe.model.facts import Facts, Misfit
+from dtopipe.model.recorded_calibration import calibration_from
 
 _MOST_CHANNELS = 65_536
 _MOST_NAME = 4096

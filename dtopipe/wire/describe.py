@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from dtopipe.model.calibration_part import calibration_from
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.facts import Facts, Misfit
 from dtopipe.model.plan import ChannelPlan, TaskPlan
 from dtopipe.model.position import Position
+from dtopipe.model.recorded_calibration import calibration_from
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.model.stream_facts import check_channel, check_stream

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtopipe.model.calibration_part import calibration_from
 from dtopipe.model.clock import Anchor, iso_utc, utc_ns
 from dtopipe.model.errors import WireError
 from dtopipe.model.facts import ensure_plain
 from dtopipe.model.identifiers import is_run_id
+from dtopipe.model.recorded_calibration import calibration_from
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import VIRTUAL, Channel, SensorStatus, Stream
 
