@@ -21,6 +21,7 @@ from dtopipe.repair.replacement import Replacement
 from dtopipe.repair.sources import Refill
 from dtopipe.sinks.contract import OutputOptions, RetiringWriter, SinkWriter
 from dtopipe.sinks.file.reader import record_of
+from dtopipe.sinks.parts.whole_groups import WholeGroups
 from dtopipe.sinks.registry import load_writer
 from dtopipe.topology.recorded import recorded_options
 from dtopipe.verify.noted import Noted
@@ -145,6 +146,8 @@ def _written(
     start, stop = int(output.record["start"]), int(output.record["stop"])
     try:
         position = writer.open(stream, start, resume=resume)
+        # A part is written as it was in the run, whatever comes at a time here.
+        append = WholeGroups(writer).append if output.part else writer.append
         if not resume and (retained_from := output.retained_from()) and isinstance(writer, RetiringWriter):
             position = _carried(output, writer, refill, retained_from)
         on_samples(position.committed - start)
@@ -159,14 +162,14 @@ def _written(
             waiting.append(item)
             n_waiting += 0 if isinstance(item, Gap) else item.n_samples
             if n_waiting * len(stream.channels) >= _COMMIT_VALUES:
-                writer.append(waiting)
+                append(waiting)
                 position = writer.commit()
                 waiting, n_waiting = [], 0
                 on_samples(position.committed - start)
         if at != max(span.start, stop):
             raise SinkError(output.place, f"sample {at} is not where it was found before", "call repair again")
         if waiting:
-            writer.append(waiting)
+            append(waiting)
         noted.give(writer)
         position = writer.close()
     except BaseException:

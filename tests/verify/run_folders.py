@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,16 @@ import numpy as np
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import Anchor
 from dtopipe.model.policy import Layout
+from dtopipe.model.quantities import seconds
 from dtopipe.model.readings import Readings
+from dtopipe.model.reduction import Reduction
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.splitting import Split, samples_a_part
 from dtopipe.model.stream import Block, Channel, Stream
-from dtopipe.sinks.contract import OutputOptions
-from dtopipe.sinks.registry import load_writer
+from dtopipe.model.view import samples_a_row
+from dtopipe.sinks.contract import OutputOptions, SinkWriter
+from dtopipe.sinks.parts.writer import parted
+from dtopipe.sinks.registry import load_writer, sink_type
 from dtopipe.verify.report import OutputReport, RunReport
 from dtopipe.verify.verify import verify_run
 from dtopipe.wire.describe import describe_stream
@@ -35,6 +41,7 @@ SINKS = {
     "arrays": {"type": "hdf5", "path": "arrays.h5"},
 }
 LONG_SINKS = {name: {**sink, "layout": "long"} for name, sink in SINKS.items() if name != "archive"}
+NOT_ITS_OWN = ("type", "path", "layout", "channels", "every", "reduce", "split")
 N_SAMPLES = 1000
 OVERRUN = Span(300, 340)
 
@@ -97,6 +104,10 @@ def readings(stream: Stream, start: int, stop: int) -> Readings:
     )
 
 
+def _every(sink: Mapping[str, Any], stream: Stream) -> int:
+    return samples_a_row(seconds(sink["every"]) if "every" in sink else None, stream.rate_hz)
+
+
 def record_run(
     folder: Path,
     sinks: Mapping[str, Mapping[str, Any]] = SINKS,
@@ -115,14 +126,28 @@ def record_run(
         chosen = sink.get("channels")
         names = [channel.name for channel in stream.channels]
         numbers = [names.index(each) for each in chosen] if chosen else list(range(len(names)))
-        options = {key: value for key, value in sink.items() if key not in ("type", "path", "layout", "channels")}
+        options = {key: value for key, value in sink.items() if key not in NOT_ITS_OWN}
         path = folder / sink["path"] if "path" in sink else None
         output = OutputOptions(path, Layout(sink.get("layout", "wide")))
-        writer = load_writer(sink["type"])(output, **options)
-        writer.open(stream.selected(numbers), 0, resume=False)
+        own = stream.selected(numbers)
+        view = Reduction(own, every, sink.get("reduce", "mean")) if (every := _every(sink, stream)) > 1 else None
+        written = own if view is None else view.stream
+        part_samples = 0
+        if "split" in sink:
+            split = Split.of(sink["split"])
+            part_samples = samples_a_part(split, written, sink_type(sink["type"]), output.layout)
+            make = partial(load_writer(sink["type"]), **options)
+            writer: SinkWriter = parted(make, output, lambda stream, samples=part_samples: samples)  # type: ignore[misc]
+        else:
+            writer = load_writer(sink["type"])(output, **options)
+        writer.open(written, 0, resume=False)
         for at in range(0, len(items), 4):
-            writer.append([each.selected(numbers) if isinstance(each, Block) else each for each in items[at : at + 4]])
+            taken = [each.selected(numbers) if isinstance(each, Block) else each for each in items[at : at + 4]]
+            writer.append(
+                taken if view is None else view.of([each for each in taken if not isinstance(each, Readings)])
+            )
             writer.commit()
+        writer.append([] if view is None else view.rest())
         position = writer.close()
         lines += [json_line(gap_line(name, gap)) for gap in gaps]
         facts[name] = {
@@ -130,6 +155,8 @@ def record_run(
             **({} if path else {"target": "the server"}),
             "stop": position.committed, "committed": position.committed, "durable": position.durable,
             "samples": position.samples, "gaps": position.gap_samples, "dropped": position.dropped, "restarts": 0,
+            **({"part_samples": part_samples} if part_samples else {}),
+            **({"row_samples": every} if every > 1 else {}),
         }  # fmt: skip
     end = max(item.span.stop for item in items)
     lost = sum(map(len, gaps))

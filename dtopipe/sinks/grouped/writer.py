@@ -165,6 +165,11 @@ class GroupedWriter(ABC):
             self._run.release()
             self._run = None
 
+    @property
+    def rows_to_group(self) -> int:
+        """After how many more rows a commit finds a whole number of groups."""
+        return self._opened().rows_to_group
+
     def files(self) -> Sequence[Path]:
         """As FileOutput.files."""
         files = record_path(self.path), self.path
@@ -221,6 +226,10 @@ class _Run:
         self._file.put_footer(self._metadata(complete=False), durable=False)
         self._move_record(self._tail.size)
         sync_folder(self._path)
+
+    @property
+    def rows_to_group(self) -> int:
+        return self._group_samples - self._tail.n_samples % self._group_samples
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         try:

@@ -18,6 +18,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import FileOutput, NotingWriter, OutputOptions, SinkWriter, remark_of
 from dtopipe.sinks.parts.names import part_path, parts_there
 from dtopipe.sinks.parts.positions import together
+from dtopipe.sinks.parts.whole_groups import WholeGroups
 from dtopipe.wire.commit_snapshot import CommitSnapshot, read_snapshot, record_path
 
 Make = Callable[[OutputOptions], SinkWriter]
@@ -74,12 +75,15 @@ class PartedWriter:
         for item in items:
             for number, piece in self._pieces(item):
                 if number != self._number:
-                    self._opened().append(waiting)
+                    self._hand_over(waiting)
                     waiting = []
                     self._go_on_in(number)
                 waiting.append(piece)
-        if waiting:
-            self._opened().append(waiting)
+        self._hand_over(waiting)
+
+    def _hand_over(self, items: Sequence[Block | Gap | Readings]) -> None:
+        if items:
+            WholeGroups(self._opened()).append(items)
 
     def commit(self) -> Position:
         """As SinkWriter.commit."""
