@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from dtopipe.model.errors import Place, Problem
+from dtopipe.model.errors import DtopipeError, Place, Problem
 from dtopipe.model.suggestions import nearest
 from dtopipe.topology.secrets import SECRET_KEYS
 
@@ -120,6 +120,8 @@ def _words(mistake: Mapping[str, Any], spot: _Spot) -> tuple[str, str]:
         words = str(context["expected"]).replace("'", "").replace(" or ", ", ")
         near = difflib.get_close_matches(str(given), words.split(", "), 1, 0.6)
         return f"must be one of {words}, not {_shown(given)}", f"did you mean {near[0]}?" if near else spot.remedy
+    if kind == "value_error" and isinstance(context["error"], DtopipeError):
+        return context["error"].message, context["error"].remedy
     if kind == "value_error":
         return str(context["error"]), spot.remedy
     if kind in ("too_short", "string_too_short"):

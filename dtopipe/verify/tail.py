@@ -27,7 +27,7 @@ from dtopipe.model.suggestions import nearest
 from dtopipe.sinks.contract import OutputReader, OutputRows
 from dtopipe.sinks.file.whole_part import DamagedBytes
 from dtopipe.sinks.parts.reader import own_parts
-from dtopipe.sinks.registry import load_reader
+from dtopipe.sinks.registry import known_sink_type, load_reader
 from dtopipe.sinks.text.reader import TextReader
 from dtopipe.verify.outputs import Output, outputs_of
 from dtopipe.verify.outside import OutputOutside
@@ -99,7 +99,7 @@ class OutputTail:
         if name not in sinks:
             raise UsageError(f"the run {folder.path} has no sink {name!r}", nearest(name, sinks))
         self.type: str = sinks[name]["type"]
-        self._reader_class = load_reader(self.type)
+        load_reader(self.type)
         self._say = say
         self._trouble_since_s: float | None = None
         self._stream: Stream | None = None
@@ -116,7 +116,7 @@ class OutputTail:
     @property
     def is_text(self) -> bool:
         """True for an output of lines."""
-        return isinstance(self._reader_class, type) and issubclass(self._reader_class, TextReader)
+        return known_sink_type(self.type).is_text
 
     @property
     def stream(self) -> Stream:

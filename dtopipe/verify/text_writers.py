@@ -17,13 +17,11 @@ def text_writer(output: Output) -> DelimitedWriter | None:
     """One that is never opened; None for an output of another kind, or if its options are not known."""
     if output.path is None or output.stream.polled or not (output.kind.is_text and output.has_all_samples):
         return None
-    kind = load_writer(output.type)
-    if not (isinstance(kind, type) and issubclass(kind, DelimitedWriter)):
-        return None
     sink = output.topology.get("sinks", {}).get(output.name, {})
     try:
         options = recorded_options(output.topology, output.name, os.environ)
         layout = Layout(sink.get("layout", Layout.WIDE))
-        return kind(OutputOptions(output.path, layout), **options)
+        writer = load_writer(output.type)(OutputOptions(output.path, layout), **options)
     except (SinkError, ValueError, TypeError):
         return None
+    return writer if isinstance(writer, DelimitedWriter) else None

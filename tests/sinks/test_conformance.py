@@ -18,19 +18,22 @@ from dtopipe.testing.sink_promises import SinkPromises
 from dtopipe.testing.sink_readings import SinkReadings
 
 APPENDS = {"csv": Appends.BEHIND, "jsonl": Appends.BEHIND, "sqlite": Appends.BESIDE}
+# A spreadsheet has no infinities.
+EXCEL = {"dialect": "excel", "decimal": ","}
 
 
-def kind(name: str, layout: Layout) -> SinkUnderTest:
+def kind(name: str, layout: Layout, options: Mapping[str, Any] = {}) -> SinkUnderTest:
     known = sink_type(name)
     return SinkUnderTest(
         load_writer(name),
         load_reader(name),
         None if known.server else Path("out"),
         layout,
+        options=options,
         appends=APPENDS.get(name, Appends.NEVER),
         takes_readings=known.takes_readings,
         durable_at_once=known.commits_are_durable,
-        keeps_infinities=known.holds_nonfinite,
+        keeps_infinities=known.holds_nonfinite and options is not EXCEL,
         # SQLite stores a whole number as an integer, which has no -0.
         keeps_negative_zero=name != "sqlite",
     )
@@ -41,7 +44,8 @@ class TestEverySink(SinkPromises):
 
     def kinds(self) -> Mapping[str, SinkUnderTest]:
         layouts = {name: Layout if sink_type(name).has_layouts else [Layout.WIDE] for name in OURS}
-        return {f"{name}-{layout}": kind(name, layout) for name in OURS for layout in layouts[name]}
+        found = {f"{name}-{layout}": kind(name, layout) for name in OURS for layout in layouts[name]}
+        return found | {"csv-excel": kind("csv", Layout.WIDE, EXCEL)}
 
     @pytest.fixture
     def sink(self, request: pytest.FixtureRequest, tmp_path: Path) -> SinkUnderTest:
@@ -59,7 +63,7 @@ class TestReadingsOfEveryFile(SinkReadings):
     """What other programs read of them is in test_readings.py."""
 
     def kinds(self) -> Mapping[str, SinkUnderTest]:
-        return {name: kind(name, Layout.WIDE) for name in OURS}
+        return {name: kind(name, Layout.WIDE) for name in OURS} | {"csv-excel": kind("csv", Layout.WIDE, EXCEL)}
 
 
 class TestEveryFileUnderFaults(SinkDeaths, SinkFaults):
@@ -69,7 +73,7 @@ class TestEveryFileUnderFaults(SinkDeaths, SinkFaults):
     most_deaths = 10
 
     def kinds(self) -> Mapping[str, SinkUnderTest]:
-        return {name: kind(name, Layout.WIDE) for name in OURS}
+        return {name: kind(name, Layout.WIDE) for name in OURS} | {"csv-excel": kind("csv", Layout.WIDE, EXCEL)}
 
     @pytest.fixture
     def small_disk(self, small_disk: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class CsvReader(TextReader):
     """Rows in the order of the file."""
 
     has_quotes = True
+    # What is between cells, and of the sink's own state what a part of its output has to be gone on with.
+    delimiter = b","
 
     def columns(self) -> Sequence[str]:
         """As TextReader.columns."""
@@ -44,7 +47,7 @@ class CsvReader(TextReader):
     def index_of(self, *, is_long: bool) -> Callable[[bytes], int]:
         """As TextReader.index_of."""
         if not is_long:
-            return lambda row: int(row.partition(b",")[0])
+            return lambda row: int(row.partition(self.delimiter)[0])
         return lambda row: int(next(csv.reader(io.StringIO(row.decode(), newline="")))[_PLACE_IN_LONG])
 
     def strange_lines(self, lines: Iterator[str], words: Words) -> Iterator[int]:
@@ -64,7 +67,24 @@ class CsvReader(TextReader):
         for _ in self.rows(self.start, self.end, damaged):
             pass
         stop = self.end if damaged.first is None else damaged.first
-        return Front(self._end_before(stop), stop) if stop > self.start else None
+        return Front(self._end_before(stop), stop, self.state()) if stop > self.start else None
+
+    def state(self) -> bytes:
+        """The sink's own state, with which a part of its output is gone on with."""
+        return b""
+
+    def cells(self, data: bytes) -> list[list[str]]:
+        """The cells of whole lines with texts in them, as columns of the layout have them. Raises what is in SPOILT."""
+        return parsed(data)
+
+    def wide(self, piece: bytes, n_columns: int) -> OutputRows:
+        """The rows of whole lines of the wide layout. Raises what is in SPOILT."""
+        index, t_mono_ns, t_utc, *values = fields(piece, n_columns)
+        return OutputRows(integers(index), integers(t_mono_ns), times(t_utc), list(map(numbers, values)))
+
+    def names(self, head: bytes) -> list[str]:
+        """The columns that a first line names, as the layout calls them; none if it is no text. Raises SPOILT."""
+        return next(csv.reader(io.StringIO(head.decode(), newline="")), [])
 
     def readings(self, on_damage: OnDamage | None = None) -> Iterator[Readings]:
         """The readings of a polled run, every column of them; those of damaged lines only where nobody asks."""
@@ -89,7 +109,7 @@ class CsvReader(TextReader):
             yield from self._texts(start, stop, len(columns), damaged, lambda rows: list(_by_channel(rows, names)))
         else:
             for at, piece in self.pieces(start, stop, damaged):
-                yield from _wide_rows(at, piece, len(columns), damaged)
+                yield from self._wide_rows(at, piece, len(columns), damaged)
         damaged.end()
 
     def _header(self) -> tuple[list[str], int]:
@@ -99,18 +119,11 @@ class CsvReader(TextReader):
         that line is no row, and is named as damaged. Raises SinkError.
         """
         with sink_errors(self.path), self.path.open("rb") as file:
-            head = file.readline(_LONGEST_HEADER_BYTES)
-            while head.count(b'"') % 2:
-                more = file.readline(_LONGEST_HEADER_BYTES)
-                if not more:
-                    break
-                head += more
+            head = first_line(file)
         columns: list[str] = []
         if b"\0" not in head and head.endswith(b"\n"):
-            try:
-                columns = next(csv.reader(io.StringIO(head.decode(), newline="")), [])
-            except SPOILT:
-                columns = []
+            with contextlib.suppress(*SPOILT):
+                columns = self.names(head)
         if self.reading_places(columns) is not None or columns[:3] == list(TIME_COLUMNS) or columns == [*LONG_COLUMNS]:
             return columns, len(head)
         if self._stream is None:
@@ -125,7 +138,7 @@ class CsvReader(TextReader):
     def _fields_of_a_row(self) -> int:
         pieces = self.pieces(self.start, self.end, DamagedBytes(lambda damage: None))
         _, piece = next(pieces, (0, b""))
-        return piece[:-1].rpartition(b"\n")[2].count(b",") + 1
+        return piece[:-1].rpartition(b"\n")[2].count(self.delimiter) + 1
 
     def _end_before(self, stop: int) -> int:
         """The sample index behind the last row that ends at or before this byte."""
@@ -134,7 +147,7 @@ class CsvReader(TextReader):
             file.seek(begin)
             last = file.read(stop - begin)[:-1].rpartition(b"\n")[2]
         try:
-            return int(last.partition(b",")[0]) + 1
+            return int(last.partition(self.delimiter)[0]) + 1
         except ValueError:
             return self.snapshot.position.start if self.snapshot else 0
 
@@ -160,91 +173,97 @@ class CsvReader(TextReader):
             rest, rest_at = data[end:], data_at + end
             if len(rest) > _LONGEST_HEADER_BYTES:
                 # No text is as long: a quote is damaged, and what follows are rows all the same.
-                yield from _row_by_row(rest_at, rest, n_columns, damaged, understood)
+                yield from self._row_by_row(rest_at, rest, n_columns, damaged, understood)
                 rest = b""
             if not end:
                 continue
             try:
-                rows = _parsed(data[:end])
+                rows = self.cells(data[:end])
                 if any(len(row) != n_columns for row in rows):
                     raise ValueError("a row with other columns")
                 found = understood(rows)
             except SPOILT:
-                yield from _row_by_row(data_at, data[:end], n_columns, damaged, understood)
+                yield from self._row_by_row(data_at, data[:end], n_columns, damaged, understood)
             else:
                 yield from found
         if rest:
-            yield from _row_by_row(rest_at, rest, n_columns, damaged, understood)
+            yield from self._row_by_row(rest_at, rest, n_columns, damaged, understood)
         damaged.end()
 
-
-def _row_by_row(
-    at: int,
-    data: bytes,
-    n_columns: int,
-    damaged: DamagedBytes,
-    understood: Callable[[list[list[str]]], list[_Found]],
-) -> Iterator[_Found]:
-    """Each row by itself, where not all of them can be understood together."""
-    lines = [line + b"\n" for line in data.split(b"\n")[:-1]]
-    first = 0
-    while first < len(lines):
-        row, n_lines = lines[first], 1
-        while row.count(b'"') % 2 and n_lines < _MOST_LINES_OF_A_ROW and first + n_lines < len(lines):
-            row += lines[first + n_lines]
-            n_lines += 1
-        try:
-            rows = _parsed(row)
-            if [len(fields) for fields in rows] != [n_columns]:
-                raise ValueError("other columns")
-            found = understood(rows)
-        except SPOILT:
+    def _row_by_row(
+        self,
+        at: int,
+        data: bytes,
+        n_columns: int,
+        damaged: DamagedBytes,
+        understood: Callable[[list[list[str]]], list[_Found]],
+    ) -> Iterator[_Found]:
+        """Each row by itself, where not all of them can be understood together."""
+        lines = [line + b"\n" for line in data.split(b"\n")[:-1]]
+        first = 0
+        while first < len(lines):
             row, n_lines = lines[first], 1
-            damaged.add(at, at + len(row))
-        else:
-            yield from found
-        at += len(row)
-        first += n_lines
+            while row.count(b'"') % 2 and n_lines < _MOST_LINES_OF_A_ROW and first + n_lines < len(lines):
+                row += lines[first + n_lines]
+                n_lines += 1
+            try:
+                rows = self.cells(row)
+                if [len(fields) for fields in rows] != [n_columns]:
+                    raise ValueError("other columns")
+                found = understood(rows)
+            except SPOILT:
+                row, n_lines = lines[first], 1
+                damaged.add(at, at + len(row))
+            else:
+                yield from found
+            at += len(row)
+            first += n_lines
 
-
-def _wide_rows(at: int, piece: bytes, n_columns: int, damaged: DamagedBytes) -> Iterator[OutputRows]:
-    """The rows of whole lines: together, or each by itself where not all of them can be understood."""
-    try:
-        yield _wide(piece, n_columns)
-        return
-    except SPOILT:
-        pass
-    held: list[bytes] = []
-    for line in piece[:-1].split(b"\n"):
+    def _wide_rows(self, at: int, piece: bytes, n_columns: int, damaged: DamagedBytes) -> Iterator[OutputRows]:
+        """The rows of whole lines: together, or each by itself where not all of them can be understood."""
         try:
-            _wide(line + b"\n", n_columns)
+            yield self.wide(piece, n_columns)
+            return
         except SPOILT:
-            if held:
-                yield _wide(b"\n".join(held) + b"\n", n_columns)
-            held = []
-            damaged.add(at, at + len(line) + 1)
-        else:
-            held.append(line)
-        at += len(line) + 1
-    if held:
-        yield _wide(b"\n".join(held) + b"\n", n_columns)
+            pass
+        held: list[bytes] = []
+        for line in piece[:-1].split(b"\n"):
+            try:
+                self.wide(line + b"\n", n_columns)
+            except SPOILT:
+                if held:
+                    yield self.wide(b"\n".join(held) + b"\n", n_columns)
+                held = []
+                damaged.add(at, at + len(line) + 1)
+            else:
+                held.append(line)
+            at += len(line) + 1
+        if held:
+            yield self.wide(b"\n".join(held) + b"\n", n_columns)
 
 
-def _parsed(data: bytes) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(data.decode(), newline="")))
+def first_line(file: BinaryIO) -> bytes:
+    """The names of the columns, which may hold line breaks."""
+    head = file.readline(_LONGEST_HEADER_BYTES)
+    while head.count(b'"') % 2:
+        more = file.readline(_LONGEST_HEADER_BYTES)
+        if not more:
+            break
+        head += more
+    return head
 
 
-def _wide(piece: bytes, n_columns: int) -> OutputRows:
+def parsed(data: bytes, delimiter: str = ",") -> list[list[str]]:
+    """The cells of whole lines with texts in them. Raises what is in SPOILT."""
+    return list(csv.reader(io.StringIO(data.decode(), newline=""), delimiter=delimiter))
+
+
+def fields(piece: bytes, n_columns: int) -> list[list[bytes]]:
+    """The columns of whole lines of numbers, between commas. Raises ValueError."""
     cells = piece[:-1].replace(b"\n", b",").split(b",")
     if len(cells) != n_columns * piece.count(b"\n"):
         raise ValueError("a line with other columns")
-    columns = [cells[n::n_columns] for n in range(n_columns)]
-    return OutputRows(
-        sample_index=integers(columns[0]),
-        t_mono_ns=integers(columns[1]),
-        t_utc_ns=times(columns[2]),
-        values=[numbers(column) for column in columns[3:]],
-    )
+    return [cells[n::n_columns] for n in range(n_columns)]
 
 
 def _readings(rows: Sequence[Sequence[str]], places: range) -> OutputRows:

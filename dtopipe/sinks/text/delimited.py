@@ -43,6 +43,8 @@ class DelimitedWriter(FileWriter):
     finite_only: bool
     # What stands before each value of a wide row where that is always the same: values are then made with it.
     separator: bytes = b""
+    # What each byte of a wide row becomes, where that is something else.
+    signs: bytes | None = None
 
     @abstractmethod
     def literals(self, columns: Sequence[str], unquoted: Sequence[str]) -> list[bytes]:
@@ -165,10 +167,9 @@ class DelimitedWriter(FileWriter):
         texts = self._texts(samples)
         if self.separator:
             # All channels side by side are one column.
-            return rows(
-                self._literals, [*self._times(samples), texts.view(f"S{texts.itemsize * texts.shape[1]}")[:, 0]]
-            )
-        return rows(self._literals, [*self._times(samples), *texts.T])
+            values = texts.view(f"S{texts.itemsize * texts.shape[1]}")[:, 0]
+            return rows(self._literals, [*self._times(samples), values], self.signs)
+        return rows(self._literals, [*self._times(samples), *texts.T], self.signs)
 
     def long_rows(self, batch: Joined) -> Iterator[bytes]:
         """One channel's rows behind the other's."""

@@ -40,13 +40,17 @@ class TextReader(LineReader):
             run_id=str(self.path.absolute()),
             task=self.path.stem,
             device="",
-            channels=tuple(map(Channel, names)),
+            channels=self.named(names),
             dtype="float64",
             rate_hz=_rate_hz(first),
             samples_per_block=1,
             started_at=iso_utc(0 if first is None else int(first.t_utc_ns[0])),
             polled=polled is not None,
         )
+
+    def named(self, names: Sequence[str]) -> tuple[Channel, ...]:
+        """The channels whose columns have these names, in a file alone."""
+        return tuple(map(Channel, names))
 
     @abstractmethod
     def index_of(self, *, is_long: bool) -> Callable[[bytes], int]:

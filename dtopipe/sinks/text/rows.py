@@ -22,6 +22,7 @@ from dtopipe.sinks.text.number_text import FOUR_DIGITS, Texts, decimal_texts, re
 _N_CODES = 65_536
 _NS_PER_S = 1_000_000_000
 _CHUNK = 10_000
+_NINE_DIGITS = [("high", "u1"), ("mid", "S4"), ("low", "S4")]
 # Such as -2.2250738585072014e-308.
 _MOST_VALUE_BYTES = 24
 
@@ -49,28 +50,41 @@ def rising_integers(values: NDArray[np.int64]) -> Texts:
     return whole
 
 
-def iso_times(t_utc_ns: NDArray[np.int64]) -> Texts:
-    """ISO 8601 with nine digits and `Z` of (n,) rising times in ns since 1970."""
-    if len(t_utc_ns) == 0:
-        return np.empty(0, "S30")
+def iso_times(t_utc_ns: NDArray[np.int64], between: bytes = b"T", ending: bytes = b"Z") -> Texts:
+    """ISO 8601 with nine digits of (n,) rising times in ns since 1970: `between` date and time, `ending` at the end."""
     seconds = t_utc_ns // _NS_PER_S
-    ns = t_utc_ns - seconds * _NS_PER_S
-    first = int(seconds[0])
-    all_seconds = np.arange(first, int(seconds[-1]) + 1)
-    texts = np.empty(len(t_utc_ns), np.dtype([("s", "S20"), ("high", "u1"), ("mid", "S4"), ("low", "S4"), ("z", "S1")]))
-    if len(all_seconds) <= len(t_utc_ns):
-        known = np.char.add(np.datetime_as_string(all_seconds.astype("datetime64[s]")), ".").astype("S20")
-        texts["s"] = known[seconds - first]
-    else:
-        texts["s"] = np.char.add(np.datetime_as_string(seconds.astype("datetime64[s]")), ".").astype("S20")
+    fields = [("s", "S20"), *_NINE_DIGITS, *([("ending", f"S{len(ending)}")] if ending else [])]
+    texts = np.empty(len(t_utc_ns), np.dtype(fields))
+    if len(texts):
+        first = int(seconds[0])
+        all_seconds = np.arange(first, int(seconds[-1]) + 1)
+        # Rare samples may have many seconds between them.
+        is_dense = len(all_seconds) <= len(t_utc_ns)
+        known = np.datetime_as_string((all_seconds if is_dense else seconds).astype("datetime64[s]"))
+        known = np.char.add(known, ".").astype("S20")
+        known.view("S1").reshape(len(known), -1)[:, len("2026-11-22")] = between
+        texts["s"] = known[seconds - first] if is_dense else known
+        _put_digits(texts, t_utc_ns - seconds * _NS_PER_S)
+        if ending:
+            texts["ending"] = ending
+    whole: Texts = texts.view(f"S{texts.itemsize}")
+    return whole
+
+
+def nine_digits(ns: NDArray[np.int64]) -> Texts:
+    """(n,) texts of nine digits of numbers below a thousand million."""
+    texts = np.empty(len(ns), np.dtype(_NINE_DIGITS))
+    _put_digits(texts, ns)
+    whole: Texts = texts.view("S9")
+    return whole
+
+
+def _put_digits(texts: NDArray[np.void], ns: NDArray[np.int64]) -> None:
     high = ns // _CHUNK
     texts["low"] = FOUR_DIGITS[ns - high * _CHUNK]
     highest = high // _CHUNK
     texts["mid"] = FOUR_DIGITS[high - highest * _CHUNK]
     texts["high"] = highest + ord("0")
-    texts["z"] = b"Z"
-    whole: Texts = texts.view("S30")
-    return whole
 
 
 class ValueTexts:
@@ -234,13 +248,14 @@ def _record(literals: tuple[bytes, ...], widths: tuple[int, ...]) -> NDArray[np.
     return record
 
 
-def rows(literals: Sequence[bytes], columns: Sequence[Texts]) -> bytes:
+def rows(literals: Sequence[bytes], columns: Sequence[Texts], signs: bytes | None = None) -> bytes:
     """All rows as one piece: `literals[0] column[0] literals[1] ... column[-1] literals[-1]`, each row alike.
 
-    `len(literals) == len(columns) + 1`. No text or literal may hold a NUL.
+    `len(literals) == len(columns) + 1`. No text or literal may hold a NUL. `signs`: what each byte becomes, as of
+    `bytes.maketrans`, which costs nothing besides.
     """
     record = _record(tuple(literals), tuple(max(1, column.itemsize) for column in columns))
     records = np.repeat(record, len(columns[0]))
     for number, column in enumerate(columns):
         records[str(number)] = column
-    return records.tobytes().translate(None, b"\0")
+    return records.tobytes().translate(signs, b"\0")

@@ -7,8 +7,8 @@ from dtopipe.sinks.rows.file_columns import FILE_COLUMNS
 
 CSV = SinkType(
     name="csv",
-    writer="dtopipe.sinks.text.csv:CsvWriter",
-    reader="dtopipe.sinks.text.csv_reader:CsvReader",
+    writer="dtopipe.sinks.text.dialects:csv_writer",
+    reader="dtopipe.sinks.text.dialects:csv_reader",
     makes_views=True,
     splits=True,
     options="dtopipe.sinks.text.options:CsvOptions",

@@ -1,0 +1,40 @@
+"""The dialects of CSV: which writer and which reader an output has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dtopipe.model.stream import Stream
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.file.errors import sink_errors
+from dtopipe.sinks.text.csv import CsvWriter
+from dtopipe.sinks.text.csv_reader import CsvReader
+from dtopipe.sinks.text.delimited import DelimitedWriter
+from dtopipe.sinks.text.excel import BYTE_ORDER_MARK, EXCEL, ExcelForm, ExcelState
+from dtopipe.sinks.text.excel_csv import ExcelCsvWriter
+from dtopipe.sinks.text.excel_reader import ExcelReader
+
+RFC_4180 = "rfc4180"
+
+
+def csv_writer(
+    output: OutputOptions,
+    dialect: str = RFC_4180,
+    locale: str | None = None,
+    decimal: str | None = None,
+    delimiter: str | None = None,
+) -> DelimitedWriter:
+    """A writer with these options. Raises SinkOptionError, SinkDependencyError."""
+    if dialect == EXCEL:
+        return ExcelCsvWriter(output, ExcelForm.of(locale, decimal, delimiter))
+    return CsvWriter(output)
+
+
+def csv_reader(path: Path, run_id: str | None = None, stream: Stream | None = None) -> CsvReader:
+    """A reader of what is there: its commit record says the dialect, or its first bytes. Raises SinkError."""
+    found = CsvReader(path, run_id, stream)
+    if found.snapshot is not None and ExcelState.of(found.snapshot.extra) is not None:
+        return ExcelReader(path, run_id, stream)
+    with sink_errors(path), path.open("rb") as file:
+        is_excel = file.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
+    return ExcelReader(path, run_id, stream) if is_excel else found
