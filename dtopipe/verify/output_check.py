@@ -181,7 +181,7 @@ def _references(
                 blocks.rows,
                 _numbers_in(output, raw_output),
                 slack_ns=_slack_ns(output),
-                finite_only=not output.kind.holds_nonfinite,
+                finite_only=not output.holds_nonfinite(),
             )
         )
     others: list[_Reference] = []
@@ -194,7 +194,7 @@ def _references(
                 _numbers_in(output, other),
                 utc_unit_ns,
                 _slack_ns(output),
-                finite_only=not (output.kind.holds_nonfinite and other.kind.holds_nonfinite),
+                finite_only=not (output.holds_nonfinite() and other.holds_nonfinite()),
             )
         )
     return raw, others

@@ -102,6 +102,12 @@ class Output:
         """The stream with all channels whose values are known of it: of a raw file also what is worked out of codes."""
         return tabular(self.stream).stream if self.is_raw else self.stream
 
+    def holds_nonfinite(self) -> bool:
+        """True if NaN and infinities come back: not of every type, nor of one that a spreadsheet is to open."""
+        with contextlib.suppress(SinkError):
+            return self.kind.holds_nonfinite and getattr(self.reader(), "holds_nonfinite", True)
+        return self.kind.holds_nonfinite
+
     def retained_from(self) -> int:
         """The first sample that a journal which retires segments still has; the record may be some seconds old."""
         if "retained_from" not in self.record:

@@ -22,7 +22,7 @@ def differing_readings(output: Output, others: Sequence[Output]) -> list[Span]:
     """The readings that stand otherwise in all of `others` that have them. Raises what a reader raises."""
     named = {output.name: output, **{other.name: other for other in others}}
     unit_ns = max(each.kind.utc_unit_ns for each in named.values())
-    finite_only = not all(each.kind.holds_nonfinite for each in named.values())
+    finite_only = not all(each.holds_nonfinite() for each in named.values())
     alike = _Alike(output, unit_ns, finite_only=finite_only)
     along = [_Along(_rows(other)) for other in others if _has_readings(other)]
     wrong = Recount()

@@ -39,8 +39,9 @@ SINKS = {
     "table": {"type": "sqlite", "path": "run.db"},
     "columns": {"type": "parquet", "path": "columns.parquet"},
     "arrays": {"type": "hdf5", "path": "arrays.h5"},
+    "sheet": {"type": "csv", "path": "sheet.csv", "dialect": "excel", "decimal": ","},
 }
-LONG_SINKS = {name: {**sink, "layout": "long"} for name, sink in SINKS.items() if name != "archive"}
+LONG_SINKS = {name: {**sink, "layout": "long"} for name, sink in SINKS.items() if name not in ("archive", "sheet")}
 NOT_ITS_OWN = ("type", "path", "layout", "channels", "every", "reduce", "split")
 N_SAMPLES = 1000
 OVERRUN = Span(300, 340)

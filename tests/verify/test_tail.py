@@ -61,7 +61,7 @@ def test_the_program_of_the_guide_runs_as_it_stands(
 @pytest.mark.parametrize("sinks", [SINKS, LONG_SINKS])
 def test_text_is_printed_as_it_stands_and_other_rows_as_csv(sinks: dict[str, Any], tmp_path: Path) -> None:
     folder = record_run(tmp_path / "lab" / "one", sinks, stream=stream_of(("a,ü", 'x"\ny')))
-    for name in ("view", "lines"):
+    for name in {"view", "lines", "sheet"} & set(sinks):
         assert _printed(name, str(folder)) == (folder / sinks[name]["path"]).read_bytes()
     n_rows = 380 if sinks is SINKS else 760
     for name in sinks:
@@ -70,7 +70,8 @@ def test_text_is_printed_as_it_stands_and_other_rows_as_csv(sinks: dict[str, Any
             assert all(json.loads(line)["sample_index"] >= 620 for line in rows.splitlines())
             assert rows.count("\n") == n_rows
             continue
-        head, *body = csv.reader(io.StringIO(rows, newline=""))
+        text, delimiter = rows.removeprefix("\ufeff"), ";" if name == "sheet" else ","
+        head, *body = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         at = head.index("sample_index")
         assert len(body) == n_rows
         assert {int(row[at]) for row in body} == set(range(620, 1000))
@@ -81,7 +82,7 @@ def test_text_is_printed_as_it_stands_and_other_rows_as_csv(sinks: dict[str, Any
 
 def test_readings_are_rows_too(tmp_path: Path) -> None:
     stream = stream_of(polled=True, dtype="float64")
-    sinks = {name: SINKS[name] for name in ("view", "lines", "table", "columns")}
+    sinks = {name: SINKS[name] for name in ("view", "sheet", "lines", "table", "columns")}
     folder = record_run(tmp_path / "lab" / "one", sinks, [readings(stream, 0, 50), readings(stream, 50, 80)], stream)
     for name in sinks:
         assert sum(map(len, dtopipe.tail(name, folder, start=20))) == 60

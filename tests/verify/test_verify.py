@@ -78,6 +78,11 @@ def _with_time_moved(lines: list[str]) -> list[str]:
     return [line.replace(old, new) for line in lines]
 
 
+def _with_time_moved_in_a_sheet(lines: list[str]) -> list[str]:
+    assert ";0,140000000;" in lines[ROW]
+    return [*lines[:ROW], lines[ROW].replace(";0,140000000;", ";3600,140000000;"), *lines[ROW + 1 :]]
+
+
 def _row_replaced(table: Any, column: str, value: Any) -> Any:
     import pyarrow as pa
 
@@ -113,6 +118,15 @@ def _fields_swapped(lines: list[str]) -> list[str]:
 def _value_changed_in_csv(lines: list[str]) -> list[str]:
     row = lines[ROW].rstrip("\n").split(",")
     return [*lines[:ROW], ",".join([*row[:-1], "0.5"]) + "\n", *lines[ROW + 1 :]]
+
+
+def _value_changed_in_a_sheet(lines: list[str]) -> list[str]:
+    return [*lines[:ROW], lines[ROW].rpartition(";")[0] + ";0,5\n", *lines[ROW + 1 :]]
+
+
+def _cells_swapped(lines: list[str]) -> list[str]:
+    rows = [line.rstrip("\n").split(";") for line in lines]
+    return [";".join([*row[:3], row[4], row[3]]) + "\n" for row in rows]
 
 
 def _json_changed(change: Callable[[dict[str, Any]], None], rows: Sequence[int] = (ROW,)) -> Callable[[list[str]], Any]:
@@ -155,7 +169,7 @@ def test_a_run_as_it_was_written_has_no_problem_and_all_of_it_was_compared(run: 
     _whole(run)
     assert {name: report.compared_with for name, report in found.items()} == {
         "archive": None, "view": "archive", "lines": "archive", "table": "archive", "columns": "archive",
-            "arrays": "archive",
+            "arrays": "archive", "sheet": "archive",
     }  # fmt: skip
     assert {report.not_compared for report in found.values()} == {None}
     assert {report.rows for report in found.values()} == {N_ROWS}
@@ -166,6 +180,7 @@ def test_a_run_as_it_was_written_has_no_problem_and_all_of_it_was_compared(run: 
 
 TIME_MOVED = {
     "view": _in_text("view.csv", _with_time_moved),
+    "sheet": _in_text("sheet.csv", _with_time_moved_in_a_sheet),
     "lines": _in_text("lines.jsonl", _with_time_moved),
     "table": _sql(f"UPDATE samples SET t_utc_ns = t_utc_ns + {HOUR_NS} WHERE sample_index = {SAMPLE}"),
     "columns": _in_parquet(lambda table: _row_replaced(table, "t_utc", lambda ns: ns + HOUR_NS)),
@@ -194,6 +209,7 @@ def test_a_time_that_was_moved_is_named_where_nobody_else_has_the_samples(tmp_pa
 
 VALUE_CHANGED = {
     "view": _in_text("view.csv", _value_changed_in_csv),
+    "sheet": _in_text("sheet.csv", _value_changed_in_a_sheet),
     "lines": _in_text("lines.jsonl", _json_changed(lambda row: row.update(tc1=0.5))),
     "table": _sql(f"UPDATE samples SET tc1 = 0.5 WHERE sample_index = {SAMPLE}"),
     "columns": _in_parquet(lambda table: _row_replaced(table, "tc1", lambda _: 0.5)),
@@ -219,6 +235,7 @@ def test_a_value_that_was_changed_is_named(run: Path, name: str, changes: dict[s
 
 CHANNELS_SWAPPED = {
     "view": _in_text("view.csv", _fields_swapped),
+    "sheet": _in_text("sheet.csv", _cells_swapped),
     "lines": _in_text("lines.jsonl", _json_changed(_exchange, range(N_ROWS))),
     "table": _sql("UPDATE samples SET flux = tc1, tc1 = flux"),
     "columns": _in_parquet(_columns_exchanged),
@@ -241,7 +258,7 @@ ROWS_SPOILT = {
 
 
 @pytest.mark.parametrize("kind", ROWS_SPOILT)
-@pytest.mark.parametrize("name", ["view", "lines", "columns"])
+@pytest.mark.parametrize("name", ["view", "sheet", "lines", "columns"])
 def test_rows_swapped_doubled_or_deleted_are_named(run: Path, name: str, kind: str) -> None:
     words, change = ROWS_SPOILT[kind]
     if name == "columns":
@@ -346,7 +363,12 @@ def test_the_words_of_a_long_row_are_looked_at_in_tables_too(tmp_path: Path, nam
 
 @pytest.mark.parametrize(
     ("name", "old", "new"),
-    [("view", "t_utc,flux,tc1", "t_utc,tc1,flux"), ("lines", '"flux":', '"flow":')],
+    [
+        ("view", "t_utc,flux,tc1", "t_utc,tc1,flux"),
+        ("lines", '"flux":', '"flow":'),
+        ("sheet", "flux [V]", "flow [V]"),
+        ("sheet", "tc1 [V]", "tc1 [mV]"),
+    ],
 )
 def test_a_column_that_was_named_like_another_is_named(run: Path, name: str, old: str, new: str) -> None:
     path = run / SINKS[name]["path"]
@@ -373,7 +395,7 @@ def test_a_scale_that_was_changed_in_the_archive_is_named_as_its_own(run: Path) 
     _whole(run, "archive")
 
 
-@pytest.mark.parametrize("name", ["view", "table", "columns"])
+@pytest.mark.parametrize("name", ["view", "sheet", "table", "columns"])
 def test_an_output_of_some_channels_is_compared(tmp_path: Path, name: str) -> None:
     some = {**SINKS[name], "channels": ["tc1"]}
     folder = record_run(tmp_path / "run", {"archive": SINKS["archive"], name: some})
@@ -398,7 +420,7 @@ def test_a_damaged_archive_is_its_own_fault_alone(run: Path, kind: str) -> None:
     _whole(run, "archive")
     found = reports(run)
     assert found["archive"].problems
-    for name in ("view", "lines", "table", "columns"):
+    for name in ("view", "sheet", "lines", "table", "columns"):
         assert found[name].rows == N_ROWS
         not_compared = found[name].not_compared
         assert not_compared is None or "archive" in not_compared
@@ -472,7 +494,7 @@ def test_torn_lines_of_the_runs_own_files_are_named_and_blame_no_output(run: Pat
         gaps.write(b'{"sink": "tab\xff')
     report = verified(run)
     assert list(report.damaged_files) == [
-        "gaps.jsonl is damaged in line 8", "events.jsonl is damaged in line 2", "clock.jsonl is damaged in line 1"
+        "gaps.jsonl is damaged in line 9", "events.jsonl is damaged in line 2", "clock.jsonl is damaged in line 1"
     ]  # fmt: skip
     assert report.verdict.state is VerdictState.INCOMPLETE
     _whole(run)
@@ -480,7 +502,7 @@ def test_torn_lines_of_the_runs_own_files_are_named_and_blame_no_output(run: Pat
     data = (run / "gaps.jsonl").read_bytes()
     (run / "gaps.jsonl").write_bytes(data.replace(b'"start": 300', b'"start": \0\0\0'))
     _whole(run)
-    assert "gaps.jsonl is damaged in lines 1, 2, 3, 4, 5 and 3 more" in verified(run).damaged_files
+    assert "gaps.jsonl is damaged in lines 1, 2, 3, 4, 5 and 4 more" in verified(run).damaged_files
 
 
 @pytest.mark.parametrize("key", ["samples", "gaps", "dropped", "stop"])
