@@ -158,6 +158,8 @@ class SinkType:
     # group_rows(options, polled): rows that its readers see at once, and wait for; None where each commit is seen.
     group_rows: Callable[[Mapping[str, Any], bool], int] | None = None
     rollover: Rollover = Rollover.NONE
+    # most_rows(options): rows that the program shows which such an output is for; None: as many as there are.
+    most_rows: Callable[[Mapping[str, Any]], int | None] | None = None
 
     # False for one that hands samples on, and has none that could be read back: what the run recorded of it stands.
     keeps_samples: bool = True

@@ -156,6 +156,18 @@ def check_sizes(plan: RunPlan) -> Found:
         yield from _disks(cost, cost.length_s)
 
 
+def row_warnings(plan: RunPlan) -> Found:
+    """What is no reason not to begin: outputs of more rows than the program shows that they are for."""
+    cost = estimate(plan)
+    n_rows = 0 if cost.length_s is None else math.ceil(cost.length_s * cost.rate_hz)
+    for sink in plan.sinks:
+        limit = known_sink_type(sink.type).most_rows
+        most = None if limit is None else limit(sink.options)
+        if most is not None and n_rows > most:
+            what = f"this run has {n_rows:,} samples, and a spreadsheet shows {most:,} rows below the names of columns"
+            yield f"sinks.{sink.name}", what, "set split: 1h, or every: 1s, or choose another sink for all of them"
+
+
 def check_room(plan: RunPlan) -> Found:
     """Problems with the disks of sinks that join a run in progress, which are all that this plan has."""
     for disk in estimate(plan).disks:

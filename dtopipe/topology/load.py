@@ -46,6 +46,7 @@ from dtopipe.topology.checks import (
     check_readings,
     check_room,
     check_sizes,
+    row_warnings,
 )
 from dtopipe.topology.journal import journal_of, journal_problems
 from dtopipe.topology.later import not_built_yet
@@ -177,9 +178,10 @@ class _Loading:
                 self._found(check_room(plan))
             elif not follows:
                 self._found(check_sizes(plan))
+                self._warn(row_warnings(plan))
         if plan is None or self._problems:
             raise TopologyError(sorted(self._problems, key=by_place))
-        return plan
+        return replace(plan, warnings=tuple(sorted(self._warnings, key=by_place)))
 
     def _assembled(
         self, top: TopologyPart, name: str, root: Path, board: BoardPlan, sinks: Sequence[SinkPlan]
@@ -198,7 +200,6 @@ class _Loading:
             simulated=known_board_type(board.type).is_simulated(board.options),
             document=self._recorded(name, board),
             places=self._places,
-            warnings=tuple(sorted(self._warnings, key=by_place)),
         )
 
     def _board(self, given: Any) -> BoardPlan | None:

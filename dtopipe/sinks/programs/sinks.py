@@ -31,15 +31,38 @@ class _TextSink(TabularSink):
 class CsvSink(_TextSink):
     """CSV for programs: readings, or blocks with `accept_blocks`.
 
+    `dialect`: `rfc4180`, or `excel` for what a spreadsheet opens right, then with the decimal sign of `locale` (such as
+    `de_DE`; needs the extra `excel`), or with `decimal` and `delimiter` as they are given (`tab` is a delimiter too).
     `layout`: `wide`, a row a sample, or `long`, a row a sample and channel. `on_exists`: `error`, `rename`,
-    `overwrite` or `append`.
+    `overwrite` or `append`. Raises SinkOptionError, SinkDependencyError.
     """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        accept_blocks: bool = False,
+        dialect: str = "rfc4180",
+        locale: str | None = None,
+        decimal: str | None = None,
+        delimiter: str | None = None,
+        layout: str | Layout = Layout.WIDE,
+        on_exists: str | OnExists = OnExists.ERROR,
+    ) -> None:
+        super().__init__(path, accept_blocks=accept_blocks, layout=layout, on_exists=on_exists)
+        self._options: dict[str, Any] = {
+            "dialect": dialect,
+            "locale": locale,
+            "decimal": decimal,
+            "delimiter": delimiter,
+        }
+        self.new_writer(self._output)
 
     def new_writer(self, output: OutputOptions) -> SinkWriter:
         """Rows of text."""
-        from dtopipe.sinks.text.csv import CsvWriter
+        from dtopipe.sinks.text.dialects import csv_writer
 
-        return CsvWriter(output)
+        return csv_writer(output, **self._options)
 
 
 class JsonlSink(_TextSink):

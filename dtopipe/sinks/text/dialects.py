@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.stream import Stream
+from dtopipe.model.suggestions import nearest
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.text.csv import CsvWriter
 from dtopipe.sinks.text.csv_reader import CsvReader
 from dtopipe.sinks.text.delimited import DelimitedWriter
-from dtopipe.sinks.text.excel import BYTE_ORDER_MARK, EXCEL, ExcelForm, ExcelState
+from dtopipe.sinks.text.excel import BYTE_ORDER_MARK, ExcelForm, ExcelState
 from dtopipe.sinks.text.excel_csv import ExcelCsvWriter
 from dtopipe.sinks.text.excel_reader import ExcelReader
+from dtopipe.sinks.text.limits import EXCEL
 
 RFC_4180 = "rfc4180"
 
@@ -25,6 +28,12 @@ def csv_writer(
     delimiter: str | None = None,
 ) -> DelimitedWriter:
     """A writer with these options. Raises SinkOptionError, SinkDependencyError."""
+    if dialect not in (RFC_4180, EXCEL):
+        raise SinkOptionError(output.path, f"there is no dialect {dialect!r}", nearest(dialect, (RFC_4180, EXCEL)))
+    given = {"locale": locale, "decimal": decimal, "delimiter": delimiter}
+    for name, value in given.items():
+        if value is not None and dialect != EXCEL:
+            raise SinkOptionError(output.path, f"the dialect {dialect} has no {name}", "say dialect excel")
     if dialect == EXCEL:
         return ExcelCsvWriter(output, ExcelForm.of(locale, decimal, delimiter))
     return CsvWriter(output)

@@ -20,10 +20,8 @@ from dtopipe.sinks.text.locales import decimal_sign_of
 
 # By which a spreadsheet knows UTF-8; a byte order there is none in that.
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# The sheet of Excel and of LibreOffice, the names of the columns among them.
-MOST_ROWS = 2**20
-EXCEL = "excel"
-TAB = "tab"
+# By their names, which need no quotes on a command line.
+_SIGNS = {"comma": ",", "point": ".", "semicolon": ";", "tab": "\t"}
 # What the columns that are not channels are called, by their name in the other dialect.
 TITLES = {
     "t_mono_ns": "time [s]",
@@ -54,15 +52,16 @@ class ExcelForm:
         """As options say it. Raises SinkOptionError where they cannot be, SinkDependencyError without babel."""
         if locale is not None and decimal is not None:
             raise SinkOptionError(None, "a locale has a decimal sign of its own", "take out locale, or decimal")
-        sign = decimal_sign_of(locale) if locale is not None else decimal or "."
-        between = "\t" if delimiter == TAB else delimiter or (";" if sign == "," else ",")
+        sign = decimal_sign_of(locale) if locale is not None else _sign(decimal or ".")
+        between = _sign(delimiter) if delimiter is not None else ";" if sign == "," else ","
         if sign not in (".", ","):
-            raise SinkOptionError(None, f"the decimal sign is . or ,, not {sign!r}", 'say decimal: ","')
+            raise SinkOptionError(None, f"the decimal sign is point or comma, not {sign!r}", "say decimal: comma")
         if between not in (",", ";", "\t"):
-            raise SinkOptionError(None, f"the delimiter is , or ; or tab, not {between!r}", 'say delimiter: ";"')
+            what = f"the delimiter is comma, semicolon or tab, not {between!r}"
+            raise SinkOptionError(None, what, "say delimiter: semicolon")
         if sign == between:
             what = f"{between!r} is the decimal sign and the delimiter: a number would be two cells"
-            raise SinkOptionError(None, what, 'say delimiter: ";" or delimiter: tab')
+            raise SinkOptionError(None, what, "say delimiter: semicolon, or delimiter: tab")
         return cls(sign, between)
 
     def line(self, cells: Sequence[str]) -> str:
@@ -135,3 +134,7 @@ def _title(channel: Channel) -> str:
 
 def _titled(name: str, unit: str) -> str:
     return f"{name} [{unit}]" if unit else name
+
+
+def _sign(given: str) -> str:
+    return _SIGNS.get(given, given)

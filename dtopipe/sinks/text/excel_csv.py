@@ -21,8 +21,9 @@ from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.text.delimited import DelimitedWriter
-from dtopipe.sinks.text.excel import BYTE_ORDER_MARK, MOST_ROWS, ExcelForm, ExcelState, guarded, titles_of
+from dtopipe.sinks.text.excel import BYTE_ORDER_MARK, ExcelForm, ExcelState, guarded, titles_of
 from dtopipe.sinks.text.excel_cells import date_times, decimals_of, reading_rows, seconds_texts
+from dtopipe.sinks.text.limits import MOST_ROWS
 from dtopipe.sinks.text.number_text import Texts
 from dtopipe.sinks.text.rows import ValueTexts, rising_integers
 from dtopipe.sinks.text.whole_lines import PAGE_BYTES

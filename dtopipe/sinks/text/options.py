@@ -9,7 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from dtopipe.model.errors import SinkDependencyError, SinkOptionError
 from dtopipe.model.parts import PathText, SinkPart
 from dtopipe.model.policy import Layout
-from dtopipe.sinks.text.excel import EXCEL, TAB, ExcelForm
+from dtopipe.sinks.text.excel import ExcelForm
+from dtopipe.sinks.text.limits import EXCEL
 
 
 class CsvOptions(SinkPart):
@@ -23,17 +24,17 @@ class CsvOptions(SinkPart):
     locale: str | None = Field(
         default=None, description="dialect excel: de_DE and the like, whose decimal sign it has; needs the extra excel."
     )
-    decimal: Literal[".", ","] | None = Field(
-        default=None, description='dialect excel: "," or "."; default: the point, or what the locale has.'
+    decimal: Literal[".", ",", "point", "comma"] | None = Field(
+        default=None, description="dialect excel: the decimal sign, if not by its locale; default: point."
     )
-    delimiter: Literal[",", ";", "tab"] | None = Field(
-        default=None, description='dialect excel: between cells; default: ";" where the decimal sign is a comma.'
+    delimiter: Literal[",", ";", "comma", "semicolon", "tab"] | None = Field(
+        default=None, description="dialect excel: between cells; default: semicolon where the decimal sign is a comma."
     )
 
     @field_validator("delimiter", mode="before")
     @classmethod
     def _tab_by_its_name(cls, value: Any) -> Any:
-        return TAB if value == "\t" else value
+        return "tab" if value == "\t" else value
 
     @field_validator("dialect")
     @classmethod

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dtopipe.model.sink_types import OutputSize, RowBytes, SinkType
 from dtopipe.sinks.rows.file_columns import FILE_COLUMNS
+from dtopipe.sinks.text.limits import EXCEL, MOST_ROWS
+
+
+def _most_rows(options: Mapping[str, Any]) -> int | None:
+    return MOST_ROWS - 1 if options.get("dialect") == EXCEL else None
+
 
 CSV = SinkType(
     name="csv",
@@ -17,6 +26,7 @@ CSV = SinkType(
     look="open it in a text editor or a spreadsheet: {path}",
     is_text=True,
     columns=FILE_COLUMNS,
+    most_rows=_most_rows,
     size=OutputSize(wide=RowBytes(66, 20), long=RowBytes(0, 110), readings=RowBytes(165, 22)),
 )
 
