@@ -11,6 +11,7 @@ from dtopipe.model.policy import Layout
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.text.delimited import LONG_COLUMNS, DelimitedWriter
+from dtopipe.sinks.text.whole_lines import Fill
 
 # What stands before the column that is sure to be a number, of rows that have texts too.
 _N_BEFORE_VALUE = LONG_COLUMNS.index("value")
@@ -43,7 +44,7 @@ class CsvWriter(DelimitedWriter):
         """Commas, and the line's end."""
         return [b"", *[b","] * (len(columns) - 1), b"\n"]
 
-    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> tuple[int, bytes] | None:
+    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> Fill:
         """Zeros at the end of a number's fraction; else, in front of the first whole number, spaces.
 
         Every reader has both for the same numbers, and takes the column for one of numbers still: a reader that tells
@@ -56,16 +57,16 @@ class CsvWriter(DelimitedWriter):
                 return self._spaces(start, file_at)
             # Most often it is the last number, without an exponent.
             is_last = data[point + 1 : stop - 1].isdigit()
-            return stop - 1 if is_last else _end_of_digits(data, point + 1), b"0"
+            return [(stop - 1 if is_last else _end_of_digits(data, point + 1), b"0")]
         first = _field(data, start, _N_BEFORE_LATENCY if self._stream.polled else _N_BEFORE_VALUE)
         point = data.rfind(b".", first, data.index(b",", first))
         if point < 0:
             return self._spaces(start if self._stream.polled else _field(data, start, _N_BEFORE_INDEX), file_at)
-        return _end_of_digits(data, point + 1), b"0"
+        return [(_end_of_digits(data, point + 1), b"0")]
 
-    def _spaces(self, place: int, file_at: int) -> tuple[int, bytes] | None:
-        """The spaces in front of a whole number, behind the rows from which types are told; None within these."""
-        return None if file_at < _ROWS_OF_TYPES * self.longest else (place, b" ")
+    def _spaces(self, place: int, file_at: int) -> Fill:
+        """The spaces in front of a whole number, behind the rows from which types are told; none within these."""
+        return [] if file_at < _ROWS_OF_TYPES * self.longest else [(place, b" ")]
 
     def may_be_laid(self, part: bytes) -> bool:
         """True if each line is a row: one that has half of its quotes is part of a row with a line's end in a text."""

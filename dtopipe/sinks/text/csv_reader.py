@@ -7,10 +7,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import BinaryIO, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeVar
 
 from dtopipe.model.errors import SinkError
 from dtopipe.model.reading_columns import reading_columns
@@ -20,17 +17,24 @@ from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.file.reader import REFILL
 from dtopipe.sinks.file.whole_part import DamagedBytes, Front, OnDamage
 from dtopipe.sinks.rows.reading_pieces import from_texts, reading_pieces
+from dtopipe.sinks.text.csv_cells import (
+    LONGEST_HEADER_BYTES,
+    SPOILT,
+    fields,
+    first_line,
+    integers,
+    numbers,
+    parsed,
+    times,
+)
 from dtopipe.sinks.text.delimited import LONG_COLUMNS, TIME_COLUMNS
 from dtopipe.sinks.text.reader import TextReader
 from dtopipe.sinks.text.words import Words, strange_in_csv
 
-_LONGEST_HEADER_BYTES = 2**24
 # A text with line breaks in it, such as a sensor's error: nobody's has more lines than this.
 _MOST_LINES_OF_A_ROW = 64
 _PLACE_IN_LONG = LONG_COLUMNS.index("sample_index")
 _Found = TypeVar("_Found")
-# What a damaged text gives when it is read as numbers, times or rows.
-SPOILT = (ValueError, IndexError, OverflowError, csv.Error)
 
 
 class CsvReader(TextReader):
@@ -171,7 +175,7 @@ class CsvReader(TextReader):
             while data.count(b'"', 0, end) % 2:
                 end = data.rfind(b"\n", 0, end - 1) + 1
             rest, rest_at = data[end:], data_at + end
-            if len(rest) > _LONGEST_HEADER_BYTES:
+            if len(rest) > LONGEST_HEADER_BYTES:
                 # No text is as long: a quote is damaged, and what follows are rows all the same.
                 yield from self._row_by_row(rest_at, rest, n_columns, damaged, understood)
                 rest = b""
@@ -242,30 +246,6 @@ class CsvReader(TextReader):
             yield self.wide(b"\n".join(held) + b"\n", n_columns)
 
 
-def first_line(file: BinaryIO) -> bytes:
-    """The names of the columns, which may hold line breaks."""
-    head = file.readline(_LONGEST_HEADER_BYTES)
-    while head.count(b'"') % 2:
-        more = file.readline(_LONGEST_HEADER_BYTES)
-        if not more:
-            break
-        head += more
-    return head
-
-
-def parsed(data: bytes, delimiter: str = ",") -> list[list[str]]:
-    """The cells of whole lines with texts in them. Raises what is in SPOILT."""
-    return list(csv.reader(io.StringIO(data.decode(), newline=""), delimiter=delimiter))
-
-
-def fields(piece: bytes, n_columns: int) -> list[list[bytes]]:
-    """The columns of whole lines of numbers, between commas. Raises ValueError."""
-    cells = piece[:-1].replace(b"\n", b",").split(b",")
-    if len(cells) != n_columns * piece.count(b"\n"):
-        raise ValueError("a line with other columns")
-    return [cells[n::n_columns] for n in range(n_columns)]
-
-
 def _readings(rows: Sequence[Sequence[str]], places: range) -> OutputRows:
     return OutputRows(
         sample_index=integers([row[0].encode() for row in rows]),
@@ -288,19 +268,3 @@ def _one_channel(rows: Sequence[Sequence[str]], channel: int) -> OutputRows:
         values=[numbers([row[7].encode() for row in rows])],
         channel=channel,
     )
-
-
-def integers(texts: Sequence[bytes]) -> NDArray[np.int64]:
-    """(n,) int64 of decimal texts."""
-    return np.array(list(map(int, texts)), dtype=np.int64)
-
-
-def numbers(texts: Sequence[bytes]) -> NDArray[np.float64]:
-    """(n,) float64 of texts, exact; NaN for an empty one."""
-    return np.array([float(text) if text else np.nan for text in texts], dtype=np.float64)
-
-
-def times(texts: Sequence[bytes]) -> NDArray[np.int64]:
-    """(n,) int64 ns since 1970 of ISO 8601 texts that end in `Z`."""
-    stamps = np.array([text[:-1].decode() for text in texts], dtype="datetime64[ns]")
-    return stamps.astype(np.int64)

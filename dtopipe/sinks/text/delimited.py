@@ -21,7 +21,7 @@ from dtopipe.sinks.rows.neighbours import Joined, joined
 from dtopipe.sinks.text.number_text import Texts
 from dtopipe.sinks.text.reading_lines import ReadingLines
 from dtopipe.sinks.text.rows import ValueTexts, iso_times, rising_integers, rows
-from dtopipe.sinks.text.whole_lines import PAGE_BYTES, laid
+from dtopipe.sinks.text.whole_lines import PAGE_BYTES, Fill, laid
 
 TIME_COLUMNS = ("sample_index", "t_mono_ns", "t_utc")
 LONG_COLUMNS = (
@@ -62,10 +62,10 @@ class DelimitedWriter(FileWriter):
         """True if the rows of the file, which is at its beginning, have just these columns."""
 
     @abstractmethod
-    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> tuple[int, bytes] | None:
+    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> Fill:
         """Where in the row from `start` to `stop` (behind its newline) which byte may be repeated: no value is changed.
 
-        `file_at`: where in the file the row ends. None if there is no such place.
+        `file_at`: where in the file the row ends. Empty if there is no such place.
         """
 
     def may_be_laid(self, part: bytes) -> bool:

@@ -16,7 +16,7 @@ from dtopipe.model.errors import SinkError, SinkOptionError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.reading_columns import reading_columns
-from dtopipe.model.readings import Readings
+from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
@@ -26,10 +26,12 @@ from dtopipe.sinks.text.excel_cells import date_times, decimals_of, reading_rows
 from dtopipe.sinks.text.limits import MOST_ROWS
 from dtopipe.sinks.text.number_text import Texts
 from dtopipe.sinks.text.rows import ValueTexts, rising_integers
-from dtopipe.sinks.text.whole_lines import PAGE_BYTES
+from dtopipe.sinks.text.whole_lines import PAGE_BYTES, Fill
 
-# A number of a few hundred digits is one for every program; of more nobody has said so.
-_MOST_ZEROS = 200
+# LibreOffice takes a number of three hundred characters for a text.
+_MOST_IN_A_CELL = 200
+# With or without a fraction; what has an exponent, or is a date, is left as it is.
+_NUMBER = re.compile(rb" *-?[0-9]+([.,][0-9]+)?")
 # Programs that tell a column's type by its first rows take a number behind spaces there for a text.
 _ROWS_OF_TYPES = 100
 _DECIMALS_OF_A_TIME = 9
@@ -51,7 +53,7 @@ class ExcelCsvWriter(DelimitedWriter):
         self.form = form
         self.remark = ""
         self._zero_ns: int | None = None
-        self._decimal = form.decimal.encode()
+        self._decimal, self._delimiter = form.decimal.encode(), form.delimiter.encode()
         self.signs = bytes.maketrans(b",.", f"{form.delimiter}{form.decimal}".encode())
 
     def header(self, stream: Stream) -> bytes:
@@ -63,7 +65,7 @@ class ExcelCsvWriter(DelimitedWriter):
         header = BYTE_ORDER_MARK + self._line(columns)
         if file.read(len(header)) != header:
             return False
-        between = re.escape(self.form.delimiter.encode())
+        between = re.escape(self._delimiter)
         found = re.match(rb" *\d+%b-?\d+([.,])" % between, file.read(PAGE_BYTES))
         return found is None or found[1] == self._decimal
 
@@ -75,14 +77,24 @@ class ExcelCsvWriter(DelimitedWriter):
         """The text as a cell."""
         return self.form.line([guarded(text)]).encode() if text else b""
 
-    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> tuple[int, bytes] | None:
-        """Zeros at the end of the seconds' decimals; of so many, spaces in front of the row, behind the first rows."""
-        if -file_at % PAGE_BYTES > _MOST_ZEROS and file_at >= _ROWS_OF_TYPES * self.longest:
-            return start, b" "
-        at = data.index(self._decimal, start) + 1
-        while data[at : at + 1].isdigit():
-            at += 1
-        return at, b"0"
+    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> Fill:
+        """Zeros at the ends of fractions and, behind the first rows, spaces in front of whole numbers.
+
+        They are spread over the row: a spreadsheet takes a cell of more characters for a text.
+        """
+        has_spaces = file_at >= _ROWS_OF_TYPES * self.longest
+        # Which column it is that stands behind a quote is not looked for.
+        end = data.find(b'"', start, stop)
+        places: list[tuple[int, bytes]] = []
+        at = start
+        for number, cell in enumerate(data[start : stop - 1 if end < 0 else end].split(self._delimiter)):
+            found = None if number in self._texts_at else _NUMBER.fullmatch(cell)
+            if found is not None and found[1]:
+                places.append((at + len(cell), b"0"))
+            elif found is not None and has_spaces:
+                places.append((at, b" "))
+            at += len(cell) + 1
+        return places if -file_at % PAGE_BYTES <= _MOST_IN_A_CELL * len(places) else []
 
     def may_be_laid(self, part: bytes) -> bool:
         """True if each line is a row: one that has half of its quotes is part of a row with a line's end in a text."""
@@ -94,8 +106,11 @@ class ExcelCsvWriter(DelimitedWriter):
         if extra and (state is None or state.form != self.form):
             raise SinkError(self.path, "its rows have other signs", "give the sink the options that it had")
         self._zero_ns = None if state is None else state.zero_ns
+        self._texts_at: frozenset[int] = frozenset()
         if stream.polled:
-            self._columns_of_readings = reading_columns(stream.channels)
+            columns = reading_columns(stream.channels)
+            self._columns_of_readings = columns
+            self._texts_at = frozenset(n for n, column in enumerate(columns) if column.kind is ColumnKind.TEXT)
             self._longest = 0
             return
         self._texts = ValueTexts(stream, prefix=self.separator, null=self.null, finite_only=self.finite_only)

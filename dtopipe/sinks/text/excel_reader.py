@@ -14,7 +14,8 @@ from dtopipe.model.stream import Channel, Stream
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.file.whole_part import Front
-from dtopipe.sinks.text.csv_reader import SPOILT, CsvReader, fields, first_line, integers, numbers, parsed
+from dtopipe.sinks.text.csv_cells import SPOILT, fields, first_line, integers, numbers, parsed
+from dtopipe.sinks.text.csv_reader import CsvReader
 from dtopipe.sinks.text.delimited import TIME_COLUMNS
 from dtopipe.sinks.text.excel import BYTE_ORDER_MARK, ExcelState, columns_of, titles_of, unguarded
 from dtopipe.sinks.text.excel_cells import date_times_ns, plain_cells, seconds_ns

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.text.delimited import DelimitedWriter
+from dtopipe.sinks.text.whole_lines import Fill
 
 # A thousand channels take 100 kB; what is longer is no line of ours.
 _LONGEST_LINE_BYTES = 2**24
@@ -43,9 +44,9 @@ class JsonlWriter(DelimitedWriter):
             before = quote + b","
         return [*found, before[:-1] + b"}\n"]
 
-    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> tuple[int, bytes] | None:
+    def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> Fill:
         """Spaces behind the object, which are none of it."""
-        return stop - 1, b" "
+        return [(stop - 1, b" ")]
 
     def quoted(self, text: str | None) -> bytes:
         """As a JSON string."""

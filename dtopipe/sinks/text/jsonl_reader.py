@@ -18,7 +18,7 @@ from dtopipe.sinks.contract import OutputRows
 from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.file.whole_part import DamagedBytes, Front, OnDamage
 from dtopipe.sinks.rows.reading_pieces import from_json, reading_pieces
-from dtopipe.sinks.text.csv_reader import times
+from dtopipe.sinks.text.csv_cells import times
 from dtopipe.sinks.text.delimited import LONG_COLUMNS
 from dtopipe.sinks.text.reader import TextReader
 from dtopipe.sinks.text.words import Words, strange_in_json

@@ -8,18 +8,20 @@ how many were written at a time: the same rows at the same place are the same by
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 PAGE_BYTES = 4096
 
-FillOf = Callable[[bytes, int, int, int], tuple[int, bytes] | None]
+# Places in a line, in order, and the byte that may be repeated at each of them.
+Fill = Sequence[tuple[int, bytes]]
+FillOf = Callable[[bytes, int, int, int], Fill]
 
 
 def laid(data: bytes, at: int, longest: int, fill_of: FillOf) -> bytes:
     """Whole lines of at most `longest` bytes, as they stand in a file from byte `at` on.
 
-    `fill_of(data, start, stop, file_at)`: the place in the line there where a byte may be repeated, and that byte; or
-    None. `file_at`: where in the file the line ends.
+    `fill_of(data, start, stop, file_at)`: the places in the line there where a byte may be repeated, all as often; none
+    if the line is to stay as it is. `file_at`: where in the file the line ends.
     """
     if longest > PAGE_BYTES:
         # There is no page that has one of these whole: they stand as they come.
@@ -36,13 +38,14 @@ def laid(data: bytes, at: int, longest: int, fill_of: FillOf) -> bytes:
             break
         lacking = room - (stop - begin)
         start = find_last(b"\n", begin, stop - 1) + 1 or begin
-        fill = fill_of(data, start, stop, at + stop + filled) if lacking > 0 else None
-        if fill is not None:
-            place, byte = fill
-            pieces += view[copied:place], byte * lacking
-            copied = place
+        fill = fill_of(data, start, stop, at + stop + filled) if lacking > 0 else ()
+        if fill:
             filled += lacking
-            lacking = 0
+            for number, (place, byte) in enumerate(fill):
+                n_bytes = -(-lacking // (len(fill) - number))
+                pieces += view[copied:place], byte * n_bytes
+                copied = place
+                lacking -= n_bytes
         room = lacking % PAGE_BYTES or PAGE_BYTES
         begin = stop
     if not pieces:
