@@ -22,6 +22,7 @@ from dtopipe.model.policy import Layout
 from dtopipe.model.references import referred
 from dtopipe.model.sink_types import Found
 from dtopipe.model.suggestions import nearest
+from dtopipe.model.view import samples_a_row
 from dtopipe.sinks.registry import OURS, known_sink_type
 from dtopipe.sinks.rows.fixed_columns import FIXED_COLUMNS
 from dtopipe.topology.cost import Cost, DiskCost, estimate, size_text
@@ -159,12 +160,13 @@ def check_sizes(plan: RunPlan) -> Found:
 def row_warnings(plan: RunPlan) -> Found:
     """What is no reason not to begin: outputs of more rows than the program shows that they are for."""
     cost = estimate(plan)
-    n_rows = 0 if cost.length_s is None else math.ceil(cost.length_s * cost.rate_hz)
+    n_samples = 0 if cost.length_s is None else math.ceil(cost.length_s * cost.rate_hz)
     for sink in plan.sinks:
+        n_rows = -(-n_samples // samples_a_row(sink.every_s, cost.rate_hz))
         limit = known_sink_type(sink.type).most_rows
         most = None if limit is None else limit(sink.options)
         if most is not None and n_rows > most:
-            what = f"this run has {n_rows:,} samples, and a spreadsheet shows {most:,} rows below the names of columns"
+            what = f"this run will give it {n_rows:,} rows, and a spreadsheet shows {most:,} below the names of columns"
             yield f"sinks.{sink.name}", what, "set split: 1h, or every: 1s, or choose another sink for all of them"
 
 

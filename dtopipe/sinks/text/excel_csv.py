@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-import numpy as np
-
 from dtopipe.model.errors import SinkError, SinkOptionError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
@@ -146,7 +144,7 @@ class ExcelCsvWriter(DelimitedWriter):
         """As FileWriter.close; says so if it has more rows than a sheet."""
         before = self._rows_before()
         position = super().close()
-        n_rows = before + 1 + position.samples
+        n_rows = before + 1 + -(-position.samples // self._stream.every)
         if n_rows > MOST_ROWS:
             self.remark = (
                 f"it has {n_rows:,} rows, and a sheet of Excel or LibreOffice takes the first {MOST_ROWS:,}: "
@@ -193,6 +191,6 @@ class ExcelCsvWriter(DelimitedWriter):
         clock = self._stream.clock
         t_mono_ns = samples.t_mono_ns(clock)
         since_ns = t_mono_ns - (self._zero_ns or 0)
-        index = rising_integers(np.arange(samples.span.start, samples.span.stop))
+        index = rising_integers(samples.sample_index())
         t_utc_ns = t_mono_ns + (samples.anchor.t_utc_ns - samples.anchor.t_mono_ns)
         return [index, *seconds_texts(since_ns, decimals_of(clock, int(since_ns[0]))), date_times(t_utc_ns)]
