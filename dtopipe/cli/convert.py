@@ -92,6 +92,7 @@ def convert(
     noted = None if folder is None else noted_of_run(folder, folder.read_record())
     own = convertible_options(sink, options)
     warnings: list[Problem] = []
+    remarks: list[str] = []
 
     def recalibrated(stream: Stream) -> Stream:
         if calibration is None:
@@ -118,7 +119,10 @@ def convert(
             recalibrated,
             every,
             reduce,
+            remarks.append,
         )
+    for remark in remarks:
+        click.echo(f"dtopipe: warning: {shown(str(path or sink))}: {remark}", err=True)
     for warning in warnings:
         click.echo(f"dtopipe: warning: {warning}", err=True)
     if as_json:

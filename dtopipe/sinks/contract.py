@@ -228,6 +228,7 @@ class OutputReader(Protocol):
     `front()`, a `dtopipe.sinks.file.whole_part.Front` (sample index and byte up to which everything is whole) or None.
     Without `front` a repair writes an output that was killed over anew, which may take as long as its run; with it, it
     goes on from there. `CsvReader.front` in `dtopipe/sinks/text/csv_reader.py` is one of ten lines.
+    With `holds_nonfinite = False` it says that NaN and infinities are null in this output, whatever its type can hold.
     With `stream()` (DescribedReader) `dtopipe.load` takes the file by itself, and with `rows_within()` (PartReader) a
     span of a large one without reading the rest. With `marks()` (MarkedReader) it tells of the run's marks.
     """

@@ -17,7 +17,7 @@ from dtopipe.model.sink_types import Column
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.model.view import View, samples_a_row
-from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.contract import OutputOptions, remark_of
 from dtopipe.sinks.registry import RAW, known_sink_type, load_writer
 from dtopipe.topology.capability import check_capability
 from dtopipe.verify.noted import Noted, noted_of_file
@@ -57,13 +57,14 @@ def convert(
     recalibrate: Callable[[Stream], Stream] = lambda stream: stream,
     every_s: float | None = None,
     reduce: str = "mean",
+    on_remark: Callable[[str], None] = lambda remark: None,
 ) -> Position:
     """Write every sample and gap of a `.dt-raw` file into a new output, with the recording's own times.
 
     `noted`: what its run folder says of the run; without it, what the file says itself. `recalibrate`: gives the
     recording's channels another meaning. `every_s`, `reduce`: of a view, a row for so long. `on_samples(samples per
-    channel so far)` shows progress. Raises UsageError, TopologyError, WireError or SinkError; then what was written up
-    to there is committed and complete in itself.
+    channel so far)` shows progress, `on_remark` is told what the output is not that was promised. Raises UsageError,
+    TopologyError, WireError or SinkError; then what was written up to there is committed and complete in itself.
     """
     raw = RawSource(source)
     columns = _columns(raw, recalibrate(raw.stream), sink_type)
@@ -92,6 +93,8 @@ def convert(
         known.give(writer)
         position = writer.close()
         on_samples(n_written + n_waiting)
+    if remark := remark_of(writer):
+        on_remark(remark)
     return position
 
 

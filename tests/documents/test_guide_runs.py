@@ -94,3 +94,11 @@ def test_every_cause_of_a_gap_stands_on_the_page_with_what_to_do() -> None:
     told = table("Causes of gaps")
     assert set(told) == {cause.value for cause in Cause}
     assert all(cells[0] and cells[1] for cells in told.values())
+
+
+def test_the_query_of_the_front_page_is_the_one_that_the_guide_types() -> None:
+    """Two balances and four channels, joined on `t_mono_ns`."""
+    (query,) = [fence.text for fence in fences_of(PAGES[0]) if fence.text.startswith("SELECT")]
+    page = next(page for page in PAGES if page.stem == "python")
+    typed = [fence.text for fence in fences_of(page) if fence.language == "python"]
+    assert any(" ".join(query.split()) in " ".join(text.split()) for text in typed)

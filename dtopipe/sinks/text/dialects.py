@@ -22,6 +22,7 @@ RFC_4180 = "rfc4180"
 
 def csv_writer(
     output: OutputOptions,
+    *,
     dialect: str = RFC_4180,
     locale: str | None = None,
     decimal: str | None = None,
