@@ -18,6 +18,7 @@ SINKS = {
     "lines": {"type": "jsonl", "path": "lines.jsonl"},
     "base": {"type": "sqlite", "path": "base.db"},
     "columns": {"type": "parquet", "path": "columns.parquet"},
+    "sheet": {"type": "csv", "path": "sheet.csv", "dialect": "excel", "decimal": ","},
 }
 
 
@@ -28,12 +29,19 @@ def _polled(rate_hz: float, **board: Any) -> dict[str, Any]:
     return topology | {"sinks": SINKS, "ring": {"seconds": 4}}
 
 
+def _number(cell: str) -> float:
+    return float(cell.replace(",", "."))
+
+
 def _rows(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
     """Index and values of each reading, by sink, as the format's own library reads them."""
     import pyarrow.parquet as pq
 
     with (folder / "table.csv").open(newline="") as file:
         table = [(int(row["sample_index"]), float(row["ch0"]), float(row["ch1"])) for row in csv.DictReader(file)]
+    with (folder / "sheet.csv").open(newline="", encoding="utf-8-sig") as file:
+        cells = list(csv.DictReader(file, delimiter=";"))
+    sheet = [(int(row["sample_index"]), _number(row["ch0"]), _number(row["ch1"])) for row in cells]
     lines = [json.loads(line) for line in (folder / "lines.jsonl").read_text().splitlines()]
     connection = sqlite3.connect(folder / "base.db")
     base = connection.execute("SELECT sample_index, ch0, ch1 FROM readings ORDER BY sample_index").fetchall()
@@ -41,6 +49,7 @@ def _rows(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
     columns = pq.read_table(folder / "columns.parquet").to_pylist()
     return {
         "table": table,
+        "sheet": sheet,
         "lines": [(row["sample_index"], row["ch0"], row["ch1"]) for row in lines],
         "base": base,
         "columns": [(row["sample_index"], row["ch0"], row["ch1"]) for row in columns],

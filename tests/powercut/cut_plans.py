@@ -71,6 +71,9 @@ def planned(
     if with_server:
         schema = f"cut {seed} {mode} {moment}"
         topology["sinks"]["server"] = {"type": "postgres", "dsn": f"${{{DSN_VARIABLE}}}", "schema": schema}
+    # Dice of its own: what a seed stands for otherwise stays as it was.
+    if random.Random(f"dialect {seed} {mode} {moment}").random() < 0.4:
+        topology["sinks"]["text"] |= {"dialect": "excel", "decimal": ","}
     stop_after_s = None
     if moment == "drain":
         stop_after_s = dice.uniform(0.2, 2.0)

@@ -149,7 +149,12 @@ def _whole_lines(path: Path) -> list[str]:
 def _csv(path: Path, channels: Sequence[Channel]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     rows: list[tuple[int, Sequence[float]]] = []
     names: list[str] = []
-    for row in csv.reader(io.StringIO("\n".join(_whole_lines(path)))):
+    lines = _whole_lines(path)
+    # A spreadsheet's: semicolons, decimal commas, and units in the titles.
+    is_excel = any(line.count(";") > 1 for line in lines[:2])
+    for row in csv.reader(io.StringIO("\n".join(lines).removeprefix("\ufeff")), delimiter=";" if is_excel else ","):
+        if is_excel:
+            row = [cell.partition(" [")[0].replace(",", ".") for cell in row]
         if "sample_index" in row:
             names = row
         elif not names or len(row) == len(names):
