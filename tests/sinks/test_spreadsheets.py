@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
@@ -51,7 +52,8 @@ def opened(files: list[Path], folder: Path, locale: str, *, finds_dates: bool) -
         office, f"-env:UserInstallation={(folder / 'profile').as_uri()}", "--headless", "--norestore",
         f"--infilter=CSV:{told}", "--convert-to", "fods", "--outdir", str(folder), *map(str, files),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_S, check=False)
+    environment = {**os.environ, "HOME": str(folder)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_S, check=False, env=environment)
     sheets = {file.name: folder / f"{file.stem}.fods" for file in files}
     assert all(sheet.exists() for sheet in sheets.values()), done.stdout + done.stderr
     return {name: [list(_cells(row)) for row in _rows(sheet)] for name, sheet in sheets.items()}

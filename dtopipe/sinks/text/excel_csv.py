@@ -18,6 +18,7 @@ from dtopipe.model.readings import ColumnKind, Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.text.delimited import DelimitedWriter
 from dtopipe.sinks.text.excel import BYTE_ORDER_MARK, ExcelForm, ExcelState, guarded, titles_of
 from dtopipe.sinks.text.excel_cells import date_times, decimals_of, reading_rows, seconds_texts
@@ -156,7 +157,9 @@ class ExcelCsvWriter(DelimitedWriter):
         """The rows of the runs before this one in the file."""
         left = self._opened().data_origin
         n_lines = 0
-        with self.path.open("rb") as file:
+        if not left:
+            return 0
+        with sink_errors(self.path), self.path.open("rb") as file:
             while left and (piece := file.read(min(left, _PIECE_BYTES))):
                 n_lines += piece.count(b"\n")
                 left -= len(piece)
