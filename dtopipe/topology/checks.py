@@ -21,17 +21,20 @@ from dtopipe.model.plan import ChannelPlan, RunPlan, SinkPlan
 from dtopipe.model.policy import Layout
 from dtopipe.model.references import referred
 from dtopipe.model.sink_types import Found
+from dtopipe.model.splitting import Split
 from dtopipe.model.suggestions import nearest
 from dtopipe.model.view import samples_a_row
 from dtopipe.sinks.registry import OURS, known_sink_type
 from dtopipe.sinks.rows.fixed_columns import FIXED_COLUMNS
-from dtopipe.topology.cost import Cost, DiskCost, estimate, size_text
+from dtopipe.topology.cost import Cost, DiskCost, SinkCost, estimate, size_text
 
 # File systems take 255; a log's name has an ending, a run's folder may get a number.
 _LONGEST_NAME_BYTES = 200
 _NO_RING_FITS = (
     "make blocks smaller (task.samples_per_block) or free shared memory; a container gets more by --shm-size"
 )
+# Lengths that people give to parts, the longest first.
+_PARTS_S = {"24h": 86400, "12h": 43200, "6h": 21600, "1h": 3600, "30min": 1800, "15min": 900, "5min": 300, "1min": 60}
 _PROCESSES = ("acquirer", "supervisor")
 
 
@@ -158,16 +161,30 @@ def check_sizes(plan: RunPlan) -> Found:
 
 
 def row_warnings(plan: RunPlan) -> Found:
-    """What is no reason not to begin: outputs of more rows than the program shows that they are for."""
+    """What is no reason not to begin: files of more rows than the program shows that they are for."""
     cost = estimate(plan)
-    n_samples = 0 if cost.length_s is None else math.ceil(cost.length_s * cost.rate_hz)
-    for sink in plan.sinks:
-        n_rows = -(-n_samples // samples_a_row(sink.every_s, cost.rate_hz))
+    for sink, own in zip(plan.sinks, cost.sinks, strict=True):
         limit = known_sink_type(sink.type).most_rows
         most = None if limit is None else limit(sink.options)
-        if most is not None and n_rows > most:
-            what = f"this run will give it {n_rows:,} rows, and a spreadsheet shows {most:,} below the names of columns"
-            yield f"sinks.{sink.name}", what, "set split: 1h, or every: 1s, or choose another sink for all of them"
+        rows_per_s = cost.rate_hz / samples_a_row(sink.every_s, cost.rate_hz)
+        length_s = _length_of_a_file_s(sink, own, cost)
+        if most is None or length_s is None or rows_per_s * length_s <= most:
+            continue
+        what = (
+            f"{'a part of it' if sink.split else 'this run'} will have {math.ceil(rows_per_s * length_s):,} rows, and "
+            f"a spreadsheet shows {most:,} below the names of columns"
+        )
+        split = next((spelled for spelled, time_s in _PARTS_S.items() if rows_per_s * time_s <= most), "1min")
+        yield f"sinks.{sink.name}", what, f"set split: {split}, or every: 1s, or choose another sink for all of them"
+
+
+def _length_of_a_file_s(sink: SinkPlan, own: SinkCost, cost: Cost) -> float | None:
+    """How long a file is; None if nothing ends it."""
+    if sink.split is None:
+        return cost.length_s
+    split = Split.of(sink.split)
+    part_s = split.time_s if split.n_bytes is None else split.n_bytes / own.bytes_per_s
+    return min((each for each in (part_s, cost.length_s) if each is not None), default=None)
 
 
 def check_room(plan: RunPlan) -> Found:

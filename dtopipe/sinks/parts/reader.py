@@ -51,6 +51,11 @@ class PartedReader:
     def __init__(self, readers: Sequence[OutputReader]) -> None:
         self._readers = readers
 
+    @property
+    def holds_nonfinite(self) -> bool:
+        """False where one of them has NaN and infinities as null."""
+        return all(getattr(reader, "holds_nonfinite", True) for reader in self._readers)
+
     def position(self) -> Position:
         """How far the last part is, with the counts of all."""
         return together([reader.position() for reader in self._readers])

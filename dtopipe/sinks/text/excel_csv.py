@@ -149,7 +149,7 @@ class ExcelCsvWriter(DelimitedWriter):
         if n_rows > MOST_ROWS:
             self.remark = (
                 f"it has {n_rows:,} rows, and a sheet of Excel or LibreOffice takes the first {MOST_ROWS:,}: "
-                "next time set split: 1h, or every: 1s, or choose another sink"
+                "next time split it (split: 1h), make a view of it (every: 1s), or choose another sink"
             )
         return position
 
