@@ -104,9 +104,12 @@ class Output:
 
     def holds_nonfinite(self) -> bool:
         """True if NaN and infinities come back: not of every type, nor of one that a spreadsheet is to open."""
-        with contextlib.suppress(SinkError):
-            return self.kind.holds_nonfinite and getattr(self.reader(), "holds_nonfinite", True)
-        return self.kind.holds_nonfinite
+        if not self.kind.holds_nonfinite:
+            return False
+        try:
+            return bool(getattr(self.reader(), "holds_nonfinite", True))
+        except Exception:  # what is wrong with it is said by who reads it; a plug-in's reader may raise anything
+            return True
 
     def retained_from(self) -> int:
         """The first sample that a journal which retires segments still has; the record may be some seconds old."""

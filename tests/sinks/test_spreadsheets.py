@@ -2,74 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from recordings import ANCHOR, codes_of, polled, readings, recorded
+from spreadsheet import LANGUAGES, opened
 
 from dtopipe.model.stream import Block, SensorStatus, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.text.dialects import csv_writer
 
-_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
-_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
-_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
-# Languages as the filter for CSV has them.
-_LANGUAGES = {"de_DE": 1031, "en_US": 1033}
-_UTF_8 = 76
-_LONGEST_S = 120
 _N_ROWS = 300
 _FORMULAS = ("=1+1", '=HYPERLINK("http://x";"y")', "@SUM(1;2)", "-2+3", "+7", "a;b,c")
 _NAMES = (*_FORMULAS, *(f"c{number}" for number in range(34)))
-
-
-@dataclass(frozen=True)
-class Cell:
-    """`kind`: `float`, `date`, `string`, or nothing for an empty one."""
-
-    kind: str | None
-    value: str
-    is_formula: bool
-
-
-def opened(files: list[Path], folder: Path, locale: str, *, finds_dates: bool) -> dict[str, list[list[Cell]]]:
-    """The cells of each file, by its name, as LibreOffice has them in that language."""
-    office = shutil.which("soffice") or shutil.which("libreoffice")
-    if office is None:
-        pytest.skip("there is no LibreOffice (soffice) here")
-    between = ord(";" if locale == "de_DE" else ",")
-    told = f"{between},34,{_UTF_8},1,,{_LANGUAGES[locale]},false,{str(finds_dates).lower()}"
-    # A profile of its own: one that is in use elsewhere would take the files, and convert none.
-    command = [
-        office, f"-env:UserInstallation={(folder / 'profile').as_uri()}", "--headless", "--norestore",
-        f"--infilter=CSV:{told}", "--convert-to", "fods", "--outdir", str(folder), *map(str, files),
-    ]  # fmt: skip
-    environment = {**os.environ, "HOME": str(folder)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_S, check=False, env=environment)
-    sheets = {file.name: folder / f"{file.stem}.fods" for file in files}
-    assert all(sheet.exists() for sheet in sheets.values()), done.stdout + done.stderr
-    return {name: [list(_cells(row)) for row in _rows(sheet)] for name, sheet in sheets.items()}
-
-
-def _rows(sheet: Path) -> list[ElementTree.Element]:
-    return list(ElementTree.parse(sheet).iter(f"{_TABLE}table-row"))
-
-
-def _cells(row: ElementTree.Element) -> Any:
-    for cell in row.iter(f"{_TABLE}table-cell"):
-        kind = cell.get(f"{_OFFICE}value-type")
-        told = cell.get(f"{_OFFICE}value") or cell.get(f"{_OFFICE}date-value")
-        text = "\n".join("".join(each.itertext()).strip() for each in cell.iter(f"{_TEXT}p"))
-        found = Cell(kind, told or text, cell.get(f"{_TABLE}formula") is not None)
-        yield from [found] * int(cell.get(f"{_TABLE}number-columns-repeated", "1"))
 
 
 def sheet(path: Path, stream: Stream, items: list[Any], **options: Any) -> Path:
@@ -92,7 +41,7 @@ def samples() -> tuple[Stream, np.ndarray, Block]:
 
 
 @pytest.mark.parametrize("finds_dates", [True, False])
-@pytest.mark.parametrize("locale", _LANGUAGES)
+@pytest.mark.parametrize("locale", LANGUAGES)
 def test_a_spreadsheet_has_numbers_dates_and_texts(locale: str, finds_dates: bool, tmp_path: Path) -> None:
     stream, values, block = samples()
     asked = replace(polled(("T", "=U")), device="=cmd|' /C calc'!A0", task="+task")
