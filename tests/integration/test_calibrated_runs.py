@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import thermocouple_its90
 from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
+from spreadsheet import opened
 
 import dtopipe
 
@@ -90,6 +91,37 @@ def test_every_table_of_a_run_has_temperatures_and_the_archive_has_codes(lab: An
     replayed = next(path for path in lab.run_folders() if path.parent.name == "again")
     assert np.array_equal(read_wide(replayed / "table.csv")[1], tables[0], equal_nan=True)
     assert lab.dtopipe("verify", "again/latest").code == 0
+
+
+def test_a_spreadsheet_in_a_language_with_a_decimal_comma_has_the_temperatures_of_each_hour(
+    lab: Any, tmp_path: Path
+) -> None:
+    n_samples = 2 * 3600 + 400
+    found = topology(pace="max", max_samples=n_samples)
+    found["task"] |= {"rate_hz": 1.0, "samples_per_block": 50}
+    hours = {"type": "csv", "path": "hour-{part}.csv", "split": "1h", "channels": ["tc2", "power"]}
+    found["sinks"] = {"raw": EVERY_SINK["raw"], "sheet": {**hours, "dialect": "excel", "locale": "de_DE"}}
+    ended = lab.up(found)
+    assert (ended.code, ended.json["verdict"]["state"]) == (0, "GOOD"), ended.stderr
+    parts = sorted(lab.run_folder.glob("hour-*.csv"))
+    assert [part.read_bytes().count(b"\n") for part in parts] == [3601, 3601, 401]
+    sheets = opened(parts, tmp_path, "de_DE", finds_dates=True)
+    rows = [row for sheet in sheets.values() for row in sheet[1:] if row and row[0].kind is not None]
+    flux = counter_codes(4, 0, n_samples)[0] * (20 / 65536)
+    for number, (row, tc2, watts) in enumerate(zip(rows, temperatures(), flux * 0.01, strict=False)):
+        index, seconds, utc, temperature, power = row[:5]
+        assert (index.kind, index.value, seconds.kind, float(seconds.value)) == ("float", str(number), "float", number)
+        assert utc.kind == "date"
+        assert temperature.kind == (None if np.isnan(tc2) else "float")
+        assert temperature.kind is None or abs(float(temperature.value) - tc2) < 0.01
+        assert power.kind == "float"
+        assert abs(float(power.value) - watts) < 1e-6
+    assert len(rows) == n_samples
+    lost = parts[1].read_bytes()
+    parts[1].unlink()
+    assert lab.dtopipe("repair", "lab/latest").code == 0
+    assert parts[1].read_bytes() == lost
+    assert lab.dtopipe("verify", "lab/latest").code == 0
 
 
 def test_an_archive_is_refilled_from_values_that_need_no_other_channel(lab: Any) -> None:
