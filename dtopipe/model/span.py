@@ -37,6 +37,8 @@ class Cause(StrEnum):
     WORKER_FAILED = "worker_failed"
     TRANSPORT = "transport"
     BOARD_AWAY = "board_away"
+    # What an output that waits for its trigger was not to have: no fault of anybody.
+    NOT_TRIGGERED = "not_triggered"
 
     @property
     def code(self) -> int:
@@ -59,6 +61,7 @@ _CAUSE_CODES: dict[Cause, int] = {
     Cause.WORKER_FAILED: 6,
     Cause.TRANSPORT: 7,
     Cause.BOARD_AWAY: 8,
+    Cause.NOT_TRIGGERED: 9,
 }
 # What the board itself lost: of a whole run nobody has it.
 LOST_BY_BOARD = (Cause.BOARD_OVERRUN, Cause.BOARD_AWAY)
