@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from dtopipe.core.sustained import Sustained
 from dtopipe.model.columns import RowValues
 from dtopipe.model.condition import Condition
+from dtopipe.model.plan import TriggerPlan
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 
@@ -32,6 +35,12 @@ class Window:
     for_samples: int
     pre: int
     post: int
+
+    @classmethod
+    def of(cls, trigger: TriggerPlan, condition: Condition, rate_hz: float) -> Window:
+        """Of a topology's times: as many samples as they take at least."""
+        times = (condition.for_s, trigger.pre_s, trigger.post_s)
+        return cls(*(ceil(Fraction(repr(float(rate_hz))) * Fraction(repr(float(time)))) for time in times))
 
     @property
     def lookback(self) -> int:

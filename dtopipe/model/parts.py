@@ -93,11 +93,27 @@ class SinkPart(Part):
         default=0.0, description="Rehearsal: sleep so long after each block, as a slow disk or viewer would."
     )
 
+    when: str | None = Field(
+        default=None,
+        min_length=1,
+        description='A trigger: write only what is around events, such as "tc1 > 60 for 1s"; any channels of the run.',
+    )
+    pre: Seconds | None = Field(default=None, description="What is kept before an event, such as 30s; default: none.")
+    post: Seconds | None = Field(default=None, description="What is kept behind an event, such as 10s; default: none.")
+
     @field_validator("split")
     @classmethod
     def _is_split(cls, value: str | None) -> str | None:
         if value is not None:
             Split.of(value)
+        return value
+
+    @field_validator("pre", "post")
+    @classmethod
+    def _belongs_to_a_trigger(cls, value: float | None, info: ValidationInfo) -> float | None:
+        # A trigger that cannot be read is there all the same.
+        if value is not None and info.data.get("when", "") is None:
+            raise ValueError('belongs to a trigger, and this sink has none: add when: "tc1 > 60 for 1s"')
         return value
 
     @property

@@ -86,10 +86,21 @@ class RingPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TriggerPlan:
+    """What a sink writes of a run: from `pre_s` before `when` comes to hold until `post_s` after it has held."""
+
+    when: str
+    pre_s: float = 0.0
+    post_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SinkPlan:
     """One sink. `path` is relative to the run folder unless absolute; `options` are the sink type's own.
 
     `is_journal`: others catch up from it. `target`: where a sink without a file writes to, without credentials.
+
+    `trigger`: of a sink that writes only what is around events.
 
     `sync_s`: None never syncs before the close, 0 syncs every commit. `delay_per_block_s` slows the sink
     down on purpose, to rehearse a slow disk or viewer.
@@ -120,6 +131,12 @@ class SinkPlan:
     split: str | None = None
     delay_per_block_s: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
+    trigger: TriggerPlan | None = None
+
+    @property
+    def has_all_samples(self) -> bool:
+        """False for a triggered sink: it leaves samples out that it could have."""
+        return self.trigger is None
 
     @property
     def keeps_codes(self) -> bool:

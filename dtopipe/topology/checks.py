@@ -27,6 +27,7 @@ from dtopipe.model.view import samples_a_row
 from dtopipe.sinks.registry import OURS, known_sink_type
 from dtopipe.sinks.rows.fixed_columns import FIXED_COLUMNS
 from dtopipe.topology.cost import Cost, DiskCost, SinkCost, estimate, size_text
+from dtopipe.topology.triggers import trigger_problems, trigger_sizes
 
 # File systems take 255; a log's name has an ending, a run's folder may get a number.
 _LONGEST_NAME_BYTES = 200
@@ -149,12 +150,14 @@ def check_channels(
             elif name in before:
                 yield key, f"{name!r} stands here twice", "take one out"
             before.add(name)
+    yield from trigger_problems(sinks, names, polled=polled)
 
 
 def check_sizes(plan: RunPlan) -> Found:
     """Problems with a whole plan: what memory or disks cannot hold."""
     cost = estimate(plan)
     yield from _ring(plan, cost)
+    yield from trigger_sizes(plan.sinks, cost, next((sink.name for sink in plan.sinks if sink.is_journal), None))
     yield from _no_room(cost)
     if cost.length_s is not None:
         yield from _disks(cost, cost.length_s)

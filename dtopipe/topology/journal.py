@@ -47,4 +47,6 @@ def _why_not(part: SinkPart) -> str:
         return f"this one has policy {part.policy}"
     if part.channels is not None:
         return "this one has some channels only"
+    if part.when is not None:
+        return "this one waits for its trigger"
     return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dtopipe.model.errors import SinkOptionError
 from dtopipe.model.parts import RestartPart, SinkPart
-from dtopipe.model.plan import RestartPlan, SinkPlan
+from dtopipe.model.plan import RestartPlan, SinkPlan, TriggerPlan
 from dtopipe.model.references import referred
 from dtopipe.sinks.parts.names import with_place
 from dtopipe.sinks.registry import known_sink_type
@@ -34,6 +34,11 @@ def _path(part: SinkPart) -> str | None:
         return part.path
     path = str(user_path(part.path)) if part.path.startswith("~") else part.path
     return path if part.split is None else with_place(path)
+
+
+def trigger_plan(part: SinkPart) -> TriggerPlan | None:
+    """When it writes; None for always."""
+    return None if part.when is None else TriggerPlan(part.when, part.pre or 0.0, part.post or 0.0)
 
 
 def sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> SinkPlan:
@@ -71,5 +76,6 @@ def sink_plan(name: str, part: SinkPart, run_name: str, *, is_journal: bool) -> 
         split=part.split,
         delay_per_block_s=part.delay_per_block,
         options=options,
+        trigger=trigger_plan(part),
     )
     return replace(plan, **journal_defaults(part)) if is_journal else plan

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dtopipe.model.errors import WireError
-from dtopipe.model.plan import RestartPlan, SinkPlan
+from dtopipe.model.plan import RestartPlan, SinkPlan, TriggerPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.wire.shape import ensure_fields
 
@@ -21,7 +21,7 @@ def describe_sink(plan: SinkPlan) -> dict[str, Any]:
 def sink_from(description: Mapping[str, Any]) -> SinkPlan:
     """The plan of such a map. Raises WireError."""
     try:
-        channels = description["channels"]
+        channels, trigger = description["channels"], description["trigger"]
         parts: dict[str, Any] = {
             "policy": Policy(description["policy"]),
             "layout": Layout(description["layout"]),
@@ -29,9 +29,12 @@ def sink_from(description: Mapping[str, Any]) -> SinkPlan:
             "restart": RestartPlan(**description["restart"]),
             "channels": None if channels is None else tuple(channels),
             "options": dict(description["options"]),
+            "trigger": None if trigger is None else TriggerPlan(**trigger),
         }
         plan = SinkPlan(**{**description, **parts})
         ensure_fields(plan.restart)
+        if plan.trigger is not None:
+            ensure_fields(plan.trigger)
         ensure_fields(plan)
         return plan
     except (KeyError, TypeError, ValueError) as error:
