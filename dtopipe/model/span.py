@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar, cast
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,6 +81,22 @@ class Gap:
 
     def __len__(self) -> int:
         return len(self.span)
+
+
+def goes_on(before: Gap, gap: Gap) -> bool:
+    """True for a gap that is one with the one before it: what is not triggered is told as one, however long it is."""
+    return before.cause is gap.cause is Cause.NOT_TRIGGERED and before.span.stop == gap.span.start
+
+
+def add(items: list[_Item], more: Iterable[_Item]) -> list[_Item]:
+    """More items behind these, gaps that go on with the one before them being one with it. Returns the same list."""
+    for item in more:
+        last = items[-1] if items else None
+        if isinstance(item, Gap) and isinstance(last, Gap) and goes_on(last, item):
+            items[-1] = cast(_Item, Gap(Span(last.span.start, item.span.stop), last.cause, last.t_utc_ns))
+        else:
+            items.append(item)
+    return items
 
 
 def merged(gaps: Iterable[Gap]) -> Iterator[Gap]:

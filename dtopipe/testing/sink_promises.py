@@ -13,6 +13,7 @@ from dtopipe.model.nulls import NullRange
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.span import merged as merged_gaps
 from dtopipe.model.stream import Block, SensorStatus
 from dtopipe.sinks.contract import MarkedReader, NotingWriter, SinkWriter
 from dtopipe.sinks.rows.null_ranges import merged
@@ -70,6 +71,33 @@ class SinkPromises(SinkSuite):
         assert final.start + final.samples + final.gap_samples == final.committed
         assert list(sink.reader().gaps()) == gaps
         assert np.array_equal(sink.rows()[0], np.r_[100:200, 250:300, 400:450])
+
+    def test_what_is_not_triggered_is_one_gap_however_often_it_is_committed(self, sink: SinkUnderTest) -> None:
+        stream, quiet = recorded(), Cause.NOT_TRIGGERED
+        writer = sink.writer()
+        writer.open(stream, 100, resume=False)
+        for start in range(100, 200, 20):
+            writer.append([gap(stream, start, start + 10, quiet)])
+            writer.append([gap(stream, start + 10, start + 20, quiet)])
+            writer.commit()
+        writer.append([gap(stream, 200, 230, quiet), block(stream, 230, 240)])
+        writer.abandon()
+        writer = sink.writer()
+        assert replace(writer.open(stream, 100, resume=True), durable=100) == Position(100, 200, 100, 0, 100, 0)
+        writer.append([gap(stream, 200, 220, quiet)])
+        writer.commit()
+        writer.append([gap(stream, 220, 240, quiet), block(stream, 240, 260), gap(stream, 260, 280, quiet)])
+        writer.commit()
+        assert list(merged_gaps(sink.reader().gaps())) == [gap(stream, 100, 240, quiet), gap(stream, 260, 280, quiet)]
+        writer.append([gap(stream, 280, 290), gap(stream, 290, 300, quiet)])
+        writer.commit()
+        writer.append([gap(stream, 300, 400, quiet)])
+        assert writer.close() == Position(100, 400, 400, 20, 280, 0)
+        gaps = [gap(stream, 100, 240, quiet), gap(stream, 260, 280, quiet), gap(stream, 280, 290)]
+        gaps.append(gap(stream, 290, 400, quiet))
+        found = list(sink.reader().gaps())
+        assert (found if sink.joins_quiet else list(merged_gaps(found))) == gaps
+        assert np.array_equal(sink.rows()[0], np.arange(240, 260))
 
     def test_null_values_are_told_from_gaps_and_both_with_their_ranges(self, sink: SinkUnderTest) -> None:
         stream = recorded()

@@ -39,7 +39,8 @@ class SinkUnderTest:
     `path` is None for a sink that writes no file, which errors name `target`. `dtypes`: those of codes that it takes.
     `takes_readings`: those of polled streams.
     `durable_at_once`: a commit survives a power cut. `keeps_infinities`, `keeps_negative_zero`: of boards that deliver
-    floats. `channel_names`: names that it can hold, however strange.
+    floats. `joins_quiet`: what is not triggered is one gap, not merely gaps that follow on each other. `channel_names`:
+    names that it can hold, however strange.
     """
 
     writer_class: Callable[..., SinkWriter]
@@ -55,6 +56,7 @@ class SinkUnderTest:
     durable_at_once: bool = False
     keeps_infinities: bool = True
     keeps_negative_zero: bool = True
+    joins_quiet: bool = False
 
     def at(self, path: Path) -> SinkUnderTest:
         """The same kind of output in another place."""

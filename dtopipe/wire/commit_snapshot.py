@@ -6,14 +6,14 @@ import contextlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from dtopipe.model.errors import WireError
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Stream
 from dtopipe.wire.commit_bytes import header_in, state_in, whole_entries_in
 
@@ -105,11 +105,19 @@ def _snapshot(place: Path) -> CommitSnapshot | None:
         data_bytes=state.data_bytes,
         closed=state.closed,
         extra=state.extra,
-        gaps=tuple(each for each in entries if isinstance(each, Gap)),
+        gaps=committed_gaps([each for each in entries if isinstance(each, Gap)], state.position),
         n_gaps=state.n_gaps - len(nulls),
         durable_bytes=state.durable_bytes,
         nulls=committed_nulls(nulls, state.position),
     )
+
+
+def committed_gaps(gaps: Sequence[Gap], position: Position) -> tuple[Gap, ...]:
+    """As the position has them: the last one may have grown for a commit that did not come about."""
+    if not gaps or gaps[-1].span.stop <= position.committed:
+        return tuple(gaps)
+    last = gaps[-1]
+    return *gaps[:-1], replace(last, span=Span(last.span.start, max(last.span.start, position.committed)))
 
 
 def committed_nulls(nulls: Sequence[NullRange], position: Position) -> tuple[NullRange, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ _ENTRY = struct.Struct("<3q")
 ENTRY = np.dtype([("number", "<i8"), ("segment", "<i8"), ("offset", "<i8")])
 _STATE = struct.Struct("<QqI")
 _FIRST = struct.Struct("<I")
+_QUIET = struct.Struct("<q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class RawState:
     `seq` of the next chunk; `mono_less_utc_ns`: what the monotonic clock shows more than UTC, for the times of gaps;
     `segment` that is written, 0 for the one file; `first_segment` that counts, those before it are retired.
     `has_whole_file`: an output of one file went on in segments, because its file could grow no further.
+    `quiet_from`: from there to the end nothing was triggered, of which the files say nothing yet; None where they do.
     """
 
     seq: int = 0
@@ -36,17 +38,22 @@ class RawState:
     segment: int = 0
     first_segment: int = 0
     has_whole_file: bool = False
+    quiet_from: int | None = None
 
     @classmethod
     def unpacked(cls, extra: bytes) -> RawState | None:
         """The state in a commit record's extra; None if that is another sink's."""
-        if len(extra) == _STATE.size:
-            return cls(*_STATE.unpack(extra))
-        if len(extra) == _STATE.size + _FIRST.size:
+        has_quiet, first_bytes = divmod(len(extra) - _STATE.size, _QUIET.size)
+        if has_quiet not in (0, 1) or first_bytes not in (0, _FIRST.size):
+            return None
+        state = cls(*_STATE.unpack_from(extra))
+        if first_bytes:
             (first,) = _FIRST.unpack_from(extra, _STATE.size)
-            seq, mono_less_utc_ns, segment = _STATE.unpack_from(extra)
-            return cls(seq, mono_less_utc_ns, segment, first, has_whole_file=first == 0)
-        return None
+            state = replace(state, first_segment=first, has_whole_file=first == 0)
+        if has_quiet:
+            (quiet_from,) = _QUIET.unpack_from(extra, _STATE.size + first_bytes)
+            state = replace(state, quiet_from=quiet_from)
+        return state
 
     @property
     def first(self) -> int:
@@ -56,7 +63,8 @@ class RawState:
     def packed(self) -> bytes:
         """The state for the commit record; with the first segment only where others were before it, or 0 was."""
         first = _FIRST.pack(self.first_segment) if self.first_segment or self.has_whole_file else b""
-        return _STATE.pack(self.seq, self.mono_less_utc_ns, self.segment) + first
+        quiet = b"" if self.quiet_from is None else _QUIET.pack(self.quiet_from)
+        return _STATE.pack(self.seq, self.mono_less_utc_ns, self.segment) + first + quiet
 
 
 def segment_path(path: Path, segment: int) -> Path:

@@ -36,6 +36,7 @@ def kind(name: str, layout: Layout, options: Mapping[str, Any] = {}) -> SinkUnde
         keeps_infinities=known.holds_nonfinite and options is not EXCEL,
         # SQLite stores a whole number as an integer, which has no -0.
         keeps_negative_zero=name != "sqlite",
+        joins_quiet=True,
     )
 
 

@@ -19,6 +19,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.sinks.file.errors import sink_error, sink_errors, sync_folder
+from dtopipe.sinks.file.growing_gap import GrowingGap, gaps_in, growing_in, grown, still
 from dtopipe.wire.commit_bytes import (
     GAP_BYTES,
     MAGIC,
@@ -57,7 +58,9 @@ __all__ = [
 class CommitRecord:
     """The record of an output that is being written; holds its lock from `begin` or `resume` to `release`."""
 
-    def __init__(self, path: Path, lock: FileLock, fd: int, header: Header, state: State) -> None:
+    def __init__(
+        self, path: Path, lock: FileLock, fd: int, header: Header, state: State, growing: GrowingGap | None = None
+    ) -> None:
         self._path = path
         self._lock = lock
         self._fd = fd
@@ -65,6 +68,7 @@ class CommitRecord:
         self._state = state
         # Which entries of the list are ranges of nulls.
         self._null_places: list[int] = []
+        self._growing = growing
 
     @classmethod
     def begin(cls, path: Path, stream: Stream, sink_type: str, start: int, data_origin: int) -> CommitRecord:
@@ -107,8 +111,9 @@ class CommitRecord:
                     lock.release()
                     return None
                 state = state_in(header, data)
+                growing = growing_in(entries_in(data[header.gaps_at :], state.n_gaps), state.position)
                 fd = os.open(record_path(path), os.O_RDWR | getattr(os, "O_BINARY", 0))
-                return cls(path, lock, fd, header, state)
+                return cls(path, lock, fd, header, state, growing)
         except BaseException:
             lock.release()
             raise
@@ -169,7 +174,7 @@ class CommitRecord:
 
     def gaps(self) -> list[Gap]:
         """Every committed gap, in order."""
-        return [each for each in self._entries() if isinstance(each, Gap)]
+        return list(gaps_in(self._entries(), self._state.position))
 
     def nulls(self) -> list[NullRange]:
         """Every committed range of null values, as it was begun."""
@@ -198,6 +203,7 @@ class CommitRecord:
     ) -> Position:
         """Move the mark; the data up to `data_bytes` are in the output already. Survives every process.
 
+        What was not triggered is one gap, which grows in its place: else quiet hours would fill the list.
         `nulls`: by number in the list of `nulls()`, what is new there or has grown. `in_synced_file`: the output goes
         on in another file, of which all was synced.
         """
@@ -206,6 +212,12 @@ class CommitRecord:
         with sink_errors(self._path):
             n_known, n_gaps = len(self._null_places), self._state.n_gaps
             begun = sorted(number for number in nulls or () if number >= n_known)
+            change = grown(self._growing, gaps, n_gaps)
+            gaps = change.new
+            if change.rewritten is not None:
+                # A disk writes a sector whole, and an entry is in one; the older record reads it up to its position.
+                at = self._header.gaps_at + change.rewritten.place * GAP_BYTES
+                _write_at(self._fd, packed_gap(change.rewritten.gap), at)
             packed = b"".join([packed_gap(gap) for gap in gaps] + [packed_nulls((nulls or {})[n]) for n in begun])
             if packed:
                 _write_at(self._fd, packed, self._header.gaps_at + n_gaps * GAP_BYTES)
@@ -219,6 +231,7 @@ class CommitRecord:
             durable_bytes = data_bytes if in_synced_file else self._state.durable_bytes
             self._put(State(generation, position, data_bytes, n_gaps, False, extra, durable_bytes))
         self._null_places += places
+        self._growing = still(change.growing, position)
         return position
 
     def sync(self) -> Position:

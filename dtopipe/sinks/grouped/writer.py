@@ -25,7 +25,7 @@ from dtopipe.model.marks import Mark
 from dtopipe.model.policy import Layout, OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Gap, add
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
@@ -241,7 +241,7 @@ class _Run:
             self._move_tail(complete=False)
             self._append_to_tail(items)
         self._appended = self._appended.after(items)
-        self._new_gaps += [item for item in items if isinstance(item, Gap)]
+        add(self._new_gaps, [item for item in items if isinstance(item, Gap)])
         self._nulls.add(items)
 
     def _append_to_tail(self, items: Sequence[Block | Gap | Readings]) -> None:
@@ -338,13 +338,13 @@ class _Run:
     def _move_record(self, tail_bytes: int) -> None:
         extra = packed_size(tail_bytes)
         self._record.commit(self._appended, self._file.extent.size, self._new_gaps, extra, self._nulls.changes)
-        self._gaps += self._new_gaps
+        add(self._gaps, self._new_gaps)
         self._new_gaps = []
         self._nulls.settle()
 
     def _metadata(self, *, complete: bool) -> FileMetadata:
         position = replace(self._appended, durable=self._appended.committed) if complete else self._appended
-        gaps = [*self._gaps, *self._new_gaps]
+        gaps = add([*self._gaps], self._new_gaps)
         if not complete:
             return FileMetadata(self._stream, self._layout, position, gaps, complete, self._nulls.all())
         stream = self._stream if self._noted is None else replace(self._stream, metadata=self._noted)

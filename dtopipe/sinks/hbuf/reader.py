@@ -18,7 +18,7 @@ from dtopipe.model.errors import SinkError, WireError
 from dtopipe.model.marks import Mark
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Gap, Span
 from dtopipe.model.stream import Stream
 from dtopipe.model.wanted import Wanted
 from dtopipe.sinks.contract import OutputRows
@@ -152,7 +152,17 @@ class HbufReader(FileReader):
         retained_from = self.snapshot.position.retained_from if self.snapshot else 0
         before = [gap for gap in self.snapshot.gaps if gap.span.stop <= retained_from] if self.snapshot else []
         chunks = chain(self._chunks(self._segments(), lambda damage: None), self._chunks_behind())
-        return [*before, *(chunk.gap for chunk, _, _ in chunks if chunk.gap)]
+        return self._with_open_quiet([*before, *(chunk.gap for chunk, _, _ in chunks if chunk.gap)])
+
+    def _with_open_quiet(self, gaps: list[Gap]) -> Sequence[Gap]:
+        """With what was not triggered at the end, of which a file that was not closed says nothing itself."""
+        state = RawState.unpacked(self._extra)
+        known = self.snapshot.gaps if self.snapshot else ()
+        if state is None or state.quiet_from is None or not known or (gaps and gaps[-1].span.stop > state.quiet_from):
+            return gaps
+        later_ns = self.stream().clock.offset_ns(state.quiet_from - known[-1].span.start)
+        span = Span(state.quiet_from, known[-1].span.stop)
+        return [*gaps, replace(known[-1], span=span, t_utc_ns=known[-1].t_utc_ns + later_ns)]
 
     def marks(self) -> Sequence[Mark]:
         """The marks of a run whose file was closed, by their numbers."""
@@ -191,7 +201,9 @@ class HbufReader(FileReader):
                 if chunk.valid_samples or chunk.gap:
                     stop = chunk.gap.span.stop if chunk.gap else chunk.first_sample_index + chunk.valid_samples
                     mono_less_utc_ns = chunk.t_mono_ns - chunk.t_utc_ns
-                    here = replace(state, seq=chunk.seq + 1, mono_less_utc_ns=mono_less_utc_ns, segment=number)
+                    here = replace(
+                        state, seq=chunk.seq + 1, mono_less_utc_ns=mono_less_utc_ns, segment=number, quiet_from=None
+                    )
                     found = Front(stop, end, here.packed(), segment_path(self.path, number))
         return found
 
@@ -214,7 +226,9 @@ class HbufReader(FileReader):
             return self.position()
         position = self.position()
         behind = [chunk.gap for chunk, _, _ in self._chunks_behind() if chunk.gap]
-        known = self.snapshot.gaps if self.snapshot else ()
+        gaps = self.snapshot.gaps if self.snapshot else ()
+        # What was open at the last commit is longer behind it.
+        known = [gap for gap in gaps if not any(gap.span.intersection(each.span) for each in behind)]
         return (
             whole_position(position, self.sound_rows(lambda damage: None), [*known, *behind])
             if behind

@@ -17,7 +17,7 @@ from dtopipe.model.errors import FileTooLarge, SinkError
 from dtopipe.model.marks import Mark
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Cause, Gap, Span, add
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.commit_record import SUFFIX, CommitRecord
@@ -73,6 +73,8 @@ class HbufWriter(FileWriter):
         self._notes = RawNotes()
         # They are written: nothing follows on them.
         self._has_notes = False
+        # What was not triggered stays open, as one, until something follows on it or the file is closed.
+        self._quiet: Gap | None = None
         # Up to where an append that failed has got; the same items come again.
         self._partly_until: int | None = None
 
@@ -108,13 +110,26 @@ class HbufWriter(FileWriter):
                     segment_path(self.path, number).unlink(missing_ok=True)
             if self._shelf is not None:
                 self._shelf.take_over(state, self._opened().position.committed)
+        self._quiet = self._open_quiet(state)
         if self._index is not None:
             self._index.open(fresh=not extra)
 
     def extra(self) -> bytes:
         """Where to go on."""
         has_whole_file = self._first_segment == 0 and self._segment > 0
-        return RawState(self._seq, self._mono_less_utc_ns, self._segment, self._first_kept, has_whole_file).packed()
+        quiet_from = None if self._quiet is None else self._quiet.span.start
+        return RawState(
+            self._seq, self._mono_less_utc_ns, self._segment, self._first_kept, has_whole_file, quiet_from
+        ).packed()
+
+    def _open_quiet(self, state: RawState) -> Gap | None:
+        """The gap that the file says nothing of yet, as commits and what was appended behind them have it."""
+        if state.quiet_from is None:
+            return None
+        appended = [item for item in self._pending if isinstance(item, Gap)]
+        last = add(list(self._opened().gaps()), appended)[-1]
+        later_ns = self._clock.offset_ns(state.quiet_from - last.span.start)
+        return Gap(Span(state.quiet_from, last.span.stop), last.cause, last.t_utc_ns + later_ns)
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """As FileWriter.append; where the file may grow no further, it goes on in the next segment.
@@ -166,28 +181,33 @@ class HbufWriter(FileWriter):
         self._notes.note(marks, metadata)
 
     def close(self) -> Position:
-        """Commit, write what was noted of the run behind it, sync, close."""
+        """Commit, write what is still open and what was noted of the run behind it, sync, close."""
         position = self.commit()
-        if chunks := self._note_chunks(position.committed):
-            self._seq += len(chunks)
+        if chunks := self._last_chunks(position.committed):
+            seq, quiet = self._seq, self._quiet
+            self._seq, self._quiet = seq + len(chunks), None
             try:
                 self.commit_beside(b"".join(chunks), self.extra())
             except BaseException:
-                self._seq -= len(chunks)
+                self._seq, self._quiet = seq, quiet
                 raise
             # Once: what follows may fail and be tried again.
             self._notes, self._has_notes = RawNotes(), True
         return super().close()
 
-    def _note_chunks(self, end: int) -> list[bytes]:
+    def _last_chunks(self, end: int) -> list[bytes]:
+        quiet = [] if self._quiet is None else [self._gap_header(self._seq, self._quiet)]
+        headers = (*quiet, *self._note_headers(self._seq + len(quiet), end))
+        return [b"".join(encode_chunk(header, _NO_CODES)) for header in headers]
+
+    def _note_headers(self, seq: int, end: int) -> list[ChunkHeader]:
         last = self._notes.marks[max(self._notes.marks)] if self._notes.marks else None
         t_utc_ns = utc_ns(self._stream.started_at) if last is None else last.t_utc_ns
         t_mono_ns = t_utc_ns + self._mono_less_utc_ns if last is None else last.t_mono_ns
-        headers = (
-            notes_chunk(self._seq + number, end, document, t_mono_ns, t_utc_ns)
+        return [
+            notes_chunk(seq + number, end, document, t_mono_ns, t_utc_ns)
             for number, document in enumerate(self._notes.documents())
-        )
-        return [b"".join(encode_chunk(header, _NO_CODES)) for header in headers]
+        ]
 
     def abandon(self) -> None:
         """Let go of file, index and lock."""
@@ -253,18 +273,28 @@ class HbufWriter(FileWriter):
 
     def encoded(self, items: Sequence[Block | Gap | Readings]) -> Iterator[Gathered]:
         """A chunk each."""
-        for is_plain, group in groupby(items, key=_is_plain):
+        open_quiet: list[Block | Gap | Readings] = [] if self._quiet is None else [self._quiet]
+        waiting = add(open_quiet, items)
+        last = waiting[-1] if waiting else None
+        self._quiet = last if isinstance(last, Gap) and last.cause is Cause.NOT_TRIGGERED else None
+        first = next((item for item in items if isinstance(item, Block)), None)
+        if first is not None and not self._mono_less_utc_ns:
+            # A gap may be first, and has a time on this clock as well.
+            self._mono_less_utc_ns = first.anchor.t_mono_ns - first.anchor.t_utc_ns
+        for is_plain, group in groupby(waiting if self._quiet is None else waiting[:-1], key=_is_plain):
             if is_plain:
                 yield from self._plain([item for item in group if isinstance(item, Block)])
                 continue
             for item in group:
                 if isinstance(item, Gap):
-                    header = gap_chunk(self._seq, item, item.t_utc_ns + self._mono_less_utc_ns)
-                    yield _gathered(encode_chunk(header, _NO_CODES))
+                    yield _gathered(encode_chunk(self._gap_header(self._seq, item), _NO_CODES))
                     self._seq += 1
                 elif isinstance(item, Block):
                     yield self._special(item)
                     self._seq += 1
+
+    def _gap_header(self, seq: int, gap: Gap) -> ChunkHeader:
+        return gap_chunk(seq, gap, gap.t_utc_ns + self._mono_less_utc_ns)
 
     def _plain(self, blocks: Sequence[Block]) -> Iterator[Gathered]:
         """Some at a time, so that little waits in memory for its write."""

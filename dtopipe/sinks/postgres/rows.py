@@ -13,7 +13,7 @@ from dtopipe.model.engineering import ERROR_MESSAGES, ERROR_TYPES, EngineeringVa
 from dtopipe.model.policy import Layout
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ColumnKind, Readings
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.postgres.copy import HEADER, TRAILER, Column, Kind, copied_rows
 from dtopipe.sinks.postgres.schema import Tables, column_type, quoted, text
@@ -188,6 +188,19 @@ class GapPieces:
                 Column("t_utc_ns", Kind.INT8, t_utc_ns),
             )
             yield Piece("gaps", columns, len(gaps))
+
+
+async def has_grown(connection: Any, tables: Tables, run: int, gap: Gap) -> bool:
+    """True, and it is in the table, if this is one with the last gap of the run: that is longer then."""
+    if gap.cause is not Cause.NOT_TRIGGERED:
+        return False
+    path = tables.path("gaps")
+    grown = await connection.fetchval(
+        f"UPDATE {path} SET stop = $1 WHERE run = $2 AND stop = $3 AND cause = $4"
+        f" AND start = (SELECT max(start) FROM {path} WHERE run = $2) RETURNING run",
+        gap.span.stop, run, gap.span.start, gap.cause.value,
+    )  # fmt: skip
+    return grown is not None
 
 
 class NullPieces:

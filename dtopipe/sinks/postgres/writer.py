@@ -17,13 +17,13 @@ from dtopipe.model.marks import Mark
 from dtopipe.model.policy import OnExists
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Gap, add
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.postgres.config import PostgresConfig
 from dtopipe.sinks.postgres.connection import PostgresConnection, advisory_key
 from dtopipe.sinks.postgres.notes import NoteRows
-from dtopipe.sinks.postgres.rows import BlockPieces, GapPieces, NullPieces, ReadingPieces, copy, insert
+from dtopipe.sinks.postgres.rows import BlockPieces, GapPieces, NullPieces, ReadingPieces, copy, has_grown, insert
 from dtopipe.sinks.postgres.schema import (
     Tables,
     check_channels,
@@ -139,7 +139,8 @@ class PostgresWriter:
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """Keep them for the next commit."""
         self._check_open()
-        self._pending += items
+        # What was in an attempt is counted by its items.
+        self._pending = [*self._pending, *items] if self._attempt else add(self._pending, items)
 
     def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
         """As NotingWriter.note: rows of `marks`, and `runs.metadata`."""
@@ -286,6 +287,8 @@ class PostgresWriter:
 
     async def _write(self, connection: Any, items: Sequence[Block | Gap | Readings]) -> None:
         await self._mark(connection)
+        if items and isinstance(items[0], Gap) and await has_grown(connection, self._tables, self._run, items[0]):
+            items = items[1:]
         await self._send(connection, items)
 
     async def _mark(self, connection: Any) -> None:

@@ -17,7 +17,7 @@ from dtopipe.model.engineering import ERROR_MESSAGES, ERROR_TYPES, EngineeringVa
 from dtopipe.model.policy import Layout
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import Readings
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.rows.block_stats import block_stats
 from dtopipe.sinks.rows.neighbours import Joined, joined
@@ -125,17 +125,31 @@ class GapRows:
     """The gaps of one run, in the transaction that the connection is in. Raises sqlite3.Error."""
 
     def __init__(self, connection: sqlite3.Connection, run: int) -> None:
+        self._connection, self._run = connection, run
         self._gaps = _Insert(connection, run, "gaps", GAP_COLUMNS)
 
     def insert(self, items: Sequence[Block | Gap | Readings]) -> None:
-        """The gaps among `items`."""
+        """The gaps among `items`; one that goes on with the last one there makes that longer."""
         gaps = [item for item in items if isinstance(item, Gap)]
+        if gaps and items[0] is gaps[0] and self._grows(gaps[0]):
+            gaps = gaps[1:]
         self._gaps.rows(
             [gap.span.start for gap in gaps],
             [gap.span.stop for gap in gaps],
             [gap.cause.value for gap in gaps],
             [gap.t_utc_ns for gap in gaps],
         )
+
+    def _grows(self, gap: Gap) -> bool:
+        """True, and it is there, if it is one with the last gap of the run."""
+        if gap.cause is not Cause.NOT_TRIGGERED:
+            return False
+        grown = self._connection.execute(
+            "UPDATE gaps SET stop = ? WHERE run = ? AND stop = ? AND cause = ?"
+            " AND start = (SELECT max(start) FROM gaps WHERE run = ?)",
+            (gap.span.stop, self._run, gap.span.start, gap.cause.value, self._run),
+        )
+        return grown.rowcount > 0
 
 
 class NullRows:

@@ -18,7 +18,7 @@ from dtopipe.model.instruments import InstrumentReading
 from dtopipe.model.marks import Mark
 from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Gap, add
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
@@ -152,7 +152,7 @@ class SqliteWriter:
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """Keep them for the next commit, whose transaction they are."""
         self._opened()
-        self._pending += items
+        add(self._pending, items)
 
     def note(self, marks: Sequence[Mark], metadata: Mapping[str, Any] | None) -> None:
         """As NotingWriter.note: rows of `marks`, and `runs.metadata`."""
