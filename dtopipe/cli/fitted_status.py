@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dtopipe.cli.live_table import status_table
-from dtopipe.core.lifecycle import SinkState, condition_of
+from dtopipe.core.lifecycle import SinkState, condition_of, lacks
 
 _MORE_AT = "dtopipe status shows all"
 # Of a sink of which nothing need be said.
@@ -62,4 +62,4 @@ class FittedStatus:
 
 
 def _is_quiet(sink: dict[str, Any]) -> bool:
-    return condition_of(sink) in _IN_ORDER and not sink.get("failure") and not sink["gaps"]
+    return condition_of(sink) in _IN_ORDER and not sink.get("failure") and not lacks(sink)

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from dtopipe.cli.whole_table import Keeps, WholeTable
-from dtopipe.core.lifecycle import SinkState, condition_of
+from dtopipe.core.lifecycle import SinkState, condition_of, lacks
 from dtopipe.model.shown import shown, shown_lines
 
 _GOOD, _BUSY, _BAD = "green", "yellow", "red"
@@ -41,7 +41,7 @@ def status_table(status: dict[str, Any]) -> Group:
             _sink_state(sink),
             _rate(sink["rate_hz"]),
             f"{sink['lag_s']:.1f} s",
-            _count(sink["gaps"], "gap" if sink["gaps"] > sink["dropped"] else ""),
+            _count(lacks(sink), "gap" if lacks(sink) > sink["dropped"] else ""),
             f"{sink['committed']:,}",
         )
     of_sinks = {name: _trouble(name, sink, status) for name, sink in status["sinks"].items()}
@@ -53,6 +53,7 @@ def status_table(status: dict[str, Any]) -> Group:
         *_followed(status),
         *_served(status),
         *_kept(status),
+        *_triggered(status),
         *_marked(status),
         *disk_lines(status),
     ]
@@ -133,6 +134,21 @@ def _kept(status: dict[str, Any]) -> list[Text]:
     ]
 
 
+def _triggered(status: dict[str, Any]) -> list[Text]:
+    """A line for each sink that waits for its trigger: for what, and how often it came."""
+    return [
+        Text(shown(f"{name} {_event_words(sink['trigger'])}"), "dim")
+        for name, sink in status["sinks"].items()
+        if sink.get("trigger")
+    ]
+
+
+def _event_words(trigger: dict[str, Any]) -> str:
+    count = trigger["events"]
+    events = f"{count:,} event{'' if count == 1 else 's'} so far"
+    return f"{'waits for' if trigger['waits'] else 'writes an event:'} {trigger['when']}, {events}"
+
+
 def _marked(status: dict[str, Any]) -> list[Text]:
     """The line that names the last mark, and how many there are."""
     marks = status.get("marks") or {}
@@ -183,7 +199,9 @@ def _board_state(board: dict[str, Any]) -> Text:
 
 
 def _sink_state(sink: dict[str, Any]) -> Text:
-    return Text(shown(sink["state"]), style=_COLOURS.get(condition_of(sink), ""))
+    state = condition_of(sink)
+    waits = state == SinkState.RUNNING and sink.get("trigger", {}).get("waits")
+    return Text(shown("waits for its trigger" if waits else sink["state"]), style=_COLOURS.get(state, ""))
 
 
 def _rate(rate_hz: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dtopipe.core.lifecycle import lacks
 from dtopipe.core.remedy import Repair, repair_from
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.policy import Policy
@@ -87,7 +88,7 @@ def _to_name(record: Mapping[str, Any]) -> list[str]:
     failed = [name for name, sink in sinks.items() if sink.get("failure")]
     if all(sinks[name]["policy"] == Policy.BLOCK for name in failed):
         return []
-    return [name for name, sink in sinks.items() if name in failed or (sink["policy"] == Policy.BLOCK and sink["gaps"])]
+    return [name for name, sink in sinks.items() if name in failed or (sink["policy"] == Policy.BLOCK and lacks(sink))]
 
 
 def _source_words(record: Mapping[str, Any]) -> list[str] | None:

@@ -31,6 +31,11 @@ class Absence:
         return self._samples[cause]
 
     @property
+    def lacking(self) -> int:
+        """How many samples are absent that were to be there."""
+        return self._samples.total() - self._samples[Cause.NOT_TRIGGERED]
+
+    @property
     def kept(self) -> tuple[Gap, ...]:
         """The gaps one by one, as far as they are kept: all of them unless there are very many."""
         return tuple(self._kept)

@@ -116,6 +116,11 @@ def condition_of(sink: Mapping[str, Any]) -> SinkState:
     return next((state for state in SinkState if state.value == said), SinkState.HUNG)
 
 
+def lacks(sink: Mapping[str, Any]) -> int:
+    """How many samples it has not that it was to have, by the facts of a status or of a run record."""
+    return int(sink["gaps"]) - int(sink.get("untriggered", 0))
+
+
 def can_happen(state: WorkerState, event: WorkerEvent) -> bool:
     """True if that can happen to a worker in this state."""
     return (state, event) in TRANSITIONS

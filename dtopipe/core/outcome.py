@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dtopipe.model.policy import Policy
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Cause, Gap
+
+
+def untriggered_in(gaps: Iterable[Gap]) -> int:
+    """How many samples of these gaps an output was not to have."""
+    return sum(len(gap) for gap in gaps if gap.cause is Cause.NOT_TRIGGERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +20,7 @@ class SinkOutcome:
 
     Counts are samples per channel. `overruns`: what of `gaps` the board lost itself. `absent`: the gaps one by one, in
     any order, where they are known. `retained_from`: before this index a journal has deleted what it had.
+    `untriggered`: what of `gaps` it was not to have, for it waits for its trigger.
     """
 
     name: str
@@ -26,6 +33,12 @@ class SinkOutcome:
     overruns: int = 0
     absent: tuple[Gap, ...] = ()
     retained_from: int = 0
+    untriggered: int = 0
+
+    @property
+    def lacks(self) -> int:
+        """What it was to have, and has not."""
+        return self.gaps - self.untriggered
 
     @property
     def adds_up(self) -> bool:

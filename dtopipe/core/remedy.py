@@ -12,6 +12,8 @@ from dtopipe.model.span import Cause, Span
 
 # The samples never came: no output of any machine can have them.
 _NEVER_CAME = (Cause.BOARD_OVERRUN, Cause.ACQUIRER_RESTART, Cause.BOARD_AWAY)
+# What is not there for these, nobody misses, or nobody can have.
+_NOT_TO_BE_HAD = (*_NEVER_CAME, Cause.NOT_TRIGGERED)
 # What a run lacks for these causes, the machine that it followed may have.
 _OF_THE_LINK = (Cause.TRANSPORT, Cause.POLICY_DROP)
 
@@ -52,7 +54,7 @@ def help_of_repair(outcomes: Sequence[SinkOutcome], *, follows: bool, lacks_end:
 
 def is_wanting(outcome: SinkOutcome) -> bool:
     """True if an output is not as it was to be; what a DROP output was to miss is no fault."""
-    return bool(outcome.failure) or not outcome.adds_up or (outcome.policy is Policy.BLOCK and outcome.gaps > 0)
+    return bool(outcome.failure) or not outcome.adds_up or (outcome.policy is Policy.BLOCK and outcome.lacks > 0)
 
 
 def _is_elsewhere(wanting: SinkOutcome, outcomes: Iterable[SinkOutcome]) -> bool:
@@ -68,8 +70,8 @@ def _open(outcome: SinkOutcome) -> list[Span]:
     """What an output lacks though the board gave it; all of it, where its gaps are not known one by one."""
     if sum(len(gap) for gap in outcome.absent) < outcome.gaps:
         whole = Span(outcome.start, outcome.stop)
-        return [whole] if outcome.gaps > outcome.overruns else []
-    return [gap.span for gap in outcome.absent if gap.cause not in _NEVER_CAME]
+        return [whole] if outcome.lacks > outcome.overruns else []
+    return [gap.span for gap in outcome.absent if gap.cause not in _NOT_TO_BE_HAD]
 
 
 def _absent(outcome: SinkOutcome, causes: Sequence[Cause]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil
+from math import ceil, isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +55,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Triggered:
-    """An event began: at this sample the condition came to count, with these values of its channels."""
+    """An event began: at this sample the condition came to count, with these values of its channels, None for null."""
 
     sample_index: int
     t_utc_ns: int
-    values: Mapping[str, float]
+    values: Mapping[str, float | None]
 
 
 class Trigger:
@@ -145,8 +145,9 @@ class Trigger:
             # Whoever gave out what is there has told of it.
             return
         values = self._values(block.codes, block.sensor_status)
-        shown = {name: float(each[at]) for name, each in zip(self._condition.names, values, strict=True)}
-        self._events.append(Triggered(index, self._t_utc_ns(block, index), shown))
+        numbers = {name: float(each[at]) for name, each in zip(self._condition.names, values, strict=True)}
+        shown = {name: None if isnan(number) else number for name, number in numbers.items()}
+        self._events.append(Triggered(index, block.t_utc_ns_at(index, self._clock), shown))
 
     def _keep(self, span: Span) -> None:
         if self._kept and span.start <= self._kept[-1].stop:
@@ -191,10 +192,7 @@ class Trigger:
             yield self._gap(block, at, stop)
 
     def _gap(self, block: Block, start: int, stop: int) -> Gap:
-        return Gap(Span(start, stop), Cause.NOT_TRIGGERED, self._t_utc_ns(block, start))
-
-    def _t_utc_ns(self, block: Block, index: int) -> int:
-        return block.anchor.t_utc_ns + self._clock.offset_ns(index - block.anchor.sample_index)
+        return Gap(Span(start, stop), Cause.NOT_TRIGGERED, block.t_utc_ns_at(start, self._clock))
 
 
 def overlaid(items: Iterable[Block | Gap], gaps: Sequence[Gap]) -> Iterator[Block | Gap]:

@@ -65,7 +65,7 @@ def judge(
         if not sink.adds_up:
             off = sink.stop - sink.start - sink.samples - sink.gaps
             reasons[VerdictState.DEGRADED].append(f"{sink.name}: {off:+d} samples are not accounted for")
-    lacking = [sink for sink in sinks if sink.gaps and sink.policy is Policy.BLOCK]
+    lacking = [sink for sink in sinks if sink.lacks and sink.policy is Policy.BLOCK]
     reasons[VerdictState.INCOMPLETE] += _gap_texts(lacking)
     reasons[VerdictState.INCOMPLETE] += [remark.text for remark in remarks if remark.is_lack]
     if end_sample_index <= first_sample_index:
@@ -118,12 +118,12 @@ def judge_recorded(
 
 def _gap_texts(lacking: Sequence[SinkOutcome]) -> list[str]:
     """What BLOCK outputs lack; what the board lost is said once for all that lack nothing else."""
-    overrun = [sink for sink in lacking if sink.gaps == sink.overruns]
+    overrun = [sink for sink in lacking if sink.lacks == sink.overruns]
     texts = [
-        f"{sink.name} lacks {sink.gaps} of {sink.stop - sink.start} samples" for sink in lacking if sink not in overrun
+        f"{sink.name} lacks {sink.lacks} of {sink.stop - sink.start} samples" for sink in lacking if sink not in overrun
     ]
     if overrun:
-        lost = max(sink.gaps for sink in overrun)
+        lost = max(sink.lacks for sink in overrun)
         texts.insert(0, f"the board lost {lost} samples per channel, named as gaps in {_named(overrun)}")
     return texts
 

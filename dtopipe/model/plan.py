@@ -134,19 +134,14 @@ class SinkPlan:
     trigger: TriggerPlan | None = None
 
     @property
-    def has_all_samples(self) -> bool:
-        """False for a triggered sink: it leaves samples out that it could have."""
-        return self.trigger is None
-
-    @property
     def keeps_codes(self) -> bool:
         """False for a view whose rows are worked out."""
         return self.every_s is None or self.reduce == "first"
 
     @property
     def has_all_samples(self) -> bool:
-        """False for a view: what it was made of cannot be had back from it."""
-        return self.every_s is None
+        """False for a view: what it was made of cannot be had back from it; and for one that waits for its trigger."""
+        return self.every_s is None and self.trigger is None
 
     @property
     def retires(self) -> bool:

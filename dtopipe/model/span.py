@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar, cast
@@ -97,6 +97,16 @@ def add(items: list[_Item], more: Iterable[_Item]) -> list[_Item]:
         else:
             items.append(item)
     return items
+
+
+def growing(gaps: Sequence[Gap], committed: int | None = None) -> Sequence[Gap]:
+    """The last of these gaps if what follows may be one with it, else none.
+
+    `committed`: where the output ends; None: at the last gap.
+    """
+    if not gaps or gaps[-1].cause is not Cause.NOT_TRIGGERED or committed not in (None, gaps[-1].span.stop):
+        return ()
+    return gaps[-1:]
 
 
 def merged(gaps: Iterable[Gap]) -> Iterator[Gap]:

@@ -176,6 +176,10 @@ class Block:
         offsets = clock.offsets_ns(self.first_sample_index - self.anchor.sample_index, self.n_samples, self.step)
         return offsets + self.anchor.t_mono_ns
 
+    def t_utc_ns_at(self, sample_index: int, clock: SampleClock) -> int:
+        """The time of this sample, as it follows from the block's anchor."""
+        return self.anchor.t_utc_ns + clock.offset_ns(sample_index - self.anchor.sample_index)
+
     def trimmed(self, start: int, stop: int | None = None) -> Block:
         """The part of this block with `start <= index < stop`; of a view the rows with such an index."""
         first, step = self.first_sample_index, self.step

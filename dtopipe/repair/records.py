@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dtopipe.boards.registry import known_board_type
-from dtopipe.core.lifecycle import SinkState, condition_of
-from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.lifecycle import SinkState, condition_of, lacks
+from dtopipe.core.outcome import SinkOutcome, untriggered_in
 from dtopipe.core.row_count import RowShape, rows_of
 from dtopipe.core.verdict import VerdictState, judge_recorded
 from dtopipe.model.policy import Policy
@@ -102,6 +102,8 @@ def repaired_record(
             position, own = found[output.name]
             _update(sink, position, own, is_mended=output.name in mended)
             gaps[output.name] = [*own, *_of_tail(sink, gaps.get(output.name, []))]
+            if "untriggered" in sink:
+                sink["untriggered"] = untriggered_in(gaps[output.name])
         outcomes.append(_outcome(output.name, output.policy, sink, gaps.get(output.name, [])))
     first = record.get("first_verdict") or record["verdict"]
     blocking = [output.name for output in outputs if output.policy is Policy.BLOCK]
@@ -148,7 +150,7 @@ def _of_tail(sink: Mapping[str, Any], written: Sequence[Gap]) -> list[Gap]:
 def _is_settled(record: Mapping[str, Any], name: str, mended: Sequence[str]) -> bool:
     """True if this output has everything, or everything that there is."""
     sink = record["sinks"][name]
-    return name in mended or (condition_of(sink).is_closed and not sink["gaps"])
+    return name in mended or (condition_of(sink).is_closed and not lacks(sink))
 
 
 def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[Gap]) -> SinkOutcome:
@@ -163,4 +165,5 @@ def _outcome(name: str, policy: Policy, sink: Mapping[str, Any], gaps: Sequence[
         overruns=sum(len(gap) for gap in gaps if gap.cause in LOST_BY_BOARD),
         absent=tuple(gaps),
         retained_from=sink.get("retained_from", 0),
+        untriggered=untriggered_in(gaps),
     )

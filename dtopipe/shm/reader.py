@@ -100,13 +100,14 @@ class RingReader:
     def release(self, kept: int = 0) -> bool:
         """Give back every block taken; True if the acquirer sleeps and this was what it waited for last.
 
-        `kept`: so many of the last ones stay held, of which a successor must be told again; never half of the ring.
+        `kept`: so many of the last ones stay held, of which a successor must be told again; never half of the ring,
+        but for a reader that finds them in a journal.
 
         Of several readers that release at the same time, at least one sees the others' release: nobody needs to
         wake the acquirer for a slot that another still holds.
         """
         words = self._words
-        self._kept = min(kept, (self._ring.layout.n_slots - 1) // 2)
+        self._kept = kept if self._covered else min(kept, (self._ring.layout.n_slots - 1) // 2)
         released = max(self._cursor - self._kept, self._pinned_from, self._released)
         self._released = words[self._at + Row.RELEASED] = released
         fence()

@@ -42,6 +42,7 @@ from dtopipe.wire.messages import (
     SourceBack,
     StopBoard,
     StreamEnded,
+    TriggerTold,
 )
 
 _LONGEST_DETAILS = 500
@@ -149,6 +150,9 @@ class Hearing:
             case GapsCommitted():
                 agent.absence.note(self._gaps.append(name, message.gaps))
                 agent.row_count.note(message.gaps)
+            case TriggerTold():
+                for details in agent.trigger.hear(message) if agent.trigger else ():
+                    self._events.append("triggered", name, **details)
             case SinkAway():
                 agent.away = message.message
                 self._events.append("away", name, why=agent.away, remedy=message.remedy)

@@ -152,6 +152,7 @@ def sink_facts(agent: SinkAgent, final_end: int | None) -> dict[str, Any]:
         "restarts": agent.life.restarts,
         **({"part_samples": agent.part_samples} if agent.part_samples is not None else {}),
         **({"retained_from": position.retained_from} if agent.plan.retires else {}),
+        **({"events": agent.trigger.n_events, "untriggered": agent.untriggered(stop)} if agent.trigger else {}),
         **agent.troubles(),
     }
 

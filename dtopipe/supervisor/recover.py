@@ -18,7 +18,7 @@ from typing import Any
 from dtopipe.core.ending import BY_KILL
 from dtopipe.core.gaps import explained
 from dtopipe.core.lifecycle import SinkState
-from dtopipe.core.outcome import SinkOutcome
+from dtopipe.core.outcome import SinkOutcome, untriggered_in
 from dtopipe.core.row_count import RowShape, rows_of
 from dtopipe.core.verdict import judge_recorded
 from dtopipe.host.identity import who_is_here
@@ -243,6 +243,7 @@ def _completed(
             "gaps": absent,
             "dropped": position.dropped,
             **({"retained_from": position.retained_from} if "retained_from" in sink else {}),
+            **({"untriggered": untriggered_in(gaps[name])} if "untriggered" in sink else {}),
         }
         outcomes.append(
             SinkOutcome(
@@ -254,6 +255,7 @@ def _completed(
                 gaps=absent,
                 absent=tuple(gaps[name]),
                 retained_from=position.retained_from,
+                untriggered=untriggered_in(gaps[name]),
             )
         )
     # Somebody may have asked for the end before that.
@@ -280,8 +282,12 @@ def _rescue(folder: RunFolder, record: Mapping[str, Any], segment: str) -> None:
 
 def _held(sinks: Mapping[str, Mapping[str, Any]]) -> int:
     """The index up to which the samples are in an output: in a raw file, else in all of them."""
-    raw = [sink["committed"] for sink in sinks.values() if known_sink_type(sink["type"]).is_raw and not sink["dropped"]]
-    return max(raw) if raw else min((sink["committed"] for sink in sinks.values()), default=0)
+    raw = [sink for sink in sinks.values() if known_sink_type(sink["type"]).is_raw and not sink["dropped"]]
+    whole = [sink["committed"] for sink in raw if "untriggered" not in sink]
+    if not whole and any("untriggered" in sink for sink in sinks.values()):
+        # What one has to look back on stands in no output.
+        return 0
+    return max(whole) if whole else min((sink["committed"] for sink in sinks.values()), default=0)
 
 
 def anchor_time(anchor: Anchor, rate_hz: float) -> Callable[[int], int]:

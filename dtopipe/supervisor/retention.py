@@ -6,6 +6,7 @@ from dtopipe.core.retention import kept_for, settled_before
 from dtopipe.model.policy import Policy
 from dtopipe.supervisor.gateway_agent import GatewayAgent
 from dtopipe.supervisor.run_memory import RunMemory
+from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.sinks import Sinks
 
 
@@ -33,8 +34,13 @@ class Retention:
     def _durable_elsewhere(self) -> dict[str, int]:
         """The indices up to which each BLOCK output besides the journal, and each remote, is durable."""
         outputs = {
-            agent.plan.name: agent.position.durable
+            agent.plan.name: agent.position.durable - self._lookback(agent)
             for agent in self._sinks
             if agent is not self._sinks.journal and agent.plan.policy is Policy.BLOCK and not agent.is_detached
         }
         return outputs | self._gateway.kept()
+
+    def _lookback(self, agent: SinkAgent) -> int:
+        """How far before its end a successor has to be told again what there was."""
+        stream = self._memory.stream
+        return 0 if agent.trigger is None or stream is None else agent.trigger.window(stream.rate_hz).lookback

@@ -25,6 +25,7 @@ from dtopipe.model.view import output_stream
 from dtopipe.shm.table import RowStatus, SubscriberTable
 from dtopipe.sinks.registry import known_sink_type
 from dtopipe.supervisor.ports import Process
+from dtopipe.supervisor.sink_trigger import SinkTrigger
 from dtopipe.wire.orders import SinkOrders
 
 
@@ -39,6 +40,7 @@ class SinkAgent:
         self.row: int | None = None
         self.position = Position()
         self.absence = Absence()
+        self.trigger = None if plan.trigger is None else SinkTrigger(plan.trigger)
         self.spawned_ns = 0
         # The longest that a successor took until it was ready; the first process waits for the board as well.
         self.start_s = 0.0
@@ -259,6 +261,10 @@ class SinkAgent:
         """How many samples it lacks, of a run up to `stop`."""
         return self.position.gap_samples + len(self.tail(stop))
 
+    def untriggered(self, stop: int) -> int:
+        """How many samples of a run up to `stop` it was not to have: a gap that grows is not told before its end."""
+        return 0 if self.trigger is None else max(0, self.gap_samples(stop) - self.absence.lacking)
+
     @property
     def tail_cause(self) -> Cause:
         """Why it lacks it."""
@@ -277,6 +283,7 @@ class SinkAgent:
             overruns=sum(map(self.absence.samples, LOST_BY_BOARD)),
             absent=self.absence.kept,
             retained_from=self.position.retained_from,
+            untriggered=self.untriggered(stop),
         )
 
     @property
@@ -309,5 +316,6 @@ class SinkAgent:
             every_s=plan.every_s,
             reduce=plan.reduce,
             split=plan.split,
+            trigger=plan.trigger,
             options=plan.options,
         )

@@ -151,7 +151,9 @@ class StatusBoard:
         position = agent.position
         stream = self._memory.stream
         rate_hz = stream.rate_hz if stream else 0.0
-        lag = max(0, end - position.committed)
+        # What waits for an event is not behind.
+        held = agent.trigger.window(rate_hz).pre if agent.trigger and stream else 0
+        lag = max(0, end - position.committed - held)
         return {
             "type": agent.plan.type,
             "policy": agent.plan.policy.value,
@@ -171,10 +173,17 @@ class StatusBoard:
             "restarts": agent.life.restarts,
             "pid": agent.process.pid if agent.process else None,
             "row": agent.row,
+            **self._trigger(agent),
             **self._retention(agent),
             **agent.troubles(),
             **({"waited_for_s": round(agent.waited_for_s, 1)} if agent.detach_at is not None else {}),
         }
+
+    def _trigger(self, agent: SinkAgent) -> dict[str, Any]:
+        """The facts of a sink that writes only what is around events."""
+        if agent.trigger is None:
+            return {}
+        return {"trigger": agent.trigger.facts(), "untriggered": agent.untriggered(agent.position.committed)}
 
     def _retention(self, agent: SinkAgent) -> dict[str, Any]:
         """The facts of a journal that retires segments: from where it is there, and for whom it keeps that."""

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dtopipe.core.outcome import untriggered_in
 from dtopipe.core.verdict import SinkOutcome, Verdict, VerdictState, judge_recorded
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_marks import marks_of
@@ -220,6 +221,7 @@ def _verdict(
                 overruns=sum(len(gap) for gap in report.gaps if gap.cause in LOST_BY_BOARD),
                 absent=report.gaps,
                 retained_from=report.retained_from,
+                untriggered=untriggered_in(report.gaps),
             )
         )
     # What the run recorded is no finding: only what was wrong by then stays so.

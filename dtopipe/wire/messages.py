@@ -206,8 +206,36 @@ class RemoteEvent(TypedMessage, kind="event"):
         return {**{key: value for key, value in named.items() if value is not None}, **self.details}
 
 
+@dataclass(frozen=True, slots=True)
+class EventBegun:
+    """At this sample the condition of a trigger came to count, with these values of its channels."""
+
+    sample_index: int
+    t_utc_ns: int
+    values: Mapping[str, float | None]
+
+    def __post_init__(self) -> None:
+        """Raises WireError where no line of a record can hold it."""
+        if not all(
+            isinstance(key, str) and isinstance(each, float | int | NoneType) for key, each in self.values.items()
+        ):
+            raise WireError("an event with what no line can hold")
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerTold(TypedMessage, kind="trigger"):
+    """What the trigger of a sink has seen since the last commit: the first of the events, and how many more.
+
+    `waits`: nothing of an event is being written. A successor may tell of events that its predecessor has told.
+    """
+
+    events: tuple[EventBegun, ...]
+    more: int
+    waits: bool
+
+
 AcquirerSays = Hello | Failed | BoardOpened | StreamEnded | SourceAway | SourceBack | ClocksCompared
-SinkSays = Hello | Failed | SinkReady | SinkDone | GapsCommitted | SinkAway | SinkBack | OutputClosed
+SinkSays = Hello | Failed | SinkReady | SinkDone | GapsCommitted | SinkAway | SinkBack | OutputClosed | TriggerTold
 GatewaySays = Hello | Failed | Serving | RemotesServed | HoldAsked | RemoteGaps | RemoteEvent
 FROM_ACQUIRER: Vocabulary[AcquirerSays] = Vocabulary(AcquirerSays)
 FROM_SINK: Vocabulary[SinkSays] = Vocabulary(SinkSays)

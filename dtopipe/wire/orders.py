@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dtopipe.model.plan import TaskPlan
+from dtopipe.model.plan import TaskPlan, TriggerPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.wire.message_fields import TypedMessage
 
@@ -43,6 +43,7 @@ class SinkOrders(WorkerOrders, kind="orders"):
     """`type` and `options`: of the sink. `sync_s`: None for never. `every_s`, `reduce`: of a view.
 
     `split`: where the next part begins, as a topology has it.
+    `trigger`: of one that writes only what is around events.
     """
 
     type: str
@@ -58,6 +59,7 @@ class SinkOrders(WorkerOrders, kind="orders"):
     every_s: float | None
     reduce: str
     split: str | None
+    trigger: TriggerPlan | None
     options: Mapping[str, Any]
 
 

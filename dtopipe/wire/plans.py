@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from dtopipe.model.condition import condition_of
 from dtopipe.model.errors import WireError
 from dtopipe.model.plan import RestartPlan, SinkPlan, TriggerPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
@@ -35,6 +36,7 @@ def sink_from(description: Mapping[str, Any]) -> SinkPlan:
         ensure_fields(plan.restart)
         if plan.trigger is not None:
             ensure_fields(plan.trigger)
+            condition_of(plan.trigger.when)
         ensure_fields(plan)
         return plan
     except (KeyError, TypeError, ValueError) as error:

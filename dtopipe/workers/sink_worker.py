@@ -12,6 +12,7 @@ from pathlib import Path
 from dtopipe.core.gaps import explained
 from dtopipe.core.ledger import should_commit_early
 from dtopipe.core.ring_size import burst_slots
+from dtopipe.core.triggered_view import TriggeredView
 from dtopipe.host.clock import mono_ns
 from dtopipe.intake.blocks import CoveredIntake, DirectIntake, Intake, QueuedIntake
 from dtopipe.intake.journal import JournalReader
@@ -20,7 +21,7 @@ from dtopipe.model.columns import Columns
 from dtopipe.model.errors import SinkError, SinkUnavailable
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
-from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.span import Cause, Gap, Span, add, growing
 from dtopipe.model.stream import Block
 from dtopipe.model.view import View, samples_a_row
 from dtopipe.shm.calls import CallWords
@@ -50,6 +51,7 @@ from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
 from dtopipe.workers.retiring import Retiring
 from dtopipe.workers.retry_while_away import RetryWhileAway
+from dtopipe.workers.triggering import Triggering
 
 _ORPHAN_LOOKS_EVERY_NS = 500_000_000
 _SILENCE_NS = 30_000_000_000
@@ -72,10 +74,12 @@ class SinkWorker:
         calls: CallWords,
         begin: BeginSink,
         ring: Ring,
-        view: View,
+        view: View | TriggeredView,
         writer: ReopeningWriter,
         position: Position,
+        untold: Sequence[Gap],
     ) -> None:
+        """`untold`: gaps in the output that the supervisor is to hear of once they are complete."""
         orders = worker.orders
         self._patience = patience
         self._calls = calls
@@ -86,7 +90,7 @@ class SinkWorker:
         self._view = view
         self._readings = ReadingRows(view.stream) if self._stream.polled else None
         self._position = position
-        self._at = position.committed
+        self._at = max(position.start, position.committed - view.lookback)
         # Where each block ends that was taken and may have to be told to a successor.
         self._taken: deque[int] = deque()
         self._intake = _intake(worker, begin, ring)
@@ -100,9 +104,10 @@ class SinkWorker:
         self._delay_s = orders.delay_per_block_s
         self._most = _batch_blocks(ring, self._delay_s)
         self._uncommitted_since_ns = self._uncommitted_bytes = 0
-        self._new_gaps: list[Gap] = []
+        self._new_gaps: list[Gap] = list(untold)
         self._synced_ns = mono_ns()
         self._retiring = Retiring(writer, ring, calls)
+        self._triggering = Triggering(view, worker.control.send)
         self._noting = Noting(writer, ring, Path(orders.run_folder))
         self._looked_ns = 0
         self._last_block: int | None = None
@@ -142,6 +147,7 @@ class SinkWorker:
             if self._retiring.is_due():
                 self._show(self._retiring.position(self._position))
         self._commit()
+        self._tell_of(())
         self._note_the_rest()
         self._show(self._retiring.position(self._position))
         self._intake.close()
@@ -201,15 +207,15 @@ class SinkWorker:
         """Hand over what goes into the output now."""
         if not items:
             return
-        self._new_gaps += [item for item in items if isinstance(item, Gap)]
+        add(self._new_gaps, [item for item in items if isinstance(item, Gap)])
         given = items if self._readings is None else list(self._readings.of(items))
         self._patience.with_it(Call.APPEND, lambda: self._writer.append(given))
         self._uncommitted_since_ns = self._uncommitted_since_ns or mono_ns()
 
     def _kept(self) -> int:
-        """How many of the blocks taken last hold what is not in the output yet."""
+        """How many of the blocks taken last a successor has to be told again, for they are not all in the output."""
         held_from = self._view.held_from
-        needed_from = self._at if held_from is None else held_from
+        needed_from = (self._at if held_from is None else held_from) - self._view.lookback
         while self._taken and self._taken[0] <= needed_from:
             self._taken.popleft()
         return len(self._taken)
@@ -244,12 +250,18 @@ class SinkWorker:
         return max(0.0, (self._uncommitted_since_ns + self._flush_ns - mono_ns()) / 1e9)
 
     def _commit(self) -> None:
+        self._triggering.look()
         self._show(self._patience.with_it(Call.COMMIT, self._writer.commit))
         self._uncommitted_since_ns = self._uncommitted_bytes = 0
         self._intake.release(self._kept())
-        if self._new_gaps:
-            self._worker.control.send(GapsCommitted(tuple(self._new_gaps)))
-            self._new_gaps = []
+        self._tell_of(growing(self._new_gaps))
+
+    def _tell_of(self, untold: Sequence[Gap]) -> None:
+        """Tell of the gaps that were committed, but for these last ones."""
+        told = self._new_gaps[: len(self._new_gaps) - len(untold)]
+        if told:
+            self._worker.control.send(GapsCommitted(tuple(told)))
+            self._new_gaps = list(untold)
 
     def _sync_is_due(self) -> bool:
         if self._sync_ns is None or self._position.durable >= self._position.committed:
@@ -335,24 +347,29 @@ def main(worker: Worker[SinkOrders]) -> None:
     if begin is None:
         return
     columns = Columns(begin.stream, orders.channels, as_codes=known_sink_type(orders.type).is_raw)
-    view = View(columns, samples_a_row(orders.every_s, begin.stream.rate_hz), orders.reduce)
-    stream, start, committed = view.stream, begin.start, begin.committed
+    whole = View(columns, samples_a_row(orders.every_s, begin.stream.rate_hz), orders.reduce)
+    stream, start, committed = whole.stream, begin.start, begin.committed
     ring = Ring.attach(begin.segment, begin.held)
     calls = CallWords.of_row(ring, begin.row)
     patience = RetryWhileAway(worker, calls)
     try:
+        gaps: Sequence[Gap] = ()
         if begin.resume:
             position, gaps = patience.with_it(Call.OPEN, lambda: resumed(writer, orders, stream, start, committed))
-            if gaps:
+            untold = growing(gaps, position.committed)
+            if len(gaps) > len(untold):
                 # Its predecessor may have been killed between its last commit and telling of the gaps in it.
-                worker.control.send(GapsCommitted(tuple(gaps)))
+                worker.control.send(GapsCommitted(tuple(gaps[: len(gaps) - len(untold)])))
         else:
             # A run that begins with an output that is away is refused: somebody is there to do something about it.
             calls.enter(Call.OPEN)
-            position = writer.open(stream, start, resume=False)
+            position, untold = writer.open(stream, start, resume=False), ()
         worker.control.send(SinkReady(position))
         began_s = time.process_time()
-        sink = SinkWorker(worker, patience, calls, begin, ring, view, writer, position)
+        view: View | TriggeredView = whole
+        if orders.trigger is not None:
+            view = TriggeredView(whole, orders.trigger, begin.stream, position.committed, gaps)
+        sink = SinkWorker(worker, patience, calls, begin, ring, view, writer, position, untold)
         try:
             sink.run()
             if patience.lets_go:
