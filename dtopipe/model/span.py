@@ -99,6 +99,16 @@ def add(items: list[_Item], more: Iterable[_Item]) -> list[_Item]:
     return items
 
 
+def as_one(items: Iterable[_Item]) -> Iterator[_Item]:
+    """The same items in order, gaps that go on with the one before them being one with it."""
+    waiting: list[_Item] = []
+    for item in items:
+        add(waiting, [item])
+        if len(waiting) > 1 or not isinstance(waiting[0], Gap):
+            yield waiting.pop(0)
+    yield from waiting
+
+
 def growing(gaps: Sequence[Gap], committed: int | None = None) -> Sequence[Gap]:
     """The last of these gaps if what follows may be one with it, else none.
 

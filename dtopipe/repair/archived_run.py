@@ -9,7 +9,7 @@ from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import Anchor, utc_ns
 from dtopipe.model.errors import UsageError
 from dtopipe.model.readings import Readings
-from dtopipe.model.span import Gap, Span
+from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.raw_samples import raw_samples_of
 from dtopipe.repair.sources import Refill
@@ -40,7 +40,8 @@ class ArchivedRun:
             raise UsageError(f"no raw file of {folder.path} can be read", f"dtopipe verify {folder.path} says why")
         gaps_path = folder.path / "gaps.jsonl"
         raw = raw_output(outputs)
-        own = [gap for source in self._samples for gap in source.gaps()]
+        of_sources = [gap for source in self._samples for gap in source.gaps()]
+        own = [gap for gap in of_sources if gap.cause is not Cause.NOT_TRIGGERED]
         told = read_gaps(gaps_path).get(raw.name, []) if raw is not None else []
         layers = [board_gaps(gaps_path, outputs), own, told]
         self._started_ns = utc_ns(record["started_at"])

@@ -67,7 +67,8 @@ def goes_on_at(output: Output, index: int, gaps: Sequence[Span]) -> bool:
 
 def is_spoilt(report: OutputReport) -> bool:
     """True if what is in it is not what should be."""
-    return bool(report.disordered or report.doubled or report.unexpected or report.differing or report.misstated)
+    is_out_of_place = report.disordered or report.doubled or report.unexpected or report.untimely
+    return bool(is_out_of_place or report.differing or report.misstated)
 
 
 def was_promised(output: Output) -> bool:

@@ -18,7 +18,7 @@ from dtopipe.model.references import referred
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.replacement import Replacement
-from dtopipe.repair.sources import Refill
+from dtopipe.repair.triggered import AnyRefill
 from dtopipe.sinks.contract import OutputOptions, RetiringWriter, SinkWriter
 from dtopipe.sinks.file.reader import record_of
 from dtopipe.sinks.parts.whole_groups import WholeGroups
@@ -34,7 +34,7 @@ _COMMIT_VALUES = 1_000_000
 OnSamples = Callable[[int], None]
 
 
-def continue_output(output: Output, refill: Refill, noted: Noted, on_samples: OnSamples) -> Position:
+def continue_output(output: Output, refill: AnyRefill, noted: Noted, on_samples: OnSamples) -> Position:
     """Go on behind the last commit to the end of the run, and complete it. Raises SinkError."""
     writer = _writer(output, output.path, OnExists.ERROR)
     return _written(output, writer, output.stream, refill, noted, on_samples, resume=True)
@@ -49,7 +49,7 @@ class Rewritten:
 
 
 def rewrite_output(
-    output: Output, refill: Refill, noted: Noted, on_samples: OnSamples, covered: Sequence[Span], *, keep: bool
+    output: Output, refill: AnyRefill, noted: Noted, on_samples: OnSamples, covered: Sequence[Span], *, keep: bool
 ) -> Rewritten:
     """Write it anew, and put that in the place of the old one, which stays as it is until then. Raises SinkError.
 
@@ -103,7 +103,7 @@ def complete_replacement(output: Output) -> None:
 
 
 def _rewritten_in_database(
-    output: Output, refill: Refill, noted: Noted, on_samples: OnSamples, covered: Sequence[Span]
+    output: Output, refill: AnyRefill, noted: Noted, on_samples: OnSamples, covered: Sequence[Span]
 ) -> Position:
     """Under another id first; then one transaction takes the old rows out, and gives the new ones the run's id."""
     draft = replace(output.stream, run_id=f"{output.run_id} (repair)")
@@ -137,7 +137,7 @@ def _written(
     output: Output,
     writer: SinkWriter,
     stream: Stream,
-    refill: Refill,
+    refill: AnyRefill,
     noted: Noted,
     on_samples: OnSamples,
     *,
@@ -179,7 +179,7 @@ def _written(
     return position
 
 
-def _carried(output: Output, writer: RetiringWriter, refill: Refill, retained_from: int) -> Position:
+def _carried(output: Output, writer: RetiringWriter, refill: AnyRefill, retained_from: int) -> Position:
     """The account of what a journal has retired goes on in the one that is written anew, which begins behind it."""
     start = int(output.record["start"])
     retired = Span(start, retained_from)

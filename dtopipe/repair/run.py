@@ -14,8 +14,9 @@ from dtopipe.core.verdict import Verdict, VerdictState
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import utc_ns
 from dtopipe.model.errors import DtopipeError, SinkError, SinkUnavailable, UsageError
+from dtopipe.model.plan import TriggerPlan
 from dtopipe.model.policy import Policy
-from dtopipe.model.span import Gap, Span
+from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.repair.condition import (
     Mend,
     covered_to,
@@ -38,6 +39,7 @@ from dtopipe.repair.reading_samples import ReadingSamples
 from dtopipe.repair.records import repaired_record, up_to, with_end, with_overruns, with_the_rest
 from dtopipe.repair.restoring import restored_record
 from dtopipe.repair.sources import Refill, SampleSource
+from dtopipe.repair.triggered import AnyRefill, TriggeredRefill
 from dtopipe.repair.value_samples import ValueSamples
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
 from dtopipe.verify.mark_check import absent_marks
@@ -191,7 +193,9 @@ class _Repair:
                 position, aside = continue_output(output, refill, noted, tell), None
             else:
                 keep = bool(report.unreadable or report.damage or is_spoilt(report))
-                rewritten = rewrite_output(output, refill, noted, tell, report.covered, keep=keep)
+                # What is around no event does not stay.
+                covered = without(report.covered, report.untimely)
+                rewritten = rewrite_output(output, refill, noted, tell, covered, keep=keep)
                 position, aside = rewritten.position, rewritten.aside
         except (DtopipeError, OSError) as error:
             return replace(as_before, how="not repaired", failure=str(error))
@@ -204,12 +208,12 @@ class _Repair:
             aside="" if aside is None else str(aside),
         )
 
-    def _need(self, output: Output, report: OutputReport, refill: Refill, *, is_restored: bool) -> Mend:
+    def _need(self, output: Output, report: OutputReport, refill: AnyRefill, *, is_restored: bool) -> Mend:
         """What this output needs. Raises SinkUnavailable if it is away, SinkError if nobody can say what is right."""
         whole = span_to_hold(output)
         try:
             reader = output.reader()
-            position, gaps = reader.position(), [gap.span for gap in reader.gaps()]
+            position, all_gaps = reader.position(), reader.gaps()
         except SinkUnavailable:
             raise
         except (DtopipeError, OSError, ValueError) as error:
@@ -220,6 +224,8 @@ class _Repair:
             # Nothing of it can be read, which is not the same as nothing being in it.
             return self._need_of_unreadable(output, refill, report.damage[0])
         self._ensure_somebody_is_right(output, report)
+        # What was not to be there is not looked for.
+        gaps = [gap.span for gap in all_gaps if gap.cause is not Cause.NOT_TRIGGERED]
         tail = Span(min(position.committed, whole.stop), whole.stop)
         missing = without(report.missing, gaps)
         lost = without(joined([*gaps, *missing]), [tail, Span(output.record["start"], whole.start)])
@@ -233,6 +239,7 @@ class _Repair:
             or is_spoilt(report)
             or unnamed
             or obtainable
+            or report.withheld
             or (is_damaged(output, report) and not is_restored)
         ):
             return Mend.REWRITE
@@ -258,7 +265,7 @@ class _Repair:
         written = read_gaps(self._folder.path / "gaps.jsonl")
         return [*self._known_board_gaps(), *written.get(output.name, [])]
 
-    def _need_of_unreadable(self, output: Output, refill: Refill, why: object) -> Mend:
+    def _need_of_unreadable(self, output: Output, refill: AnyRefill, why: object) -> Mend:
         """It is written anew. Raises SinkError where that would destroy what it may hold and nobody else has."""
         lacking = without(
             [span_to_hold(output)],
@@ -273,7 +280,9 @@ class _Repair:
             raise SinkError(output.path, message, "keep it; name a copy of the run with --from, or move it away")
         return Mend.REWRITE
 
-    def _refill(self, output: Output, report: OutputReport) -> Refill:
+    def _refill(self, output: Output, report: OutputReport) -> AnyRefill:
+        if output.trigger is not None:
+            return self._triggered(output, output.trigger)
         sources: list[SampleSource] = list(self._raw)
         if report.differing:
             # What the others say is right, then.
@@ -284,6 +293,16 @@ class _Repair:
             values = sorted(self._value_sources(), key=lambda source: source.name == output.name)
             refill = self._of(output, [*sources, *values])
         return refill
+
+    def _triggered(self, output: Output, trigger: TriggerPlan) -> TriggeredRefill:
+        sources = sorted(self._raw, key=lambda source: source.name == output.name)
+        own: SampleSource | None = next((source for source in sources if source.name == output.name), None)
+        if own is None and output.stream.every == 1:
+            with contextlib.suppress(DtopipeError, OSError, ValueError):
+                own = ValueSamples(output)
+        stream = stream_from(self._record["stream"])
+        whole = replace(self._of(output, sources), stream=stream, as_codes=True)
+        return TriggeredRefill(output, trigger, whole, own, [gap.span for gap in self._known_board_gaps()])
 
     def _of(self, output: Output, sources: Sequence[SampleSource]) -> Refill:
         own: list[Gap] = []

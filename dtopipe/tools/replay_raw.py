@@ -126,9 +126,9 @@ def _files_of(path: str | Path) -> list[Path]:
         if where.exists():
             raise SinkError(where, "is no .dt-raw file, and no run folder", "name one of both") from error
         raise SinkError(where, "there is no such file, and no such run", error.remedy) from error
-    output = next(
-        (sink["path"] for sink in sinks.values() if known_sink_type(sink["type"]).is_raw and sink["path"]), None
-    )
+    raw = [sink for sink in sinks.values() if known_sink_type(sink["type"]).is_raw and sink["path"]]
+    # One that waited for its trigger has a part of the run.
+    output = min(raw, key=lambda sink: "untriggered" in sink)["path"] if raw else None
     if output is None:
         raise SinkError(folder.path, "this run has no raw file", f"add a sink of type {RAW} to its topology next time")
     if fault := fault_of(folder.path, output):

@@ -12,9 +12,11 @@ from typing import Any
 
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.columns import Columns, tabular
+from dtopipe.model.condition import condition_of
 from dtopipe.model.derived import DerivationError
 from dtopipe.model.errors import DtopipeError, SinkError, WireError
 from dtopipe.model.marks import Mark
+from dtopipe.model.plan import TriggerPlan
 from dtopipe.model.policy import Layout, Policy
 from dtopipe.model.position import Position
 from dtopipe.model.quantities import seconds
@@ -32,7 +34,7 @@ from dtopipe.verify.outside import OutputOutside, why_not_opened
 from dtopipe.wire.describe import stream_from
 
 # Keys of a sink that say how its rows are made.
-_SHAPE = ("layout", "channels", "every", "reduce")
+_SHAPE = ("layout", "channels", "every", "reduce", "when", "pre", "post")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Output:
     `not_opened`: why it may not be opened, or empty; it has no `path` then. `taken`: the channels of the run that it
     was made of, as an output without `every` would have them. `part_samples`: of one that is split, whose path has a
     place for the parts' numbers, how many samples each has; `part`: the number of one that is a part of such an output.
+    was made of, as an output without `every` would have them. `trigger`: of one that has only what is around events.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Output:
     part_samples: int = 0
     part: int = 0
     is_last_part: bool = False
+    trigger: TriggerPlan | None = None
 
     @property
     def kind(self) -> SinkType:
@@ -168,6 +172,7 @@ def outputs_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Output]:
                 taken=taken,
                 part_samples=int(sink.get("part_samples", 0)),
                 not_opened=not_opened,
+                trigger=_trigger_of(stream, topology, name),
             )
         )
     return found
@@ -199,10 +204,26 @@ def _selected(stream: Stream, topology: Mapping[str, Any], name: str, sink_type:
         raise WireError(f"topology.sinks.{name}.channels: the run has no channel {error}") from error
 
 
+def _trigger_of(stream: Stream, topology: Mapping[str, Any], name: str) -> TriggerPlan | None:
+    sink = topology["sinks"].get(name, {})
+    if sink.get("when") is None:
+        return None
+    try:
+        plan = TriggerPlan(str(sink["when"]), *(seconds(sink.get(word) or 0) for word in ("pre", "post")))
+        condition = condition_of(plan.when)
+    except ValueError as error:
+        raise WireError(f"topology.sinks.{name}.when: {error}") from error
+    known = [channel.name for channel in (*stream.channels, *stream.virtual)]
+    for each in condition.names:
+        if each not in known:
+            raise WireError(f"topology.sinks.{name}.when: the run has no channel {each!r}")
+    return plan
+
+
 def raw_output(outputs: Sequence[Output]) -> Output | None:
-    """The raw file of a run: of several the one that has most of its beginning, and stands first."""
+    """The raw file of a run: of several one without a trigger that has most of its beginning, and stands first."""
     raw = [output for output in outputs if output.is_raw and output.path]
-    return min(raw, key=lambda output: output.retained_from(), default=None)
+    return min(raw, key=lambda output: (output.trigger is not None, output.retained_from()), default=None)
 
 
 def read_output(

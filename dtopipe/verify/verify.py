@@ -31,6 +31,7 @@ from dtopipe.verify.raw_blocks import RawBlocks
 from dtopipe.verify.recount import common, without
 from dtopipe.verify.report import OutputReport, RunReport, length
 from dtopipe.verify.run_files import damaged_files
+from dtopipe.verify.trigger_check import trigger_checked
 
 __all__ = ["OutputReport", "RunReport", "verify_run"]
 
@@ -89,7 +90,10 @@ class _Reports:
         raw_report = None if raw is None else found[raw.name]
         rest = [output for output in self._outputs if output is not raw]
         for output in rest:
-            found[output.name] = self._checked(output, self._comparison(output, blocks, failure, raw_report))
+            report = self._checked(output, self._comparison(output, blocks, failure, raw_report))
+            if blocks is not None and raw_report is not None:
+                report = trigger_checked(report, output, blocks, raw_report)
+            found[output.name] = report
         suspect = self._suspect([found[output.name] for output in rest])
         if raw is not None and suspect:
             # All others together have what it has not: it is the raw file that is judged by them.

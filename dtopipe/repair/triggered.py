@@ -1,0 +1,85 @@
+"""What a triggered output is refilled with: what its condition keeps of the run's raw files.
+
+Where these cannot tell, for they lack samples, what the output has stays in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dtopipe.core.trigger import Trigger, Window
+from dtopipe.model.condition import condition_of
+from dtopipe.model.plan import TriggerPlan
+from dtopipe.model.readings import Readings
+from dtopipe.model.span import Gap, Span, as_one
+from dtopipe.model.stream import Block
+from dtopipe.repair.sources import Refill, SampleSource
+from dtopipe.verify.outputs import Output
+from dtopipe.verify.recount import without
+
+
+@dataclass(frozen=True, slots=True)
+class TriggeredRefill:
+    """As Refill. `whole`: of all channels of the run, by its raw files.
+
+    `own`: the output as it is, if it can be read. `board_gaps`: what never came.
+    """
+
+    output: Output
+    trigger: TriggerPlan
+    whole: Refill
+    own: SampleSource | None
+    board_gaps: Sequence[Span]
+
+    @property
+    def gaps(self) -> Sequence[Sequence[Gap]]:
+        """The gaps that are known by cause, the surest first."""
+        return self.whole.gaps
+
+    def available(self) -> list[Span]:
+        """What can be had, if it is around an event."""
+        return self.whole.available()
+
+    def items(self, span: Span) -> Iterator[Block | Readings | Gap]:
+        """Everything of `span` in order: samples around events, else gaps. Raises SinkError."""
+        window = Window.of(self.trigger, condition_of(self.trigger.when), self.whole.stream.rate_hz)
+        start, stop = int(self.output.record["start"]), int(self.output.record["stop"])
+        told = Span(max(start, span.start - window.lookback), max(span.stop, stop))
+        lacking = without([told], [*self.available(), *self.board_gaps])
+        unclear = [Span(each.start - window.pre, each.stop + window.lookback) for each in lacking]
+        left = [] if self.own is None else without(self.own.spans(), without([span], unclear))
+        try:
+            for item in as_one(self._decided(told, span)):
+                yield from self._with_own(item, left)
+        finally:
+            if self.own is not None:
+                self.own.release()
+
+    def _decided(self, told: Span, span: Span) -> Iterator[Block | Gap]:
+        condition, stream = condition_of(self.trigger.when), self.whole.stream
+        trigger = Trigger(condition, Window.of(self.trigger, condition, stream.rate_hz), stream, span.start)
+        view = self.output.view_of(stream)
+        for item in self.whole.items(told):
+            if not isinstance(item, Readings):
+                yield from view.of(trigger.of([item]))
+                trigger.events()
+        yield from view.of(trigger.rest())
+        yield from view.rest()
+
+    def _with_own(self, item: Block | Gap, left: Sequence[Span]) -> Iterator[Block | Readings | Gap]:
+        """The item, with what is in the output itself in the place of a gap of which nobody else can tell."""
+        inside = without(left, without(left, [item.span])) if isinstance(item, Gap) else []
+        if not inside or self.own is None or isinstance(item, Block):
+            yield item
+            return
+        clock = self.whole.stream.clock
+        for part in sorted([*without([item.span], inside), *inside]):
+            if part in inside:
+                yield from self.own.items(part, self.output.stream, as_codes=self.output.is_raw)
+            else:
+                yield Gap(part, item.cause, item.t_utc_ns + clock.offset_ns(part.start - item.span.start))
+
+
+AnyRefill: TypeAlias = Refill | TriggeredRefill
