@@ -137,7 +137,9 @@ def _good_text(sinks: Sequence[SinkOutcome], run: Span) -> str:
     """What the outputs have; those that were attached later or detached before the end have a part of it."""
     blocking = [sink for sink in sinks if sink.policy is Policy.BLOCK]
     parts = [sink for sink in blocking if (sink.start, sink.stop) != (run.start, run.stop)]
-    whole = len(blocking) - len(parts)
+    triggered = [sink for sink in blocking if sink.untriggered and sink not in parts]
+    whole = len(blocking) - len(parts) - len(triggered)
     outputs = "output" if whole == 1 else "outputs"
     text = f"{len(run)} samples per channel, whole in {whole} {outputs}"
-    return "; ".join([text, *(f"{sink.name} has {sink.start} to {sink.stop}" for sink in parts)])
+    around = (f"{sink.name} has the {sink.samples} around its events" for sink in triggered)
+    return "; ".join([text, *around, *(f"{sink.name} has {sink.start} to {sink.stop}" for sink in parts)])

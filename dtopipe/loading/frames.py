@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dtopipe.loading.samples import Samples
 from dtopipe.model.errors import SinkDependencyError
+from dtopipe.model.span import Cause, Gap
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     import xarray as xr
 
-_WORDS = ["ok", "null", "gap"]
+_WORDS = ["ok", "null", "gap", "not_triggered"]
+_GAP, _NOT_TRIGGERED = 2, 3
 
 
 def arrow_table(samples: Samples, about: Mapping[str, Any]) -> pa.Table:
@@ -52,14 +54,19 @@ def pandas_frame(samples: Samples, about: Mapping[str, Any]) -> pd.DataFrame:
     return frame
 
 
-def quality_frame(samples: Samples, whole: Samples, about: Mapping[str, Any]) -> pd.DataFrame:
-    """Of each row of `whole`, which has those of gaps too, and each channel: `ok`, `null` or `gap`."""
+def quality_frame(samples: Samples, whole: Samples, gaps: Sequence[Gap], about: Mapping[str, Any]) -> pd.DataFrame:
+    """Of each row of `whole`, which has those of gaps too, and each channel: `ok`, `null`, `gap` or `not_triggered`."""
     pandas = _pandas()
     is_there = np.zeros(len(whole), bool)
     is_there[np.searchsorted(whole.sample_index, samples.sample_index)] = True
+    absent = np.full(len(whole), _GAP, np.int8)
+    for gap in gaps:
+        if gap.cause is Cause.NOT_TRIGGERED:
+            start, stop = np.searchsorted(whole.sample_index, (gap.span.start, gap.span.stop))
+            absent[start:stop] = _NOT_TRIGGERED
     columns = {}
     for number, values in enumerate(whole.values):
-        codes = np.where(is_there, np.isnan(values), 2).astype(np.int8)
+        codes = np.where(is_there, np.isnan(values), absent).astype(np.int8)
         columns[number] = pandas.Categorical.from_codes(codes, categories=_WORDS)
     frame = pandas.DataFrame(columns, index=_utc_index(whole))
     frame.columns = pandas.Index([channel.name for channel in whole.channels])

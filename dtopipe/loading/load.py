@@ -69,6 +69,7 @@ def _shortcomings(output: Output) -> tuple[Any, ...]:
     is_there = output.path is None or output.path.exists() or is_in_segments(output.path)
     return (
         not is_there,
+        output.trigger is not None,
         output.policy is not Policy.BLOCK,
         -len(output.row_stream.channels),
         lacks,

@@ -12,7 +12,7 @@ from dtopipe.loading.samples import Samples
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SinkDependencyError
 from dtopipe.model.marks import Mark
-from dtopipe.model.span import Gap
+from dtopipe.model.span import Cause, Gap
 
 # No screen has more pixels in a row; of each of so many parts the lowest and the highest value are drawn.
 _PARTS = 4000
@@ -38,7 +38,8 @@ def figure_of(samples: Samples, gaps: Sequence[Gap], rate_hz: float, marks: Sequ
         axis.set_ylabel(f"{channel.name}\n[{channel.unit}]" if channel.unit else channel.name)
         axis.margins(x=0)
         for gap in gaps:
-            axis.axvspan(gap.span.start / rate_hz, gap.span.stop / rate_hz, color="tab:red", alpha=0.2, linewidth=0)
+            colour = "tab:gray" if gap.cause is Cause.NOT_TRIGGERED else "tab:red"
+            axis.axvspan(gap.span.start / rate_hz, gap.span.stop / rate_hz, color=colour, alpha=0.2, linewidth=0)
         for mark in marks:
             axis.axvline(mark.sample_index / rate_hz, color="tab:green", linewidth=1)
     for mark in marks:

@@ -134,11 +134,14 @@ class LoadedRun:
         return xarray_dataset(self._rows(channels, span, gaps, sink), self._about(sink))
 
     def quality(self, channels: Names = None, span: Any = None, *, sink: str | None = None) -> pd.DataFrame:
-        """Of each sample, those of gaps too, `ok`, `null` (the sensor gave no value) or `gap`: categories over UTC."""
+        """Of each sample, those of gaps too, one of four categories over UTC.
+
+        `ok`; `null`: the sensor gave no value; `not_triggered`: its sink waited for an event; `gap`: any other.
+        """
         from dtopipe.loading.frames import quality_frame
 
-        samples = self.samples(channels, span, sink=sink)
-        return quality_frame(samples, self._filled(samples, span, sink), self._about(sink))
+        samples, gaps = self.samples(channels, span, sink=sink), self._source(sink).gaps()
+        return quality_frame(samples, self._filled(samples, span, sink), gaps, self._about(sink))
 
     def plot(self, channels: Names = None, span: Any = None, *, sink: str | None = None) -> Figure:
         """One picture of the channels, one above the other, gaps shaded: a matplotlib figure (extra `plot`)."""

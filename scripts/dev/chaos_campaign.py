@@ -11,6 +11,7 @@ disk (a tmpfs, which only root on Linux can mount), cut connections and the serv
     sinks           sinks, journal and database are the victims: nothing is to be absent
     acquirer        the acquirer too, of a clocked board: exactly the ranges named acquirer_restart are absent
     acquirer-max    the acquirer too, of a board that waits: nothing is to be absent
+    triggered       the same as `sinks`, and every sink but the journal writes only what is around events
     no-journal      the same victims as `sinks`: what is absent is a range with its cause
     journal         the journal is killed 20 times in 60 s, its disk is away for 30 s while other sinks begin anew, and
                     sinks are killed and stopped beside that: nothing is to be absent
@@ -50,6 +51,7 @@ from marked_mounts import clear_dead_mounts, own_source
 _ORDINARY = "kill,kill,stop,full,server"
 FAULTS = {
     "sinks": _ORDINARY,
+    "triggered": _ORDINARY,
     "acquirer": f"{_ORDINARY},acquirer,acquirer",
     "acquirer-max": f"{_ORDINARY},acquirer,acquirer",
     "no-journal": _ORDINARY,
@@ -116,6 +118,11 @@ def topology(variant: str, dice: random.Random, dsn: str) -> dict[str, Any]:
         )
         sinks[name] |= {"split": dice.choice(("400ms", "3s", "200kB"))} if dice.random() < 0.6 else {}
     kind = dice.choice(("raw", "voltage"))
+    if variant == "triggered":
+        limit = 20_000 if kind == "raw" else 6
+        times = {word: dice.choice(("0s", "100ms", "1500ms")) for word in ("pre", "post")}
+        for name in sinks.keys() - {"raw"}:
+            sinks[name] |= {"when": f"ch1 > {limit} for {dice.choice(('0s', '30ms'))}", **times}
     # The FIFO of a board that can wait for a while: a machine that is busy with other things is not the test. Without a
     # journal the stop of a sink is to cost something; a journal's disk that is away for 30 s is to cost nothing.
     fifo_s = {"no-journal": 0.2, "journal": 60.0}.get(variant, 20.0)

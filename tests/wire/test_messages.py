@@ -13,7 +13,7 @@ from dtopipe.model.board_events import Opened
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.marks import Mark
-from dtopipe.model.plan import SinkPlan
+from dtopipe.model.plan import SinkPlan, TriggerPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -58,6 +58,7 @@ SAID: dict[tuple[str, str], list[TypedMessage]] = {
         messages.Hello(7), messages.Failed("full", path="/a", error="SinkError"),
         messages.SinkReady(Position(1, 5, 2, 3, 1)), messages.SinkDone(Position(0, 9, 9, 9)), messages.SinkBack(),
         messages.GapsCommitted(GAPS), messages.SinkAway("full", "free space"), messages.OutputClosed("in two files"),
+        messages.TriggerTold((messages.EventBegun(7, 10**18, {"a": 1.5, "b": None}),), 3, waits=False),
     ],
     ("gateway", "supervisor"): [
         messages.Hello(7), messages.Failed("in use"), messages.Serving("tcp://0.0.0.0:5700"),
@@ -116,7 +117,7 @@ ORDERS = [
     orders.SinkOrders(
         **WORKER, type="csv", path=None, policy=Policy.BLOCK, layout=Layout.LONG, on_exists=OnExists.ERROR,
         channels=("a",), flush_interval_s=0.5, sync_s=None, queue_blocks=64, delay_per_block_s=0.0, every_s=1.0,
-        reduce="mean", split="1h", options={},
+        reduce="mean", split="1h", trigger=TriggerPlan("a > 1 for 2s", 3.0, 4.5), options={},
     ),
     orders.GatewayOrders(**WORKER, endpoint="tcp://*:1", insecure=True, keep_for_s=None, expected=("me",)),
 ]  # fmt: skip
