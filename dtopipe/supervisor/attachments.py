@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from dtopipe.core.lifecycle import WorkerState
 from dtopipe.model.plan import SinkPlan
+from dtopipe.model.policy import Policy
 from dtopipe.model.suggestions import nearest
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.launch import Launcher
@@ -18,6 +22,7 @@ from dtopipe.supervisor.run_record import RunRecord
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.supervisor.sinks import Sinks
 from dtopipe.supervisor.starts import Starts
+from dtopipe.topology.triggers import Room, trigger_sizes
 from dtopipe.wire.commands import Attaching, Attachment, AttachSinks, Detaching, Refused
 from dtopipe.wire.messages import DetachNow
 
@@ -144,9 +149,21 @@ class Attachments:
             path = None if plan.path is None else self._folder / plan.path
             if path in taken:
                 return f"sink {taken[path]} writes to {path} already", "give it a path of its own with --path"
+        for key, what, _ in trigger_sizes(plans, self._room()):
+            return f"{key}: {what}", "take shorter times; a run with a journal, or with a longer ring, has more room"
         if self._starts.rows_left() < len(plans):
             return "the ring has as many readers as it can hold", "detach a sink, or end a program that follows the run"
         return None
+
+    def _room(self) -> Room:
+        """What a trigger has to look back on."""
+        ring, stream = self._memory.ring, self._memory.stream
+        is_covered = self._sinks.covers(Policy.BLOCK)
+        if ring is None or stream is None:
+            return Room(1.0, 0.0, 1, math.inf, is_covered)
+        rate_hz, length = stream.rate_hz, stream.samples_per_block
+        per_s = rate_hz * len(stream.channels) * np.dtype(stream.dtype).itemsize
+        return Room(rate_hz, per_s, length, ring.layout.n_slots * length / rate_hz, is_covered)
 
     def _why_not_since(self, plans: Sequence[SinkPlan], since: str | int) -> tuple[str, str] | None:
         refusals = (self._starts.why_not(since, covered=self._sinks.covers(plan.policy)) for plan in plans)

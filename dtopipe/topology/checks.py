@@ -27,7 +27,7 @@ from dtopipe.model.view import samples_a_row
 from dtopipe.sinks.registry import OURS, known_sink_type
 from dtopipe.sinks.rows.fixed_columns import FIXED_COLUMNS
 from dtopipe.topology.cost import Cost, DiskCost, SinkCost, estimate, size_text
-from dtopipe.topology.triggers import trigger_problems, trigger_sizes
+from dtopipe.topology.triggers import Room, trigger_problems, trigger_sizes
 
 # File systems take 255; a log's name has an ending, a run's folder may get a number.
 _LONGEST_NAME_BYTES = 200
@@ -157,7 +157,9 @@ def check_sizes(plan: RunPlan) -> Found:
     """Problems with a whole plan: what memory or disks cannot hold."""
     cost = estimate(plan)
     yield from _ring(plan, cost)
-    yield from trigger_sizes(plan.sinks, cost, next((sink.name for sink in plan.sinks if sink.is_journal), None))
+    is_covered = any(sink.is_journal for sink in plan.sinks)
+    room = Room(cost.rate_hz, cost.bytes_per_s, cost.samples_per_block, cost.ring_seconds, is_covered)
+    yield from trigger_sizes(plan.sinks, room)
     yield from _no_room(cost)
     if cost.length_s is not None:
         yield from _disks(cost, cost.length_s)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dtopipe.core.trigger import Window
 from dtopipe.model.condition import Condition, condition_of
 from dtopipe.model.formula import FUNCTIONS, FormulaError
-from dtopipe.model.plan import SinkPlan
+from dtopipe.model.plan import SinkPlan, TriggerPlan
 from dtopipe.model.policy import Policy
 from dtopipe.model.quantities import spelled
 from dtopipe.model.sink_types import Found
 from dtopipe.model.suggestions import nearest
 from dtopipe.sinks.registry import RAW
-from dtopipe.topology.cost import Cost, size_text
+from dtopipe.topology.cost import size_text
 
 # What a sink worker may hold of the time before an event.
 _MOST_HELD_BYTES = 2**30
@@ -38,29 +39,37 @@ def trigger_problems(sinks: Sequence[SinkPlan], names: Sequence[str], *, polled:
             yield f"{key}.when", "readings are not written around events yet", "take it out, or use mode: continuous"
 
 
-def trigger_sizes(sinks: Sequence[SinkPlan], cost: Cost, journal: str | None) -> Found:
-    """Problems with what triggers look back on; `journal`: the sink that covers those of policy block."""
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What there is to look back on: of a run's codes, and of its ring. `is_covered`: a journal has it all."""
+
+    rate_hz: float
+    bytes_per_s: float
+    samples_per_block: int
+    ring_seconds: float
+    is_covered: bool
+
+
+def trigger_sizes(sinks: Sequence[SinkPlan], room: Room) -> Found:
+    """Problems with what triggers look back on."""
     for sink in sinks:
         condition = _condition(sink)
         if condition is None or sink.trigger is None:
             continue
-        held = sink.trigger.pre_s * cost.bytes_per_s
+        held = sink.trigger.pre_s * room.bytes_per_s
         if held > _MOST_HELD_BYTES:
             what = f"{spelled(sink.trigger.pre_s)} before an event are {size_text(held)} that would wait in memory"
-            longest_s = int(_MOST_HELD_BYTES / cost.bytes_per_s)
+            longest_s = int(_MOST_HELD_BYTES / room.bytes_per_s)
             yield f"sinks.{sink.name}.pre", f"{what}: {size_text(_MOST_HELD_BYTES)} may", f"{longest_s}s or less"
-        elif sink.policy is Policy.BLOCK and journal is None:
-            yield from _ring_problems(sink, condition, cost)
+        elif sink.policy is Policy.BLOCK and not room.is_covered:
+            yield from _ring_problems(sink, sink.trigger, condition, room)
 
 
-def _ring_problems(sink: SinkPlan, condition: Condition, cost: Cost) -> Found:
-    trigger = sink.trigger
-    if trigger is None:
-        return
-    window = Window.of(trigger, condition, cost.rate_hz)
+def _ring_problems(sink: SinkPlan, trigger: TriggerPlan, condition: Condition, room: Room) -> Found:
+    window = Window.of(trigger, condition, room.rate_hz)
     # Blocks are held whole, and the last one waits for its commit.
-    needed_s = (window.span + 2 * cost.samples_per_block) / cost.rate_hz + sink.flush_interval_s
-    if needed_s > cost.ring_seconds / 2:
+    needed_s = (window.span + 2 * room.samples_per_block) / room.rate_hz + sink.flush_interval_s
+    if needed_s > room.ring_seconds / 2:
         times = [trigger.pre_s, condition.for_s, trigger.post_s]
         words = ("pre", "for", "post")
         named = " + ".join(f"{word} {spelled(time)}" for word, time in zip(words, times, strict=True) if time)
@@ -69,7 +78,7 @@ def _ring_problems(sink: SinkPlan, condition: Condition, cost: Cost) -> Found:
         ring = f"set ring: {{seconds: {2 * needed_s:.3g}}} or more"
         yield (
             f"sinks.{sink.name}.{word}",
-            f"{what}, which is {cost.ring_seconds / 2:.3g} s",
+            f"{what}, which is {room.ring_seconds / 2:.3g} s",
             f"add a journal, such as archive: {{type: {RAW}, path: archive.dt-raw}}, or {ring}",
         )
 
