@@ -302,7 +302,9 @@ class _Repair:
                 own = ValueSamples(output)
         stream = stream_from(self._record["stream"])
         whole = replace(self._of(output, sources), stream=stream, as_codes=True)
-        return TriggeredRefill(output, trigger, whole, own, [gap.span for gap in self._known_board_gaps()])
+        sink = self._record["sinks"][output.name]
+        told = Span(int(sink["start"]), int(sink["stop"]))
+        return TriggeredRefill(output, trigger, told, whole, own, [gap.span for gap in self._known_board_gaps()])
 
     def _of(self, output: Output, sources: Sequence[SampleSource]) -> Refill:
         own: list[Gap] = []

@@ -6,7 +6,7 @@ Where these cannot tell, for they lack samples, what the output has stays in it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dtopipe.core.trigger import Trigger, Window
@@ -22,13 +22,14 @@ from dtopipe.verify.recount import without
 
 @dataclass(frozen=True, slots=True)
 class TriggeredRefill:
-    """As Refill. `whole`: of all channels of the run, by its raw files.
+    """As Refill. `whole`: of all channels of the run, by its raw files. `sink`: all samples that its sink was told of.
 
     `own`: the output as it is, if it can be read. `board_gaps`: what never came.
     """
 
     output: Output
     trigger: TriggerPlan
+    sink: Span
     whole: Refill
     own: SampleSource | None
     board_gaps: Sequence[Span]
@@ -43,16 +44,17 @@ class TriggeredRefill:
         return self.whole.available()
 
     def items(self, span: Span) -> Iterator[Block | Readings | Gap]:
-        """Everything of `span` in order: samples around events, else gaps. Raises SinkError."""
+        """Everything of `span` in order, of the channels taken: samples around events, else gaps. Raises SinkError."""
         window = Window.of(self.trigger, condition_of(self.trigger.when), self.whole.stream.rate_hz)
-        start, stop = int(self.output.record["start"]), int(self.output.record["stop"])
-        told = Span(max(start, span.start - window.lookback), max(span.stop, stop))
+        # Of an output in parts each is one; what is behind a part has a say in it too.
+        told = Span(max(self.sink.start, span.start - window.lookback), min(self.sink.stop, span.stop + window.pre))
         lacking = without([told], [*self.available(), *self.board_gaps])
         unclear = [Span(each.start - window.pre, each.stop + window.lookback) for each in lacking]
         left = [] if self.own is None else without(self.own.spans(), without([span], unclear))
         try:
             for item in as_one(self._decided(told, span)):
-                yield from self._with_own(item, left)
+                if item.span.start < span.stop:
+                    yield from self._with_own(_until(span.stop, item), left)
         finally:
             if self.own is not None:
                 self.own.release()
@@ -60,13 +62,12 @@ class TriggeredRefill:
     def _decided(self, told: Span, span: Span) -> Iterator[Block | Gap]:
         condition, stream = condition_of(self.trigger.when), self.whole.stream
         trigger = Trigger(condition, Window.of(self.trigger, condition, stream.rate_hz), stream, span.start)
-        view = self.output.view_of(stream)
+        columns = self.output.columns_of(stream)
         for item in self.whole.items(told):
             if not isinstance(item, Readings):
-                yield from view.of(trigger.of([item]))
+                yield from (columns.of(each) if isinstance(each, Block) else each for each in trigger.of([item]))
                 trigger.events()
-        yield from view.of(trigger.rest())
-        yield from view.rest()
+        yield from (columns.of(each) if isinstance(each, Block) else each for each in trigger.rest())
 
     def _with_own(self, item: Block | Gap, left: Sequence[Span]) -> Iterator[Block | Readings | Gap]:
         """The item, with what is in the output itself in the place of a gap of which nobody else can tell."""
@@ -77,9 +78,15 @@ class TriggeredRefill:
         clock = self.whole.stream.clock
         for part in sorted([*without([item.span], inside), *inside]):
             if part in inside:
-                yield from self.own.items(part, self.output.stream, as_codes=self.output.is_raw)
+                yield from self.own.items(part, self.output.taken, as_codes=self.output.is_raw)
             else:
                 yield Gap(part, item.cause, item.t_utc_ns + clock.offset_ns(part.start - item.span.start))
+
+
+def _until(stop: int, item: Block | Gap) -> Block | Gap:
+    if item.span.stop <= stop:
+        return item
+    return replace(item, span=Span(item.span.start, stop)) if isinstance(item, Gap) else item.trimmed(0, stop)
 
 
 AnyRefill: TypeAlias = Refill | TriggeredRefill

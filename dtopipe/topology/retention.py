@@ -52,7 +52,8 @@ def _elsewhere(journal: SinkPlan, sinks: Sequence[SinkPlan], channels: Sequence[
     nowhere = [name for name in channels if name not in taken]
     if nowhere:
         yield key, f"no other BLOCK sink takes channel {nowhere[0]!r}", "add it to the channels of one"
-    for sink in others:
+    # A view and a triggered sink hold it back too.
+    for sink in filter(_counts, sinks):
         if sink.sync_s is None and not known_sink_type(sink.type).commits_are_durable:
             what = f"without a sync nothing is durable before the end, and {journal.name} would keep every segment"
             yield f"sinks.{sink.name}.sync", what, f"write sync: 1s, or take retention out of {journal.name}"

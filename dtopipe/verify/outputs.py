@@ -87,8 +87,11 @@ class Output:
 
     def view_of(self, stream: Stream) -> View:
         """What makes this output's rows of blocks of that stream, which has at least the channels taken."""
-        columns = Columns(stream, [channel.name for channel in self.taken.channels], as_codes=self.is_raw)
-        return View(columns, self.stream.every, self.stream.reduce)
+        return View(self.columns_of(stream), self.stream.every, self.stream.reduce)
+
+    def columns_of(self, stream: Stream) -> Columns:
+        """What makes the channels taken of blocks of that stream, which has at least these."""
+        return Columns(stream, [channel.name for channel in self.taken.channels], as_codes=self.is_raw)
 
     def reduced(self, items: Iterable[Block | Readings | Gap]) -> Iterator[Block | Readings | Gap]:
         """What this output has of items of the channels taken, in order."""

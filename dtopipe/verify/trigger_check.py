@@ -49,9 +49,16 @@ def kept_of(
 
 
 def trigger_checked(
-    report: OutputReport, output: Output, raw: tuple[Output, RawBlocks], of_raw: OutputReport
+    report: OutputReport,
+    output: Output,
+    parts: Sequence[Output],
+    raw: tuple[Output, RawBlocks],
+    of_raw: OutputReport,
 ) -> OutputReport:
-    """The report, with what stands in the output without an event, and what is absent though there was one."""
+    """The report, with what stands in the output without an event, and what is absent though there was one.
+
+    `parts`: as the report has them; none of an output that is not split.
+    """
     if output.trigger is None or report.unreadable or raw[0].trigger is not None:
         return report
     whole = Span(int(output.record["start"]), int(output.record["stop"]))
@@ -71,7 +78,21 @@ def trigger_checked(
         problems.append(f"{length(untimely)} samples are in it that are around no event: {listed(untimely)}")
     if withheld:
         problems.append(f"{length(withheld)} samples around events are not in it: {listed(withheld)}")
-    return replace(report, untimely=tuple(untimely), withheld=tuple(withheld), problems=tuple(problems))
+    of_parts = [
+        replace(one, untimely=_within(untimely, part), withheld=_within(withheld, part))
+        for one, part in zip(report.parts, parts, strict=True)
+    ]
+    return replace(
+        report,
+        untimely=tuple(untimely),
+        withheld=tuple(withheld),
+        problems=tuple(problems),
+        parts=tuple(of_parts),
+    )
+
+
+def _within(spans: Sequence[Span], part: Output) -> tuple[Span, ...]:
+    return tuple(_common(spans, [Span(int(part.record["start"]), int(part.record["stop"]))]))
 
 
 def contiguous(blocks: Iterable[Block], whole: Span) -> Iterator[Block | Gap]:

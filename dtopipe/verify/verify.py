@@ -92,7 +92,8 @@ class _Reports:
         for output in rest:
             report = self._checked(output, self._comparison(output, blocks, failure, raw_report))
             if blocks is not None and raw_report is not None:
-                report = trigger_checked(report, output, blocks, raw_report)
+                parts = in_parts(output, self._folder) if report.parts else []
+                report = trigger_checked(report, output, parts, blocks, raw_report)
             found[output.name] = report
         suspect = self._suspect([found[output.name] for output in rest])
         if raw is not None and suspect:
