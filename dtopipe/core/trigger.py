@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, isnan
@@ -108,6 +108,8 @@ class Trigger:
             if item.span.stop > self._out:
                 self._held.append(item)
             found += self._given(self._decided_to(item.span.stop))
+            if isinstance(item, Block) and self._held and self._held[-1] is item:
+                self._held[-1] = _owned(item)
         return found
 
     def rest(self) -> list[Block | Gap]:
@@ -193,6 +195,14 @@ class Trigger:
 
     def _gap(self, block: Block, start: int, stop: int) -> Gap:
         return Gap(Span(start, stop), Cause.NOT_TRIGGERED, block.t_utc_ns_at(start, self._clock))
+
+
+def _owned(block: Block) -> Block:
+    """The block, to be held for as long as it takes: what cannot be written to is another's memory, such as a slot."""
+    status = block.sensor_status
+    if block.codes.flags.writeable:
+        return block
+    return replace(block, codes=block.codes.copy(), sensor_status=None if status is None else status.copy())
 
 
 def overlaid(items: Iterable[Block | Gap], gaps: Sequence[Gap]) -> Iterator[Block | Gap]:

@@ -140,6 +140,6 @@ def _good_text(sinks: Sequence[SinkOutcome], run: Span) -> str:
     triggered = [sink for sink in blocking if sink.untriggered and sink not in parts]
     whole = len(blocking) - len(parts) - len(triggered)
     outputs = "output" if whole == 1 else "outputs"
-    text = f"{len(run)} samples per channel, whole in {whole} {outputs}"
+    text = f"{len(run)} samples per channel" + (f", whole in {whole} {outputs}" if whole or not triggered else "")
     around = (f"{sink.name} has the {sink.samples} around its events" for sink in triggered)
     return "; ".join([text, *around, *(f"{sink.name} has {sink.start} to {sink.stop}" for sink in parts)])

@@ -16,7 +16,8 @@ filled in. Without a model the keyword arguments are the keys, and have neither 
 **The writer.** The framework promises: one thread calls a writer; `open` comes first and once; what is appended is in
 index order, without overlap, every hole announced as a `Gap` before the block that follows it; arrays stay valid and
 unchanged until the next `commit` returns. A successor is made in another process, while its predecessor may just have
-been killed.
+been killed. A sink that waits for its trigger is given gaps of cause `not_triggered` that follow on each other, one a
+commit: a writer that keeps gaps by itself best makes one of them (`dtopipe.model.span.add`).
 The author promises: after `commit` returns, everything appended survives the death of every process; a writer that
 is opened again with `resume` goes on exactly behind its last commit, whatever was half written being cut away;
 `open` holds an OS lock on the output until `close` or `abandon`, so that two writers never meet on it.

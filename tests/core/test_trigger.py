@@ -145,6 +145,17 @@ def test_an_event_says_when_it_began_and_what_its_channels_were() -> None:
     assert [each.span for each in trigger.rest()] == [Span(5, 6)]
 
 
+def test_what_waits_for_an_event_is_held_though_its_slot_is_taken_back() -> None:
+    slot = np.full((1, 10), -1, np.int16)
+    codes = slot[:]
+    codes.flags.writeable = False
+    trigger = Trigger(CONDITION, Window(0, 10, 0), STREAM, 0)
+    assert trigger.of([Block(0, 0, codes, ANCHOR)]) == []
+    slot[:] = 7
+    kept = [each for each in trigger.of([Block(1, 10, np.ones((1, 5), np.int16), ANCHOR)]) if isinstance(each, Block)]
+    assert np.concatenate([each.codes[0] for each in kept]).tolist() == [-1] * 10 + [1] * 5
+
+
 def test_what_an_output_lacks_itself_takes_the_place_of_samples() -> None:
     items = [*items_of([True] * 4, {2}), gap(STREAM, 4, 8)]
     lacks = [gap(STREAM, 1, 3, Cause.WORKER_FAILED), gap(STREAM, 6, 20, Cause.STALLED)]
