@@ -14,6 +14,7 @@ from recordings import gap, recorded
 
 from dtopipe.model.errors import OutputLocked, SinkError
 from dtopipe.model.position import Position
+from dtopipe.model.span import Cause
 from dtopipe.sinks.file.commit_record import CommitRecord, ensure_not_written, read_commit_record, record_path
 
 Found = TypeVar("Found")
@@ -137,3 +138,31 @@ def test_a_sinks_own_state_is_kept_whole_or_refused(tmp_path: Path) -> None:
     snapshot = read_commit_record(path)
     assert snapshot is not None
     assert snapshot.extra == bytes(range(32))
+
+
+def test_a_gap_that_has_grown_for_a_commit_that_did_not_come_about_is_as_before(tmp_path: Path) -> None:
+    path, quiet = tmp_path / "out", Cause.NOT_TRIGGERED
+    record = CommitRecord.begin(path, STREAM, "csv", 0, 5)
+    record.commit(Position(0, 30, 0, 10, 20), 100, [gap(STREAM, 10, 30, quiet)])
+    before = record_path(path).read_bytes()
+    record.commit(Position(0, 50, 0, 10, 40), 100, [gap(STREAM, 30, 40, quiet), gap(STREAM, 40, 50, quiet)])
+    record.release()
+    after = record_path(path).read_bytes()
+    assert len(after) == len(before), "quiet hours take no room"
+    found = read_commit_record(path)
+    assert found is not None
+    assert found.gaps == (gap(STREAM, 10, 50, quiet),)
+    # Killed between the entry and the record that counts it: the list is the new one, the records are the old ones.
+    entry_bytes = 32
+    record_path(path).write_bytes(before[:-entry_bytes] + after[-entry_bytes:])
+    found = read_commit_record(path)
+    assert found is not None
+    assert (found.position.committed, found.gaps) == (30, (gap(STREAM, 10, 30, quiet),))
+    successor = CommitRecord.resume(path, STREAM.run_id)
+    assert successor is not None
+    assert successor.gaps() == [gap(STREAM, 10, 30, quiet)]
+    successor.commit(Position(0, 45, 0, 10, 35), 100, [gap(STREAM, 30, 45, quiet)])
+    successor.commit(Position(0, 55, 0, 20, 35), 200)
+    successor.commit(Position(0, 60, 0, 20, 40), 200, [gap(STREAM, 55, 60, quiet)])
+    assert successor.gaps() == [gap(STREAM, 10, 45, quiet), gap(STREAM, 55, 60, quiet)]
+    successor.release()

@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from dtopipe.core.outcome import untriggered_in
+from dtopipe.core.triggered_view import TriggeredView
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.clock import Anchor
+from dtopipe.model.columns import Columns
+from dtopipe.model.plan import TriggerPlan
 from dtopipe.model.policy import Layout
 from dtopipe.model.quantities import seconds
 from dtopipe.model.readings import Readings
 from dtopipe.model.reduction import Reduction
-from dtopipe.model.span import Cause, Gap, Span
+from dtopipe.model.span import Cause, Gap, Span, as_one
 from dtopipe.model.splitting import Split, samples_a_part
 from dtopipe.model.stream import Block, Channel, Stream
-from dtopipe.model.view import samples_a_row
+from dtopipe.model.view import View, samples_a_row
 from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.parts.writer import parted
 from dtopipe.sinks.registry import load_writer, sink_type
@@ -42,7 +46,7 @@ SINKS = {
     "sheet": {"type": "csv", "path": "sheet.csv", "dialect": "excel", "decimal": ","},
 }
 LONG_SINKS = {name: {**sink, "layout": "long"} for name, sink in SINKS.items() if name not in ("archive", "sheet")}
-NOT_ITS_OWN = ("type", "path", "layout", "channels", "every", "reduce", "split")
+NOT_ITS_OWN = ("type", "path", "layout", "channels", "every", "reduce", "split", "when", "pre", "post")
 N_SAMPLES = 1000
 OVERRUN = Span(300, 340)
 
@@ -130,9 +134,11 @@ def record_run(
         options = {key: value for key, value in sink.items() if key not in NOT_ITS_OWN}
         path = folder / sink["path"] if "path" in sink else None
         output = OutputOptions(path, Layout(sink.get("layout", "wide")))
-        own = stream.selected(numbers)
-        view = Reduction(own, every, sink.get("reduce", "mean")) if (every := _every(sink, stream)) > 1 else None
-        written = own if view is None else view.stream
+        stream_taken = stream.selected(numbers)
+        view = (
+            Reduction(stream_taken, every, sink.get("reduce", "mean")) if (every := _every(sink, stream)) > 1 else None
+        )
+        written = stream_taken if view is None else view.stream
         part_samples = 0
         if "split" in sink:
             split = Split.of(sink["split"])
@@ -142,15 +148,17 @@ def record_run(
         else:
             writer = load_writer(sink["type"])(output, **options)
         writer.open(written, 0, resume=False)
-        for at in range(0, len(items), 4):
-            taken = [each.selected(numbers) if isinstance(each, Block) else each for each in items[at : at + 4]]
+        own = _around_events(items, sink, stream) if "when" in sink else items
+        for at in range(0, len(own), 4):
+            taken = [each.selected(numbers) if isinstance(each, Block) else each for each in own[at : at + 4]]
             writer.append(
                 taken if view is None else view.of([each for each in taken if not isinstance(each, Readings)])
             )
             writer.commit()
         writer.append([] if view is None else view.rest())
         position = writer.close()
-        lines += [json_line(gap_line(name, gap)) for gap in gaps]
+        own_gaps = [item for item in own if isinstance(item, Gap)]
+        lines += [json_line(gap_line(name, gap)) for gap in own_gaps]
         facts[name] = {
             "type": sink["type"], "policy": "block", "path": sink.get("path"), "state": "done", "start": position.start,
             **({} if path else {"target": "the server"}),
@@ -158,6 +166,7 @@ def record_run(
             "samples": position.samples, "gaps": position.gap_samples, "dropped": position.dropped, "restarts": 0,
             **({"part_samples": part_samples} if part_samples else {}),
             **({"row_samples": every} if every > 1 else {}),
+            **({"untriggered": untriggered_in(own_gaps)} if "when" in sink else {}),
         }  # fmt: skip
     end = max(item.span.stop for item in items)
     lost = sum(map(len, gaps))
@@ -173,6 +182,16 @@ def record_run(
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "gaps.jsonl").write_text("".join(f"{line}\n" for line in lines))
     return folder
+
+
+def _around_events(
+    items: Sequence[Block | Gap | Readings], sink: Mapping[str, Any], stream: Stream
+) -> list[Block | Gap | Readings]:
+    """What the worker of a triggered sink hands on."""
+    plan = TriggerPlan(sink["when"], *(seconds(sink.get(key, 0)) for key in ("pre", "post")))
+    view = TriggeredView(View(Columns(stream, None, as_codes=True)), plan, stream, 0)
+    told = [item for item in items if not isinstance(item, Readings)]
+    return list(as_one([*view.of(told), *view.rest()]))
 
 
 def verified(folder: Path) -> RunReport:
