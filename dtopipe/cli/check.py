@@ -13,6 +13,7 @@ from rich.tree import Tree
 
 from dtopipe.boards.registry import known_board_type
 from dtopipe.cli.console import Console
+from dtopipe.cli.limit_lines import command_text, limit_text
 from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import PlanRequest, topology_request
 from dtopipe.cli.whole_table import Keeps, WholeTable
@@ -95,6 +96,8 @@ def _document(plan: RunPlan, cost: Cost | None, asked: list[str]) -> dict[str, A
         "run_dir": str(plan.run_root),
         "metadata_asked_for": asked,
         "insecure": plan.insecure,
+        "limits": [asdict(limit) for limit in plan.limits],
+        "on": {kind: {"program": str(each.program), "argv": list(each.argv)} for kind, each in plan.on.items()},
         "warnings": [_problem(warning) for warning in plan.warnings],
         "cost": asdict(cost) if cost else None,
     }
@@ -111,6 +114,12 @@ def _graph(plan: RunPlan) -> Tree:
         ring.add(
             Text(f"{sink.name}: {sink.type}, {sink.policy.value}{_shape(sink)} -> {sink.path or sink.target or '-'}")
         )
+    if plan.limits:
+        limits = ring.add(Text("limits"))
+        for limit in plan.limits:
+            limits.add(Text(limit_text(limit)))
+    for kind, command in plan.on.items():
+        tree.add(Text(command_text(kind, command)))
     return tree
 
 

@@ -15,6 +15,7 @@ from rich.live import Live
 from dtopipe.cli.console import Console
 from dtopipe.cli.fitted_status import FittedStatus
 from dtopipe.cli.hangup import hangup_is_ignored
+from dtopipe.cli.limit_lines import limit_lines
 from dtopipe.cli.live_marks import LiveMarks
 from dtopipe.cli.live_table import disk_lines, drain_hint, headline
 from dtopipe.cli.output import print_json
@@ -79,6 +80,8 @@ def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
     folder = supervisor.folder
     console.print(outputs_table(record))
     console.print(verdict_line(record), soft_wrap=True)
+    for words in supervisor.left_undone:
+        console.print(words, soft_wrap=True, highlight=False, markup=False)
     console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     print_remedy(console, record, folder)
     if exit_code(record):
@@ -132,7 +135,7 @@ def _display(console: Console, marks: LiveMarks) -> Iterator[Callable[[dict[str,
                 if away:
                     line.append(f"  {away}")
                 console.print(line, soft_wrap=True)
-                for warning in disk_lines(status):
+                for warning in (*limit_lines(status), *disk_lines(status)):
                     console.print(warning, soft_wrap=True)
 
         yield say

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
+from dtopipe.cli.limit_lines import limit_lines
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.lifecycle import SinkState, condition_of, lacks
 from dtopipe.model.shown import shown, shown_lines
@@ -49,6 +50,7 @@ def status_table(status: dict[str, Any]) -> Group:
     reasons = [Text(shown_lines(f"{name}: {trouble}"), style=_BAD) for name, trouble in troubles.items() if trouble]
     lines = [
         *reasons,
+        *limit_lines(status),
         *_remarked(status),
         *_followed(status),
         *_served(status),

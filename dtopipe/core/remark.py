@@ -28,3 +28,10 @@ def remarks_from(facts: Any) -> tuple[Remark, ...]:
         return ()
     found = [each for each in facts[:_MOST_READ] if isinstance(each, Mapping) and isinstance(each.get("text"), str)]
     return tuple(Remark(each["text"], each.get("is_lack") is True) for each in found)
+
+
+def time_text(time_s: float) -> str:
+    """How long something was, as people say it: `3.2 s`, `41 min`, `2.5 h`."""
+    if time_s < 120:
+        return f"{time_s:.3g} s"
+    return f"{time_s / 60:.0f} min" if time_s < 7200 else f"{time_s / 3600:.1f} h"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dtopipe.core.remark import Remark
+from dtopipe.core.remark import Remark, time_text
 
 # An opening is told of from a second on, or from this part of a short run on; so is a rail, which peaks may touch.
 _LEAST_S = 1.0
@@ -35,10 +35,10 @@ class Signal:
         """What is wrong with it, such as `tc3 open for 41 min`; empty if nothing is."""
         found = []
         if self._is_much(self.n_open, rate_hz):
-            found.append(f"open for {_time_text(self.n_open / rate_hz)}")
+            found.append(f"open for {time_text(self.n_open / rate_hz)}")
         n_others = self.n_not_ok - self.n_open
         if self._is_much(n_others, rate_hz):
-            found.append(f"without a value for {_time_text(n_others / rate_hz)}")
+            found.append(f"without a value for {time_text(n_others / rate_hz)}")
         if self.n_samples and self.n_at_rail >= _LEAST_PART * self.n_samples:
             rail = (
                 "its rails" if self.at_lower and self.at_upper else f"its {'upper' if self.at_upper else 'lower'} rail"
@@ -61,9 +61,3 @@ def signal_remarks(signals: Sequence[Signal], rate_hz: float) -> tuple[Remark, .
             Remark(f"{len(found) - _MOST_NAMED} more channels are dead in such ways: see channels in run.json")
         )
     return tuple(named)
-
-
-def _time_text(time_s: float) -> str:
-    if time_s < 120:
-        return f"{time_s:.3g} s"
-    return f"{time_s / 60:.0f} min" if time_s < 7200 else f"{time_s / 3600:.1f} h"

@@ -12,11 +12,12 @@ class Sustained:
     It is told sample by sample in order; what is absent in between ends it, for nobody knows what was there.
     """
 
-    def __init__(self, for_samples: int = 0) -> None:
+    def __init__(self, for_samples: int = 0, *, since: int | None = None, upto: int | None = None) -> None:
+        """`since`: where a condition began that held up to sample index `upto`, as another one saw it."""
         self._for_samples = for_samples
         # The next sample in order, and where the condition that still holds began.
-        self._next: int | None = None
-        self._since: int | None = None
+        self._next = upto
+        self._since = since
 
     @property
     def since(self) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dtopipe.core.ending import Ending, ending_from
 from dtopipe.core.followed import Followed, followed_from
+from dtopipe.core.limit_words import limit_remarks
 from dtopipe.core.outcome import SinkOutcome
 from dtopipe.core.remark import Remark, remarks_from
 from dtopipe.core.remedy import Repair, help_of_repair
@@ -112,7 +113,7 @@ def judge_recorded(
         ended_early=str(record.get("ended_early", "")),
         followed=followed_from(record.get("source")),
         ended_by=ending_from(record.get("ended_by")),
-        remarks=remarks_from(record.get("remarks")),
+        remarks=(*remarks_from(record.get("remarks")), *limit_remarks(record)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from dtopipe.model.calibration import Calibration
 from dtopipe.model.errors import Place, Problem
+from dtopipe.model.limits import LimitPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
 
 
@@ -162,10 +163,20 @@ class ListenPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandPlan:
+    """A program of the user's, with its arguments; it is run in `folder`. `program`: where it was found."""
+
+    argv: tuple[str, ...]
+    program: Path
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """Everything that `up` needs. `document` is the topology as written, `${...}` unresolved, for the records.
 
-    `warnings`: what is not as it should be, but no reason not to begin.
+    `on`: commands that are run when something happens, by what. `warnings`: what is not as it should be, but no reason
+    not to begin.
     """
 
     name: str
@@ -180,6 +191,8 @@ class RunPlan:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False
     listen: ListenPlan | None = None
+    limits: tuple[LimitPlan, ...] = ()
+    on: Mapping[str, CommandPlan] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()

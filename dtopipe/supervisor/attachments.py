@@ -144,7 +144,7 @@ class Attachments:
             return "the run is ending", "dtopipe convert, or dtopipe repair, write its samples anywhere afterwards"
         taken = {agent.path: agent.plan.name for agent in self._sinks if agent.path is not None}
         for plan in plans:
-            if plan.name in self._sinks.by_name:
+            if plan.name in self._sinks.workers_by_name:
                 return f"there is a sink {plan.name!r} in this run already", "give it another name with --name"
             path = None if plan.path is None else self._folder / plan.path
             if path in taken:

@@ -94,7 +94,7 @@ class Drain:
             self._tell_last_hole(ring)
             ring.words[Head.STAGE] = Stage.ENDED
             return
-        for agent in self._sinks:
+        for agent in self._sinks.workers:
             # Without a ring no output was opened yet.
             if agent.process:
                 agent.process.kill()
@@ -125,14 +125,14 @@ class Drain:
         """One turn of the end, `elapsed_s` after the last."""
         if self._progress.is_hurried:
             self._hurried_s += elapsed_s
-        for agent in self._sinks:
+        for agent in self._sinks.workers:
             self.bound_sink(agent, now_ns, elapsed_s)
         self._bound_acquirer(elapsed_s)
         self._gateway.end(now_ns)
         if (
             self._acquirer.process is None
             and self._gateway.has_ended
-            and all(agent.state.is_final and agent.process is None for agent in self._sinks)
+            and all(agent.state.is_final and agent.process is None for agent in self._sinks.workers)
         ):
             self._progress.phase = Phase.FINISHED
 
@@ -141,7 +141,7 @@ class Drain:
         """True while somebody has said its last word, and its process ends in a moment: nothing else tells of that."""
         acquirer = self._acquirer
         return (acquirer.has_ended and acquirer.process is not None) or any(
-            agent.state.is_final and agent.process is not None for agent in self._sinks
+            agent.state.is_final and agent.process is not None for agent in self._sinks.workers
         )
 
     def _bound_acquirer(self, elapsed_s: float) -> None:

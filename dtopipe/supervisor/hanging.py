@@ -32,7 +32,7 @@ class Hanging:
     def look(self, elapsed_s: float) -> None:
         """One turn, `elapsed_s` after the last."""
         self._judge(NAME, self._acquirer, self._acquirer_mark(), elapsed_s)
-        for agent in self._sinks:
+        for agent in self._sinks.workers:
             self._judge(agent.plan.name, agent, self._sink_mark(agent), elapsed_s)
 
     def _judge(

@@ -13,6 +13,7 @@ from dtopipe.supervisor.answers import Answers
 from dtopipe.supervisor.attachments import Attachments
 from dtopipe.supervisor.gateway_agent import GatewayAgent
 from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.lines import ClockFile
 from dtopipe.supervisor.ports import Events, GapLines, Post
 from dtopipe.supervisor.progress import Phase, Progress
@@ -32,6 +33,7 @@ from dtopipe.wire.messages import (
     Failed,
     GapsCommitted,
     Hello,
+    LimitsSeen,
     OutputClosed,
     SinkAway,
     SinkBack,
@@ -60,6 +62,7 @@ class Hearing:
         gateway: GatewayAgent,
         launcher: Launcher,
         attachments: Attachments,
+        limits: Limits,
         answers: Answers,
         gaps: GapLines,
         clock: ClockFile,
@@ -74,6 +77,7 @@ class Hearing:
         self._gateway = gateway
         self._launcher = launcher
         self._attachments = attachments
+        self._limits = limits
         self._answers = answers
         self._gaps = gaps
         self._clock = clock
@@ -101,7 +105,7 @@ class Hearing:
             if of_acquirer := FROM_ACQUIRER.read(message):
                 self._hear_acquirer(of_acquirer)
         else:
-            for agent in self._sinks:
+            for agent in self._sinks.workers:
                 if address == agent.address and (of_sink := FROM_SINK.read(message)):
                     self._hear_sink(agent, of_sink)
 
@@ -147,6 +151,12 @@ class Hearing:
                     agent.became_ready(mono_ns(), message.position, runs=runs)
                     self._events.append("ready", name, committed=message.position.committed)
                     self._attachments.became_ready(agent)
+            case LimitsSeen():
+                if agent is self._sinks.watcher:
+                    self._limits.hear(message)
+            case GapsCommitted() if agent is self._sinks.watcher:
+                # It has no output that could lack anything.
+                agent.absence.note(message.gaps)
             case GapsCommitted():
                 agent.absence.note(self._gaps.append(name, message.gaps))
                 agent.row_count.note(message.gaps)

@@ -6,6 +6,7 @@ from dtopipe.core.gaps import explained
 from dtopipe.core.verdict import Verdict, judge
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.goal import Goal
+from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.ports import GapLines
 from dtopipe.supervisor.progress import Progress
 from dtopipe.supervisor.recover import anchor_time
@@ -26,6 +27,7 @@ class Judging:
         sinks: Sinks,
         goal: Goal,
         record: RunRecord,
+        limits: Limits,
         gaps: GapLines,
     ) -> None:
         self._progress = progress
@@ -34,6 +36,7 @@ class Judging:
         self._sinks = sinks
         self._goal = goal
         self._record = record
+        self._limits = limits
         self._gaps = gaps
 
     def verdict(self) -> Verdict:
@@ -52,7 +55,7 @@ class Judging:
             first_sample_index=self._acquirer.first_sample_index,
             followed=self._goal.followed,
             ended_by=progress.ended_by,
-            remarks=self._record.remarks,
+            remarks=(*self._record.remarks, *self._limits.remarks()),
         )
 
     def _record_tail(self, agent: SinkAgent, end: int) -> None:

@@ -72,7 +72,7 @@ class Launcher:
         """All processes at once: they load their libraries side by side."""
         self.spawn_acquirer()
         self._gateway.spawn()
-        for agent in self._sinks:
+        for agent in self._sinks.workers:
             self.spawn_sink(agent)
 
     def spawn_acquirer(self) -> None:
@@ -83,7 +83,7 @@ class Launcher:
     def spawn_sink(self, agent: SinkAgent) -> None:
         """A process for a sink; it says hello once it is up."""
         now_ns = mono_ns()
-        agent.spawned(self._starter.start(agent.plan.name, "dtopipe.workers.sink_worker", agent.orders), now_ns)
+        agent.spawned(self._starter.start(agent.plan.name, agent.module, agent.orders), now_ns)
 
     def begin_sink(self, agent: SinkAgent) -> None:
         """Tell a sink's process what to write, once it has said hello and there is a ring."""
@@ -141,12 +141,12 @@ class Launcher:
         """One turn of the start."""
         if self._acquirer.is_open and self._memory.ring is None:
             self._make_ring()
-            for agent in self._sinks:
+            for agent in self._sinks.workers:
                 self.begin_sink(agent)
-        everybody_is_ready = all(agent.state is WorkerState.READY for agent in self._sinks)
+        everybody_is_ready = all(agent.state is WorkerState.READY for agent in self._sinks.workers)
         if self._memory.ring and everybody_is_ready and self._gateway.lets_begin:
             self._progress.phase = Phase.RUNNING
-            for agent in self._sinks:
+            for agent in self._sinks.workers:
                 agent.life.happened(WorkerEvent.BOARD_STARTED)
             self.start_board()
             self._record.become_latest()
@@ -165,7 +165,7 @@ class Launcher:
             raise refusal(plan, "ring", error.headline, error.remedy) from error
         self._record.tell_where()
         first = self._memory.end_sample_index
-        for agent in self._sinks:
+        for agent in self._sinks.workers:
             agent.learn(stream)
             agent.position = Position(first, first, first)
             agent.row = table.open_at_head(agent.plan.policy, covered=self._sinks.is_covered(agent))

@@ -26,6 +26,9 @@ _REPEATS_WRITTEN = 20
 _REMEMBERED = 2048
 _ROOM_PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.1
 
+# Hears of an event and what belongs to it.
+Listener = Callable[[str, dict[str, Any]], None]
+
 
 class LineFile:
     """Appends one JSON document a line, at once on disk's way, and on the disk when it is closed.
@@ -158,11 +161,22 @@ class EventsFile:
         """`utc_ns` tells the time of now."""
         self._lines = LineFile(path)
         self._utc_ns = utc_ns
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: dict[tuple[str, str, str], int] = {}
+        self._listener: Listener | None = None
+
+    def heard_by(self, listener: Listener) -> None:
+        """From now on every event is told to it too, those included that are only counted."""
+        self._listener = listener
 
     def append(self, event: str, process: str = "", /, **details: Any) -> None:
         """Note that something happened to a process of the run, now."""
-        count = self._counts[event, process] = self._counts.get((event, process), 0) + 1
+        self.append_of("", event, process, **details)
+
+    def append_of(self, of: str, event: str, process: str = "", /, **details: Any) -> None:
+        """The same of something that counts by itself, such as each limit of each channel."""
+        if self._listener is not None:
+            self._listener(event, details)
+        count = self._counts[event, process, of] = self._counts.get((event, process, of), 0) + 1
         if count <= _REPEATS_WRITTEN:
             _log.info("%s %s %s", event, process, details or "")
             line = {"t_utc": iso_utc(self._utc_ns()), "event": event}
@@ -176,10 +190,10 @@ class EventsFile:
 
     def close(self) -> None:
         """Write the counts of what was not written out, and close."""
-        for (event, process), count in self._counts.items():
+        for (event, process, of), count in self._counts.items():
             if count > _REPEATS_WRITTEN:
                 line = {"t_utc": iso_utc(self._utc_ns()), "event": "repeated", "what": event, "process": process}
-                self._lines.append({**line, "times": count})
+                self._lines.append({**line, **({"of": of} if of else {}), "times": count})
         self._lines.close()
 
 

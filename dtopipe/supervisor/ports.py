@@ -60,6 +60,9 @@ class Events(Protocol):
     def append(self, event: str, process: str = "", /, **details: Any) -> None:
         """Note that something happened to a process of the run, now."""
 
+    def append_of(self, of: str, event: str, process: str = "", /, **details: Any) -> None:
+        """The same of something that counts by itself, such as each limit of each channel."""
+
 
 class GapLines(Protocol):
     """Every gap of a run, for the record."""

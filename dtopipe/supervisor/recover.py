@@ -18,11 +18,13 @@ from typing import Any
 from dtopipe.core.ending import BY_KILL
 from dtopipe.core.gaps import explained
 from dtopipe.core.lifecycle import SinkState
+from dtopipe.core.limit_words import CROSSED, OVER, outcomes_from, with_events
 from dtopipe.core.outcome import SinkOutcome, untriggered_in
 from dtopipe.core.row_count import RowShape, rows_of
 from dtopipe.core.verdict import judge_recorded
 from dtopipe.host.identity import who_is_here
 from dtopipe.host.life_locks import LifeLocks
+from dtopipe.host.run_events import events_of
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import ensure_ours_to_complete
 from dtopipe.host.run_lock import RunLock, read_mark, run_lock_is_held
@@ -258,10 +260,18 @@ def _completed(
                 untriggered=untriggered_in(gaps[name]),
             )
         )
+    _complete_limits(record, folder)
     # Somebody may have asked for the end before that.
     record.setdefault("ended_by", BY_KILL.facts())
     record["verdict"] = verdict_facts(judge_recorded(record, outcomes, interrupted=True))
     return record, gaps
+
+
+def _complete_limits(record: dict[str, Any], folder: RunFolder) -> None:
+    """What was seen of limits after the record was written stands in the events."""
+    if isinstance(record.get("limits"), dict):
+        seen = with_events(outcomes_from(record["limits"]), events_of(folder.path, CROSSED, OVER))
+        record["limits"] = {**record["limits"], "seen": [outcome.facts() for outcome in seen]}
 
 
 def _rescue(folder: RunFolder, record: Mapping[str, Any], segment: str) -> None:

@@ -29,9 +29,10 @@ class RestartRequests:
 
     def ask(self, name: str, now_ns: int) -> Restarting | Refused:
         """What a command is answered: `restarting`, or `refused` with the reason."""
-        agent = self._sinks.by_name.get(name)
+        agents = self._sinks.workers_by_name
+        agent = agents.get(name)
         if agent is None:
-            return Refused(f"there is no sink {name!r}", nearest(name, self._sinks.by_name))
+            return Refused(f"there is no sink {name!r}", nearest(name, agents))
         if self._progress.phase is Phase.OPENING:
             return Refused("the run has not begun yet", "ask again once dtopipe status says running")
         if agent.state in (WorkerState.DONE, WorkerState.CANCELLED):
@@ -50,7 +51,7 @@ class RestartRequests:
 
     def look(self, now_ns: int) -> None:
         """One turn: whoever does not let go of its output is killed, which costs it no more than its last interval."""
-        for agent in self._sinks:
+        for agent in self._sinks.workers:
             asked_ns = agent.restart_asked_ns
             if agent.process and asked_ns is not None and now_ns - asked_ns > _LET_GO_LIMIT_S * 1e9:
                 self._events.append("killed", agent.plan.name, why="it did not let go of its output")

@@ -32,11 +32,13 @@ class Retention:
         return list(kept_for(self._durable_elsewhere(), committed))
 
     def _durable_elsewhere(self) -> dict[str, int]:
-        """The indices up to which each BLOCK output besides the journal, and each remote, is durable."""
+        """The indices up to which each BLOCK reader besides the journal, and each remote, needs it no more."""
         outputs = {
             agent.plan.name: agent.position.durable - self._lookback(agent)
-            for agent in self._sinks
+            for agent in self._sinks.workers
             if agent is not self._sinks.journal and agent.plan.policy is Policy.BLOCK and not agent.is_detached
+            # Nobody will ever come back for what it did not look at.
+            if not (agent is self._sinks.watcher and agent.state.is_final)
         }
         return outputs | self._gateway.kept()
 

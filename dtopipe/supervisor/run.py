@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dtopipe.host.clock import RunTimes
 from dtopipe.host.log_lines import LogLines
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.plan import RunPlan
+from dtopipe.model.span import Cause
 from dtopipe.shm.layout import Head
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.attachments import Attachments
@@ -29,11 +31,14 @@ from dtopipe.supervisor.hanging import Hanging
 from dtopipe.supervisor.instruments import Instruments
 from dtopipe.supervisor.judging import Judging
 from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.limits import Limits
+from dtopipe.supervisor.limits_agent import LimitsAgent
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
 from dtopipe.supervisor.marking import Marking
 from dtopipe.supervisor.metadata import Metadata
 from dtopipe.supervisor.moments import Moments
 from dtopipe.supervisor.notes import Notes
+from dtopipe.supervisor.on_events import OVERRUN, OnEvents
 from dtopipe.supervisor.placement import Placement
 from dtopipe.supervisor.presence import FileIdentity
 from dtopipe.supervisor.processes import ProcessStarter
@@ -50,6 +55,8 @@ from dtopipe.supervisor.status import StatusBoard
 from dtopipe.supervisor.subscriptions import Subscriptions
 from dtopipe.supervisor.watch import Watch
 from dtopipe.transport.link import run_keys
+
+_OVERRUNS = (Cause.BOARD_OVERRUN, Cause.ACQUIRER_RESTART)
 
 
 class Run:
@@ -70,11 +77,15 @@ class Run:
         self.server = post = self.presence.server
         self._log = _open_log(folder.log_path("supervisor"))
         self.events = events = EventsFile(folder.path / "events.jsonl", progress.times.utc_ns)
+        self.on_events = OnEvents(plan, progress, folder, events)
+        events.heard_by(self.on_events.heard)
         self.gaps = GapsFile(folder.path / "gaps.jsonl")
         self.clock = ClockFile(folder.path / "clock.jsonl")
         starter = ProcessStarter(folder, events, self._common_orders)
         self.acquirer = acquirer = AcquirerAgent(plan)
-        self.sinks = sinks = Sinks(SinkAgent(sink, folder.path) for sink in plan.sinks)
+        watcher = LimitsAgent(plan, folder.path) if plan.limits else None
+        self.sinks = sinks = Sinks((SinkAgent(sink, folder.path) for sink in plan.sinks), watcher)
+        self.limits = Limits(plan, progress, memory, watcher, events)
         goal = self.goal = Goal(plan, memory, acquirer)
         self.gateway = GatewayAgent(plan, progress, memory, sinks, starter, post, events, self.gaps)
         self.board_watch = BoardWatch(plan, progress, memory, acquirer, goal, events)
@@ -83,7 +94,7 @@ class Run:
         self.disks = Disks(plan, folder.path, progress, memory, sinks, self.drain, events)
         self.record = RunRecord(
             plan, folder, self.presence, progress, memory, acquirer, sinks, goal, self.clock, self.board_watch,
-            self.clock_watch, self.disks,
+            self.clock_watch, self.disks, self.limits,
         )  # fmt: skip
         starts = Starts(memory, sinks)
         placement = Placement(memory, sinks, starts, self.record, events)
@@ -122,10 +133,11 @@ class Run:
             Metadata(progress, self.record, events),
         )
         self.sleep_watch = SleepWatch(Awake(f"dtopipe records the run {plan.name}"), events)
-        self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.gaps)
+        self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.limits, self.gaps)
         self.status = StatusBoard(
             plan, folder.path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks,
-            self.retention, self.subscriptions, self.notes, self.record, self.server.malformed,
+            self.retention, self.subscriptions, self.notes, self.limits, self.on_events, self.record,
+            self.server.malformed,
         )  # fmt: skip
         self._board_gaps_seen = self._pairs_seen = 0
         self.record.register()
@@ -145,10 +157,11 @@ class Run:
         self.notes.look(now_ns)
         self.sleep_watch.look()
         self.clock_watch.look(now_ns)
+        self.on_events.look()
 
     def clear(self, *, keep_folder: bool) -> None:
         """Nothing outlives the run: processes, shared memory, sockets, the runtime entry."""
-        for process in (self.acquirer.process, *(agent.process for agent in self.sinks)):
+        for process in (self.acquirer.process, *(agent.process for agent in self.sinks.workers)):
             if process:
                 process.kill()
         self.gateway.kill()
@@ -166,6 +179,17 @@ class Run:
             self.folder.remove()
         self.presence.end()
 
+    def conclude_commands(self, *, is_cut_short: Callable[[], bool]) -> list[str]:
+        """Once the run is cleared, so that a command may do with its folder what it likes; what is left undone."""
+        if not self.plan.on:
+            return []
+        try:
+            events = EventsFile(self.folder.path / "events.jsonl", self.progress.times.utc_ns)
+        except OSError:
+            return self.on_events.conclude(None, is_cut_short=is_cut_short)
+        with contextlib.closing(events):
+            return self.on_events.conclude(events, is_cut_short=is_cut_short)
+
     def gather(self) -> None:
         """Write down what the ring tells: the board's gaps, the clock's pairs."""
         ring = self.memory.ring
@@ -173,8 +197,11 @@ class Run:
             return
         count = ring.words[Head.GAPS]
         if count > self._board_gaps_seen:
-            self.gaps.append(None, ring.board_gaps(self._board_gaps_seen))
+            fresh = self.gaps.append(None, ring.board_gaps(self._board_gaps_seen))
             self._board_gaps_seen = count
+            if overruns := [gap for gap in fresh if gap.cause in _OVERRUNS]:
+                samples = sum(map(len, overruns))
+                self.events.append(OVERRUN, "acquirer", samples=samples, sample_index=overruns[0].span.start)
         pairs, pair = ring.clock_pair()
         if pairs > self._pairs_seen:
             self.clock.append(pair)

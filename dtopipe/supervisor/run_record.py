@@ -19,6 +19,7 @@ from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.clock_watch import ClockWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.goal import Goal
+from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.lines import ClockFile, link_facts
 from dtopipe.supervisor.ports import Whereabouts
 from dtopipe.supervisor.progress import Phase, Progress
@@ -56,6 +57,7 @@ class RunRecord:
         board_watch: BoardWatch,
         clock_watch: ClockWatch,
         disks: Disks,
+        limits: Limits,
     ) -> None:
         self._plan = plan
         self._folder = folder
@@ -70,6 +72,7 @@ class RunRecord:
         self._board_watch = board_watch
         self._clock_watch = clock_watch
         self._disks = disks
+        self._limits = limits
         # The topology as it runs: with what was attached.
         self._document: Mapping[str, Any] = plan.document
         # As it is by now, with what was changed of it.
@@ -158,6 +161,7 @@ class RunRecord:
             "channels": channel_facts(ring, stream.channels if stream else ()),
             "sinks": {agent.plan.name: sink_facts(agent, final_end) for agent in self._sinks if agent.is_placed},
             "disks": self._disks.facts,
+            **({"limits": limits} if (limits := self._limits.facts()) else {}),
             **({"insecure": True} if self._plan.insecure else {}),
             **({"source": followed.facts()} if (followed := self._goal.followed) else {}),
             **({"ended_early": progress.ended_early} if progress.ended_early else {}),

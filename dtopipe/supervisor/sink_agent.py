@@ -32,6 +32,9 @@ from dtopipe.wire.orders import SinkOrders
 class SinkAgent:
     """State of one sink: its process, its row, its restarts, and how far its output is."""
 
+    # What its process is.
+    module = "dtopipe.workers.sink_worker"
+
     def __init__(self, plan: SinkPlan, run_folder: Path) -> None:
         self.plan = plan
         self.path = None if plan.path is None else run_folder / plan.path
@@ -91,6 +94,11 @@ class SinkAgent:
         self.row_count = RowCount(RowShape(own.every, len(own.channels) if is_long else 1))
         if plan.split is not None:
             self.part_samples = samples_a_part(Split.of(plan.split), own, kind, plan.layout)
+
+    @property
+    def key(self) -> str:
+        """The key of the topology that a refusal of its process is about."""
+        return f"sinks.{self.plan.name}.path"
 
     @property
     def state(self) -> WorkerState:

@@ -1,4 +1,4 @@
-"""The sinks of a run by their names, and the journal among them."""
+"""The sinks of a run by their names, the journal among them, and who watches limits beside them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,30 @@ from dtopipe.supervisor.sink_agent import SinkAgent
 
 
 class Sinks:
-    """Those of the topology, and those that were attached."""
+    """Those of the topology, and those that were attached.
 
-    def __init__(self, agents: Iterable[SinkAgent]) -> None:
+    `watcher`: the worker that watches limits, where there are any. It lives as a sink's does, and has no output: only
+    who deals with processes, rows and restarts asks for it, by `workers`.
+    """
+
+    def __init__(self, agents: Iterable[SinkAgent], watcher: SinkAgent | None = None) -> None:
+        self.watcher = watcher
         self.by_name = {agent.plan.name: agent for agent in agents}
         self.journal = next((agent for agent in self if agent.plan.is_journal), None)
 
     def __iter__(self) -> Iterator[SinkAgent]:
         """The sinks in the order in which they came; some may come or go meanwhile."""
         return iter(list(self.by_name.values()))
+
+    @property
+    def workers(self) -> list[SinkAgent]:
+        """The sinks, and the watcher of limits."""
+        return [*self, *([] if self.watcher is None else [self.watcher])]
+
+    @property
+    def workers_by_name(self) -> dict[str, SinkAgent]:
+        """The same by their names."""
+        return {agent.plan.name: agent for agent in self.workers}
 
     def covers(self, policy: Policy) -> bool:
         """True if who reads under this policy finds in a journal what the ring has no more."""

@@ -28,7 +28,7 @@ class Starts:
     def rows_left(self) -> int:
         """How many more readers may join: none takes what the run's own sinks need when they begin, or begin anew."""
         table = self._memory.table
-        waiting = [agent for agent in self._sinks if agent.row is None and agent.state not in _CLOSED]
+        waiting = [agent for agent in self._sinks.workers if agent.row is None and agent.state not in _CLOSED]
         return 0 if table is None else table.n_free() - _SPARE_ROWS - len(waiting)
 
     def why_not(self, since: str | int, *, covered: bool) -> tuple[str, str] | None:

@@ -15,7 +15,9 @@ from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.gateway_agent import GatewayAgent
+from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.notes import Notes
+from dtopipe.supervisor.on_events import OnEvents
 from dtopipe.supervisor.progress import Progress
 from dtopipe.supervisor.record import acquired, verdict_facts
 from dtopipe.supervisor.retention import Retention
@@ -62,6 +64,8 @@ class StatusBoard:
         retention: Retention,
         subscriptions: Subscriptions,
         notes: Notes,
+        limits: Limits,
+        on_events: OnEvents,
         record: RunRecord,
         malformed: Malformed,
     ) -> None:
@@ -78,6 +82,8 @@ class StatusBoard:
         self._retention_of_journal = retention
         self._subscriptions = subscriptions
         self._notes = notes
+        self._limits = limits
+        self._on_events = on_events
         self._record = record
         self._malformed = malformed
         self._meters: dict[str, RateMeter] = {}
@@ -114,7 +120,9 @@ class StatusBoard:
             "headroom_s": self._headroom_s(ring),
             "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in self._sinks},
             "disks": self._disks.facts,
+            **({"limits": limits} if (limits := self._limits.snapshot()) else {}),
             **({"listen": listen} if (listen := self._gateway.snapshot()) else {}),
+            **({"on": commands} if (commands := self._on_events.snapshot()) else {}),
             "insecure": self._plan.insecure,
             "malformed": self._malformed.count,
             **({"ended_early": progress.ended_early} if progress.ended_early else {}),

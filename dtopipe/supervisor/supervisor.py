@@ -58,6 +58,8 @@ class Supervisor:
         self._on_turn = on_turn
         self._stops_wanted = 0
         self._stopped_by: Ending | None = None
+        # What became of commands that were not waited for, in words.
+        self.left_undone: list[str] = []
 
     @property
     def folder(self) -> Path:
@@ -102,10 +104,10 @@ class Supervisor:
         Raises UsageError where this process may not open as many files as it takes, TopologyError if it could not
         start, NothingFollowed if it was stopped before the run that it was to follow was there: then nothing is left.
         """
-        ensure_open_files(of_a_run(len(self._plan.sinks)))
+        ensure_open_files(of_a_run(len(self._plan.sinks) + bool(self._plan.limits)))
         self._run = run = Run(self._plan)
         loop = RunLoop(run, self)
-        keep_folder = True
+        keep_folder, is_concluded = True, False
         try:
             run.sleep_watch.begin()
             run.launcher.start_everybody()
@@ -116,6 +118,7 @@ class Supervisor:
                 why = run.acquirer.away or f"there was no run at {self._plan.board.options.get('endpoint')}"
                 raise NothingFollowed(f"{why}, until the end: nothing is recorded")
             loop.conclude()
+            is_concluded = True
             return run.record.facts()
         except DtopipeError:
             keep_folder = keep_folder and run.progress.phase is not Phase.OPENING
@@ -127,6 +130,9 @@ class Supervisor:
         finally:
             run.disks.close()
             run.clear(keep_folder=keep_folder)
+            if is_concluded:
+                stops = self._stops_wanted
+                self.left_undone = run.conclude_commands(is_cut_short=lambda: self._stops_wanted > stops)
 
 
 class RunLoop:
@@ -145,8 +151,8 @@ class RunLoop:
             request_stop=wishes.request_stop,
         )
         self._hearing = Hearing(
-            run.progress, run.memory, run.acquirer, run.sinks, run.gateway, run.launcher, run.attachments, answers,
-            run.gaps, run.clock, run.server, run.events, run.server.malformed,
+            run.progress, run.memory, run.acquirer, run.sinks, run.gateway, run.launcher, run.attachments,
+            run.limits, answers, run.gaps, run.clock, run.server, run.events, run.server.malformed,
         )  # fmt: skip
         self._turned_ns = self._saved_ns = mono_ns()
 

@@ -49,7 +49,7 @@ class Watch:
     def look(self, now_ns: int) -> None:
         """One turn. Raises TopologyError before the run has begun."""
         self._look_at_acquirer(now_ns)
-        for agent in self._sinks:
+        for agent in self._sinks.workers:
             self._look_at_sink(agent, now_ns)
         if self._progress.phase is Phase.RUNNING:
             self._look_for_stalls(now_ns)
@@ -98,7 +98,7 @@ class Watch:
         self._events.append("died", agent.plan.name, how=agent.process.exit_text)
         said = agent.life.last_words
         if self._progress.phase is Phase.OPENING and said:
-            raise refusal(self._plan, f"sinks.{agent.plan.name}.path", said.where_and_what, said.remedy)
+            raise refusal(self._plan, agent.key, said.where_and_what, said.remedy)
         agent.died(now_ns, self._room_s(agent))
         if agent.state is WorkerState.GAVE_UP:
             self._gave_up(agent)
@@ -139,11 +139,11 @@ class Watch:
     def _look_for_stalls(self, now_ns: int) -> None:
         """A BLOCK sink that holds the acquirer longer than its `stall_limit` is overruled."""
         ring = self._memory.ring
-        if ring is None or all(agent.plan.stall_limit_s is None for agent in self._sinks):
+        if ring is None or all(agent.plan.stall_limit_s is None for agent in self._sinks.workers):
             return
         status = ring.status()
         held_s = (now_ns - status.waiting_since_ns) / 1e9 if status.waiting_since_ns else 0.0
-        for agent in self._sinks:
+        for agent in self._sinks.workers:
             limit_s = agent.plan.stall_limit_s
             if limit_s is None or held_s < limit_s or agent.row not in status.waiting_for:
                 continue

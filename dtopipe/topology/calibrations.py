@@ -194,7 +194,7 @@ def _formula_problems(part: ChannelPart, key: str, names: Sequence[str], formula
 
 
 def _junction_problems(parts: Sequence[ChannelPart], keys: dict[str, str]) -> Found:
-    units = {part.name: _value_unit(part) for part in parts}
+    units = {part.name: value_unit(part) for part in parts}
     for part in parts:
         given = part.calibration
         if given is None or given.cjc is None or given.thermocouple is None:
@@ -232,7 +232,8 @@ def _circles(parts: Sequence[ChannelPart], keys: dict[str, str], formulas: dict[
             needs.pop(name, None)
 
 
-def _value_unit(part: ChannelPart) -> str:
+def value_unit(part: ChannelPart) -> str:
+    """The unit of a channel's values."""
     calibration = calibration_of(part)
     if calibration is not None:
         return calibration.unit

@@ -48,8 +48,10 @@ from dtopipe.topology.checks import (
     check_sizes,
     row_warnings,
 )
+from dtopipe.topology.commands import command_plans, command_problems, recorded_commands
 from dtopipe.topology.journal import journal_of, journal_problems
 from dtopipe.topology.later import not_built_yet
+from dtopipe.topology.limits import known_units, limit_plans, limit_problems
 from dtopipe.topology.options import board_model, own_options, sink_model
 from dtopipe.topology.output_checks import check_outputs
 from dtopipe.topology.overrides import put, set_metadata, set_values
@@ -105,6 +107,7 @@ class _Loading:
 
     def __init__(self, file: Path, placed: Placed, environ: Mapping[str, str]) -> None:
         self._file = file
+        self._folder = file.parent.absolute()
         self._placed = placed
         self._document = placed.document
         self._places = placed.places
@@ -166,6 +169,9 @@ class _Loading:
             columns = columns_of(named, task)
             self._found(check_number(columns))
             self._found(check_capability(columns, sinks, polled=polled))
+            units = known_units(self._readable.values(), task)
+            self._found(limit_problems(top.limits if top else {}, list(named.values()), units, sinks))
+        self._found(command_problems(top.on if top else None, self._folder, self._environ))
         plan = None
         at = top.listen if top else None
         listen = ListenPlan(at.endpoint, at.insecure, at.keep_for) if at else None
@@ -198,6 +204,8 @@ class _Loading:
             overtime_limit_s=top.overtime_limit,
             metadata=top.metadata,
             simulated=known_board_type(board.type).is_simulated(board.options),
+            limits=limit_plans(top.limits),
+            on=command_plans(top.on, self._folder, self._environ),
             document=self._recorded(name, board),
             places=self._places,
         )
@@ -351,9 +359,10 @@ class _Loading:
         key = known_board_type(board.type).path_key
         path = document["board"].get(key)
         if isinstance(path, str):
-            folder = self._file.parent.absolute()
             given = user_path(resolved(path, self._environ, {}))
-            document["board"] = {**document["board"], key: path if given.is_absolute() else str(folder / path)}
+            document["board"] = {**document["board"], key: path if given.is_absolute() else str(self._folder / path)}
+        if "on" in document:
+            document["on"] = recorded_commands(document["on"], self._folder)
         return without_secrets(document)
 
     def _checked(self, model: type[_M], given: Any, key: str) -> _M | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -144,6 +144,47 @@ class ListenPart(Part):
     )
 
 
+class LimitPart(Part):
+    """Where a channel's values are to be; `high`, `low`, or both."""
+
+    high: float | None = Field(default=None, description="Values above it are a crossing, in the channel's own unit.")
+    low: float | None = Field(default=None, description="Values below it are one too.")
+    lasting: Seconds = Field(
+        default=0.0, alias="for", description="Only once it has lasted so long, such as 2s; default: at once."
+    )
+    unit: str | None = Field(default=None, description="The channel's; any other is refused.")
+
+    @field_validator("lasting", mode="before")
+    @classmethod
+    def _is_a_time(cls, value: Any) -> Any:
+        is_negative = value < 0 if isinstance(value, int | float) else str(value).strip().startswith("-")
+        if is_negative:
+            raise ValueError(f"a time is not negative; this is {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> LimitPart:
+        if self.high is None and self.low is None:
+            raise ValueError("give high, low, or both")
+        if self.high is not None and self.low is not None and not self.low < self.high:
+            raise ValueError(f"low is {self.low:g}, and must be less than high, which is {self.high:g}")
+        return self
+
+
+Argv = Annotated[list[str], Field(min_length=1)]
+
+
+class OnPart(Part):
+    """Commands of one's own, each a program and its arguments; what happened is JSON on its standard input."""
+
+    start: Argv | None = Field(default=None, description="The first sample may come, such as [python, lamp.py, green].")
+    limit: Argv | None = Field(default=None, description="A limit is crossed, such as [python, notify.py].")
+    overrun: Argv | None = Field(default=None, description="The board has lost samples.")
+    disk_low: Argv | None = Field(default=None, description="A disk will be full soon.")
+    silent: Argv | None = Field(default=None, description="The board delivers nothing any more.")
+    verdict: Argv | None = Field(default=None, description="The run has ended, and its folder is complete.")
+
+
 class TopologyPart(Part):
     """The whole file; board and sinks are checked by their types' own models."""
 
@@ -173,6 +214,13 @@ class TopologyPart(Part):
         min_length=1, description=f"Where samples go, each with a name, such as {_EXAMPLE}."
     )
 
+    limits: dict[str, LimitPart] = Field(
+        default_factory=dict,
+        description="Of channels, virtual ones too, such as {tc1: {high: 900, for: 2s}}: crossings are told.",
+    )
+    on: OnPart | None = Field(
+        default=None, description="Commands that are run when something happens, such as {limit: [python, notify.py]}."
+    )
     listen: ListenPart | None = Field(
         default=None,
         description=(

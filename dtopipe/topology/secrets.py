@@ -32,7 +32,7 @@ def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
     It is the one in which the server's own clients look for it, as `${PGPASSWORD}`; another's is named after its part.
     """
     found = dict(document)
-    for group in ("board", "listen"):
+    for group in ("board", "listen", "on"):
         if isinstance(found.get(group), dict):
             found[group] = _part(found[group], group)
     if isinstance(found.get("sinks"), dict):

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from dtopipe.model.board_events import Opened
 from dtopipe.model.errors import WireError
 from dtopipe.model.identifiers import is_run_id
+from dtopipe.model.limits import LimitSeen
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Stream
@@ -128,6 +129,14 @@ class OutputClosed(TypedMessage, kind="closed"):
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSeen(TypedMessage, kind="limits"):
+    """What was seen of the limits. `committed`: how far, where a successor may go on from exactly there with this."""
+
+    limits: tuple[LimitSeen, ...]
+    committed: Annotated[Position | None, Travels.LEFT_OUT] = None
+
+
+@dataclass(frozen=True, slots=True)
 class Serving(TypedMessage, kind="serving"):
     """The gateway listens there."""
 
@@ -235,7 +244,18 @@ class TriggerTold(TypedMessage, kind="trigger"):
 
 
 AcquirerSays = Hello | Failed | BoardOpened | StreamEnded | SourceAway | SourceBack | ClocksCompared
-SinkSays = Hello | Failed | SinkReady | SinkDone | GapsCommitted | SinkAway | SinkBack | OutputClosed | TriggerTold
+SinkSays = (
+    Hello
+    | Failed
+    | SinkReady
+    | SinkDone
+    | GapsCommitted
+    | SinkAway
+    | SinkBack
+    | OutputClosed
+    | TriggerTold
+    | LimitsSeen
+)
 GatewaySays = Hello | Failed | Serving | RemotesServed | HoldAsked | RemoteGaps | RemoteEvent
 FROM_ACQUIRER: Vocabulary[AcquirerSays] = Vocabulary(AcquirerSays)
 FROM_SINK: Vocabulary[SinkSays] = Vocabulary(SinkSays)

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dtopipe.model.limits import LimitPlan, LimitSeen
 from dtopipe.model.plan import TaskPlan, TriggerPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
+from dtopipe.model.position import Position
 from dtopipe.wire.message_fields import TypedMessage
 
 
@@ -61,6 +63,15 @@ class SinkOrders(WorkerOrders, kind="orders"):
     split: str | None
     trigger: TriggerPlan | None
     options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOrders(SinkOrders, kind="orders"):
+    """Of the worker that watches limits: what a predecessor had seen of them, up to its `position`."""
+
+    limits: tuple[LimitPlan, ...]
+    seen: tuple[LimitSeen, ...]
+    position: Position | None
 
 
 @dataclass(frozen=True, slots=True)

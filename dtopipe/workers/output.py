@@ -47,7 +47,8 @@ def resumed(
     """
     position = writer.open(stream, start, resume=True, committed=committed)
     try:
-        return position, _newest_gaps(orders, stream) if position.gap_samples else ()
+        is_read_back = position.gap_samples and orders.type
+        return position, _newest_gaps(orders, stream) if is_read_back else ()
     except BaseException:
         writer.abandon()
         raise

@@ -339,10 +339,14 @@ def _begin(worker: Worker[SinkOrders]) -> BeginSink | None:
 
 
 def main(worker: Worker[SinkOrders]) -> None:
-    """Load the sink, wait for the stream, open the output, write it, close it."""
-    orders = worker.orders
+    """Load the sink, and write with it."""
     # Before anything is waited for: what cannot be loaded is told at once.
-    writer = opener(orders)
+    write(worker, opener(worker.orders))
+
+
+def write(worker: Worker[SinkOrders], writer: ReopeningWriter) -> None:
+    """Wait for the stream, open the output, write it, close it."""
+    orders = worker.orders
     begin = _begin(worker)
     if begin is None:
         return

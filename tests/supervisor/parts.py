@@ -35,11 +35,14 @@ from dtopipe.supervisor.hearing import Hearing
 from dtopipe.supervisor.instruments import Instruments
 from dtopipe.supervisor.judging import Judging
 from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.limits import Limits
+from dtopipe.supervisor.limits_agent import LimitsAgent
 from dtopipe.supervisor.lines import ClockFile
 from dtopipe.supervisor.marking import Marking
 from dtopipe.supervisor.metadata import Metadata
 from dtopipe.supervisor.moments import Moments
 from dtopipe.supervisor.notes import Notes
+from dtopipe.supervisor.on_events import OnEvents
 from dtopipe.supervisor.placement import Placement
 from dtopipe.supervisor.progress import Phase, Progress
 from dtopipe.supervisor.restart_requests import RestartRequests
@@ -144,6 +147,9 @@ class Sent:
 class Events:
     """Instead of `events.jsonl`."""
 
+    def append_of(self, of: str, event: str, process: str = "", /, **details: Any) -> None:
+        self.append(event, process, **details)
+
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
 
@@ -238,7 +244,10 @@ class Bench:
         self.places = Places()
         starter, post, events, path = self.starter, self.sent, self.events, self.folder.path
         acquirer = self.acquirer = AcquirerAgent(plan)
-        sinks = self.sinks = Sinks(SinkAgent(each, path) for each in plan.sinks)
+        watcher = LimitsAgent(plan, path) if plan.limits else None
+        sinks = self.sinks = Sinks((SinkAgent(each, path) for each in plan.sinks), watcher)
+        self.on_events = OnEvents(plan, progress, self.folder, events)
+        self.limits = Limits(plan, progress, memory, watcher, events)
         goal = self.goal = Goal(plan, memory, acquirer)
         self.gateway = GatewayAgent(plan, progress, memory, sinks, starter, post, events, self.gaps)
         self.board_watch = BoardWatch(plan, progress, memory, acquirer, goal, events)
@@ -247,7 +256,7 @@ class Bench:
         self.disks = Disks(plan, path, progress, memory, sinks, self.drain, events)
         self.record = RunRecord(
             plan, self.folder, self.places, progress, memory, acquirer, sinks, goal, self.clock_file,
-            self.board_watch, self.clock_watch, self.disks,
+            self.board_watch, self.clock_watch, self.disks, self.limits,
         )  # fmt: skip
         self.starts = Starts(memory, sinks)
         self.placement = Placement(memory, sinks, self.starts, self.record, events)
@@ -268,7 +277,7 @@ class Bench:
             plan.name, path, progress, memory, sinks, self.starts, self.launcher, self.life, events
         )
         self.malformed = Malformed("message")
-        self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.gaps)
+        self.judging = Judging(progress, memory, acquirer, sinks, goal, self.record, self.limits, self.gaps)
         moments = Moments(progress, memory, acquirer, goal)
         self.notes = Notes(
             memory,
@@ -279,14 +288,14 @@ class Bench:
         )
         self.status = StatusBoard(
             plan, path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks, self.retention,
-            self.subscriptions, self.notes, self.record, self.malformed,
+            self.subscriptions, self.notes, self.limits, self.on_events, self.record, self.malformed,
         )  # fmt: skip
         self.stops: list[tuple[Any, bool]] = []
         answers = Answers(
             path, self.status, self.restarts, self.attachments, self.subscriptions, self.notes, self._request_stop
         )
         self.hearing = Hearing(
-            progress, memory, acquirer, sinks, self.gateway, self.launcher, self.attachments, answers,
+            progress, memory, acquirer, sinks, self.gateway, self.launcher, self.attachments, self.limits, answers,
             self.gaps, self.clock_file, post, events, self.malformed,
         )  # fmt: skip
         self.now_ns = progress.started_ns

@@ -12,6 +12,7 @@ import dtopipe.wire
 from dtopipe.model.board_events import Opened
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
+from dtopipe.model.limits import Crossing, LimitPlan, LimitSeen, Side, Then
 from dtopipe.model.marks import Mark
 from dtopipe.model.plan import SinkPlan, TriggerPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
@@ -43,6 +44,9 @@ ANCHOR = Anchor(1, 2, 3)
 SINK = SinkPlan("table", "csv", "table.csv", channels=("a",))
 PLACE = {"segment": "dtopipe-1", "held": "", "descriptor_endpoint": "ipc://a", "credit_endpoint": "ipc://b"}
 OPENED = Opened("board", STREAM.channels, "int16", 10.0, 5, clocked=True, resumable=False, anchor=ANCHOR, run_id="r")
+CROSSING = Crossing(2, 7, 901.5, 10**18, 9, 902.0, 955.25, 8)
+OVER = Crossing(1, 3, float("inf"), 10**18, 3, 900.5, float("inf"), 3, 5, Then.NO_VALUE)
+SEEN = LimitSeen("tc1", Side.HIGH, 2, 2, float("inf"), CROSSING, (OVER, CROSSING))
 REMOTE = messages.RemoteFacts("id", "office", "", "10.0.0.7", "block", 5, 3, 0, away=False, finished=False)
 WORKER: dict[str, Any] = {
     "name": "table", "lock": "sink.table.0", "address": "sink.table.0", "entry": "/e", "run_folder": "/r",
@@ -59,6 +63,7 @@ SAID: dict[tuple[str, str], list[TypedMessage]] = {
         messages.SinkReady(Position(1, 5, 2, 3, 1)), messages.SinkDone(Position(0, 9, 9, 9)), messages.SinkBack(),
         messages.GapsCommitted(GAPS), messages.SinkAway("full", "free space"), messages.OutputClosed("in two files"),
         messages.TriggerTold((messages.EventBegun(7, 10**18, {"a": 1.5, "b": None}),), 3, waits=False),
+        messages.LimitsSeen((SEEN, LimitSeen("a", Side.LOW))), messages.LimitsSeen((), Position(0, 9, 9, 9)),
     ],
     ("gateway", "supervisor"): [
         messages.Hello(7), messages.Failed("in use"), messages.Serving("tcp://0.0.0.0:5700"),
@@ -119,6 +124,12 @@ ORDERS = [
         channels=("a",), flush_interval_s=0.5, sync_s=None, queue_blocks=64, delay_per_block_s=0.0, every_s=1.0,
         reduce="mean", split="1h", trigger=TriggerPlan("a > 1 for 2s", 3.0, 4.5), options={},
     ),
+    orders.LimitOrders(
+        **WORKER, type="", path=None, policy=Policy.BLOCK, layout=Layout.WIDE, on_exists=OnExists.ERROR,
+        channels=("tc1",), flush_interval_s=0.5, sync_s=None, queue_blocks=64, delay_per_block_s=0.0, every_s=None,
+        reduce="mean", split=None, trigger=None, options={},
+        limits=(LimitPlan("tc1", 900.0, None, 2.0, "degC"),), seen=(SEEN,), position=Position(0, 9, 9, 9),
+    ),
     orders.GatewayOrders(**WORKER, endpoint="tcp://*:1", insecure=True, keep_for_s=None, expected=("me",)),
 ]  # fmt: skip
 
@@ -146,10 +157,12 @@ def test_the_protocol_has_every_message_with_its_keys_and_nothing_else() -> None
 
 
 def test_the_protocol_has_all_orders_and_nothing_else() -> None:
-    rows = dict(re.findall(r"^\| (every worker|acquirer|sink|gateway) \| (`[^|]*)\|", PROTOCOL, re.MULTILINE))
+    rows = dict(re.findall(r"^\| (every worker|acquirer|sink|watcher|gateway) \| (`[^|]*)\|", PROTOCOL, re.MULTILINE))
     common = keys_in(rows["every worker"])
-    for worker, wanted in zip(("acquirer", "sink", "gateway"), map(type, ORDERS), strict=True):
-        assert common + keys_in(rows[worker]) == list(field_names(wanted))
+    of_sinks = keys_in(rows["sink"])
+    for worker, wanted in zip(("acquirer", "sink", "watcher", "gateway"), map(type, ORDERS), strict=True):
+        before = common + of_sinks if worker == "watcher" else common
+        assert before + keys_in(rows[worker]) == list(field_names(wanted))
 
 
 def test_the_protocol_says_what_is_told_of_a_remote() -> None:

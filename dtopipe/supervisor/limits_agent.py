@@ -1,0 +1,84 @@
+"""The watcher of limits as the supervisor knows it: a worker that lives as a sink's does, and has no output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from dtopipe.model.limits import LimitSeen, Side
+from dtopipe.model.plan import RunPlan, SinkPlan
+from dtopipe.model.policy import Policy
+from dtopipe.model.position import Position
+from dtopipe.model.span import Cause
+from dtopipe.model.stream import Stream
+from dtopipe.supervisor.sink_agent import SinkAgent
+from dtopipe.wire.messages import LimitsSeen
+from dtopipe.wire.orders import LimitOrders, SinkOrders
+
+NAME = "limits"
+# In the way of data is worse than without a process: a new one is there in half a second.
+_HUNG_LIMIT_S = 10.0
+_SAID_EVERY_S = 0.5
+# Why samples are absent here that outputs have, or may have.
+_MISSED = (Cause.POLICY_DROP, Cause.STALLED, Cause.WORKER_FAILED, Cause.WRITE_ERROR)
+
+
+class LimitsAgent(SinkAgent):
+    """It reads as a BLOCK sink does that the journal covers, without one as a DROP sink: it never holds the board."""
+
+    module = "dtopipe.workers.limits"
+
+    def __init__(self, plan: RunPlan, run_folder: Path) -> None:
+        has_journal = any(sink.is_journal for sink in plan.sinks)
+        super().__init__(
+            SinkPlan(
+                name=NAME,
+                type="",
+                policy=Policy.BLOCK if has_journal else Policy.DROP_OLDEST,
+                channels=tuple(limit.channel for limit in plan.limits),
+                flush_interval_s=_SAID_EVERY_S,
+                # After the journal's end nobody covers it: then it is passed over at once.
+                stall_limit_s=0.0,
+                hung_limit_s=_HUNG_LIMIT_S,
+            ),
+            run_folder,
+        )
+        self._limits = plan.limits
+        # With what a successor goes on: what was seen up to a commit, and what was told of the next one so far.
+        self._seen_at: Position | None = None
+        self._seen: dict[tuple[str, Side], LimitSeen] = {}
+        self._untold: dict[tuple[str, Side], LimitSeen] = {}
+
+    @property
+    def key(self) -> str:
+        """As SinkAgent.key."""
+        return NAME
+
+    def learn(self, stream: Stream) -> None:
+        """Nothing: without an output there are no rows, nor parts."""
+
+    @property
+    def missed(self) -> int:
+        """How many samples that the run has it did not look at, so far."""
+        return sum(map(self.absence.samples, _MISSED))
+
+    def heard(self, message: LimitsSeen) -> None:
+        """Keep what a successor needs."""
+        self._untold |= {(each.channel, each.side): each for each in message.limits}
+        if message.committed is not None:
+            self._seen |= self._untold
+            self._untold = {}
+            self._seen_at = message.committed
+
+    def orders(self, common: Mapping[str, Any]) -> LimitOrders:
+        """As SinkAgent.orders, with the limits, and what a predecessor had seen."""
+        self._untold = {}
+        orders = super().orders(common)
+        return LimitOrders(
+            **{each.name: getattr(orders, each.name) for each in fields(SinkOrders)},
+            limits=self._limits,
+            seen=tuple(self._seen.values()),
+            position=self._seen_at,
+        )

@@ -1,0 +1,181 @@
+"""The worker that watches limits: it reads as a sink's does, writes nothing, and tells the supervisor what it sees."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.core.crossings import LimitWatch
+from dtopipe.host.clock import mono_ns
+from dtopipe.model.engineering import EngineeringValues
+from dtopipe.model.errors import SinkError
+from dtopipe.model.limits import LimitPlan, LimitSeen
+from dtopipe.model.position import Position
+from dtopipe.model.reading_columns import reading_columns
+from dtopipe.model.readings import Readings
+from dtopipe.model.span import Gap
+from dtopipe.model.stream import Block, Stream
+from dtopipe.model.suggestions import nearest
+from dtopipe.sinks.file.reopening import ReopeningWriter
+from dtopipe.wire.messages import LimitsSeen
+from dtopipe.wire.orders import LimitOrders
+from dtopipe.workers.process import Worker, run_worker
+from dtopipe.workers.sink_worker import write
+
+# A crossing is told at once, but not each of a thousand: what came meanwhile is told with the next, or the next commit.
+_SAID_EVERY_NS = 50_000_000
+# A message has a bounded length, and each of these may tell of twenty crossings.
+_MOST_IN_A_MESSAGE = 200
+
+
+class LimitsWriter:
+    """In the place of a sink's writer: it looks at every value, and says at each commit what it has seen."""
+
+    def __init__(
+        self,
+        say: Callable[[LimitsSeen], None],
+        limits: Sequence[LimitPlan],
+        seen: Sequence[LimitSeen] = (),
+        position: Position | None = None,
+    ) -> None:
+        """`seen`, `position`: where a predecessor was at its last commit."""
+        self._say = say
+        self._limits = limits
+        self._known = {(each.channel, each.side): each for each in seen}
+        self._position = position
+        self._said_ns = 0
+
+    def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
+        """As SinkWriter.open. Raises SinkError for a limit of a channel that there is not, or in another unit."""
+        position = self._position if resume else None
+        self._at = position or Position(start, start, start)
+        self._stream = stream
+        self._values = EngineeringValues(stream.channels)
+        columns = reading_columns(stream.channels) if stream.polled else ()
+        self._value_places = [place for place, column in enumerate(columns) if column.channel is not None]
+        self._time_place = next((place for place, column in enumerate(columns) if column.name == "t_utc"), 0)
+        # As they were told at the last commit.
+        self._committed = dict(self._known) if position else {}
+        names = [channel.name for channel in stream.channels]
+        self._watches: list[tuple[int, LimitWatch]] = []
+        for plan in self._limits:
+            if plan.channel not in names:
+                raise SinkError(
+                    None, f"limits.{plan.channel}: the board has no such channel", nearest(plan.channel, names)
+                )
+            place = names.index(plan.channel)
+            unit = stream.channels[place].unit
+            if plan.unit is not None and plan.unit != unit:
+                what = f"limits.{plan.channel} is in {plan.unit}, and the board gives {unit or 'values without a unit'}"
+                raise SinkError(None, what, f"write the limits in {unit}" if unit else "take the unit out")
+            for_samples = math.ceil(Fraction(repr(stream.rate_hz)) * Fraction(repr(plan.for_s)))
+            for side, limit in plan.limits():
+                known = self._known.get((plan.channel, side)) if position else None
+                upto = self._at.committed
+                self._watches.append(
+                    (place, LimitWatch(plan.channel, side, limit, for_samples, known=known, upto=upto))
+                )
+        return self._at
+
+    def append(self, items: Sequence[Block | Gap | Readings]) -> None:
+        """As SinkWriter.append; what crosses a limit is told at once."""
+        self._at = self._at.after(items)
+        for piece in _joined(items):
+            if isinstance(piece, Readings):
+                self._look_at_readings(piece)
+            else:
+                self._look_at(piece)
+        now_ns = mono_ns()
+        if now_ns - self._said_ns >= _SAID_EVERY_NS and any(watch.has_news for _, watch in self._watches):
+            self._said_ns = now_ns
+            self._say_all([watch.seen() for _, watch in self._watches if watch.has_news], None)
+
+    def commit(self) -> Position:
+        """As SinkWriter.commit: what was seen up to there is told, so that a successor goes on with it."""
+        self._at = replace(self._at, durable=self._at.committed)
+        seen = {(each.channel, each.side): each for each in (watch.seen() for _, watch in self._watches)}
+        changed = [each for key, each in seen.items() if each.news or self._committed.get(key) != each]
+        self._committed = {key: replace(each, news=()) for key, each in seen.items()}
+        self._say_all(changed, self._at)
+        return self._at
+
+    def sync(self) -> Position:
+        """As SinkWriter.sync."""
+        return self._at
+
+    def close(self) -> Position:
+        """As SinkWriter.close: what still lasts has lasted to the end."""
+        for _, watch in self._watches:
+            watch.end()
+        return self.commit()
+
+    def abandon(self) -> None:
+        """As SinkWriter.abandon."""
+
+    def _look_at(self, blocks: Sequence[Block]) -> None:
+        """Look at blocks that follow on each other, on one clock."""
+        first, anchor, clock = blocks[0].first_sample_index, blocks[0].anchor, self._stream.clock
+        codes, status = blocks[0].codes, blocks[0].sensor_status
+        if len(blocks) > 1:
+            codes = np.concatenate([block.codes for block in blocks], axis=1)
+            status = _statuses(blocks)
+        self._tell(self._values(codes, status), first, lambda at: clock.anchor_at(anchor, at).t_utc_ns)
+
+    def _look_at_readings(self, readings: Readings) -> None:
+        first, columns = readings.first_sample_index, readings.columns
+        # None becomes NaN.
+        values = np.array([columns[place] for place in self._value_places], np.float64)
+        self._tell(values, first, lambda at: int(columns[self._time_place][at - first]))
+
+    def _say_all(self, seen: Sequence[LimitSeen], committed: Position | None) -> None:
+        for begin in range(0, max(1, len(seen)), _MOST_IN_A_MESSAGE):
+            end = begin + _MOST_IN_A_MESSAGE
+            # Only with the last of them is all told that was seen up to there.
+            self._say(LimitsSeen(tuple(seen[begin:end]), committed if end >= len(seen) else None))
+
+    def _tell(self, values: NDArray[np.float64], first: int, utc_at: Callable[[int], int]) -> None:
+        for place, watch in self._watches:
+            watch.saw(values[place], first, utc_at)
+
+
+def _joined(items: Sequence[Block | Gap | Readings]) -> Iterator[Sequence[Block] | Readings]:
+    """Neighbouring blocks of one clock together; a gap shows in the indices of what follows."""
+    run: list[Block] = []
+    for item in items:
+        if isinstance(item, Readings):
+            yield item
+        elif isinstance(item, Block) and item.error is None and item.n_samples:
+            if run and (item.anchor != run[-1].anchor or item.first_sample_index != run[-1].span.stop):
+                yield run
+                run = []
+            run.append(item)
+    if run:
+        yield run
+
+
+def _statuses(blocks: Sequence[Block]) -> NDArray[np.int8] | None:
+    if all(block.sensor_status is None for block in blocks):
+        return None
+    return np.concatenate(
+        [np.zeros(b.codes.shape, np.int8) if b.sensor_status is None else b.sensor_status for b in blocks], axis=1
+    )
+
+
+def main(worker: Worker[LimitOrders]) -> None:
+    """Watch the limits until the run has ended."""
+    orders = worker.orders
+
+    def made() -> LimitsWriter:
+        return LimitsWriter(worker.control.send, orders.limits, orders.seen, orders.position)
+
+    write(worker, ReopeningWriter(made, None))
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(main, LimitOrders))
