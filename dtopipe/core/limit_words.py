@@ -10,7 +10,7 @@ from typing import Any
 from dtopipe.core.ending import EndedBy, ending_from
 from dtopipe.core.remark import Remark, time_text
 from dtopipe.model.clock import iso_utc, utc_ns
-from dtopipe.model.limits import Side
+from dtopipe.model.limits import Side, Then
 
 CROSSED, OVER = "limit_crossed", "limit_over"
 _MOST_NAMED = 6
@@ -30,7 +30,10 @@ class Lasting:
 
 @dataclass(frozen=True, slots=True)
 class LimitOutcome:
-    """What one limit came to. `outside_s`: of crossings that are over; `first_utc_ns`: when the first one began."""
+    """What one limit came to. `outside_s`: of crossings that are over; `first_utc_ns`: when the first one began.
+
+    `is_to_end`: the last one lasted to the end of the run.
+    """
 
     channel: str
     side: Side
@@ -41,6 +44,7 @@ class LimitOutcome:
     extreme: float | None = None
     first_utc_ns: int | None = None
     lasting: Lasting | None = None
+    is_to_end: bool = False
 
     @property
     def text(self) -> str:
@@ -56,7 +60,9 @@ class LimitOutcome:
             return ""
         outside_s = self.outside_s + (self.lasting.for_s if self.lasting else 0.0)
         at = moment_text(self.first_utc_ns, started_at)
-        on = "" if self.lasting is None else ", and longer" if interrupted else ", to the end"
+        on = ", to the end" if self.is_to_end else ""
+        if self.lasting is not None:
+            on = ", and longer" if interrupted else ", to the end"
         if self.crossings == 1:
             return f"{self.text} for {time_text(outside_s)} at {at}{on}"
         return f"{self.text} {self.crossings:,} times, for {time_text(outside_s)} in all, the first at {at}{on}"
@@ -75,6 +81,8 @@ class LimitOutcome:
         if self.lasting is not None:
             since = iso_utc(self.lasting.since_utc_ns)
             facts["lasting"] = {"number": self.lasting.number, "since": since, "for_s": round(self.lasting.for_s, 9)}
+        if self.is_to_end:
+            facts["is_to_end"] = True
         return facts
 
 
@@ -141,6 +149,7 @@ def _with_event(known: LimitOutcome, event: Mapping[str, Any]) -> LimitOutcome:
         outside_s=known.outside_s + float(event["lasted_s"]),
         extreme=known.extreme if extreme is None else float(extreme),
         lasting=None,
+        is_to_end=event.get("then") == Then.END,
     )
 
 
@@ -159,6 +168,7 @@ def _outcome_from(facts: Any) -> LimitOutcome | None:
             lasting=None
             if lasting is None
             else Lasting(int(lasting["number"]), utc_ns(lasting["since"]), float(lasting["for_s"])),
+            is_to_end=facts.get("is_to_end") is True,
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None

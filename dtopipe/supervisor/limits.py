@@ -91,6 +91,7 @@ class Limits:
             extreme=told.extreme,
             first_utc_ns=told.first_utc_ns,
             lasting=going_on,
+            is_to_end=told.is_to_end,
         )
 
     def _follow(self, told: _Told, seen: LimitSeen, *, upto: int | None) -> None:
@@ -139,6 +140,7 @@ class Limits:
         told.lasting = None
         ended = lasting if crossing is None else crossing
         then = ended.then or Then.GAP
+        told.is_to_end = then is Then.END
         stop = ended.stop if ended.stop is not None else max(ended.extreme_at, ended.at or ended.start) + 1
         lasted_s = self._time_s(stop - ended.start)
         self._events.append_of(
@@ -204,6 +206,8 @@ class _Told:
         self.crossings = self.outside = 0
         self.extreme: float | None = None
         self.first_utc_ns: int | None = None
+        # The last one lasted to the end of the run.
+        self.is_to_end = False
 
 
 def _now_text(outcome: LimitOutcome, lasting: Lasting, started_at: str) -> str:

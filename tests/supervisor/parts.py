@@ -319,7 +319,7 @@ class Bench:
         return self.starter.of(name)[-1]
 
     def agent(self, name: str = "table") -> SinkAgent:
-        return self.sinks.by_name[name]
+        return self.sinks.workers_by_name[name]
 
     def phase(self) -> Phase:
         """How far the run is."""
@@ -364,7 +364,7 @@ class Bench:
         self.start()
         self.open_board()
         self.turn()
-        for agent in self.sinks:
+        for agent in self.sinks.workers:
             self.ready(agent.plan.name)
         if self.plan.listen is not None:
             self.says(self.gateway.address.decode(), Serving("tcp://127.0.0.1:5700"))
