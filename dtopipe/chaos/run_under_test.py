@@ -93,6 +93,8 @@ def running(file: Path, plan: RunPlan, run_dir: Path) -> Iterator[RunUnderTest]:
     # they would, for the ring bounds them.
     sets = [f"sinks.{sink.name}.restart.max=1000000" for sink in plan.sinks]
     sets += [f"sinks.{sink.name}.restart.within=1s" for sink in plan.sinks if not sink.is_journal]
+    # What it would tell of is not true.
+    sets.append("on={}")
     levers = Levers()
     sets += levers.sets
     words = [word for text in sets for word in ("--set", text)]

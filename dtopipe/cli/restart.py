@@ -31,8 +31,9 @@ _LOOK_EVERY_S = 0.1
 def restart(name: str, run: str | None, run_dir: Path, as_json: bool) -> None:
     r"""Start a sink of a run in progress anew: one that gave up, or one that runs.
 
-    NAME is the sink's name in the topology. It goes on behind its last commit, with its restarts uncounted; what
-    passed meanwhile comes from the journal or the ring, and is a gap of cause worker_failed where neither has it.
+    NAME is the sink's name in the topology, or limits for who watches these. It goes on behind its last commit, with
+    its restarts uncounted; what passed meanwhile comes from the journal or the ring, and is a gap of cause
+    worker_failed where neither has it.
     RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress.
 
     \b
@@ -62,7 +63,9 @@ def _restarted(folder: RunFolder, name: str, restarts_before: int) -> dict[str, 
     while True:
         status = ask_run(folder, AskStatus(), StatusSnapshot)
         record = dict(status.snapshot) if status else folder.read_record()
-        sink: dict[str, Any] = record["sinks"][name]
+        # Who watches limits is started anew as a sink is.
+        workers = {"limits": record.get("limits", {}).get("watcher", {}), **record["sinks"]}
+        sink: dict[str, Any] = workers[name]
         condition = condition_of(sink)
         begun = sink["restarts"] > restarts_before
         if status is None or condition is SinkState.GAVE_UP or (begun and not condition.is_under_way):
