@@ -15,7 +15,7 @@ from dtopipe.model.quantities import spelled
 from dtopipe.model.shown import shown
 
 _LASTS, _WAS = "bold red", "yellow"
-# Of many that were crossed, and are not now, the record has all.
+# Each, of those that are crossed now, and that were; the record has all.
 _MOST_SHOWN = 6
 _IN_ORDER = (SinkState.STARTING, SinkState.OPENING, SinkState.READY, SinkState.RUNNING, SinkState.DONE)
 
@@ -23,11 +23,12 @@ _IN_ORDER = (SinkState.STARTING, SinkState.OPENING, SinkState.READY, SinkState.R
 def limit_lines(status: Mapping[str, Any]) -> list[Text]:
     """A line for each limit that is crossed now, or was; for what is not watched, and a command that went wrong."""
     limits = status.get("limits") or {}
-    over = limits.get("over", ())
-    lines = [Text(shown(text), _LASTS) for text in limits.get("now", ())]
+    now, over = limits.get("now", ()), limits.get("over", ())
+    lines = [Text(shown(text), _LASTS) for text in now[:_MOST_SHOWN]]
     lines += [Text(shown(text), _WAS) for text in over[:_MOST_SHOWN]]
-    if len(over) > _MOST_SHOWN:
-        lines.append(Text(f"{len(over) - _MOST_SHOWN} more limits were crossed", _WAS))
+    more = max(0, len(now) - _MOST_SHOWN) + max(0, len(over) - _MOST_SHOWN) + limits.get("more", 0)
+    if more:
+        lines.append(Text(f"{more} more limits were crossed", _WAS))
     watcher = limits.get("watcher") or {}
     if watcher and watcher["condition"] not in _IN_ORDER:
         why = f": {watcher['failure']}" if watcher.get("failure") else ""
@@ -43,7 +44,7 @@ def limit_lines(status: Mapping[str, Any]) -> list[Text]:
 def limit_text(limit: LimitPlan) -> str:
     """`tc1: above 900 degC or below -10 degC for 2s`."""
     unit = f" {limit.unit}" if limit.unit else ""
-    sides = " or ".join(f"{side.word} {value:g}{unit}" for side, value in limit.limits())
+    sides = " or ".join(f"{side.word} {value:.12g}{unit}" for side, value in limit.limits())
     return f"{limit.channel}: {sides}{f' for {spelled(limit.for_s)}' if limit.for_s else ''}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from dtopipe.core.ending import EndedBy, ending_from
 from dtopipe.core.remark import Remark, time_text
 from dtopipe.model.clock import iso_utc, utc_ns
+from dtopipe.model.facts import finite
 from dtopipe.model.limits import Side, Then
 
 CROSSED, OVER = "limit_crossed", "limit_over"
@@ -49,7 +50,7 @@ class LimitOutcome:
     @property
     def text(self) -> str:
         """What it is to cross it, such as `tc1 above 900 degC`."""
-        return f"{self.channel} {self.side.word} {self.limit:g} {self.unit}".rstrip()
+        return f"{self.channel} {self.side.word} {self.limit:.12g} {self.unit}".rstrip()
 
     def words(self, started_at: str, *, interrupted: bool = False) -> str:
         """What it came to, such as `tc1 above 900 degC for 3.2 s at 12:03:04Z`; empty if it was not crossed.
@@ -75,7 +76,7 @@ class LimitOutcome:
             "value": self.limit,
             "unit": self.unit,
         }
-        facts |= {"crossings": self.crossings, "outside_s": round(self.outside_s, 9), "extreme": self.extreme}
+        facts |= {"crossings": self.crossings, "outside_s": round(self.outside_s, 9), "extreme": finite(self.extreme)}
         if self.first_utc_ns is not None:
             facts["first_at"] = iso_utc(self.first_utc_ns)
         if self.lasting is not None:

@@ -15,6 +15,9 @@ from dtopipe.supervisor.progress import Progress
 from dtopipe.supervisor.run_memory import RunMemory
 from dtopipe.wire.messages import LimitsSeen
 
+# Of either kind, in a table.
+_MOST_SHOWN = 20
+
 
 class Limits:
     """Tells of each crossing once, also where a watcher that was killed had told of it before."""
@@ -26,6 +29,7 @@ class Limits:
         self._memory = memory
         self._watcher = watcher
         self._events = events
+        self._units: dict[str, str] = {}
         self._told = {
             (each.channel, side): _Told(each, side, limit) for each in plan.limits for side, limit in each.limits()
         }
@@ -42,11 +46,14 @@ class Limits:
 
     def facts(self) -> dict[str, Any] | None:
         """As in the run record; None where there are no limits."""
+        watched = self._watched()
+        return watched and {"seen": [self._outcome(told).facts() for told in self._told.values()], **watched}
+
+    def _watched(self) -> dict[str, Any] | None:
         watcher = self._watcher
         if watcher is None:
             return None
         return {
-            "seen": [outcome.facts() for outcome in self._outcomes()],
             "watcher": {
                 "state": watcher.shown_state,
                 "condition": watcher.condition.value,
@@ -63,17 +70,19 @@ class Limits:
         return limit_remarks({"limits": self.facts(), "started_at": self._progress.started.isoformat()})
 
     def snapshot(self) -> dict[str, Any] | None:
-        """The facts for tables: what lasts now, and what was."""
-        facts, started_at = self.facts(), self._progress.started.isoformat()
-        if facts is None:
+        """The facts for tables, in words: what lasts now, and what was; of very many the first ones, and how many."""
+        watched, started_at = self._watched(), self._progress.started.isoformat()
+        if watched is None:
             return None
-        outcomes = self._outcomes()
-        now = [_now_text(each, each.lasting, started_at) for each in outcomes if each.lasting]
-        over = [each.words(started_at) for each in outcomes if each.crossings and not each.lasting]
-        return {**facts, "now": now, "over": over}
-
-    def _outcomes(self) -> list[LimitOutcome]:
-        return [self._outcome(told) for told in self._told.values()]
+        crossed = [told for told in self._told.values() if told.crossings]
+        now = [told for told in crossed if told.lasting is not None]
+        over = [told for told in crossed if told.lasting is None]
+        return {
+            **watched,
+            "now": [_now_text(self._outcome(told), started_at) for told in now[:_MOST_SHOWN]],
+            "over": [self._outcome(told).words(started_at) for told in over[:_MOST_SHOWN]],
+            "more": max(0, len(now) - _MOST_SHOWN) + max(0, len(over) - _MOST_SHOWN),
+        }
 
     def _outcome(self, told: _Told) -> LimitOutcome:
         rate_hz, lasting, going_on = self._rate_hz, told.lasting, None
@@ -189,8 +198,9 @@ class Limits:
 
     def _unit(self, plan: LimitPlan) -> str:
         stream = self._memory.stream
-        channels = (*stream.channels, *stream.virtual) if stream else ()
-        return next((channel.unit for channel in channels if channel.name == plan.channel), plan.unit or "")
+        if not self._units and stream is not None:
+            self._units = {channel.name: channel.unit for channel in (*stream.channels, *stream.virtual)}
+        return self._units.get(plan.channel, plan.unit or "")
 
 
 class _Told:
@@ -210,10 +220,12 @@ class _Told:
         self.is_to_end = False
 
 
-def _now_text(outcome: LimitOutcome, lasting: Lasting, started_at: str) -> str:
+def _now_text(outcome: LimitOutcome, started_at: str) -> str:
     """What is to be seen while a crossing lasts."""
+    if outcome.lasting is None:
+        return ""
     furthest = ""
     if outcome.extreme is not None:
         furthest = f", {'up' if outcome.side is Side.HIGH else 'down'} to {outcome.extreme:g} {outcome.unit}".rstrip()
     times = f", {outcome.crossings:,} times so far" if outcome.crossings > 1 else ""
-    return f"{outcome.text} since {moment_text(lasting.since_utc_ns, started_at)}{furthest}{times}"
+    return f"{outcome.text} since {moment_text(outcome.lasting.since_utc_ns, started_at)}{furthest}{times}"

@@ -21,6 +21,8 @@ NAME = "limits"
 # In the way of data is worse than without a process: a new one is there in half a second.
 _HUNG_LIMIT_S = 10.0
 _SAID_EVERY_S = 0.5
+# Less than what most boards hold by themselves.
+_STALL_LIMIT_S = 0.25
 # Why samples are absent here that outputs have, or may have.
 _MISSED = (Cause.POLICY_DROP, Cause.STALLED, Cause.WORKER_FAILED, Cause.WRITE_ERROR)
 
@@ -39,8 +41,8 @@ class LimitsAgent(SinkAgent):
                 policy=Policy.BLOCK if has_journal else Policy.DROP_OLDEST,
                 channels=tuple(limit.channel for limit in plan.limits),
                 flush_interval_s=_SAID_EVERY_S,
-                # After the journal's end nobody covers it: then it is passed over at once.
-                stall_limit_s=0.0,
+                # After the journal's end nobody covers it: then it is passed over.
+                stall_limit_s=_STALL_LIMIT_S,
                 hung_limit_s=_HUNG_LIMIT_S,
             ),
             run_folder,

@@ -89,7 +89,7 @@ def test_who_watches_holds_nobody_and_is_no_output(a_bench: Make, sinks: Any, po
     bench = watched(a_bench, *sinks)
     agent = bench.agent("limits")
     assert isinstance(agent, LimitsAgent)
-    assert (agent.state, agent.plan.policy, agent.plan.stall_limit_s) == (WorkerState.RUNNING, policy, 0.0)
+    assert (agent.state, agent.plan.policy, agent.plan.stall_limit_s) == (WorkerState.RUNNING, policy, 0.25)
     orders = bench.process("limits").orders
     assert isinstance(orders, LimitOrders)
     assert (bench.process("limits").module, orders.channels, orders.limits) == (
