@@ -164,6 +164,8 @@ class Launcher:
         except RingError as error:
             raise refusal(plan, "ring", error.headline, error.remedy) from error
         self._record.tell_where()
+        if self._sinks.watcher is not None:
+            self._sinks.watcher.follow_board(clocked=acquirer.is_clocked)
         first = self._memory.end_sample_index
         for agent in self._sinks.workers:
             agent.learn(stream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ _MISSED = (Cause.POLICY_DROP, Cause.STALLED, Cause.WORKER_FAILED, Cause.WRITE_ER
 
 
 class LimitsAgent(SinkAgent):
-    """It reads as a BLOCK sink does that the journal covers, without one as a DROP sink: it never holds the board."""
+    """It reads as a BLOCK sink does that the journal covers, without one as a DROP sink: it never holds the board.
+
+    But for one that waits, and loses nothing by that.
+    """
 
     module = "dtopipe.workers.limits"
 
@@ -60,6 +63,11 @@ class LimitsAgent(SinkAgent):
 
     def learn(self, stream: Stream) -> None:
         """Nothing: without an output there are no rows, nor parts."""
+
+    def follow_board(self, *, clocked: bool) -> None:
+        """The board is open: whether it goes on without us is known now."""
+        if not clocked:
+            self.plan = replace(self.plan, policy=Policy.BLOCK, stall_limit_s=_HUNG_LIMIT_S)
 
     @property
     def missed(self) -> int:

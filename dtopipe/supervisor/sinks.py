@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dtopipe.model.policy import Policy
+from dtopipe.supervisor.limits_agent import LimitsAgent
 from dtopipe.supervisor.sink_agent import SinkAgent
 
 
@@ -15,7 +16,7 @@ class Sinks:
     who deals with processes, rows and restarts asks for it, by `workers`.
     """
 
-    def __init__(self, agents: Iterable[SinkAgent], watcher: SinkAgent | None = None) -> None:
+    def __init__(self, agents: Iterable[SinkAgent], watcher: LimitsAgent | None = None) -> None:
         self.watcher = watcher
         self.by_name = {agent.plan.name: agent for agent in agents}
         self.journal = next((agent for agent in self if agent.plan.is_journal), None)

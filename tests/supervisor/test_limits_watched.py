@@ -104,6 +104,15 @@ def test_who_watches_holds_nobody_and_is_no_output(a_bench: Make, sinks: Any, po
     assert "limits" not in bench.record.facts()["sinks"]
 
 
+def test_a_board_that_waits_waits_for_who_watches(a_bench: Make) -> None:
+    bench = a_bench(clocked=False, limits=LIMITS)
+    bench.run()
+    table, agent = bench.memory.table, bench.agent("limits")
+    assert table is not None
+    assert agent.row in [pin.row for pin in table.pins()]
+    assert agent.plan.stall_limit_s == 10.0
+
+
 def test_a_crossing_is_an_event_when_it_counts_and_when_it_is_over_and_words_of_the_verdict(a_bench: Make) -> None:
     bench = watched(a_bench)
     bench.publish(4)
