@@ -75,7 +75,7 @@ def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
     with _display(console, keys) as show:
         supervisor = Supervisor(plan, _while_the_terminal_lasts(show))
         keys.set_mark = supervisor.mark
-        _stop_on_signals(supervisor)
+        stop_on_signals(supervisor)
         record = supervisor.run()
     folder = supervisor.folder
     console.print(outputs_table(record))
@@ -90,7 +90,7 @@ def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
     return record, supervisor.was_stopped
 
 
-def _stop_on_signals(supervisor: Supervisor) -> None:
+def stop_on_signals(supervisor: Supervisor) -> None:
     """Ctrl-C, a closed terminal and a polite kill all end the run in order, from now to the end of the process.
 
     Under nohup a closed terminal does not. A script's `dtopipe up ... &` is started with Ctrl-C ignored: it is heard

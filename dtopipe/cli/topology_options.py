@@ -64,13 +64,3 @@ def topology_request(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(request=PlanRequest(file, duration, sets, meta, run_dir, name, simulate), **others)
 
     return with_request
-
-
-def topology_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command FILE and its options; it is called with `plan`, a RunPlan. Raises TopologyError."""
-
-    @functools.wraps(command)
-    def with_plan(request: PlanRequest, **others: Any) -> Any:
-        return command(plan=request.plan(), **others)
-
-    return topology_request(with_plan)

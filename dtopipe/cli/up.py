@@ -14,32 +14,42 @@ import click
 
 from dtopipe.cli.foreground import run_in_foreground
 from dtopipe.cli.output import print_json
-from dtopipe.cli.topology_options import topology_options
+from dtopipe.cli.topology_options import PlanRequest, topology_request
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
 from dtopipe.host.session import end_of_session_warning
-from dtopipe.model.errors import DtopipeError
-from dtopipe.model.plan import RunPlan
+from dtopipe.model.errors import DtopipeError, UsageError
 
 _DETACH_WAIT_S = 60.0
 
 
 @click.command()
-@topology_options
+@topology_request
 @click.option("--detach", is_flag=True, help="Leave the run in the background once it is running.")
-@click.option("--json", "as_json", is_flag=True, help="Print the final run record as JSON.")
-def up(plan: RunPlan, detach: bool, as_json: bool) -> None:
+@click.option("--preview", is_flag=True, help="Only show live values in their units: nothing is written.")
+@click.option("--json", "as_json", is_flag=True, help="Print the final run record as JSON; a preview as lines.")
+def up(request: PlanRequest, detach: bool, preview: bool, as_json: bool) -> None:
     r"""Run a topology: start the board and every sink, show how it goes, end with the verdict.
 
-    Ctrl-C ends the run in order; a second Ctrl-C does not wait for slow sinks.
+    Ctrl-C ends the run in order; a second Ctrl-C does not wait for slow sinks. With --preview it is the board alone,
+    with its limits: no run folder, no outputs, no commands, and no metadata that each run must be given.
 
     \b
     Example:
       dtopipe up quickstart.yaml
       dtopipe up heat-flux.yaml --duration 10min --meta sample=A7
+      dtopipe up heat-flux.yaml --preview
     """
+    if preview and detach:
+        raise UsageError("a preview is for who looks at it, and cannot be in the background", "take out --detach")
+    plan = request.plan(rehearsal=preview)
     for warning in plan.warnings:
         click.echo(f"dtopipe: warning: {warning}", err=True)
+    if preview:
+        # It looks like a run in parts that only it needs.
+        from dtopipe.cli.preview import run_preview
+
+        sys.exit(run_preview(plan, as_json=as_json))
     if detach:
         _detach(as_json=as_json)
         return

@@ -17,6 +17,7 @@ from dtopipe.model.plan import RunPlan
 from dtopipe.supervisor.answers import Answers
 from dtopipe.supervisor.hearing import Hearing
 from dtopipe.supervisor.ports import Snapshots
+from dtopipe.supervisor.preview import NewestValues, ValuesOfRing
 from dtopipe.supervisor.progress import Phase
 from dtopipe.supervisor.run import Run
 from dtopipe.wire.commands import Marked, Refused, SetMark
@@ -58,6 +59,7 @@ class Supervisor:
         self._on_turn = on_turn
         self._stops_wanted = 0
         self._stopped_by: Ending | None = None
+        self._values: ValuesOfRing | None = None
         # What became of commands that were not waited for, in words.
         self.left_undone: list[str] = []
 
@@ -89,6 +91,13 @@ class Supervisor:
     def mark(self, asked: SetMark) -> Marked | Refused:
         """Give a moment of the run a name; only between two turns, as in `on_turn`."""
         return self._run.notes.marking.set(asked)
+
+    def newest_values(self) -> NewestValues | None:
+        """What the board says now, in units; None before its first block. Only between two turns, as in `on_turn`."""
+        memory = self._run.memory
+        if self._values is None and memory.stream is not None and memory.ring is not None:
+            self._values = ValuesOfRing(memory.stream, memory.ring)
+        return None if self._values is None else self._values.newest()
 
     def request_stop(self, by: Ending, *, hurry: bool = False) -> None:
         """End the run in order; the second time, or with `hurry`, without waiting for slow sinks.
