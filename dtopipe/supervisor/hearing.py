@@ -155,8 +155,7 @@ class Hearing:
                 if agent is self._sinks.watcher:
                     self._limits.hear(message)
             case GapsCommitted() if agent is self._sinks.watcher:
-                # It has no output that could lack anything.
-                agent.absence.note(message.gaps)
+                self._limits.hear_gaps(message.gaps)
             case GapsCommitted():
                 agent.absence.note(self._gaps.append(name, message.gaps))
                 agent.row_count.note(message.gaps)

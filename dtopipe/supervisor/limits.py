@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dtopipe.core.limit_words import CROSSED, OVER, Lasting, LimitOutcome, limit_remarks, moment_text
@@ -9,7 +10,8 @@ from dtopipe.core.remark import Remark, time_text
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.limits import Crossing, LimitPlan, LimitSeen, Side, Then
 from dtopipe.model.plan import RunPlan
-from dtopipe.supervisor.limits_agent import NAME, LimitsAgent
+from dtopipe.model.span import Gap
+from dtopipe.supervisor.limits_agent import NAME, NOT_LOOKED_AT, LimitsAgent
 from dtopipe.supervisor.ports import Events
 from dtopipe.supervisor.progress import Progress
 from dtopipe.supervisor.run_memory import RunMemory
@@ -43,6 +45,16 @@ class Limits:
             told = self._told.get((seen.channel, seen.side))
             if told is not None:
                 self._follow(told, seen, upto=None if message.committed is None else message.committed.committed)
+
+    def hear_gaps(self, gaps: Sequence[Gap]) -> None:
+        """What the watcher did not look at; no output lacks it for that."""
+        if self._watcher is None:
+            return
+        self._watcher.absence.note(gaps)
+        for gap in gaps:
+            if gap.cause in NOT_LOOKED_AT:
+                span = gap.span
+                self._events.append("not_watched", NAME, start=span.start, stop=span.stop, cause=gap.cause.value)
 
     def facts(self) -> dict[str, Any] | None:
         """As in the run record; None where there are no limits."""

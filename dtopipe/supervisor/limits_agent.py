@@ -24,7 +24,7 @@ _SAID_EVERY_S = 0.5
 # Less than what most boards hold by themselves.
 _STALL_LIMIT_S = 0.25
 # Why samples are absent here that outputs have, or may have.
-_MISSED = (Cause.POLICY_DROP, Cause.STALLED, Cause.WORKER_FAILED, Cause.WRITE_ERROR)
+NOT_LOOKED_AT = (Cause.POLICY_DROP, Cause.STALLED, Cause.WORKER_FAILED, Cause.WRITE_ERROR)
 
 
 class LimitsAgent(SinkAgent):
@@ -72,7 +72,7 @@ class LimitsAgent(SinkAgent):
     @property
     def missed(self) -> int:
         """How many samples that the run has it did not look at, so far."""
-        return sum(map(self.absence.samples, _MISSED))
+        return sum(map(self.absence.samples, NOT_LOOKED_AT))
 
     def heard(self, message: LimitsSeen) -> None:
         """Keep what a successor needs."""

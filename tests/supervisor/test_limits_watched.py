@@ -202,6 +202,7 @@ def test_what_was_not_watched_is_said_and_changes_no_state(a_bench: Make) -> Non
     gaps = Gap(Span(100, 300), Cause.WORKER_FAILED, 1), Gap(Span(300, 350), Cause.BOARD_OVERRUN, 1)
     bench.says(bench.agent("limits").lock, GapsCommitted(gaps))
     assert bench.gaps.found == {}
+    assert [(line["start"], line["stop"]) for line in told(bench, "not_watched")] == [(100, 300)]
     assert bench.status.snapshot()["limits"]["watcher"]["missed_samples"] == 200
     bench.commit("table", 4 * BLOCK)
     verdict = finish(bench)
