@@ -48,7 +48,7 @@ from dtopipe.topology.checks import (
     check_sizes,
     row_warnings,
 )
-from dtopipe.topology.commands import command_plans, command_problems, recorded_commands
+from dtopipe.topology.commands import command_plans, command_problems
 from dtopipe.topology.journal import journal_of, journal_problems
 from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.limits import known_units, limit_plans, limit_problems
@@ -56,9 +56,9 @@ from dtopipe.topology.options import board_model, own_options, sink_model
 from dtopipe.topology.output_checks import check_outputs
 from dtopipe.topology.overrides import put, set_metadata, set_values
 from dtopipe.topology.problems import by_place, is_part_of, place_of, problems_of
+from dtopipe.topology.relocation import relocated
 from dtopipe.topology.retention import check_retention, synced_where_waited_for
 from dtopipe.topology.schema import KINDS, ChannelPart, TaskPart, TopologyPart
-from dtopipe.topology.secrets import without_secrets
 from dtopipe.topology.sink_plans import restart_plan, sink_plan, user_path
 from dtopipe.topology.source_locations import TWICE, Placed, read_yaml
 from dtopipe.topology.variables import absent_problems, resolved
@@ -192,6 +192,7 @@ class _Loading:
     def _assembled(
         self, top: TopologyPart, name: str, root: Path, board: BoardPlan, sinks: Sequence[SinkPlan]
     ) -> RunPlan:
+        kind = known_board_type(board.type)
         return RunPlan(
             name=name,
             run_root=root,
@@ -203,10 +204,10 @@ class _Loading:
             drain_limit_s=top.drain_limit,
             overtime_limit_s=top.overtime_limit,
             metadata=top.metadata,
-            simulated=known_board_type(board.type).is_simulated(board.options),
+            simulated=kind.is_simulated(board.options),
             limits=limit_plans(top.limits),
             on=command_plans(top.on, self._folder, self._environ),
-            document=self._recorded(name, board),
+            document=relocated(self._document, name, kind.path_key, self._folder, self._environ),
             places=self._places,
         )
 
@@ -352,18 +353,6 @@ class _Loading:
                     "channels": list(map(channel_document, (*task.channels, *task.virtual))),
                 }
         self._document["board"] = {"type": boards.SIMULATED}
-
-    def _recorded(self, name: str, board: BoardPlan) -> dict[str, Any]:
-        """The topology as it runs, for the records: it runs again from any folder; variables stay unresolved."""
-        document = {"name": name, **{key: value for key, value in self._document.items() if key != "name"}}
-        key = known_board_type(board.type).path_key
-        path = document["board"].get(key)
-        if isinstance(path, str):
-            given = user_path(resolved(path, self._environ, {}))
-            document["board"] = {**document["board"], key: path if given.is_absolute() else str(self._folder / path)}
-        if "on" in document:
-            document["on"] = recorded_commands(document["on"], self._folder)
-        return without_secrets(document)
 
     def _checked(self, model: type[_M], given: Any, key: str) -> _M | None:
         """The part, without those of its keys that are wrong: the rest is worth checking further."""
