@@ -157,6 +157,9 @@ class Launcher:
         stream = acquirer.stream(progress.run_id, progress.started.isoformat())
         # Of the other machine's run, where the samples come from one.
         progress.run_id = stream.run_id
+        watcher = self._sinks.watcher
+        if watcher is not None and (misfit := watcher.misfit(stream)):
+            raise refusal(plan, *misfit)
         shape = Layout(0, len(stream.channels), stream.samples_per_block, stream.dtype)
         n_slots = ring_slots(plan.ring, stream.rate_hz, stream.samples_per_block, shape.slot_bytes)
         try:
@@ -164,8 +167,8 @@ class Launcher:
         except RingError as error:
             raise refusal(plan, "ring", error.headline, error.remedy) from error
         self._record.tell_where()
-        if self._sinks.watcher is not None:
-            self._sinks.watcher.follow_board(clocked=acquirer.is_clocked)
+        if watcher is not None:
+            watcher.follow_board(clocked=acquirer.is_clocked)
         first = self._memory.end_sample_index
         for agent in self._sinks.workers:
             agent.learn(stream)

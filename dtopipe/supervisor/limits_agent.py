@@ -13,6 +13,7 @@ from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause
 from dtopipe.model.stream import Stream
+from dtopipe.model.suggestions import nearest
 from dtopipe.supervisor.sink_agent import SinkAgent
 from dtopipe.wire.messages import LimitsSeen
 from dtopipe.wire.orders import LimitOrders, SinkOrders
@@ -63,6 +64,18 @@ class LimitsAgent(SinkAgent):
 
     def learn(self, stream: Stream) -> None:
         """Nothing: without an output there are no rows, nor parts."""
+
+    def misfit(self, stream: Stream) -> tuple[str, str, str] | None:
+        """(key, what, remedy) of a limit that this stream cannot have: what the board says is known only now."""
+        units = {channel.name: channel.unit for channel in (*stream.channels, *stream.virtual)}
+        for limit in self._limits:
+            key, unit = f"limits.{limit.channel}", units.get(limit.channel)
+            if unit is None:
+                return key, "the board has no such channel", nearest(limit.channel, units)
+            if limit.unit is not None and limit.unit != unit:
+                what = f"these limits are in {limit.unit}, and the board gives {unit or 'values without a unit'}"
+                return f"{key}.unit", what, f"write them in {unit}" if unit else "take this line out"
+        return None
 
     def follow_board(self, *, clocked: bool) -> None:
         """The board is open: whether it goes on without us is known now."""

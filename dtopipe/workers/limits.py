@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from dtopipe.core.crossings import LimitWatch
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.engineering import EngineeringValues
-from dtopipe.model.errors import SinkError
 from dtopipe.model.limits import LimitPlan, LimitSeen
 from dtopipe.model.position import Position
 from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.model.suggestions import nearest
 from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.wire.messages import LimitsSeen
 from dtopipe.wire.orders import LimitOrders
@@ -52,7 +50,7 @@ class LimitsWriter:
         self._said_ns = 0
 
     def open(self, stream: Stream, start: int, *, resume: bool) -> Position:
-        """As SinkWriter.open. Raises SinkError for a limit of a channel that there is not, or in another unit."""
+        """As SinkWriter.open; the stream has every channel that has a limit."""
         position = self._position if resume else None
         self._at = position or Position(start, start, start)
         self._stream = stream
@@ -65,15 +63,7 @@ class LimitsWriter:
         names = [channel.name for channel in stream.channels]
         self._watches: list[tuple[int, LimitWatch]] = []
         for plan in self._limits:
-            if plan.channel not in names:
-                raise SinkError(
-                    None, f"limits.{plan.channel}: the board has no such channel", nearest(plan.channel, names)
-                )
             place = names.index(plan.channel)
-            unit = stream.channels[place].unit
-            if plan.unit is not None and plan.unit != unit:
-                what = f"limits.{plan.channel} is in {plan.unit}, and the board gives {unit or 'values without a unit'}"
-                raise SinkError(None, what, f"write the limits in {unit}" if unit else "take the unit out")
             for_samples = math.ceil(Fraction(repr(stream.rate_hz)) * Fraction(repr(plan.for_s)))
             for side, limit in plan.limits():
                 known = self._known.get((plan.channel, side)) if position else None

@@ -226,14 +226,32 @@ def test_a_watcher_that_gives_up_ends_nothing(a_bench: Make) -> None:
     assert verdict.state is VerdictState.GOOD
 
 
-def test_a_limit_that_the_board_cannot_have_refuses_the_run(a_bench: Make) -> None:
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (LimitPlan("tc", high=1.0), r"limits\.tc: the board has no such channel"),
+        (
+            LimitPlan("a", 1.0, unit="K"),
+            r"limits\.a\.unit: these limits are in K, and the board gives values without a",
+        ),
+    ],
+)
+def test_a_limit_that_the_board_cannot_have_refuses_the_run(a_bench: Make, limit: LimitPlan, said: str) -> None:
+    bench = a_bench(limits=(limit,))
+    bench.start()
+    bench.open_board()
+    with pytest.raises(TopologyError, match=said):
+        bench.turn()
+
+
+def test_a_watcher_that_cannot_begin_refuses_the_run(a_bench: Make) -> None:
     bench = a_bench(limits=LIMITS)
     bench.start()
     bench.open_board()
     bench.turn()
     bench.says(bench.agent("limits").lock, Hello(2))
-    with pytest.raises(TopologyError, match=r"limits: limits\.a is in K"):
-        bench.die("limits", "limits.a is in K, and the board gives V", code=3)
+    with pytest.raises(TopologyError, match="limits: no memory"):
+        bench.die("limits", "no memory", code=3)
 
 
 def test_its_name_is_taken(a_bench: Make) -> None:

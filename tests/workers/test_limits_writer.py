@@ -11,7 +11,6 @@ import pytest
 from dtopipe.model.calibration import Calibration
 from dtopipe.model.clock import Anchor
 from dtopipe.model.columns import Columns
-from dtopipe.model.errors import SinkError
 from dtopipe.model.limits import Crossing, LimitPlan, LimitSeen, Then
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -134,11 +133,3 @@ def test_readings_are_looked_at_at_their_own_times() -> None:
     watcher.writer.commit()
     (crossing,) = watcher.told()
     assert (crossing.start, crossing.stop, crossing.start_utc_ns) == (3, 4, 77 * S + 9)
-
-
-def test_a_limit_of_another_channel_or_unit_is_refused() -> None:
-    with pytest.raises(SinkError, match=r"limits.tc is in K, and the board gives degC\s+write the limits in degC"):
-        Watcher((LimitPlan("tc", high=1.0, unit="K"),))
-    writer = LimitsWriter(lambda message: None, (LimitPlan("tcc", high=1.0),))
-    with pytest.raises(SinkError, match=r"limits.tcc: the board has no such channel\s+did you mean tc\?"):
-        writer.open(STREAM, 0, resume=False)
