@@ -24,7 +24,7 @@ _END_LIMIT_S = 10.0
 _LOOK_EVERY_S = 0.05
 # Of each kind so many events wait that are not alike; what comes more often is counted.
 _MOST_WAITING = 32
-# No pipe blocks for so little.
+# A verdict may be long.
 _LONGEST_TEXT = 4000
 # What an event of the run is called under `on:`.
 _KINDS = {
