@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.model.limits import LimitSeen, Side
-from dtopipe.model.plan import RunPlan, SinkPlan
+from dtopipe.model.plan import RestartPlan, RunPlan, SinkPlan
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause
@@ -22,6 +22,8 @@ NAME = "limits"
 # In the way of data is worse than without a process: a new one is there in half a second.
 _HUNG_LIMIT_S = 10.0
 _SAID_EVERY_S = 0.5
+# Without a journal it has the ring alone: pauses are short.
+_RESTARTS = RestartPlan(max_restarts=10, within_s=60.0, backoff_s=0.05)
 # Less than what most boards hold by themselves.
 _STALL_LIMIT_S = 0.25
 # Why samples are absent here that outputs have, or may have.
@@ -45,6 +47,7 @@ class LimitsAgent(SinkAgent):
                 policy=Policy.BLOCK if has_journal else Policy.DROP_OLDEST,
                 channels=tuple(limit.channel for limit in plan.limits),
                 flush_interval_s=_SAID_EVERY_S,
+                restart=_RESTARTS,
                 # After the journal's end nobody covers it: then it is passed over.
                 stall_limit_s=_STALL_LIMIT_S,
                 hung_limit_s=_HUNG_LIMIT_S,
