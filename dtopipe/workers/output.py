@@ -54,6 +54,20 @@ def resumed(
         raise
 
 
+def closed_as_it_is(writer: ReopeningWriter, committed: Position) -> tuple[Position, str | None]:
+    """How far an output that is away is, and what is to be said of it; None if it is not in order."""
+    try:
+        return writer.close_as_committed(), writer.remark
+    except SinkUnavailable as error:
+        logging.warning("it cannot be closed: %s", error)
+        # Such as a log that has no room to be folded into its database.
+        remark = f"its output could not be closed ({error.message}): what is committed is in its files together"
+        return max(committed, writer.position, key=lambda each: each.committed), f"{remark}, and repair completes it"
+    except SinkError as error:
+        logging.warning("it cannot be closed: %s", error)
+        return committed, None
+
+
 def _newest_gaps(orders: SinkOrders, stream: Stream) -> Sequence[Gap]:
     """The last of those that are committed in the output. Raises SinkUnavailable."""
     path = _output(orders).path

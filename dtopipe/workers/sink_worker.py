@@ -18,7 +18,7 @@ from dtopipe.intake.blocks import CoveredIntake, DirectIntake, Intake, QueuedInt
 from dtopipe.intake.journal import JournalReader
 from dtopipe.model.clock import Anchor
 from dtopipe.model.columns import Columns
-from dtopipe.model.errors import SinkError, SinkUnavailable
+from dtopipe.model.errors import SinkUnavailable
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span, add, growing
@@ -46,7 +46,7 @@ from dtopipe.wire.messages import (
 )
 from dtopipe.wire.orders import SinkOrders
 from dtopipe.workers.noting import Noting
-from dtopipe.workers.output import opener, resumed
+from dtopipe.workers.output import closed_as_it_is, opener, resumed
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
 from dtopipe.workers.retiring import Retiring
@@ -313,20 +313,6 @@ def _batch_blocks(ring: Ring, delay_s: float) -> int:
     return max(1, min(_BATCH_BLOCKS, burst_slots(ring.layout.n_slots), by_size))
 
 
-def _closed(writer: ReopeningWriter, committed: Position) -> tuple[Position, str | None]:
-    """How far an output that is away is, and what is to be said of it; None if it is not in order."""
-    try:
-        return writer.close_as_committed(), writer.remark
-    except SinkUnavailable as error:
-        logging.warning("it cannot be closed: %s", error)
-        # Such as a log that has no room to be folded into its database.
-        remark = f"its output could not be closed ({error.message}): what is committed is in its files together"
-        return max(committed, writer.position, key=lambda each: each.committed), f"{remark}, and repair completes it"
-    except SinkError as error:
-        logging.warning("it cannot be closed: %s", error)
-        return committed, None
-
-
 def _begin(worker: Worker[SinkOrders]) -> BeginSink | None:
     """What it begins with; None if it is to end before."""
     while not worker.orphaned.is_set():
@@ -386,7 +372,7 @@ def write(worker: Worker[SinkOrders], writer: ReopeningWriter) -> None:
                 raise
             # What is committed stays as it is; the supervisor puts the rest on record.
             logging.warning("ended while its output was away: %s", error)
-            position, remark = _closed(writer, sink.position) if patience.is_detached else (sink.position, None)
+            position, remark = closed_as_it_is(writer, sink.position) if patience.is_detached else (sink.position, None)
             writer.abandon()
             if patience.lets_go:
                 return
