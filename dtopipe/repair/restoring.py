@@ -52,7 +52,9 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
     front = getattr(reader, "front", lambda: None)()
     if not isinstance(front, Front) or (snapshot is not None and snapshot.stream.run_id != output.run_id):
         return False
-    gaps = _gaps_before(front.stop, [*reader.gaps(), *known], report.covered)
+    # Of an output in parts what is known of others does not count here.
+    held = Span(int(output.record["start"]), front.stop)
+    gaps = _gaps_within(held, [*reader.gaps(), *known], report.covered)
     begin = max(int(output.record["start"]), output.retained_from())
     whole = Span(begin, front.stop)
     if without([whole], [*report.covered, *(gap.span for gap in gaps)]) or without(report.covered, [whole]):
@@ -72,12 +74,12 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
     return True
 
 
-def _gaps_before(stop: int, gaps: Sequence[Gap], covered: Sequence[Span]) -> list[Gap]:
-    """What of the gaps is before this sample and not there after all, each range as the first says that names it."""
+def _gaps_within(held: Span, gaps: Sequence[Gap], covered: Sequence[Span]) -> list[Gap]:
+    """What of the gaps is in this span and not there after all, each range as the first says that names it."""
     found: list[Gap] = []
     for gap in gaps:
         there = [*covered, *(other.span for other in found)]
-        for span in without([gap.span.intersection(Span(0, stop))], there):
+        for span in without([gap.span.intersection(held)], there):
             found.append(Gap(span, gap.cause, gap.t_utc_ns))
     return sorted(found)
 

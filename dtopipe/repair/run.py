@@ -302,6 +302,9 @@ class _Repair:
                 own = ValueSamples(output)
         stream = stream_from(self._record["stream"])
         whole = replace(self._of(output, sources), stream=stream, as_codes=True)
+        if without([span_to_hold(output)], whole.available()):
+            values = sorted(self._value_sources(), key=lambda source: source.name == output.name)
+            whole = replace(whole, sources=[*sources, *values])
         sink = self._record["sinks"][output.name]
         told = Span(int(sink["start"]), int(sink["stop"]))
         return TriggeredRefill(output, trigger, told, whole, own, [gap.span for gap in self._known_board_gaps()])

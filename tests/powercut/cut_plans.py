@@ -20,6 +20,8 @@ _SYNCS = ("none", "200ms", "1s", "every")
 _LONGEST_S = 4.0
 # Of a view: its rows are samples of the board, as they are.
 ROW_SAMPLES = 100
+# Of a triggered sink: an event every 3142 samples of the counter.
+TRIGGER = {"when": "sin(force / 500) > 0.6 for 20ms", "pre": "60ms", "post": "40ms"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ def _topology(
         sinks["columns"] |= {"path": "columns-{part}.parquet", "split": dice.choice(("300ms", "700ms"))}
     if not polled and dice.random() < 0.3:
         sinks["lines"] |= {"every": f"{ROW_SAMPLES / rate_hz * 1000:g}ms", "reduce": "first"}
+    for name in ("text", "base", "arrays"):
+        if not polled and dice.random() < 0.3:
+            sinks[name] |= TRIGGER
     if polled:
         del sinks["archive"]
         sinks["columns"]["row_group_size"] = 30

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cut_plans import ROW_SAMPLES, Plan
+from cut_plans import CHANNELS, ROW_SAMPLES, Plan
 from formula_recount import Found, opened_copy, recounted, recounted_server, together
 from numpy.typing import NDArray
 
@@ -115,11 +115,31 @@ def _of_good(folder: Path, after: Counts, kept_from: Mapping[str, int]) -> Itera
     for name, found in after.items():
         first = max(kept_from.get(name, 0), record["sinks"][name].get("retained_from") or 0)
         is_view = record["sinks"][name].get("row_samples", 1) > 1
-        lacking = found.lacking(np.arange(0, end, ROW_SAMPLES) if is_view else np.arange(first, end))
+        wanted = np.arange(0, end, ROW_SAMPLES) if is_view else np.arange(first, end)
+        if "untriggered" in record["sinks"][name]:
+            kept = around_events(end, float(record["stream"]["rate_hz"]))
+            wanted = wanted[kept[wanted]]
+            odd = int((~kept[found.index[found.index < end]]).sum())
+            if odd:
+                yield f"GOOD, but {name} has {odd} samples that are around no event", 0, 0
+        lacking = found.lacking(wanted)
         if len(lacking):
             yield f"GOOD, but {name} lacks {len(lacking)} of {end} samples, from {lacking[0]}", 0, 0
         if len(found.index) and found.index[-1] >= end:
             yield f"GOOD with {end} samples, but {name} has sample {found.index[-1]}", 0, 0
+
+
+def around_events(end: int, rate_hz: float) -> NDArray[np.bool_]:
+    """(end,) which samples a triggered output is to have, by the formula of the board, sample by sample."""
+    holding, pre, post = (round(rate_hz * ms / 1000) for ms in (20, 60, 40))
+    holds = np.sin(CHANNELS[0].values(np.arange(end)) / 500) > 0.6
+    kept = np.zeros(end, bool)
+    held = 0
+    for index in range(end):
+        held = held + 1 if holds[index] else 0
+        if held > holding:
+            kept[max(0, index - pre) : index + post + 1] = True
+    return kept
 
 
 def _promise(name: str, sink_type: str, path: Path) -> Promise:
