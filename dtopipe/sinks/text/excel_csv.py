@@ -22,15 +22,12 @@ from dtopipe.sinks.file.errors import sink_errors
 from dtopipe.sinks.text.delimited import DelimitedWriter
 from dtopipe.sinks.text.excel import BYTE_ORDER_MARK, ExcelForm, ExcelState, guarded, titles_of
 from dtopipe.sinks.text.excel_cells import date_times, decimals_of, reading_rows, seconds_texts
+from dtopipe.sinks.text.excel_fill import RowFill
 from dtopipe.sinks.text.limits import MOST_ROWS
 from dtopipe.sinks.text.number_text import Texts
 from dtopipe.sinks.text.rows import ValueTexts, rising_integers
 from dtopipe.sinks.text.whole_lines import PAGE_BYTES, Fill
 
-# LibreOffice takes a number of three hundred characters for a text.
-_MOST_IN_A_CELL = 200
-# With or without a fraction; what has an exponent, or is a date, is left as it is.
-_NUMBER = re.compile(rb" *-?[0-9]+([.,][0-9]+)?")
 # Programs that tell a column's type by its first rows take a number behind spaces there for a text.
 _ROWS_OF_TYPES = 100
 _DECIMALS_OF_A_TIME = 9
@@ -53,6 +50,7 @@ class ExcelCsvWriter(DelimitedWriter):
         self.remark = ""
         self._zero_ns: int | None = None
         self._decimal, self._delimiter = form.decimal.encode(), form.delimiter.encode()
+        self._fill = RowFill(form)
         self.signs = bytes.maketrans(b",.", f"{form.delimiter}{form.decimal}".encode())
 
     def header(self, stream: Stream) -> bytes:
@@ -77,23 +75,9 @@ class ExcelCsvWriter(DelimitedWriter):
         return self.form.line([guarded(text)]).encode() if text else b""
 
     def fill_of(self, data: bytes, start: int, stop: int, file_at: int) -> Fill:
-        """Zeros at the ends of fractions and, behind the first rows, spaces in front of whole numbers.
-
-        They are spread over the row: a spreadsheet takes a cell of more characters for a text.
-        """
+        """As DelimitedWriter.fill_of: in as many cells as it takes, so that none becomes too long."""
         has_spaces = file_at >= _ROWS_OF_TYPES * self.longest
-        # Which column it is that stands behind a quote is not looked for.
-        end = data.find(b'"', start, stop)
-        places: list[tuple[int, bytes]] = []
-        at = start
-        for number, cell in enumerate(data[start : stop - 1 if end < 0 else end].split(self._delimiter)):
-            found = None if number in self._texts_at else _NUMBER.fullmatch(cell)
-            if found is not None and found[1]:
-                places.append((at + len(cell), b"0"))
-            elif found is not None and has_spaces:
-                places.append((at, b" "))
-            at += len(cell) + 1
-        return places if -file_at % PAGE_BYTES <= _MOST_IN_A_CELL * len(places) else []
+        return self._fill.places(data, start, stop, -file_at % PAGE_BYTES, has_spaces=has_spaces)
 
     def may_be_laid(self, part: bytes) -> bool:
         """True if each line is a row: one that has half of its quotes is part of a row with a line's end in a text."""
@@ -105,11 +89,10 @@ class ExcelCsvWriter(DelimitedWriter):
         if extra and (state is None or state.form != self.form):
             raise SinkError(self.path, "its rows have other signs", "give the sink the options that it had")
         self._zero_ns = None if state is None else state.zero_ns
-        self._texts_at: frozenset[int] = frozenset()
         if stream.polled:
             columns = reading_columns(stream.channels)
-            self._columns_of_readings = columns
-            self._texts_at = frozenset(n for n, column in enumerate(columns) if column.kind is ColumnKind.TEXT)
+            texts_at = frozenset(n for n, column in enumerate(columns) if column.kind is ColumnKind.TEXT)
+            self._columns_of_readings, self._fill = columns, RowFill(self.form, texts_at)
             self._longest = 0
             return
         self._texts = ValueTexts(stream, prefix=self.separator, null=self.null, finite_only=self.finite_only)
