@@ -66,12 +66,12 @@ def condition_of(text: str) -> Condition:
 
 
 def _without_time(text: str) -> tuple[str, float]:
-    # pydantic, which takes longer to import than most commands to run.
-    from dtopipe.model.quantities import seconds
-
     found = _WITH_TIME.fullmatch(text)
     if found is None:
         return text, 0.0
+    # pydantic, which takes longer to import than most commands to run.
+    from dtopipe.model.quantities import seconds
+
     time = found["time"].strip()
     if not time:
         raise FormulaError("does not say for how long", _EXAMPLE)

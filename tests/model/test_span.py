@@ -57,7 +57,7 @@ def test_neighbours_of_different_causes_stay_apart() -> None:
 def test_the_numbers_of_causes_in_binary_records_never_change() -> None:
     assert {cause.value: cause.code for cause in Cause} == {
         "board_overrun": 1, "acquirer_restart": 2, "policy_drop": 3, "stalled": 4, "board_away": 8,
-        "write_error": 5, "worker_failed": 6, "transport": 7,
+        "write_error": 5, "worker_failed": 6, "transport": 7, "not_triggered": 9,
     }  # fmt: skip
     assert [Cause.from_code(cause.code) for cause in Cause] == list(Cause)
     with pytest.raises(KeyError):
