@@ -127,6 +127,8 @@ class _Repair:
             self._record = with_end(self._record, furthest)
             self._outputs = outputs_of(self._folder, self._record)
             chosen, reports = self._chosen(names), self._recounted()
+        if quiet := self._quiet(chosen, reports):
+            reports = self._recounted(quiet)
         mended = [self._all_mended(output, reports[output.name]) for output in chosen]
         positions = {output.name: found for output in self._outputs if (found := position_of(output)) is not None}
         of_board = self._board_gaps_now()
@@ -151,10 +153,19 @@ class _Repair:
     def _is_interrupted(self) -> bool:
         return VerdictState(self._record["verdict"]["state"]) is VerdictState.INTERRUPTED
 
-    def _recounted(self) -> dict[str, OutputReport]:
+    def _quiet(self, chosen: Sequence[Output], reports: Mapping[str, OutputReport]) -> dict[str, Sequence[Span]]:
+        """What will be absent from each triggered output in parts: which parts it is to have follows from that."""
+        found: dict[str, Sequence[Span]] = {}
+        for output in chosen:
+            if output.trigger is not None and output.part_samples:
+                items = self._triggered(output, output.trigger).items(span_to_hold(output))
+                found[output.name] = joined(item.span for item in items if isinstance(item, Gap))
+        return found if any(list(reports[name].quiet) != list(spans) for name, spans in found.items()) else {}
+
+    def _recounted(self, quiet: Mapping[str, Sequence[Span]] | None = None) -> dict[str, OutputReport]:
         """What is in each output, by its name."""
         checked = verify_run(
-            self._folder, self._record, lambda name, rows, _: self._on_progress(f"recounting {name}", rows)
+            self._folder, self._record, lambda name, rows, _: self._on_progress(f"recounting {name}", rows), quiet
         )
         return dict(zip((output.name for output in self._outputs), checked.outputs, strict=True))
 
@@ -170,7 +181,7 @@ class _Repair:
 
     def _all_mended(self, output: Output, report: OutputReport) -> Mended:
         """What became of an output, or of all parts of one that is split."""
-        parts = in_parts(output, self._folder.path)
+        parts = in_parts(output, self._folder.path, report.quiet)
         if parts == [output]:
             return self._mended(output, report)
         return whole_of_parts(output, [self._mended(part, one) for part, one in zip(parts, report.parts, strict=True)])

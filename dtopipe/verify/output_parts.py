@@ -21,17 +21,18 @@ from dtopipe.verify.report import OutputReport, length
 from dtopipe.wire.commit_snapshot import read_whole_part
 
 
-def in_parts(output: Output, folder: Path) -> list[Output]:
+def in_parts(output: Output, folder: Path, quiet: Sequence[Span] = ()) -> list[Output]:
     """Every part that the output has or should have, in order; the output itself where it is not split.
 
-    Which there should be follows from the run record and the gaps: those of the parts themselves and of `gaps.jsonl`.
+    Which there should be follows from the run record and the gaps: those of the parts themselves and of `gaps.jsonl`,
+    and `quiet`: what a triggered output is not to have, which may lie behind its last commit.
     """
     if not output.part_samples or output.path is None:
         return [output]
     whole = Span(int(output.record["start"]), int(output.record["stop"]))
     there = own_parts(output.path, output.run_id)
     gaps = _gaps_of(output, list(there.values()), folder)
-    absent = joined(gap.span.intersection(whole) for gap in gaps)
+    absent = joined(span.intersection(whole) for span in (*quiet, *(gap.span for gap in gaps)))
     expected = dict(layout_of(whole, output.part_samples, absent))
     found = []
     for number in sorted({*expected, *there}):

@@ -17,6 +17,7 @@ class OutputReport:
     `covered`: what is soundly in it, in the long layout for every channel. `differing`: samples whose values or times
     are wrong, `mistimed` those of them whose times are. `misstated`: samples whose block summaries are not theirs.
     `untimely`: samples of a triggered output that are around no event; `withheld`: those around one that it has not.
+    `quiet`: of a triggered output that is split, what it is not to have, as far as that can be told.
     `misnamed`: gaps whose cause or length others know otherwise. `damage`: places that were passed over, in words.
     `compared_with`: what its values and times were held against, `not_compared`: what was not, and why; neither is a
     problem of this output. `retained_from`: a journal's first sample, where it has retired what is before; `retired`:
@@ -38,6 +39,7 @@ class OutputReport:
     misstated: tuple[Span, ...] = ()
     misnamed: tuple[Span, ...] = ()
     untimely: tuple[Span, ...] = ()
+    quiet: tuple[Span, ...] = ()
     withheld: tuple[Span, ...] = ()
     disordered: bool = False
     unreadable: bool = False

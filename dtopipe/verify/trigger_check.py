@@ -48,6 +48,18 @@ def kept_of(
     return Kept(kept, without([whole], unclear))
 
 
+def quiet_of(output: Output, raw: tuple[Output, RawBlocks], of_raw: OutputReport) -> tuple[Span, ...]:
+    """What a triggered output in parts is not to have: so which parts there should be; none where it cannot be told."""
+    if output.trigger is None or not output.part_samples or raw[0].trigger is not None:
+        return ()
+    whole = Span(int(output.record["start"]), int(output.record["stop"]))
+    try:
+        found = _decided(output, output.trigger, output.reader().gaps(), raw[1], of_raw)
+    except (KeyError, DtopipeError, OSError, ValueError):
+        return ()
+    return tuple(_common(without([whole], found.kept), found.known))
+
+
 def trigger_checked(
     report: OutputReport,
     output: Output,
@@ -61,13 +73,8 @@ def trigger_checked(
     """
     if output.trigger is None or report.unreadable or raw[0].trigger is not None:
         return report
-    whole = Span(int(output.record["start"]), int(output.record["stop"]))
-    own = [gap for gap in report.gaps if gap.cause is not Cause.NOT_TRIGGERED]
-    absent = [gap.span for gap in of_raw.gaps if gap.cause in BOARD_CAUSES]
-    unknown = without([whole], [*of_raw.covered, *absent, *(gap.span for gap in own)])
     try:
-        items = overlaid(contiguous(raw[1].blocks(), whole), sorted(own))
-        found = kept_of(output.trigger, items, raw[1].stream, whole, unknown)
+        found = _decided(output, output.trigger, report.gaps, raw[1], of_raw)
     except (KeyError, DtopipeError, OSError) as error:
         reason = f"whether it has what is around events: {raw[0].name} cannot tell ({error})"
         return replace(report, not_compared="; ".join(filter(None, (report.not_compared, reason))))
@@ -89,6 +96,17 @@ def trigger_checked(
         problems=tuple(problems),
         parts=tuple(of_parts),
     )
+
+
+def _decided(
+    output: Output, trigger: TriggerPlan, gaps: Sequence[Gap], blocks: RawBlocks, of_raw: OutputReport
+) -> Kept:
+    whole = Span(int(output.record["start"]), int(output.record["stop"]))
+    own = [gap for gap in gaps if gap.cause is not Cause.NOT_TRIGGERED]
+    absent = [gap.span for gap in of_raw.gaps if gap.cause in BOARD_CAUSES]
+    unknown = without([whole], [*of_raw.covered, *absent, *(gap.span for gap in own)])
+    items = overlaid(contiguous(blocks.blocks(), whole), sorted(own))
+    return kept_of(trigger, items, blocks.stream, whole, unknown)
 
 
 def _within(spans: Sequence[Span], part: Output) -> tuple[Span, ...]:

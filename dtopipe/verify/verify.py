@@ -31,7 +31,7 @@ from dtopipe.verify.raw_blocks import RawBlocks
 from dtopipe.verify.recount import common, without
 from dtopipe.verify.report import OutputReport, RunReport, length
 from dtopipe.verify.run_files import damaged_files
-from dtopipe.verify.trigger_check import trigger_checked
+from dtopipe.verify.trigger_check import quiet_of, trigger_checked
 
 __all__ = ["OutputReport", "RunReport", "verify_run"]
 
@@ -42,13 +42,15 @@ def verify_run(
     folder: RunFolder,
     record: Mapping[str, Any],
     on_progress: OnProgress = lambda name, rows, expected: None,
+    quiet: Mapping[str, Sequence[Span]] | None = None,
 ) -> RunReport:
     """Recount a run against its record. Raises WireError on a damaged one.
 
+    `quiet`: what triggered outputs in parts are not to have, by their names, where that is known.
     `on_progress(output, rows so far, rows that the record lets expect)` shows progress.
     """
     outputs = outputs_of(folder, record)
-    reports = _Reports(outputs, folder.path, on_progress).all()
+    reports = _Reports(outputs, folder.path, on_progress, quiet or {}).all()
     gaps_path = folder.path / "gaps.jsonl"
     reports = [gaps_checked(report, output, record, gaps_path) for report, output in zip(reports, outputs, strict=True)]
     marks = marks_of(folder.path)
@@ -74,10 +76,17 @@ def verify_run(
 class _Reports:
     """The report of each output; the raw file's comes first, for what it has not got others are asked for."""
 
-    def __init__(self, outputs: Sequence[Output], folder: Path, on_progress: OnProgress) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Output],
+        folder: Path,
+        on_progress: OnProgress,
+        quiet: Mapping[str, Sequence[Span]],
+    ) -> None:
         self._outputs = outputs
         self._folder = folder
         self._on_progress = on_progress
+        self._quiet = quiet
         self._raw = raw_output(outputs)
 
     def all(self) -> list[OutputReport]:
@@ -90,11 +99,16 @@ class _Reports:
         raw_report = None if raw is None else found[raw.name]
         rest = [output for output in self._outputs if output is not raw]
         for output in rest:
-            report = self._checked(output, self._comparison(output, blocks, failure, raw_report))
-            if blocks is not None and raw_report is not None:
-                parts = in_parts(output, self._folder) if report.parts else []
-                report = trigger_checked(report, output, parts, blocks, raw_report)
-            found[output.name] = report
+            comparison = self._comparison(output, blocks, failure, raw_report)
+            if blocks is None or raw_report is None:
+                quiet = tuple(self._quiet.get(output.name, ()))
+                found[output.name] = replace(self._checked(output, comparison, quiet), quiet=quiet)
+                continue
+            known = self._quiet.get(output.name)
+            quiet = quiet_of(output, blocks, raw_report) if known is None else tuple(known)
+            report = replace(self._checked(output, comparison, quiet), quiet=quiet)
+            parts = in_parts(output, self._folder, quiet) if report.parts else []
+            found[output.name] = trigger_checked(report, output, parts, blocks, raw_report)
         suspect = self._suspect([found[output.name] for output in rest])
         if raw is not None and suspect:
             # All others together have what it has not: it is the raw file that is judged by them.
@@ -105,11 +119,11 @@ class _Reports:
                 found[output.name] = self._checked(output, self._comparison(output, None, failure, None))
         return [found[output.name] for output in self._outputs]
 
-    def _checked(self, output: Output, comparison: Comparison) -> OutputReport:
+    def _checked(self, output: Output, comparison: Comparison, quiet: Sequence[Span] = ()) -> OutputReport:
         n_channels = 1 if output.is_wide else len(output.stream.channels)
         expected = int(output.record["samples"]) * n_channels
         self._on_progress(output.name, 0, expected)
-        parts = in_parts(output, self._folder)
+        parts = in_parts(output, self._folder, quiet)
         if parts == [output]:
             return checked(output, comparison, lambda rows: self._on_progress(output.name, rows, expected))
         reports: list[OutputReport] = []

@@ -113,6 +113,25 @@ def test_one_that_is_gone_is_written_anew_as_it_was(whole: Path, name: str) -> N
         assert path.read_bytes() == content
 
 
+def test_one_in_parts_is_held_and_refilled_part_by_part(tmp_path: Path) -> None:
+    sinks = {"archive": SINKS["archive"], "text": {**SINKS["view"], "path": "text-{part}.csv", "split": "30ms"}}
+    folder = record_run(tmp_path / "run", sinks)
+    before = {path.name: path.read_bytes() for path in folder.glob("text-*.csv")}
+    report = reports(folder)["text"]
+    assert not report.problems
+    assert len(before) > 3
+    first, *_, last = sorted(before)
+    for name in (first, last):
+        (folder / name).unlink()
+        (folder / f"{name}.dtopipe").unlink()
+    assert reports(folder)["text"].problems
+    assert [each.how for each in repaired(folder, "text").outputs] == [f"2 of {len(before)} parts written anew"]
+    assert {path.name: path.read_bytes() for path in folder.glob("text-*.csv")} == before
+    after = reports(folder)["text"]
+    assert (after.covered, after.problems) == (report.covered, ())
+    assert [each.how for each in repaired(folder, "text").outputs] == ["whole"]
+
+
 def test_without_a_raw_file_what_is_there_stays(tmp_path: Path) -> None:
     sinks = {name: SINKS[name] for name in ("view", "table")}
     folder = record_run(tmp_path / "run", sinks)
