@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -44,6 +47,28 @@ def test_a_run_that_somebody_ended_says_how(by: str, lab: Lab) -> None:
     shown = {"ctrl_c": "Ctrl-C", "sigterm": "SIGTERM", "terminal_closed": "terminal", "stop": "stop"}[by]
     assert f"GOOD  {shown}" in lab.dtopipe("runs").stdout
     assert lab.dtopipe("verify", str(running.folder)).code == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal of a test's own needs a pseudo-terminal")
+def test_a_run_whose_terminal_is_closed_ends_with_its_verdict(lab: Lab) -> None:
+    """What it has to say nobody hears; what it has recorded is GOOD."""
+    topology = counter_topology(1)
+    topology["sinks"] = {"table": {"type": "csv", "path": "table.csv"}}
+    file, (master, terminal) = lab.write(topology), os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dtopipe", "up", str(file)], cwd=lab.folder, env={**os.environ, **lab.settings},
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    seen = b""
+    while b"running" not in seen:
+        seen += os.read(master, 4096)
+    os.close(master)
+    # As the system does for the session of a terminal.
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+    verdict = json.loads((lab.run_folder / "run.json").read_text())["verdict"]
+    assert (verdict["state"], "SIGHUP" in verdict["text"]) == ("GOOD", True)
 
 
 def test_a_run_that_ended_by_itself_says_whether_by_its_duration(lab: Lab) -> None:
