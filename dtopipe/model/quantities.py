@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -30,7 +31,8 @@ def seconds(value: Any) -> float:
     if not found or found[2] not in _SECONDS:
         hint = f", such as {value}s" if re.fullmatch(r"[0-9.]+", str(value)) else ""
         raise ValueError(f"a time needs a unit (ms, s, min or h){hint}; this is {value!r}")
-    found_s = float(found[1]) * _SECONDS[found[2]]
+    # Exactly: 700 times 0.001 is a little more than 0.7, which would be a sample more.
+    found_s = float(Fraction(found[1]) * Fraction(repr(_SECONDS[found[2]])))
     if found_s > _LONGEST_S:
         raise ValueError(f"a time is at most {_LONGEST_S:g} s")
     return found_s

@@ -22,6 +22,8 @@ from dtopipe.wire.gap_lines import gap_from_line, gap_line, json_line
 _log = logging.getLogger("dtopipe.supervisor")
 # What happens again and again is written this often, then only counted.
 _REPEATS_WRITTEN = 20
+# What somebody has asked for is written more often.
+_WRITTEN_MORE_OFTEN = {"triggered": 1000}
 # A sink's successor tells the newest 1000 gaps of its output again, for its predecessor may not have told them.
 _REMEMBERED = 2048
 _ROOM_PATIENCE_S, _LOOK_AGAIN_S = 5.0, 0.1
@@ -155,7 +157,7 @@ def _written_in(path: Path) -> Iterator[tuple[str | None, Span]]:
 
 
 class EventsFile:
-    """`events.jsonl`: what happened; an event that repeats is written 20 times, then counted."""
+    """`events.jsonl`: what happened; an event that repeats is written 20 times (of a trigger 1000), then counted."""
 
     def __init__(self, path: Path, utc_ns: Callable[[], int] = time.time_ns) -> None:
         """`utc_ns` tells the time of now."""
@@ -177,7 +179,7 @@ class EventsFile:
         if self._listener is not None:
             self._listener(event, details)
         count = self._counts[event, process, of] = self._counts.get((event, process, of), 0) + 1
-        if count <= _REPEATS_WRITTEN:
+        if count <= _most_written(event):
             _log.info("%s %s %s", event, process, details or "")
             line = {"t_utc": iso_utc(self._utc_ns()), "event": event}
             self._lines.append({**line, **({"process": process} if process else {}), **details})
@@ -191,10 +193,14 @@ class EventsFile:
     def close(self) -> None:
         """Write the counts of what was not written out, and close."""
         for (event, process, of), count in self._counts.items():
-            if count > _REPEATS_WRITTEN:
+            if count > _most_written(event):
                 line = {"t_utc": iso_utc(self._utc_ns()), "event": "repeated", "what": event, "process": process}
                 self._lines.append({**line, **({"of": of} if of else {}), "times": count})
         self._lines.close()
+
+
+def _most_written(event: str) -> int:
+    return _WRITTEN_MORE_OFTEN.get(event, _REPEATS_WRITTEN)
 
 
 class ClockFile:

@@ -161,7 +161,8 @@ def retention_warnings(sinks: Sequence[SinkPlan], channels: Sequence[ChannelPlan
     """What is lost with the codes that a journal retires, where no other output has them."""
     calibrated = [plan.name for plan in channels if plan.calibration is not None]
     for journal in sinks:
-        others = [sink for sink in sinks if sink is not journal and known_sink_type(sink.type).is_raw]
+        raw = [sink for sink in sinks if sink is not journal and known_sink_type(sink.type).is_raw]
+        others = [sink for sink in raw if sink.has_all_samples]
         if journal.retires and calibrated and not others:
             what = f"with its codes goes what another calibration of {calibrated[0]} could be applied to, and whatever "
             what += "is beyond this one"

@@ -31,8 +31,9 @@ def test_what_a_full_disk_refused_is_there_once_byte_for_byte(
     kind: str, retries: bool, pieces_a_commit: int, small_disk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make = load_writer(kind)
-    assert may_retry(make(OutputOptions(tmp_path / "none")))
-    monkeypatch.setattr(make, "retries", retries)
+    one = make(OutputOptions(tmp_path / "none"))
+    assert may_retry(one)
+    monkeypatch.setattr(type(one), "retries", retries)
     disk, undisturbed = small_disk("48m"), tmp_path / "undisturbed"
     written = disk.path / "out"
     filled = FilledDisk(disk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dtopipe.core.trigger import Window
 from dtopipe.model.plan import TriggerPlan
+from dtopipe.model.quantities import seconds
 from dtopipe.supervisor.sink_trigger import SinkTrigger
 from dtopipe.wire.messages import EventBegun, TriggerTold
 
@@ -35,3 +36,5 @@ def test_what_is_too_much_to_be_told_is_counted() -> None:
 def test_times_are_as_many_samples_as_they_take_at_least() -> None:
     assert SinkTrigger(PLAN).window(1000.0) == Window(500, 2000, 2)
     assert SinkTrigger(PLAN).window(0.1) == Window(1, 1, 1)
+    exact = TriggerPlan("a > 1 for 300ms", seconds("700ms"), seconds("1.1s"))
+    assert SinkTrigger(exact).window(2000.0) == Window(600, 1400, 2200)

@@ -10,6 +10,7 @@ from parts import BLOCK, LISTEN, Bench, journal, sink
 
 from dtopipe.core.lifecycle import WorkerState
 from dtopipe.model.errors import Place
+from dtopipe.model.plan import TriggerPlan
 from dtopipe.model.position import Position
 from dtopipe.supervisor.hanging import Hanging
 from dtopipe.supervisor.progress import Phase
@@ -80,6 +81,21 @@ def test_a_run_with_a_duration_waits_for_a_silent_board_only_so_long(a_bench: Ma
         assert seconds < 60
     assert 15.0 < seconds < 16.0
     assert "the board delivers nothing: it was at sample 100 of 10000" in bench.board_watch.over_time
+
+
+def test_the_journal_keeps_what_a_triggered_sink_has_to_look_back_on(a_bench: Make) -> None:
+    retiring = journal(options={"segment": 2**20, "retention": {"until": "durable"}})
+    # At 1 kHz, blocks of 100 samples.
+    waiting = sink("view", trigger=TriggerPlan("a > 1 for 100ms", pre_s=5.0, post_s=0.05))
+    bench = a_bench(retiring, sink("table"), waiting)
+    bench.run()
+    bench.publish(6)
+    assert bench.memory.table is not None
+    bench.commit("table", 5 * BLOCK)
+    bench.commit("view", 3 * BLOCK)
+    bench.turn()
+    bench.turn()
+    assert bench.memory.table.settled() == 3 * BLOCK - 100 - 50 - 1
 
 
 def test_the_journal_keeps_what_others_lack(a_bench: Make) -> None:
