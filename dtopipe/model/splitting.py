@@ -6,7 +6,7 @@ is not made, and a gap belongs to the part before it, however far it goes: parts
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,3 +94,36 @@ def layout_of(whole: Span, samples: int, absent: Sequence[Span]) -> Iterator[tup
             yield number, Span(start, begin)
             number, start = other, begin
     yield number, Span(start, whole.stop)
+
+
+def held_to(
+    parts: Sequence[tuple[int, Span]], there: Mapping[int, Span], absent: Sequence[Span]
+) -> list[tuple[int, Span]]:
+    """The parts, with the bounds of those that are `there` where nothing but what is absent lies between the two.
+
+    `there`: what parts say of themselves. Whoever made one may have known of a gap, or not, so that it is in the part
+    before or behind it, or a part of its own.
+    """
+    starts = {number: span.start for number, span in parts}
+    whole = Span(parts[0][1].start, parts[-1][1].stop)
+    for number, span in there.items():
+        if not whole.start <= span.start <= span.stop <= whole.stop:
+            continue
+        between = Span(*sorted((starts[number], span.start))) if number in starts else span
+        if number != parts[0][0] and not _present(between, absent):
+            starts[number] = span.start
+    numbers = sorted(starts)
+    stops = [*(starts[number] for number in numbers[1:]), whole.stop]
+    found = [(number, Span(starts[number], stop)) for number, stop in zip(numbers, stops, strict=True)]
+    is_in_order = all(span.start <= span.stop for _, span in found)
+    return found if is_in_order else list(parts)
+
+
+def _present(span: Span, absent: Sequence[Span]) -> bool:
+    """True if a sample of the span is in none of `absent`, which are in order and apart."""
+    at = span.start
+    for gap in absent:
+        if gap.start > at:
+            break
+        at = max(at, gap.stop)
+    return at < span.stop

@@ -65,16 +65,19 @@ def rewrite_output(
         on_exists = _others_copied(output, replacement, keep=keep)
         writer = _writer(output, replacement.new_path, on_exists)
         position = _written(output, writer, output.stream, refill, noted, on_samples, resume=False)
-        _ensure_no_fewer(output, replacement.new_path, covered)
+        has_less = _has_less(output, replacement.new_path, covered)
     except BaseException:
         with contextlib.suppress(OSError):
             replacement.discard()
         raise
-    return Rewritten(position, replacement.put_in_place(keep=keep))
+    return Rewritten(position, replacement.put_in_place(keep=keep or has_less))
 
 
-def _ensure_no_fewer(output: Output, new_path: Path, covered: Sequence[Span]) -> None:
-    """Read back what was written anew. Raises SinkError if it has not all that the old one has."""
+def _has_less(output: Output, new_path: Path, covered: Sequence[Span]) -> bool:
+    """Read back what was written anew. Raises SinkError if it has not all that the old one has.
+
+    True of a view where a row of the old one stands for samples that nobody has any more: that one is kept aside.
+    """
     reader = replace(output, path=new_path).reader()
     counts: dict[int | None, Recount] = {}
     gaps = reader.gaps()
@@ -87,6 +90,8 @@ def _ensure_no_fewer(output: Output, new_path: Path, covered: Sequence[Span]) ->
     there = common([count.result().covered for count in counts.values()])
     lost = without(without([span.intersection(whole) for span in covered], there), [Span(0, position.retained_from)])
     unnamed = without([Span(max(whole.start, position.retained_from), whole.stop)], [*there, *absent])
+    if lost and not unnamed and not output.has_all_samples:
+        return True
     if lost or unnamed:
         n_samples = sum(map(len, [*lost, *unnamed]))
         raise SinkError(
@@ -94,6 +99,7 @@ def _ensure_no_fewer(output: Output, new_path: Path, covered: Sequence[Span]) ->
             f"what was written anew would lack {n_samples} samples",
             "it stays as it is; name a copy of the run with --from",
         )
+    return False
 
 
 def complete_replacement(output: Output) -> None:

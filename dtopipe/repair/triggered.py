@@ -49,7 +49,9 @@ class TriggeredRefill:
         # Of an output in parts each is one; what is behind a part has a say in it too.
         told = Span(max(self.sink.start, span.start - window.lookback), min(self.sink.stop, span.stop + window.pre))
         lacking = without([told], [*self.available(), *self.board_gaps])
-        unclear = [Span(each.start - window.pre, each.stop + window.lookback) for each in lacking]
+        # Behind the end there may have been an event, of a run that was cut there.
+        end = Span(self.sink.stop, self.sink.stop)
+        unclear = [Span(each.start - window.pre, each.stop + window.lookback) for each in (*lacking, end)]
         left = [] if self.own is None else without(self.own.spans(), without([span], unclear))
         try:
             for item in as_one(self._decided(told, span)):

@@ -11,14 +11,14 @@ from dtopipe.core.lifecycle import SinkState
 from dtopipe.host.recorded_path import fault_of, special_fault
 from dtopipe.model.errors import WireError
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.model.splitting import layout_of
+from dtopipe.model.splitting import held_to, layout_of
 from dtopipe.sinks.parts.names import part_path
 from dtopipe.sinks.parts.reader import own_parts
 from dtopipe.verify.gaps import read_gaps
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.recount import joined
 from dtopipe.verify.report import OutputReport, length
-from dtopipe.wire.commit_snapshot import read_whole_part
+from dtopipe.wire.commit_snapshot import CommitSnapshot, read_whole_part
 
 
 def in_parts(output: Output, folder: Path, quiet: Sequence[Span] = ()) -> list[Output]:
@@ -31,9 +31,15 @@ def in_parts(output: Output, folder: Path, quiet: Sequence[Span] = ()) -> list[O
         return [output]
     whole = Span(int(output.record["start"]), int(output.record["stop"]))
     there = own_parts(output.path, output.run_id)
-    gaps = _gaps_of(output, list(there.values()), folder)
+    snapshots = {number: _snapshot(file, output.run_id) for number, file in there.items()}
+    gaps = _gaps_of(output, [each for each in snapshots.values() if each is not None], folder)
     absent = joined(span.intersection(whole) for span in (*quiet, *(gap.span for gap in gaps)))
-    expected = dict(layout_of(whole, output.part_samples, absent))
+    spans = {
+        number: Span(each.position.start, each.position.committed)
+        for number, each in snapshots.items()
+        if each is not None
+    }
+    expected = dict(held_to(list(layout_of(whole, output.part_samples, absent)), spans, absent))
     found = []
     for number in sorted({*expected, *there}):
         # One that should not be there has nothing to hold.
@@ -42,12 +48,14 @@ def in_parts(output: Output, folder: Path, quiet: Sequence[Span] = ()) -> list[O
     return found
 
 
-def _gaps_of(output: Output, files: Sequence[Path], folder: Path) -> list[Gap]:
-    own: list[Gap] = []
-    for file in files:
-        with contextlib.suppress(OSError, WireError):
-            snapshot = read_whole_part(file, output.run_id)
-            own += () if snapshot is None else snapshot.gaps
+def _snapshot(file: Path, run_id: str) -> CommitSnapshot | None:
+    with contextlib.suppress(OSError, WireError):
+        return read_whole_part(file, run_id)
+    return None
+
+
+def _gaps_of(output: Output, snapshots: Sequence[CommitSnapshot], folder: Path) -> list[Gap]:
+    own = [gap for snapshot in snapshots for gap in snapshot.gaps]
     told = read_gaps(folder / "gaps.jsonl")
     committed = int(output.record["committed"])
     # What is absent behind the last commit may be had: its parts are those of samples.

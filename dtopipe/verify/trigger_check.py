@@ -20,10 +20,14 @@ from dtopipe.verify.report import OutputReport, length, listed
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a triggered output is to have of a span. `known`: where that can be told; elsewhere samples are missing."""
+    """What a triggered output is to have of a span. `known`: where that can be told; elsewhere samples are missing.
+
+    `quiet`: what it is not to have. Before the end nobody can tell, for an event behind that may have been seen.
+    """
 
     kept: Sequence[Span]
     known: Sequence[Span]
+    quiet: Sequence[Span]
 
 
 def kept_of(
@@ -45,19 +49,20 @@ def kept_of(
         _add(kept, trigger.of([item]))
         trigger.events()
     _add(kept, trigger.rest())
-    return Kept(kept, without([whole], unclear))
+    known = without([whole], unclear)
+    before_end = without(known, [Span(whole.stop - window.pre, whole.stop)])
+    return Kept(kept, known, _common(without([whole], kept), before_end))
 
 
 def quiet_of(output: Output, raw: tuple[Output, RawBlocks], of_raw: OutputReport) -> tuple[Span, ...]:
     """What a triggered output in parts is not to have: so which parts there should be; none where it cannot be told."""
     if output.trigger is None or not output.part_samples or raw[0].trigger is not None:
         return ()
-    whole = Span(int(output.record["start"]), int(output.record["stop"]))
     try:
         found = _decided(output, output.trigger, output.reader().gaps(), raw[1], of_raw)
     except (KeyError, DtopipeError, OSError, ValueError):
         return ()
-    return tuple(_common(without([whole], found.kept), found.known))
+    return tuple(found.quiet)
 
 
 def trigger_checked(
@@ -78,7 +83,7 @@ def trigger_checked(
     except (KeyError, DtopipeError, OSError) as error:
         reason = f"whether it has what is around events: {raw[0].name} cannot tell ({error})"
         return replace(report, not_compared="; ".join(filter(None, (report.not_compared, reason))))
-    untimely = _common(without(report.covered, found.kept), found.known)
+    untimely = _common(report.covered, found.quiet)
     withheld = _common(without(found.kept, report.covered), found.known)
     problems = list(report.problems)
     if untimely:

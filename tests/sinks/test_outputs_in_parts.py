@@ -21,7 +21,7 @@ from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
 from dtopipe.model.reduction import Reduction
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.model.splitting import Split, layout_of, samples_a_part
+from dtopipe.model.splitting import Split, held_to, layout_of, samples_a_part
 from dtopipe.model.stream import Block, Channel, Stream
 from dtopipe.sinks.contract import OutputOptions, OutputReader, SinkWriter
 from dtopipe.sinks.file.reopening import ReopeningWriter
@@ -142,6 +142,19 @@ def test_the_layout_follows_from_the_gaps(start: int, pieces: list[tuple[bool, i
     lost = {index for span in absent for index in range(span.start, span.stop)}
     for number, span in parts:
         assert {index // samples + 1 for index in range(span.start, span.stop) if index not in lost} <= {number}
+
+
+def test_bounds_in_a_gap_are_those_that_parts_say_themselves() -> None:
+    absent = [Span(180, 230), Span(400, 650)]
+    parts = list(layout_of(Span(0, 900), 200, absent))
+    assert parts == [(1, Span(0, 230)), (2, Span(230, 650)), (4, Span(650, 800)), (5, Span(800, 900))]
+    assert held_to(parts, dict(parts), absent) == parts
+    # Made by a repair that did not know of the gaps yet.
+    there = {2: Span(200, 400), 3: Span(400, 600), 4: Span(600, 800)}
+    wanted = [(1, Span(0, 200)), (2, Span(200, 400)), (3, Span(400, 600)), (4, Span(600, 800)), (5, Span(800, 900))]
+    assert held_to(parts, there, absent) == wanted
+    # What has samples that belong to another part is not believed.
+    assert held_to(parts, {2: Span(150, 400), 5: Span(700, 900), 9: Span(0, 10**6)}, absent) == parts
 
 
 def test_a_part_that_could_not_be_begun_loses_nothing(tmp_path: Path) -> None:
