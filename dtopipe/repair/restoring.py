@@ -54,6 +54,9 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
         return False
     # Of an output in parts what is known of others does not count here.
     held = Span(int(output.record["start"]), front.stop)
+    if held.stop < held.start:
+        # Without a row nothing in it says where it begins.
+        return False
     gaps = _gaps_within(held, [*reader.gaps(), *known], report.covered)
     begin = max(int(output.record["start"]), output.retained_from())
     whole = Span(begin, front.stop)

@@ -24,6 +24,7 @@ from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.splitting import Split, held_to, layout_of, samples_a_part
 from dtopipe.model.stream import Block, Channel, Stream
 from dtopipe.sinks.contract import OutputOptions, OutputReader, SinkWriter
+from dtopipe.sinks.file.commit_record import record_path
 from dtopipe.sinks.file.reopening import ReopeningWriter
 from dtopipe.sinks.parts.names import part_number, part_path, parts_there, with_place
 from dtopipe.sinks.parts.reader import parted_reader
@@ -174,6 +175,27 @@ def test_a_part_that_could_not_be_begun_loses_nothing(tmp_path: Path) -> None:
     assert writer.close() == Position(0, 450, 450, 450)
     reader = _reader("csv", tmp_path / "out-{part}", "run-1")
     assert sum(len(rows.sample_index) for rows in reader.batches()) == 450
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+@pytest.mark.parametrize("left", [b"", bytes(600)], ids=["empty", "zeros"])
+def test_a_part_that_was_killed_over_its_beginning_is_begun_again(name: str, left: bytes, tmp_path: Path) -> None:
+    stream, path = _stream(), tmp_path / "out-{part}"
+    writer = ReopeningWriter(lambda: _writer(name, 100, OutputOptions(path)), path)
+    writer.open(stream, 0, resume=False)
+    writer.append([_block(0, 100)])
+    writer.commit()
+    writer.abandon()
+    # A file of lines is made before its record, of which the magic comes last.
+    if name == "csv":
+        part_path(path, 2).touch()
+    record_path(part_path(path, 2)).write_bytes(left)
+    writer = ReopeningWriter(lambda: _writer(name, 100, OutputOptions(path)), path)
+    assert writer.open(stream, 0, resume=True, committed=100).committed == 100
+    writer.append([_block(100, 250)])
+    assert writer.close().samples == 250
+    index = np.concatenate([rows.sample_index for rows in _reader(name, path, stream.run_id).batches()])
+    assert np.array_equal(index, np.arange(250))
 
 
 def test_a_lost_part_is_noticed_by_its_writer(tmp_path: Path) -> None:

@@ -109,11 +109,11 @@ class PartedWriter:
             self._writer = None
 
     def files(self) -> Sequence[Path]:
-        """As FileOutput.files: those of the part that is written."""
+        """As FileOutput.files: those of the part that is written, before that of the last one that was begun."""
         writer = self._writer
         if writer is not None:
             return writer.files() if isinstance(writer, FileOutput) else ()
-        *_, last = (None, *parts_there(self._path).values())
+        last = next((file for file in reversed(parts_there(self._path).values()) if _was_begun(file)), None)
         return () if last is None else (record_path(last), last)
 
     @property
@@ -198,6 +198,15 @@ class NotingPartedWriter(PartedWriter):
         writer = self._opened()
         if isinstance(writer, NotingWriter) and (now or metadata is not None):
             writer.note(now, metadata)
+
+
+def _was_begun(file: Path) -> bool:
+    """False for one over whose beginning its writer was killed, or found the disk full: nothing of it counts."""
+    try:
+        return read_snapshot(file) is not None
+    except (WireError, OSError):
+        # Whoever resumes it says what is wrong.
+        return True
 
 
 def _own_parts(path: Path, run_id: str) -> dict[int, CommitSnapshot]:
