@@ -1,4 +1,4 @@
-"""How far a recount is, on stderr: which output, how much of it, and how long it will take."""
+"""How far a recount, or what else reads outputs, is, on stderr: which output, how much of it, and how long yet."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SHOWN_AFTER_S = 0.5
 class RecountProgress:
     """A bar an output, shown once it takes longer than a moment. Called with each output's rows so far, and in all."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str = "recounting") -> None:
         self._progress = Progress(
-            TextColumn("recounting {task.description}", markup=False),
+            TextColumn(doing + " {task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.completed:,} rows"),

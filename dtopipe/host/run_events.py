@@ -15,7 +15,7 @@ _MOST_LINES = 1_000_000
 
 
 def events_of(folder: Path, *names: str) -> Iterator[dict[str, Any]]:
-    """The events of these names in a run folder, in their order; none where they cannot be read.
+    """The events of these names, or all, in a run folder, in their order; none where they cannot be read.
 
     It writes nothing, and passes over what is torn or damaged.
     """
@@ -25,9 +25,9 @@ def events_of(folder: Path, *names: str) -> Iterator[dict[str, Any]]:
             line = file.readline(_LONGEST_LINE)
             if not line:
                 return
-            if not any(mark in line for mark in marks):
+            if marks and not any(mark in line for mark in marks):
                 continue
             with contextlib.suppress(ValueError):
                 event = parsed(line)
-                if isinstance(event, dict) and event.get("event") in names:
+                if isinstance(event, dict) and (not names or event.get("event") in names):
                     yield event

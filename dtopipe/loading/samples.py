@@ -32,16 +32,25 @@ class Samples:
 
 def samples_of(reader: OutputReader, channels: Sequence[Channel], chosen: Sequence[int], wanted: Wanted) -> Samples:
     """What of the output is wanted; `chosen` are numbers among its `channels`. Raises SinkError."""
-    found: Iterator[OutputRows | None]
-    if isinstance(reader, PartReader):
-        found = reader.rows_within(wanted, chosen)
-    else:
-        found = (rows.of_channels(chosen) for rows in reader.batches())
-    parts = [part for rows in found if rows is not None and (part := _within(rows, wanted)) is not None]
+    parts = [part for rows in rows_of(reader, chosen, wanted) if (part := _within(rows, wanted)) is not None]
     picked = tuple(channels[number] for number in chosen)
     if any(part.channel is not None for part in parts):
         return _from_long(parts, picked, chosen)
     return Samples(picked, *_sorted(_whole(parts, len(chosen))))
+
+
+def rows_of(reader: OutputReader, chosen: Sequence[int], wanted: Wanted) -> Iterator[OutputRows]:
+    """At least the rows that are wanted, in batches, with the channels of these numbers in that order.
+
+    Raises SinkError.
+    """
+    if isinstance(reader, PartReader):
+        yield from reader.rows_within(wanted, chosen)
+        return
+    for rows in reader.batches():
+        taken = rows.of_channels(chosen)
+        if taken is not None:
+            yield taken
 
 
 def _within(rows: OutputRows, wanted: Wanted) -> OutputRows | None:
