@@ -18,24 +18,36 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import PlanRequest, topology_request
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.disk import duration_text
-from dtopipe.model.errors import DtopipeError, Problem, TopologyError
+from dtopipe.model.errors import DtopipeError, Problem, TopologyError, UsageError
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.quantities import spelled
 from dtopipe.topology.cost import Cost, estimate, size_text
+from dtopipe.topology.graph import DRAWN
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
 
 
 @click.command()
 @topology_request
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", *DRAWN]),
+    default="text",
+    show_default=True,
+    help="Print the graph alone, for Mermaid or Graphviz to draw.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the plan and its cost, or the problems.")
-def check(request: PlanRequest, as_json: bool) -> None:
+def check(request: PlanRequest, form: str, as_json: bool) -> None:
     r"""Validate a topology without starting it: graph, data rates, memory, disk, headroom.
 
     \b
     Example:
       dtopipe check heat-flux.yaml
       dtopipe check heat-flux.yaml --set task.rate_hz=20000 --json
+      dtopipe check heat-flux.yaml --format dot
     """
+    if as_json and form != "text":
+        raise UsageError("--json and --format are two ways to print a plan", "give one of them")
     try:
         plan = request.plan(rehearsal=True)
         _ensure_key(plan)
@@ -43,6 +55,9 @@ def check(request: PlanRequest, as_json: bool) -> None:
         if as_json:
             print_json({"ok": False, "problems": [_problem(problem) for problem in error.problems]})
         raise
+    if form != "text":
+        click.echo(DRAWN[form](plan), nl=False)
+        return
     # What another machine's run takes is known once it is there.
     cost = None if known_board_type(plan.board.type).follows else estimate(plan)
     asked = [key for key, value in plan.metadata.items() if value is None]
@@ -63,9 +78,11 @@ def check(request: PlanRequest, as_json: bool) -> None:
 
 
 def _shape(sink: SinkPlan) -> str:
-    """What of a view or of parts is to be said."""
+    """What of a journal, a view, parts or a trigger is to be said."""
+    journal = ", journal" if sink.is_journal else ""
     view = f", a row for {spelled(sink.every_s)} ({sink.reduce})" if sink.every_s is not None else ""
-    return view + (f", a part after {sink.split}" if sink.split is not None else "")
+    parts = f", a part after {sink.split}" if sink.split is not None else ""
+    return journal + view + parts + (f", when {sink.trigger.when}" if sink.trigger is not None else "")
 
 
 def _ensure_key(plan: RunPlan) -> None:

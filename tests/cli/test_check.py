@@ -52,7 +52,7 @@ def test_check_shows_graph_rates_ring_headroom_and_disk(in_folder: Path) -> None
     assert lines[0] == "温度 SIMULATED BOARD"
     assert lines[1] == "└── board simulated"
     assert lines[2] == "└── ring"
-    assert lines[3] == "├── archive: hbuf, block -> archive.dt-raw"
+    assert lines[3] == "├── archive: hbuf, block, journal -> archive.dt-raw"
     assert lines[4] == "└── [bold]viewer: csv, drop_oldest -> [x].csv"
     assert "archive hbuf block 4,000 0.05 0.18" in lines
     assert "[bold]viewer csv drop_oldest 4,000 0.212 0.763" in lines
