@@ -37,6 +37,7 @@ _COMMANDS = {
     "restart": "Start a sink of a run in progress anew.",
     "verify": "Recount every output of a run from its files.",
     "report": "Write one HTML file that tells of a run.",
+    "metrics": "Serve a run in progress to Prometheus.",
     "serve": "Serve a run that has ended to other machines.",
     "repair": "Refill outputs that are not whole from where else the samples are.",
     "chaos": "Kill and stop a topology's processes at random, and see what it costs.",

@@ -110,6 +110,7 @@ class StatusBoard:
                 **self._board_state(ring),
                 "channels": len(stream.channels) if stream else None,
                 "rate_nominal_hz": stream.rate_hz if stream else None,
+                "samples_per_block": stream.samples_per_block if stream else None,
                 "rate_hz": round(self._rate("", now_ns, counts["samples"]), 3),
                 "restarts": acquirer.life.restarts,
                 **({"away_since": acquirer.away_since} if acquirer.away else {}),
@@ -118,6 +119,7 @@ class StatusBoard:
                 **counts,
             },
             "headroom_s": self._headroom_s(ring),
+            **({"ring": facts} if (facts := self._ring(ring)) else {}),
             "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in self._sinks},
             "disks": self._disks.facts,
             **({"limits": limits} if (limits := self._limits.snapshot()) else {}),
@@ -230,8 +232,21 @@ class StatusBoard:
 
     def _headroom_s(self, ring: RingStatus | None) -> float | None:
         """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""
-        table, stream = self._memory.table, self._memory.stream
-        if ring is None or table is None or stream is None or self._memory.ring is None:
+        stream, held = self._memory.stream, self._held_slots(ring)
+        if held is None or stream is None or self._memory.ring is None:
+            return None
+        free = self._memory.ring.layout.n_slots - held
+        return round(free * stream.samples_per_block / stream.rate_hz, 3)
+
+    def _ring(self, ring: RingStatus | None) -> dict[str, int]:
+        """How many slots there are, and how many of them the slowest BLOCK sink holds; empty before there is a ring."""
+        if ring is None or self._memory.ring is None:
+            return {}
+        return {"slots": self._memory.ring.layout.n_slots, "held_slots": self._held_slots(ring) or 0}
+
+    def _held_slots(self, ring: RingStatus | None) -> int | None:
+        table = self._memory.table
+        if ring is None or table is None:
             return None
         released = [
             table.status(agent.row).released
@@ -240,5 +255,4 @@ class StatusBoard:
         ]
         if not released:
             return None
-        free = self._memory.ring.layout.n_slots - (ring.head - min(released))
-        return round(free * stream.samples_per_block / stream.rate_hz, 3)
+        return ring.head - min(released)
