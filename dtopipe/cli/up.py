@@ -27,8 +27,9 @@ _DETACH_WAIT_S = 60.0
 @topology_request
 @click.option("--detach", is_flag=True, help="Leave the run in the background once it is running.")
 @click.option("--preview", is_flag=True, help="Only show live values in their units: nothing is written.")
+@click.option("--metrics", "listen", metavar="[HOST:]PORT", help="Serve the run to Prometheus (`dtopipe metrics`).")
 @click.option("--json", "as_json", is_flag=True, help="Print the final run record as JSON; a preview as lines.")
-def up(request: PlanRequest, detach: bool, preview: bool, as_json: bool) -> None:
+def up(request: PlanRequest, detach: bool, preview: bool, listen: str | None, as_json: bool) -> None:
     r"""Run a topology: start the board and every sink, show how it goes, end with the verdict.
 
     Ctrl-C ends the run in order; a second Ctrl-C does not wait for slow sinks. With --preview it is the board alone,
@@ -42,6 +43,8 @@ def up(request: PlanRequest, detach: bool, preview: bool, as_json: bool) -> None
     """
     if preview and detach:
         raise UsageError("a preview is for who looks at it, and cannot be in the background", "take out --detach")
+    if preview and listen is not None:
+        raise UsageError("a preview has no run that could be served", "take out --metrics or --preview")
     plan = request.plan(rehearsal=preview)
     for warning in plan.warnings:
         click.echo(f"dtopipe: warning: {warning}", err=True)
@@ -53,6 +56,11 @@ def up(request: PlanRequest, detach: bool, preview: bool, as_json: bool) -> None
     if detach:
         _detach(as_json=as_json)
         return
+    if listen is not None:
+        from dtopipe.cli.metrics import beside
+
+        # A Ctrl-C is meant for the run, whose end is to be seen too; it ends with the run.
+        subprocess.Popen(beside(listen), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     sys.exit(run_in_foreground(plan, as_json=as_json))
 
 

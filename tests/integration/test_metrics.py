@@ -34,7 +34,9 @@ def test_a_run_is_served_to_prometheus(lab: Any) -> None:
         "events": {"type": "csv", "path": "events.csv", "when": "ch0 > 40000"},
         "view": {"type": "csv", "path": "view.csv", "policy": "drop"},
     }
-    running = lab.start(counter_topology() | {"sinks": sinks, "limits": {"ch0": {"high": 40_000}}})
+    beside = free_port()
+    topology = counter_topology() | {"sinks": sinks, "limits": {"ch0": {"high": 40_000}}}
+    running = lab.start(topology, "--metrics", f"127.0.0.1:{beside}")
     running.wait_for_samples("table", 500)
     port = free_port()
     serving = lab.run("metrics", str(running.folder), "--port", str(port))
@@ -47,6 +49,7 @@ def test_a_run_is_served_to_prometheus(lab: Any) -> None:
             return False
 
     lab.wait_for(is_served, "metrics")
+    assert "dtopipe_samples_total" in _got(f"http://127.0.0.1:{beside}/metrics")[1]
     text = _got(f"{url}/metrics")[1]
     assert _got(f"{url}/healthz") == (200, '{"healthy": true, "why": []}')
     assert _got(f"{url}/run.json")[0] == 404

@@ -54,7 +54,7 @@ def test_gaps_count_but_for_drop_sinks_and_what_was_not_triggered() -> None:
     watch = HealthWatch()
 
     def look(second: int, **sinks: dict[str, Any]) -> bool:
-        return watch.look(status(100 * second, **sinks), second * SECOND).is_well
+        return watch.look(status(100 * second) | {"sinks": sinks}, second * SECOND).is_well
 
     assert look(1, view=sink(policy="drop_oldest"), events=sink(), table=sink())
     assert look(2, view=sink(policy="drop_oldest", gaps=9), events=sink(gaps=9, untriggered=9), table=sink())
