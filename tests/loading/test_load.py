@@ -344,3 +344,9 @@ def test_a_span_reads_no_more_than_it_needs(folder: Path, tmp_path: Path) -> Non
     assert len(run.samples(span=(0, 200), sink="archive")) == 200
     with pytest.raises(SinkError, match="damaged"):
         run.samples(sink="archive")
+
+
+def test_a_view_with_more_columns_is_not_what_is_loaded_first(tmp_path: Path) -> None:
+    trend = {"type": "csv", "path": "trend.csv", "every": "10ms", "reduce": "minmax"}
+    run = dtopipe.load(record_run(tmp_path / "run", {"trend": trend, "table": SINKS["table"]}))
+    assert (run.outputs, run.channels) == (("table", "trend"), ("flux", "tc1"))
