@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from rich.live import Live
 
@@ -37,7 +37,17 @@ _LINE_EVERY_S = 10.0
 _SIGNALS = {"SIGINT": BY_CTRL_C, "SIGTERM": BY_SIGTERM, "SIGHUP": BY_CLOSED_TERMINAL, "SIGBREAK": BY_CTRL_C}
 
 
-def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
+class Page(Protocol):
+    """What shows the run elsewhere."""
+
+    def see(self, status: Mapping[str, Any]) -> None:
+        """One turn of the run."""
+
+    def last_words(self) -> str:
+        """What there is to say of it at the end; empty if nothing."""
+
+
+def run_in_foreground(plan: RunPlan, page: Page | None = None, *, as_json: bool) -> int:
     """Run a plan to its end, or the runs that it follows until somebody stops that; the worst exit code.
 
     What this user's killed runs have left is completed and cleared away first. Prints the record as JSON, of
@@ -46,7 +56,7 @@ def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
     recover_killed()
     console = PipeSafeConsole(stderr=as_json)
     if plan.board.options.get("runs") != "every":
-        record, _ = _one_run(plan, console)
+        record, _ = _one_run(plan, console, page)
         if as_json:
             print_json(record)
         return exit_code(record)
@@ -58,7 +68,7 @@ def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
             # Whatever was there of the first one: the next one begins while somebody waits for it.
             options["start"] = "earliest"
         try:
-            record, is_stopped = _one_run(replace(plan, board=replace(plan.board, options=options)), console)
+            record, is_stopped = _one_run(replace(plan, board=replace(plan.board, options=options)), console, page)
         except NothingFollowed:
             if not records:
                 raise
@@ -69,18 +79,19 @@ def run_in_foreground(plan: RunPlan, *, as_json: bool) -> int:
     return max(exit_code(record) for record in records)
 
 
-def _one_run(plan: RunPlan, console: Console) -> tuple[dict[str, Any], bool]:
+def _one_run(plan: RunPlan, console: Console, page: Page | None) -> tuple[dict[str, Any], bool]:
     """Its record, and whether somebody stopped it."""
     keys = LiveMarks()
     with _display(console, keys) as show:
-        supervisor = Supervisor(plan, _while_the_terminal_lasts(show))
+        shown = _while_the_terminal_lasts(show)
+        supervisor = Supervisor(plan, shown if page is None else _on_both(shown, page))
         keys.set_mark = supervisor.mark
         stop_on_signals(supervisor)
         record = supervisor.run()
     folder = supervisor.folder
     console.print(outputs_table(record))
     console.print(verdict_line(record), soft_wrap=True)
-    for words in supervisor.left_undone:
+    for words in (*supervisor.left_undone, *filter(None, [page.last_words() if page else ""])):
         console.print(words, soft_wrap=True, highlight=False, markup=False)
     console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     print_remedy(console, record, folder)
@@ -112,6 +123,14 @@ def _while_the_terminal_lasts(show: Callable[[dict[str, Any]], None]) -> Callabl
     def shown(status: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             show(status)
+
+    return shown
+
+
+def _on_both(show: Callable[[dict[str, Any]], None], page: Page) -> Callable[[dict[str, Any]], None]:
+    def shown(status: dict[str, Any]) -> None:
+        page.see(status)
+        show(status)
 
     return shown
 

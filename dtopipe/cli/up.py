@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +22,9 @@ from dtopipe.host.runtime import entries
 from dtopipe.host.session import end_of_session_warning
 from dtopipe.model.errors import DtopipeError, UsageError
 
+if TYPE_CHECKING:
+    from dtopipe.cli.page_beside import PageBeside
+
 _DETACH_WAIT_S = 60.0
 
 
@@ -27,24 +32,30 @@ _DETACH_WAIT_S = 60.0
 @topology_request
 @click.option("--detach", is_flag=True, help="Leave the run in the background once it is running.")
 @click.option("--preview", is_flag=True, help="Only show live values in their units: nothing is written.")
-@click.option("--metrics", "listen", metavar="[HOST:]PORT", help="Serve the run to Prometheus (`dtopipe metrics`).")
+@click.option("--metrics", "metrics", metavar="[HOST:]PORT", help="Serve the run to Prometheus (`dtopipe metrics`).")
+@click.option("--web", "web", metavar="[HOST:]PORT", help="Serve a page of the run; with a port, to this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print the final run record as JSON; a preview as lines.")
-def up(request: PlanRequest, detach: bool, preview: bool, listen: str | None, as_json: bool) -> None:
+def up(request: PlanRequest, detach: bool, preview: bool, metrics: str | None, web: str | None, as_json: bool) -> None:
     r"""Run a topology: start the board and every sink, show how it goes, end with the verdict.
 
     Ctrl-C ends the run in order; a second Ctrl-C does not wait for slow sinks. With --preview it is the board alone,
-    with its limits: no run folder, no outputs, no commands, and no metadata that each run must be given.
+    with its limits: no run folder, no outputs, no commands, and no metadata that each run must be given. The page of
+    --web is a process of its own (`dtopipe web`), which stays for as long as somebody looks at it; extra `web`.
 
     \b
     Example:
       dtopipe up quickstart.yaml
       dtopipe up heat-flux.yaml --duration 10min --meta sample=A7
       dtopipe up heat-flux.yaml --preview
+      dtopipe up heat-flux.yaml --web 8480
     """
     if preview and detach:
         raise UsageError("a preview is for who looks at it, and cannot be in the background", "take out --detach")
-    if preview and listen is not None:
+    if preview and metrics is not None:
         raise UsageError("a preview has no run that could be served", "take out --metrics or --preview")
+    if preview and web is not None:
+        raise UsageError("a preview has no run that a page could show", "take out --web or --preview")
+    page = None if web is None else _page(web)
     plan = request.plan(rehearsal=preview)
     for warning in plan.warnings:
         click.echo(f"dtopipe: warning: {warning}", err=True)
@@ -53,18 +64,27 @@ def up(request: PlanRequest, detach: bool, preview: bool, listen: str | None, as
         from dtopipe.cli.preview import run_preview
 
         sys.exit(run_preview(plan, as_json=as_json))
+    if page is not None:
+        click.echo(f"page: {page.url}", err=as_json)
     if detach:
-        _detach(as_json=as_json)
+        _detach({} if page is None else page.environment, as_json=as_json)
         return
-    if listen is not None:
+    if metrics is not None:
         from dtopipe.cli.metrics import beside
 
         # A Ctrl-C is meant for the run, whose end is to be seen too; it ends with the run.
-        subprocess.Popen(beside(listen), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-    sys.exit(run_in_foreground(plan, as_json=as_json))
+        subprocess.Popen(beside(metrics), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    sys.exit(run_in_foreground(plan, page, as_json=as_json))
 
 
-def _detach(*, as_json: bool) -> None:
+def _page(listen: str) -> PageBeside:
+    # Few runs have one, and all would pay for it at their start.
+    from dtopipe.cli.page_beside import PageBeside
+
+    return PageBeside(listen)
+
+
+def _detach(environment: Mapping[str, str], *, as_json: bool) -> None:
     """Start the same command in the background, and wait until its run is running or refused."""
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--detach", "--json")]
     before = {entry.folder for entry in entries()}
@@ -72,6 +92,7 @@ def _detach(*, as_json: bool) -> None:
         click.echo(f"dtopipe: {warning}", err=True)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "dtopipe", *arguments, "--json"],
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -1,0 +1,171 @@
+"""One light and three answers about a run: is it recording, is anything lost, who is slow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from dtopipe.core.board_condition import BoardCondition
+from dtopipe.core.lifecycle import SinkState, condition_of, lacks
+from dtopipe.model.policy import Policy
+from dtopipe.model.verdict_state import VerdictState
+
+# Commits come in steps of a `flush_interval`, a table's in larger ones: less than that is nobody's fault.
+_SLOW_FROM_S = 2.0
+_SLOW_FROM_BLOCKS = 3
+
+
+class Tone(StrEnum):
+    """How an answer is meant; the words say it too."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`word`: the answer, to be seen from afar. `text`: what there is to say about it."""
+
+    word: str
+    text: str
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`light`: its word, and the verdict in words; green where it is good, red where it is bad, never anything else."""
+
+    light: Answer
+    recording: Answer
+    lost: Answer
+    slow: Answer
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+
+def judgement_of_status(status: Mapping[str, Any]) -> Judgement:
+    """Of a run in progress, by its status."""
+    recording, lost, slow = _recording(status), _lost(status), _slow(status)
+    failed = _failed(status["sinks"])
+    if recording.tone is Tone.BAD:
+        light = Answer(recording.word.upper(), recording.text, Tone.BAD)
+    elif lost.tone is Tone.BAD:
+        light = Answer("SAMPLES LOST", lost.text, Tone.BAD)
+    elif failed:
+        light = Answer("OUTPUT FAILED", failed, Tone.BAD)
+    else:
+        word = {"opening": "STARTING", "draining": "ENDING"}.get(status["phase"], "RECORDING")
+        rest = f" {slow.text}" if slow.tone is not Tone.GOOD else ""
+        light = Answer(word, f"{recording.text} {lost.text}{rest}", Tone.GOOD)
+    return Judgement(light, recording, lost, slow)
+
+
+def judgement_of_record(record: Mapping[str, Any]) -> Judgement:
+    """Of a run that is over, by its record; without a verdict it was killed."""
+    verdict = record.get("verdict")
+    sinks, acquired = record.get("sinks") or {}, record.get("acquired") or {}
+    lost = _lost({"sinks": sinks, "board": acquired})
+    slow = Answer("over", "The run is over: nobody is behind.", Tone.GOOD)
+    if verdict is None:
+        text = "Every process of the run was killed. Complete its record with: dtopipe repair RUN"
+        return Judgement(Answer("INTERRUPTED", text, Tone.BAD), Answer("interrupted", text, Tone.BAD), lost, slow)
+    is_good = verdict["state"] in (VerdictState.GOOD, VerdictState.REPAIRED)
+    recording = Answer("finished", f"{acquired.get('samples', 0):,} samples per channel.", Tone.GOOD)
+    return Judgement(
+        Answer(verdict["state"], verdict["text"], Tone.GOOD if is_good else Tone.BAD), recording, lost, slow
+    )
+
+
+def judgement_of_link(*, is_there: bool, has_ended: bool, samples: int, dropped: int) -> Judgement:
+    """Of a run of another machine, by what has come from there."""
+    skipped = f" The page passed over {dropped:,} samples." if dropped else ""
+    lost = Answer("not told", f"Whether anything is lost, its own machine knows.{skipped}", Tone.WARNING)
+    slow = Answer("not told", "Who is slow, its own machine knows.", Tone.WARNING)
+    if has_ended:
+        text = "The run of the other machine is over."
+        return Judgement(Answer("ENDED", text, Tone.GOOD), Answer("finished", text, Tone.GOOD), lost, slow)
+    if not is_there:
+        text = "The other machine does not answer, or has no run."
+        return Judgement(Answer("NO CONNECTION", text, Tone.BAD), Answer("no connection", text, Tone.BAD), lost, slow)
+    text = f"Samples come from the other machine: {samples:,} per channel so far."
+    return Judgement(Answer("RECEIVING", text, Tone.GOOD), Answer("yes", text, Tone.GOOD), lost, slow)
+
+
+def _recording(status: Mapping[str, Any]) -> Answer:
+    board = status["board"]
+    condition, state = board.get("condition", ""), board.get("state", "")
+    if status["phase"] == "opening":
+        return Answer("starting", f"The board is {state}.", Tone.GOOD)
+    if status["phase"] in ("draining", "finished"):
+        return Answer("ending", "No more samples are taken; outputs are being completed.", Tone.GOOD)
+    if condition == BoardCondition.SILENT:
+        return Answer("board silent", f"The board delivers nothing: {board.get('why') or state}.", Tone.BAD)
+    if condition == BoardCondition.AWAY:
+        return Answer("board away", f"The board is away: {board.get('why') or state}.", Tone.BAD)
+    if condition == BoardCondition.HUNG:
+        return Answer("board hangs", f"The board stands: {state}.", Tone.BAD)
+    if condition == BoardCondition.WAITING:
+        return Answer("board waits", f"The ring is full: the board is {state}.", Tone.WARNING)
+    rate_hz = board.get("rate_hz") or 0.0
+    return Answer("yes", f"{board.get('channels') or 0} channels at {rate_hz:,.0f} samples a second each.", Tone.GOOD)
+
+
+def _lost(status: Mapping[str, Any]) -> Answer:
+    overrun = int(status["board"].get("overrun_samples") or 0)
+    behind = {name: lacks(sink) for name, sink in status["sinks"].items() if sink["policy"] == Policy.BLOCK}
+    dropped = {name: int(sink["dropped"]) for name, sink in status["sinks"].items() if sink["dropped"]}
+    lacking = {name: count for name, count in behind.items() if count > overrun}
+    if lacking:
+        words = "; ".join(f"{name} lacks {count:,} samples" for name, count in lacking.items())
+        return Answer("yes", f"{words}.", Tone.BAD)
+    if overrun:
+        return Answer("yes", f"{overrun:,} samples were lost before they could be taken from the board.", Tone.BAD)
+    if dropped:
+        words = "; ".join(f"{name} passed over {count:,} samples, as it may" for name, count in dropped.items())
+        return Answer("no", f"Nothing is lost. {words}.", Tone.GOOD)
+    return Answer("no", "Nothing is lost.", Tone.GOOD)
+
+
+def _slow(status: Mapping[str, Any]) -> Answer:
+    board, sinks = status["board"], status["sinks"]
+    if board.get("condition") == BoardCondition.WAITING:
+        return Answer(_named(board), f"The board is {board['state']}: it holds the ring full.", Tone.BAD)
+    troubled = {name: sink for name, sink in sinks.items() if condition_of(sink) in _TROUBLED}
+    if troubled:
+        name, sink = next(iter(troubled.items()))
+        why = f": {sink['failure']}" if sink.get("failure") else ""
+        return Answer(name, f"{name} is {sink['state']}{why}.", Tone.WARNING)
+    behind = {name: float(sink["lag_s"]) for name, sink in sinks.items() if not condition_of(sink).is_over}
+    name = max(behind, key=lambda each: behind[each], default="")
+    block_s = _block_s(status)
+    if name and behind[name] > max(_SLOW_FROM_S, _SLOW_FROM_BLOCKS * block_s):
+        return Answer(name, f"{name} is {behind[name]:.1f} s behind the board.", Tone.WARNING)
+    most = f" The furthest behind is {name}, {behind[name]:.1f} s." if name else ""
+    return Answer("nobody", f"Everybody keeps up.{most}", Tone.GOOD)
+
+
+_TROUBLED = (SinkState.AWAY, SinkState.HUNG, SinkState.RESTARTING)
+
+
+def _named(board: Mapping[str, Any]) -> str:
+    return str(board["state"]).removeprefix("waiting for ")
+
+
+def _block_s(status: Mapping[str, Any]) -> float:
+    rate_hz = status["board"].get("rate_nominal_hz") or 0.0
+    return float(status.get("samples_per_block") or 0) / rate_hz if rate_hz else 0.0
+
+
+def _failed(sinks: Mapping[str, Mapping[str, Any]]) -> str:
+    """The outputs that gave up, in words; empty if none has."""
+    bad = (SinkState.GAVE_UP, SinkState.CUT_OFF, SinkState.INTERRUPTED)
+    return " ".join(
+        f"{name} gave up: {sink.get('failure') or sink['state']}. Revive it with: dtopipe restart {name}"
+        for name, sink in sinks.items()
+        if condition_of(sink) in bad
+    )

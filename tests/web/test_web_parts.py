@@ -1,0 +1,148 @@
+"""The parts of the page that need no run: addresses, bins, tails, judgements."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtopipe.model.errors import UsageError
+from dtopipe.web.address import address_of, listening_socket
+from dtopipe.web.bins import BinHistory, BinReducer
+from dtopipe.web.event_tail import LineTail
+from dtopipe.web.frames import bins_frame
+from dtopipe.web.judgement import Tone, judgement_of_record, judgement_of_status
+
+
+def test_a_port_alone_is_this_machines() -> None:
+    assert address_of("8080").is_loopback
+    assert address_of("[::1]:8080").is_loopback
+    assert address_of("localhost:8080").is_loopback
+    assert not address_of("0.0.0.0:8080").is_loopback
+    assert not address_of("10.0.0.1:8080").is_loopback
+    assert address_of("8080").url("t123") == "http://127.0.0.1:8080/?token=t123"
+
+
+@pytest.mark.parametrize("text", ["", "x", "70000", "host:", ":80", "a b:80", "http://x:80", "host:80/path"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"\[HOST:\]PORT"):
+        address_of(text)
+
+
+def test_a_taken_port_is_named_before_anything_starts() -> None:
+    with listening_socket(address_of("0")) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"cannot be served at 127.0.0.1:{port}"):
+            listening_socket(address_of(str(port)))
+
+
+@given(
+    bin_samples=st.integers(1, 7),
+    parts=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 40)), min_size=1, max_size=8),
+    seed=st.integers(0, 99),
+)
+def test_no_spike_is_hidden_in_a_bin(bin_samples: int, parts: list[tuple[int, int]], seed: int) -> None:
+    """Every sample that came is within its bin, however the blocks were cut and whatever is absent between them."""
+    random = np.random.default_rng(seed)
+    reducer, history = BinReducer(bin_samples), BinHistory(2, 1000)
+    at, known = 0, {}
+    for hole, n in parts:
+        at += hole
+        values = random.normal(size=(2, n))
+        known.update({at + i: values[:, i] for i in range(n)})
+        for bins in reducer.add(at, values):
+            history.add(bins)
+        at += n
+    start, low, high = history.part(0, 1000)
+    for number in range(low.shape[1]):
+        own = [
+            known[i] for i in range((start + number) * bin_samples, (start + number + 1) * bin_samples) if i in known
+        ]
+        expected = np.stack(own, axis=1).astype(np.float32) if own else np.full((2, 1), np.nan, np.float32)
+        np.testing.assert_array_equal(low[:, number], expected.min(axis=1))
+        np.testing.assert_array_equal(high[:, number], expected.max(axis=1))
+
+
+def test_history_keeps_the_newest_and_a_long_hole_is_empty() -> None:
+    reducer, history = BinReducer(1), BinHistory(1, 10)
+    for first in (0, 6, 1_000_000):
+        for bins in reducer.add(first, np.full((1, 4), float(first))):
+            history.add(bins)
+    start, low, _ = history.part(0, 100)
+    assert (start, history.stop) == (999_994, 1_000_004)
+    assert np.isnan(low[0, :6]).all()
+    assert (low[0, 6:] == 1_000_000).all()
+
+
+def test_a_frame_is_as_the_page_reads_it() -> None:
+    low, high = np.array([[1, 2], [3, 4]], np.float32), np.array([[5, 6], [7, 8]], np.float32)
+    frame = bins_frame(7, low, high, 99)
+    assert struct.unpack_from("<4sIIIdd", frame) == (b"DTB1", 2, 2, 0, 7.0, 99.0)
+    assert np.frombuffer(frame, "<f4", offset=32).tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_tail_takes_whole_lines_once_and_passes_over_damage(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    tail = LineTail(path, 40)
+    assert tail.take() == []
+    path.write_text('{"a": 1}\nno json\n[1]\n{"b"')
+    assert tail.take() == [{"a": 1}]
+    with path.open("a") as file:
+        file.write(": 2}\n")
+    assert tail.take() == [{"b": 2}]
+    assert tail.take() == []
+
+
+def _status(**changes: Any) -> dict[str, Any]:
+    board = {
+        "type": "simulated", "condition": "running", "state": "running", "channels": 2, "rate_hz": 1000.0,
+        "rate_nominal_hz": 1000.0, "overrun_samples": 0, **changes.pop("board", {}),
+    }  # fmt: skip
+    sink = {
+        "type": "csv", "policy": "block", "state": "running", "condition": "running", "lag_s": 0.2, "gaps": 0,
+        "dropped": 0, **changes.pop("sink", {}),
+    }  # fmt: skip
+    return {"phase": "running", "board": board, "sinks": {"table": sink}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "word", "tone", "recording", "lost", "slow"),
+    [
+        ({}, "RECORDING", Tone.GOOD, "yes", "no", "nobody"),
+        ({"sink": {"lag_s": 9.5}}, "RECORDING", Tone.GOOD, "yes", "no", "table"),
+        ({"sink": {"policy": "drop_oldest", "gaps": 7, "dropped": 7}}, "RECORDING", Tone.GOOD, "yes", "no", "nobody"),
+        ({"board": {"overrun_samples": 30}, "sink": {"gaps": 30}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "nobody"),
+        ({"sink": {"gaps": 5}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "nobody"),
+        ({"sink": {"condition": "gave_up", "state": "gave_up"}}, "OUTPUT FAILED", Tone.BAD, "yes", "no", "nobody"),
+        ({"sink": {"condition": "away", "state": "away"}}, "RECORDING", Tone.GOOD, "yes", "no", "table"),
+        (
+            {"board": {"condition": "silent", "state": "silent: since 12:00", "why": "since 12:00"}},
+            "BOARD SILENT", Tone.BAD, "board silent", "no", "nobody",
+        ),
+        (
+            {"board": {"condition": "waiting", "state": "waiting for table"}},
+            "RECORDING", Tone.GOOD, "board waits", "no", "table",
+        ),
+        ({"phase": "draining"}, "ENDING", Tone.GOOD, "ending", "no", "nobody"),
+    ],
+)  # fmt: skip
+def test_one_light_and_three_answers(
+    changes: dict[str, Any], word: str, tone: Tone, recording: str, lost: str, slow: str
+) -> None:
+    found = judgement_of_status(_status(**changes))
+    assert (found.light.word, found.light.tone) == (word, tone)
+    assert (found.recording.word, found.lost.word, found.slow.word) == (recording, lost, slow)
+    assert json.dumps(found.facts())
+
+
+def test_an_ended_run_shows_its_verdict() -> None:
+    record = {"verdict": {"state": "DEGRADED", "text": "table gave up"}, "sinks": {}, "acquired": {"samples": 5}}
+    found = judgement_of_record(record)
+    assert (found.light.word, found.light.text, found.light.tone) == ("DEGRADED", "table gave up", Tone.BAD)
+    assert judgement_of_record({**record, "verdict": None}).light.word == "INTERRUPTED"
