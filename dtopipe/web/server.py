@@ -30,7 +30,7 @@ MOST_PAGES = 64
 _MOST_BODY_BYTES = 16_384
 _TURN_S = 0.5
 # Who reloads the page, or comes back from the next tab, finds it; who has forgotten it leaves no process behind.
-_STAYS_S, _STAYS_AT_MOST_S = 15.0, 3600.0
+_STAYS_S, _STAYS_AT_MOST_S = 5.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
