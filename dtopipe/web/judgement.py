@@ -125,6 +125,12 @@ def _lost(status: Mapping[str, Any]) -> Answer:
         return Answer("yes", f"{words}.", Tone.BAD)
     if overrun:
         return Answer("yes", f"{overrun:,} samples were lost before they could be taken from the board.", Tone.BAD)
+    stopped = {name: sink for name, sink in status["sinks"].items() if condition_of(sink) in _BAD}
+    if stopped and len(stopped) == len(status["sinks"]):
+        return Answer("yes", "No output is being written any more.", Tone.BAD)
+    if stopped:
+        words = "; ".join(f"{name} has nothing from sample {sink['committed']:,} on" for name, sink in stopped.items())
+        return Answer("not elsewhere", f"{words}; the other outputs lack nothing.", Tone.WARNING)
     if dropped:
         words = "; ".join(f"{name} passed over {count:,} samples, as it may" for name, count in dropped.items())
         return Answer("no", f"Nothing is lost. {words}.", Tone.GOOD)
@@ -149,6 +155,7 @@ def _slow(status: Mapping[str, Any]) -> Answer:
     return Answer("nobody", f"Everybody keeps up.{most}", Tone.GOOD)
 
 
+_BAD = (SinkState.GAVE_UP, SinkState.CUT_OFF, SinkState.INTERRUPTED)
 _TROUBLED = (SinkState.AWAY, SinkState.HUNG, SinkState.RESTARTING)
 
 
@@ -163,9 +170,8 @@ def _block_s(status: Mapping[str, Any]) -> float:
 
 def _failed(sinks: Mapping[str, Mapping[str, Any]]) -> str:
     """The outputs that gave up, in words; empty if none has."""
-    bad = (SinkState.GAVE_UP, SinkState.CUT_OFF, SinkState.INTERRUPTED)
     return " ".join(
-        f"{name} gave up: {sink.get('failure') or sink['state']}. Revive it with: dtopipe restart {name}"
+        f"{name}: {sink.get('failure') or 'gave up'}. Revive it with: dtopipe restart {name}"
         for name, sink in sinks.items()
-        if condition_of(sink) in bad
+        if condition_of(sink) in _BAD
     )

@@ -119,7 +119,7 @@ def _status(**changes: Any) -> dict[str, Any]:
         ({"sink": {"policy": "drop_oldest", "gaps": 7, "dropped": 7}}, "RECORDING", Tone.GOOD, "yes", "no", "nobody"),
         ({"board": {"overrun_samples": 30}, "sink": {"gaps": 30}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "nobody"),
         ({"sink": {"gaps": 5}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "nobody"),
-        ({"sink": {"condition": "gave_up", "state": "gave_up"}}, "OUTPUT FAILED", Tone.BAD, "yes", "no", "nobody"),
+        ({"sink": {"condition": "gave_up", "state": "gave_up"}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "nobody"),
         ({"sink": {"condition": "away", "state": "away"}}, "RECORDING", Tone.GOOD, "yes", "no", "table"),
         (
             {"board": {"condition": "silent", "state": "silent: since 12:00", "why": "since 12:00"}},
@@ -139,6 +139,15 @@ def test_one_light_and_three_answers(
     assert (found.light.word, found.light.tone) == (word, tone)
     assert (found.recording.word, found.lost.word, found.slow.word) == (recording, lost, slow)
     assert json.dumps(found.facts())
+
+
+def test_an_output_that_gave_up_beside_others_is_named_with_what_to_type() -> None:
+    status = _status(sink={"condition": "gave_up", "state": "gave_up", "failure": "disk full", "committed": 700})
+    status["sinks"]["archive"] = _status()["sinks"]["table"]
+    found = judgement_of_status(status)
+    assert (found.light.word, found.lost.word, found.lost.tone) == ("OUTPUT FAILED", "not elsewhere", Tone.WARNING)
+    assert found.light.text == "table: disk full. Revive it with: dtopipe restart table"
+    assert "table has nothing from sample 700 on" in found.lost.text
 
 
 def test_an_ended_run_shows_its_verdict() -> None:

@@ -99,6 +99,9 @@ export class Chart {
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
     ctx.lineWidth = 1.5 * devicePixelRatio;
+    // As the axes left it, labels would end at their line.
+    ctx.textAlign = "left";
+    ctx.textBaseline = "alphabetic";
     ctx.font = `${11 * devicePixelRatio}px system-ui`;
     for (const mark of this.marks) {
       const x = plot.valToPos(mark.at, "x", true);

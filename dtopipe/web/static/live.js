@@ -14,6 +14,7 @@ export class LiveProvider {
     if (this.store.add(buffer)) this.added();
   }
 
+  begin() { return this.store.start * this.binS; }
   end() { return this.store.stop * this.binS; }
   longest() { return this.store.nBins * this.binS; }
   hold() { this.held ??= this.store.copy(); }

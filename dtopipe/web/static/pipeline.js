@@ -51,7 +51,8 @@ export function drawPipeline(facts) {
   for (const [name, sink] of Object.entries(facts.sinks)) {
     const row = element("tr"), title = element("th", `${name} (${sink.type}${sink.policy === "block" ? "" : `, ${sink.policy}`})`);
     title.scope = "row";
-    const state = element("td", sink.failure ? `${sink.state}: ${sink.failure}` : sink.state, tone(sink.condition ?? sink.state));
+    const shown = sink.state.replace("_", " ");
+    const state = element("td", sink.failure ? sink.failure.startsWith(shown) ? sink.failure : `${shown}: ${sink.failure}` : shown, tone(sink.condition ?? sink.state));
     row.append(title, state);
     const cells = { rate: number(Math.round(sink.rate_hz)), lag: `${Number(sink.lag_s ?? 0).toFixed(1)} s`, dropped: number(sink.dropped), gaps: number(sink.gaps), committed: number(sink.committed) };
     for (const [key] of ROWS) if (!isOver || !["rate", "lag"].includes(key)) row.append(element("td", cells[key], "number"));

@@ -56,6 +56,8 @@ function told(message) {
   const elapsed = facts.elapsed_s ? `${facts.elapsed_s.toFixed(0)} s${facts.duration_s ? ` of ${facts.duration_s} s` : ""}` : "";
   $("facts").textContent = [elapsed, facts.simulated ? "SIMULATED BOARD" : "", facts.insecure ? "INSECURE LINK" : "", message.folder].filter(Boolean).join("  ·  ");
   $("mark").disabled = message.is_over || !message.folder || facts.phase !== "running";
+  // Of a run that was over before the page was opened nothing was drawn.
+  $("scope").hidden = message.is_over && description === null;
   drawPipeline(facts);
   drawEvents(message.events);
   drawLimits(facts.limits);

@@ -41,8 +41,10 @@ export class Scope {
 
   get view() {
     if (this.still !== null) return this.still;
-    const to = this.provider === null ? 0 : this.provider.end();
-    return { from: to - this.windowS, to };
+    if (this.provider === null) return { from: 0, to: this.windowS };
+    // A young run begins at the left.
+    const from = Math.max(this.provider.end() - this.windowS, this.provider.begin());
+    return { from, to: from + this.windowS };
   }
 
   pause() {
