@@ -32,7 +32,7 @@ def burst_slots(n_slots: int) -> int:
 SLOT_HEADER_BYTES = 128
 _SLOT_ALIGN = 64
 # Header, table of subscribers and gap log, as the ring's layout has them; then statistics of each channel.
-_BEFORE_STATS_BYTES = 64 * 8 + 62 * 32 * 8 + 16_384 * 8 * 8
+_BEFORE_STATS_BYTES = 112 * 8 + 62 * 80 * 8 + 16_384 * 8 * 8
 _STATS_BYTES = 2 * 5 * 8
 _PAGE = 4096
 

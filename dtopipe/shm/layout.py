@@ -13,7 +13,7 @@ import numpy as np
 
 from dtopipe.core.ring_size import SLOT_HEADER_BYTES, bytes_before_slots, slot_bytes
 
-MAGIC = int.from_bytes(b"DTOPIPE\x02", "little")
+MAGIC = int.from_bytes(b"DTOPIPE\x03", "little")
 WORD = 8
 MAX_ROWS = 62  # rows are bits of WAITING_FOR, a signed word
 # A reader that is overtaken looks its missed span up here; 16384 overruns between two of its reads are enough.
@@ -65,6 +65,8 @@ class Head:
     CALL_SINCE_NS = 33
     # of a run that is followed: where it has ended on the other machine, plus one; 0 while that did not say so
     SOURCE_END = 34
+    # TIMING_WORDS for each call, as those of a row
+    TIMINGS = 64
 
 
 class Stage(IntEnum):
@@ -96,10 +98,12 @@ class Row:
     CALL = 14
     CALL_SINCE_NS = 15
     POSITIONS = 16
+    # TIMING_WORDS for each call
+    TIMINGS = 32
 
 
 class Call(IntEnum):
-    """What a process is doing. READ and WAIT are entered again at least every second; so is any other that gets on."""
+    """What a process is doing. IDLE and WAIT are entered again at least every second; so is any other that gets on."""
 
     START = 0
     READ = 1
@@ -112,6 +116,19 @@ class Call(IntEnum):
     WAIT = 7
     PUBLISH = 8
     STOP = 9
+    # values of an output's own channels and rows, from blocks
+    CONVERT = 10
+    # nothing is there to be done: for the next block
+    IDLE = 11
+
+
+class Timing:
+    """Words of one kind of call, of those that have ended."""
+
+    COUNT = 0
+    TOTAL_NS = 1
+    LAST_NS = 2
+    MAX_NS = 3
 
 
 class RowState(IntEnum):
@@ -165,8 +182,9 @@ class Stat:
     ROWS = 5
 
 
-HEAD_WORDS = 64
-ROW_WORDS = 32
+HEAD_WORDS = 112
+ROW_WORDS = 80
+TIMING_WORDS = 4
 POSITION_WORDS = 8
 SLOT_WORDS = SLOT_HEADER_BYTES // WORD
 GAP_WORDS = 8

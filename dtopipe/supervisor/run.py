@@ -31,6 +31,7 @@ from dtopipe.supervisor.hanging import Hanging
 from dtopipe.supervisor.instruments import Instruments
 from dtopipe.supervisor.judging import Judging
 from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.limiting import Limiting
 from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.limits_agent import LimitsAgent
 from dtopipe.supervisor.lines import ClockFile, EventsFile, GapsFile
@@ -92,9 +93,10 @@ class Run:
         self.clock_watch = ClockWatch(progress, memory, acquirer, self.clock.fit, events)
         self.drain = Drain(plan, progress, memory, acquirer, sinks, self.gateway, goal, post, events)
         self.disks = Disks(plan, folder.path, progress, memory, sinks, self.drain, events)
+        self.limiting = Limiting(progress, memory, acquirer, sinks, self.board_watch)
         self.record = RunRecord(
             plan, folder, self.presence, progress, memory, acquirer, sinks, goal, self.clock, self.board_watch,
-            self.clock_watch, self.disks, self.limits,
+            self.clock_watch, self.disks, self.limits, self.limiting,
         )  # fmt: skip
         starts = Starts(memory, sinks)
         placement = Placement(memory, sinks, starts, self.record, events)
@@ -137,7 +139,7 @@ class Run:
         self.status = StatusBoard(
             plan, folder.path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks,
             self.retention, self.subscriptions, self.notes, self.limits, self.on_events, self.record,
-            self.server.malformed,
+            self.server.malformed, self.limiting,
         )  # fmt: skip
         self._board_gaps_seen = self._pairs_seen = 0
         self.record.register()
@@ -158,6 +160,7 @@ class Run:
         self.sleep_watch.look()
         self.clock_watch.look(now_ns)
         self.on_events.look()
+        self.limiting.look(now_ns)
 
     def clear(self, *, keep_folder: bool) -> None:
         """Nothing outlives the run: processes, shared memory, sockets, the runtime entry."""

@@ -19,6 +19,7 @@ from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.clock_watch import ClockWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.goal import Goal
+from dtopipe.supervisor.limiting import Limiting
 from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.lines import ClockFile, link_facts
 from dtopipe.supervisor.ports import Whereabouts
@@ -58,6 +59,7 @@ class RunRecord:
         clock_watch: ClockWatch,
         disks: Disks,
         limits: Limits,
+        limiting: Limiting,
     ) -> None:
         self._plan = plan
         self._folder = folder
@@ -73,6 +75,7 @@ class RunRecord:
         self._clock_watch = clock_watch
         self._disks = disks
         self._limits = limits
+        self._limiting = limiting
         # The topology as it runs: with what was attached.
         self._document: Mapping[str, Any] = plan.document
         # As it is by now, with what was changed of it.
@@ -162,6 +165,7 @@ class RunRecord:
             "sinks": {agent.plan.name: sink_facts(agent, final_end) for agent in self._sinks if agent.is_placed},
             "disks": self._disks.facts,
             **({"limits": limits} if (limits := self._limits.facts()) else {}),
+            **({"limited": limited} if (limited := self._limiting.facts()) else {}),
             **({"insecure": True} if self._plan.insecure else {}),
             **({"source": followed.facts()} if (followed := self._goal.followed) else {}),
             **({"ended_early": progress.ended_early} if progress.ended_early else {}),

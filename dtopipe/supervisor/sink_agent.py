@@ -100,6 +100,11 @@ class SinkAgent:
         """The key of the topology that a refusal of its process is about."""
         return f"sinks.{self.plan.name}.path"
 
+    def lag_samples(self, end: int, rate_hz: float) -> int:
+        """How far it is behind `end`; what waits for an event is not behind."""
+        held = self.trigger.window(rate_hz).pre if self.trigger and rate_hz else 0
+        return max(0, end - self.position.committed - held)
+
     @property
     def state(self) -> WorkerState:
         """What its worker does."""

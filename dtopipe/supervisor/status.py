@@ -15,6 +15,7 @@ from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.gateway_agent import GatewayAgent
+from dtopipe.supervisor.limiting import Limiting
 from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.notes import Notes
 from dtopipe.supervisor.on_events import OnEvents
@@ -68,6 +69,7 @@ class StatusBoard:
         on_events: OnEvents,
         record: RunRecord,
         malformed: Malformed,
+        limiting: Limiting,
     ) -> None:
         """`folder`: the run's. `malformed`: what was said to its supervisor that nobody can understand."""
         self._plan = plan
@@ -86,6 +88,7 @@ class StatusBoard:
         self._on_events = on_events
         self._record = record
         self._malformed = malformed
+        self._limiting = limiting
         self._meters: dict[str, RateMeter] = {}
 
     def snapshot(self) -> dict[str, Any]:
@@ -120,6 +123,7 @@ class StatusBoard:
             },
             "headroom_s": self._headroom_s(ring),
             **({"ring": facts} if (facts := self._ring(ring)) else {}),
+            "limiting": self._limiting.snapshot(),
             "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in self._sinks},
             "disks": self._disks.facts,
             **({"limits": limits} if (limits := self._limits.snapshot()) else {}),
@@ -161,9 +165,7 @@ class StatusBoard:
         position = agent.position
         stream = self._memory.stream
         rate_hz = stream.rate_hz if stream else 0.0
-        # What waits for an event is not behind.
-        held = agent.trigger.window(rate_hz).pre if agent.trigger and stream else 0
-        lag = max(0, end - position.committed - held)
+        lag = agent.lag_samples(end, rate_hz)
         return {
             "type": agent.plan.type,
             "policy": agent.plan.policy.value,

@@ -117,6 +117,7 @@ class Acquirer:
         self._is_in_time = event is None
         if event is None:
             self._announce()
+            self._calls.enter(Call.IDLE)
             event = self._board.read(LONGEST_SLEEP_S)
         return event
 

@@ -137,6 +137,7 @@ class SinkWorker:
                 self._append_tail()
                 break
             else:
+                self._calls.enter(Call.IDLE)
                 self._intake.sleep(self._time_to_flush_s())
             if self._noting.is_due() and self._noting.give():
                 self._uncommitted_since_ns = self._uncommitted_since_ns or mono_ns()
@@ -166,6 +167,7 @@ class SinkWorker:
 
     def _append(self, blocks: Sequence[Block]) -> None:
         """Hand blocks over in order, each hole before the block that follows it."""
+        self._calls.enter(Call.CONVERT)
         items: list[Block | Gap] = []
         for block in blocks:
             if block.span.stop <= self._at:

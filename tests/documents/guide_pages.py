@@ -40,7 +40,7 @@ NOT_RUN = {
 # Commands that start no process, and may be run in this one.
 _IN_PROCESS = (
     "boards", "check", "convert", "init", "keys", "plugin", "repair", "report", "runs", "schema", "sinks", "status",
-    "verify",
+    "verify", "why",
 )  # fmt: skip
 
 

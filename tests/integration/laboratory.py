@@ -188,7 +188,7 @@ class Lab:
 
     def dtopipe(self, *arguments: str) -> Ended:
         """Run a command to its end; one that only looks at runs is spared a Python of its own."""
-        if arguments[0] in ("runs", "status", "verify", "attach", "detach"):
+        if arguments[0] in ("runs", "status", "why", "verify", "attach", "detach"):
             with contextlib.chdir(self.folder):
                 seen = CliRunner().invoke(main, list(arguments))
             if seen.exception and not isinstance(seen.exception, SystemExit):

@@ -124,7 +124,8 @@ def test_any_sequence_of_looks_leaves_every_byte_as_it_was(lab: Any, runtime: Pa
     runs += [str(folder) for folder in (lab.folder / "runs" / "odd").iterdir() if folder.is_dir()]
     looks: list[tuple[str, ...]] = [("runs",), ("runs", "--json"), ("status",), ("boards",), ("sinks",), ("schema",)]
     looks += [("check", "topology.yaml")]
-    looks += [(command, run, *json) for command in ("status", "verify") for run in runs for json in ((), ("--json",))]
+    words = [(command, run) for command in ("status", "why", "verify") for run in runs]
+    looks += [(*typed, *json) for typed in words for json in ((), ("--json",))]
     random.Random(11).shuffle(looks)
     for look in (*looks, ("runs",)):
         ended = lab.dtopipe(*look)

@@ -194,6 +194,7 @@ def commands_on(world: World, chance: random.Random) -> list[list[str]]:
     return [
         ["runs", *kept, *json_too],
         ["status", run, *kept, *json_too],
+        ["why", run, *kept, *json_too],
         ["verify", run, *kept, *json_too, *outside],
         ["repair", run, *kept, *json_too, *outside],
         chance.choice(

@@ -31,10 +31,12 @@ def _spoilt(record: dict[str, Any]) -> None:
     record["sinks"]["text"]["state"] = "gave_up"
     record["sinks"]["text"]["failure"] = EVIL
     record["sinks"]["lines"]["state"] = EVIL
+    told = dict.fromkeys(("process", "call", "since", "until"), EVIL)
+    record["limited"] = [told | {"how": "lags", "for_s": 1.0}, EVIL, told | {"how": EVIL, "for_s": 2.0}]
     record["stream"]["device"] = record["stream"]["channels"][0]["name"] = EVIL
 
 
-@pytest.mark.parametrize("command", ["runs", "status", "verify", "repair", "stop"])
+@pytest.mark.parametrize("command", ["runs", "status", "why", "verify", "repair", "stop"])
 def test_what_would_steer_the_terminal_is_shown(dtopipe: Dtopipe, run: Path, command: str) -> None:
     _with(run, _spoilt)
     words = [] if command == "runs" else [run]
@@ -42,12 +44,12 @@ def test_what_would_steer_the_terminal_is_shown(dtopipe: Dtopipe, run: Path, com
     assert not isinstance(told.exception, Exception) or isinstance(told.exception, SystemExit), told.exception
     assert not STEERING.search(told.output), told.output
     assert "\nGOOD  everything" not in told.output
-    if command in ("status", "stop"):
+    if command in ("status", "why", "stop"):
         assert SHOWN in told.output.replace("\n", "")
         assert "[bold]x[/bold] [/] [link=http://x]y[/link] :boom:" in " ".join(told.output.split())
 
 
-@pytest.mark.parametrize("command", ["runs", "status", "verify"])
+@pytest.mark.parametrize("command", ["runs", "status", "why", "verify"])
 def test_json_has_the_same_text_in_escapes(dtopipe: Dtopipe, run: Path, command: str) -> None:
     _with(run, _spoilt)
     words = [] if command == "runs" else [run]

@@ -13,7 +13,8 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import RingError
 from dtopipe.model.policy import Policy
 from dtopipe.model.span import Cause, Gap, Span
-from dtopipe.shm.layout import Layout
+from dtopipe.shm.calls import CallWords
+from dtopipe.shm.layout import Call, Layout
 from dtopipe.shm.reader import RingReader
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.segment import Segment, names, new_name, unlink
@@ -37,11 +38,11 @@ def words(ring: Ring, offset: int, count: int) -> tuple[int, ...]:
 
 def test_the_segment_lies_as_specified(ring: Ring) -> None:
     layout = ring.layout
-    assert (layout.rows_offset, layout.gaps_offset, layout.stats_offset) == (512, 512 + 62 * 256, 16_384 + 16_384 * 64)
+    assert (layout.rows_offset, layout.gaps_offset, layout.stats_offset) == (896, 896 + 62 * 640, 40_576 + 16_384 * 64)
     assert layout.slots_offset % 4096 == 0
     assert layout.slot_bytes == 192  # 128 header + 16 codes + 8 status, in whole 64s
     assert layout.segment_bytes == layout.slots_offset + 3 * 192
-    assert bytes(ring.segment.buffer[:8]) == b"DTOPIPE\x02"
+    assert bytes(ring.segment.buffer[:8]) == b"DTOPIPE\x03"
     assert words(ring, 8, 7) == (layout.segment_bytes, 3, 192, 2, 4, 2, 0)
 
 
@@ -58,7 +59,7 @@ def test_a_published_block_and_a_gap_lie_as_specified(ring: Ring) -> None:
     writer.publish(0, 7, codes, status, anchor, 1_500_000)
     assert words(ring, 8 * 8, 1) == (1,)  # rows
     assert words(ring, 16 * 8, 4) == (1, 1, 1, 1)  # head, epoch, stage, gaps
-    assert words(ring, 512 + row * 256, 3) == (1, 1, 0)  # in use, drop_oldest, first generation
+    assert words(ring, 896 + row * 640, 3) == (1, 1, 0)  # in use, drop_oldest, first generation
     assert words(ring, ring.layout.gaps_offset, 5) == (0, 7, 1, 2_000_000, 7)
     at = ring.layout.slots_offset
     assert words(ring, at, 10) == (1, 1, 7, 3, 1, 0, 1_000_000, 2_000_000, 1_500_000, 0)
@@ -133,3 +134,18 @@ def test_what_a_ring_takes_is_known_before_there_is_one(n_channels: int) -> None
     layout = Layout(5, n_channels, 10, "int16")
     assert bytes_before_slots(n_channels) + 5 * layout.slot_bytes == layout.segment_bytes
     assert 0 <= layout.slots_offset - (layout.stats_offset + 2 * 5 * n_channels * 8) < 4096
+
+
+def test_timings_of_calls_lie_as_specified(ring: Ring) -> None:
+    row = SubscriberTable(ring).open_at_head(Policy.BLOCK)
+    calls = CallWords.of_row(ring, row)
+    for call in (Call.READ, Call.APPEND, Call.READ, Call.APPEND, Call.COMMIT):
+        calls.enter(call)
+    timings = calls.timings()
+    assert {call: timing.count for call, timing in timings.items()} == {Call.READ: 2, Call.APPEND: 2}
+    appends = timings[Call.APPEND]
+    assert 0 < appends.last_ns <= appends.max_ns <= appends.total_ns
+    # 32 words into the row, four a call, of which append is number 3.
+    assert words(ring, 896 + row * 640 + (32 + 3 * 4) * 8, 4) == (2, appends.total_ns, appends.last_ns, appends.max_ns)
+    assert calls.read()[0] is Call.COMMIT
+    assert CallWords.of_acquirer(ring).timings() == {}

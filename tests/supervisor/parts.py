@@ -35,6 +35,7 @@ from dtopipe.supervisor.hearing import Hearing
 from dtopipe.supervisor.instruments import Instruments
 from dtopipe.supervisor.judging import Judging
 from dtopipe.supervisor.launch import Launcher
+from dtopipe.supervisor.limiting import Limiting
 from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.limits_agent import LimitsAgent
 from dtopipe.supervisor.lines import ClockFile
@@ -254,9 +255,10 @@ class Bench:
         self.clock_watch = ClockWatch(progress, memory, acquirer, self.clock_file.fit, events)
         self.drain = Drain(plan, progress, memory, acquirer, sinks, self.gateway, goal, post, events)
         self.disks = Disks(plan, path, progress, memory, sinks, self.drain, events)
+        self.limiting = Limiting(progress, memory, acquirer, sinks, self.board_watch)
         self.record = RunRecord(
             plan, self.folder, self.places, progress, memory, acquirer, sinks, goal, self.clock_file,
-            self.board_watch, self.clock_watch, self.disks, self.limits,
+            self.board_watch, self.clock_watch, self.disks, self.limits, self.limiting,
         )  # fmt: skip
         self.starts = Starts(memory, sinks)
         self.placement = Placement(memory, sinks, self.starts, self.record, events)
@@ -289,6 +291,7 @@ class Bench:
         self.status = StatusBoard(
             plan, path, progress, memory, acquirer, sinks, self.gateway, self.board_watch, self.disks, self.retention,
             self.subscriptions, self.notes, self.limits, self.on_events, self.record, self.malformed,
+            self.limiting,
         )  # fmt: skip
         self.stops: list[tuple[Any, bool]] = []
         answers = Answers(

@@ -1,0 +1,92 @@
+"""`dtopipe why` names the process that a test slows, and the call in which it is slow."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from laboratory import EVERY_SINK, RunningUp, counter_topology
+
+if sys.platform == "win32":
+    pytest.skip("a process is stopped by a signal of Unix", allow_module_level=True)
+
+
+def _limiter(lab: Any) -> dict[str, Any]:
+    return lab.dtopipe("why", "--json").json["limiter"] or {}
+
+
+def _wait_for(lab: Any, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+
+    def is_seen() -> bool:
+        nonlocal seen
+        seen = _limiter(lab)
+        return wanted(seen)
+
+    lab.wait_for(is_seen, f"why that {what}")
+    return seen
+
+
+def _stopped(lab: Any, run: RunningUp, process: str, named: str, how: str) -> dict[str, Any]:
+    """What is said while this process is stopped; afterwards nothing is, once the run has caught up."""
+    run.signal(process, signal.SIGSTOP)
+    try:
+        seen = _wait_for(lab, lambda limiter: (limiter.get("process"), limiter.get("how")) == (named, how), named)
+        told = lab.dtopipe("why").stdout
+        assert f"{named} " in told
+        assert f"since {seen['since']}, in {seen['call']}" in told
+        assert f"kill -CONT {run.pid(process)}" in told
+    finally:
+        run.signal(process, signal.SIGCONT)
+    _wait_for(lab, lambda limiter: not limiter, "all keep up")
+    return seen
+
+
+def test_why_names_whoever_is_slow_one_after_the_other(lab: Any) -> None:
+    sinks = {name: EVERY_SINK[name] for name in ("raw", "table", "base")}
+    run = lab.start(counter_topology(2) | {"ring": {"slots": 16}, "sinks": sinks})
+    run.wait_for_samples("table", 500)
+    assert "nothing limits lab: every process keeps up" in lab.dtopipe("why").stdout
+    # The journal covers it; the journal itself holds the board.
+    assert "stopped in" in _stopped(lab, run, "table", "table", "lags")["trouble"]
+    _stopped(lab, run, "raw", "raw", "holds")
+    _stopped(lab, run, "acquirer", "board", "board")
+    with sqlite3.connect(run.folder / "base.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        seen = _wait_for(lab, lambda limiter: limiter.get("process") == "base", "base is locked")
+        assert (seen["how"], seen["call"]) == ("lags", "commit")
+        other.execute("ROLLBACK")
+    other.close()
+    _wait_for(lab, lambda limiter: not limiter, "base has caught up")
+    lab.dtopipe("attach", "--sink", "csv", "--name", "slow", "-o", "delay_per_block=400ms")
+    seen = _wait_for(lab, lambda limiter: limiter.get("process") == "slow", "slow is slow")
+    assert (seen["how"], seen["call"]) == ("lags", "convert")
+    told = lab.dtopipe("why").stdout
+    assert told.startswith("slow limits the run: it is behind and does not catch up,")
+    assert f"dtopipe detach slow {'/'.join(run.folder.parts[-2:])}" in told
+    # The second time it is not waited for.
+    run.interrupt()
+    run.interrupt()
+    run.finish()
+    record = json.loads((run.folder / "run.json").read_text())
+    named = {(each["process"], each["how"]) for each in record["limited"]}
+    assert {("table", "lags"), ("raw", "holds"), ("board", "board"), ("slow", "lags")} <= named
+    told = lab.dtopipe("why", "lab/latest").stdout
+    assert told.startswith("slow ")
+    assert "dtopipe check FILE" in told or "the end waited for" in told
+
+
+def test_why_names_the_sink_that_holds_a_board_that_waits_and_the_board_where_nobody_does(lab: Any) -> None:
+    slow = {"type": "csv", "path": "slow.csv", "delay_per_block": "20ms"}
+    topology = counter_topology(2, pace="max") | {"sinks": {"slow": slow}}
+    run = lab.start(topology)
+    run.wait_for_samples("slow", 1)
+    seen = _wait_for(lab, lambda limiter: limiter.get("how") == "holds", "slow holds")
+    assert (seen["process"], seen["call"]) == ("slow", "convert")
+    lab.dtopipe("stop", "--now", "lab")
+    run.finish()
