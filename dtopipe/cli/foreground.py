@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from rich.live import Live
 
+from dtopipe.cli.channel_lines import ChannelLines
 from dtopipe.cli.console import Console
-from dtopipe.cli.fitted_status import FittedStatus
 from dtopipe.cli.hangup import hangup_is_ignored
 from dtopipe.cli.limit_lines import limit_lines
 from dtopipe.cli.live_marks import LiveMarks
 from dtopipe.cli.live_table import disk_lines, drain_hint, headline
+from dtopipe.cli.live_view import LiveView
 from dtopipe.cli.output import print_json
 from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.recovery import recover_killed
@@ -27,9 +28,11 @@ from dtopipe.core.board_condition import BoardCondition
 from dtopipe.core.ending import BY_CLOSED_TERMINAL, BY_CTRL_C, BY_SIGTERM, EndedBy
 from dtopipe.model.errors import NothingFollowed
 from dtopipe.model.plan import RunPlan
+from dtopipe.supervisor.preview import NewestValues
 from dtopipe.supervisor.supervisor import Supervisor
 
 _DRAW_EVERY_S = 0.25
+_LOOK_EVERY_S = 1.0
 # Somebody waits for the end.
 _BY_HAND = (EndedBy.CTRL_C, EndedBy.STOP)
 # Without a terminal a line now and then shows that the run goes on.
@@ -82,7 +85,7 @@ def run_in_foreground(plan: RunPlan, page: Page | None = None, *, as_json: bool)
 def _one_run(plan: RunPlan, console: Console, page: Page | None) -> tuple[dict[str, Any], bool]:
     """Its record, and whether somebody stopped it."""
     keys = LiveMarks()
-    with _display(console, keys) as show:
+    with _display(console, keys, lambda: supervisor.newest_block()) as show:
         shown = _while_the_terminal_lasts(show)
         supervisor = Supervisor(plan, shown if page is None else _on_both(shown, page))
         keys.set_mark = supervisor.mark
@@ -136,7 +139,9 @@ def _on_both(show: Callable[[dict[str, Any]], None], page: Page) -> Callable[[di
 
 
 @contextlib.contextmanager
-def _display(console: Console, marks: LiveMarks) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _display(
+    console: Console, marks: LiveMarks, newest: Callable[[], NewestValues | None]
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """What is called with a snapshot each turn: a live table on a terminal, a line now and then elsewhere."""
     drawn_s, told_then = 0.0, ""
     if not console.is_terminal:
@@ -160,13 +165,19 @@ def _display(console: Console, marks: LiveMarks) -> Iterator[Callable[[dict[str,
         yield say
         return
 
+    channels, values, looked_s = ChannelLines(), None, 0.0
+
     with marks.listening(), Live(console=console, auto_refresh=False, transient=False) as live:
 
         def draw(status: dict[str, Any]) -> None:
-            nonlocal drawn_s
+            nonlocal drawn_s, values, looked_s
             is_over = status["phase"] == "finished"
             if marks.take() or time.monotonic() - drawn_s > _DRAW_EVERY_S or is_over:
                 drawn_s = time.monotonic()
-                live.update(FittedStatus(status, None if is_over else marks.line()), refresh=True)
+                if drawn_s - looked_s > _LOOK_EVERY_S and not is_over:
+                    looked_s, values = drawn_s, newest()
+                    channels.see(values)
+                below = None if is_over else marks.line()
+                live.update(LiveView(status, channels, values, below=below), refresh=True)
 
         yield draw

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from dtopipe.cli.limit_lines import limit_lines
 from dtopipe.cli.whole_table import Keeps, WholeTable
+from dtopipe.cli.why_words import limit_sentence
 from dtopipe.core.lifecycle import SinkState, condition_of, lacks
+from dtopipe.core.limiting import ACQUIRER
 from dtopipe.model.shown import shown, shown_lines
 
 _GOOD, _BUSY, _BAD = "green", "yellow", "red"
@@ -26,6 +28,8 @@ def status_table(status: dict[str, Any]) -> Group:
     for title in ("", "state"):
         table.add_column(title, keeps=Keeps.WORDS)
     table.add_numbers("rate", "lag", "dropped", "committed")
+    for title in ("restarts", "cores", "memory"):
+        table.add_column(title, justify="right", is_spare=True)
     board = status["board"]
     table.add_row(
         Text(shown(f"board {board['device'] or board['type']}")),
@@ -34,6 +38,7 @@ def status_table(status: dict[str, Any]) -> Group:
         "",
         _count(board["overrun_samples"], "overrun"),
         f"{board['end_sample_index']:,}",
+        *_taken(status, ACQUIRER, board),
     )
     for name, sink in status["sinks"].items():
         kind = sink["type"] if sink["policy"] == "block" else f"{sink['type']}, {sink['policy']}"
@@ -44,12 +49,14 @@ def status_table(status: dict[str, Any]) -> Group:
             f"{sink['lag_s']:.1f} s",
             _count(lacks(sink), "gap" if lacks(sink) > sink["dropped"] else ""),
             f"{sink['committed']:,}",
+            *_taken(status, name, sink),
         )
     of_sinks = {name: _trouble(name, sink, status) for name, sink in status["sinks"].items()}
     troubles = {"board": board.get("why", ""), **of_sinks}
     reasons = [Text(shown_lines(f"{name}: {trouble}"), style=_BAD) for name, trouble in troubles.items() if trouble]
     lines = [
         *reasons,
+        *_limited(status),
         *limit_lines(status),
         *_remarked(status),
         *_followed(status),
@@ -60,6 +67,20 @@ def status_table(status: dict[str, Any]) -> Group:
         *disk_lines(status),
     ]
     return Group(headline(status), table, *lines, _foot(status))
+
+
+def _taken(status: dict[str, Any], name: str, facts: dict[str, Any]) -> tuple[str, str, str]:
+    """Restarts, cores and memory of one process."""
+    process = (status.get("limiting") or {}).get("processes", {}).get(name, {})
+    if "cpu" not in process:
+        return f"{facts.get('restarts', 0)}", "", ""
+    return f"{facts.get('restarts', 0)}", f"{process['cpu']:.2f}", f"{process['memory_bytes'] / 2**20:.0f} MiB"
+
+
+def _limited(status: dict[str, Any]) -> list[Text]:
+    """The line that says who limits the run, while somebody does."""
+    sentence = limit_sentence(status)
+    return [Text(shown(sentence), style=_BUSY)] if sentence else []
 
 
 def _trouble(name: str, sink: dict[str, Any], status: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "runs": "List runs, past and in progress.",
     "status": "Show how a run is, or how it ended.",
     "web": "Serve a page of a run, or of all runs, for a browser.",
+    "top": "Watch a run in progress: processes, newest values, and who limits it.",
     "why": "Say which process limits a run, and what to type about it.",
     "tail": "Print what is committed to an output, and follow it.",
     "stop": "End a run in order.",

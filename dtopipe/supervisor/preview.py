@@ -57,10 +57,11 @@ def preview_of(plan: RunPlan, folder: Path) -> RunPlan:
 class ValuesOfRing:
     """Reads the newest blocks of a run in progress, which nobody notices."""
 
-    def __init__(self, stream: Stream, ring: Ring) -> None:
+    def __init__(self, stream: Stream, ring: Ring, of_last_s: float = _OF_THE_LAST_S) -> None:
+        """`of_last_s`: what the lowest and highest value are of, in whole blocks."""
         self._clock = stream.clock
         self._observer = RingObserver(ring)
-        self._n_blocks = max(1, math.ceil(_OF_THE_LAST_S * stream.rate_hz / stream.samples_per_block))
+        self._n_blocks = max(1, math.ceil(of_last_s * stream.rate_hz / stream.samples_per_block))
         self._columns = tabular(stream)
         self._values = EngineeringValues(self._columns.stream.channels)
 

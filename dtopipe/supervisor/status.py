@@ -123,6 +123,7 @@ class StatusBoard:
             },
             "headroom_s": self._headroom_s(ring),
             **({"ring": facts} if (facts := self._ring(ring)) else {}),
+            "headroom": self._headroom(ring, now_ns),
             "limiting": self._limiting.snapshot(),
             "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in self._sinks},
             "disks": self._disks.facts,
@@ -231,6 +232,22 @@ class StatusBoard:
             return BoardCondition.SILENT, "silent", f"no sample since {since}"
         stage = BoardCondition[ring.stage.name]
         return stage, stage.value, ""
+
+    def _headroom(self, ring: RingStatus | None, now_ns: int) -> dict[str, Any]:
+        """Seconds that are left, and of how many: of the ring, and of a clocked board's own buffers."""
+        stream, own = self._memory.stream, self._memory.ring
+        if ring is None or stream is None or own is None:
+            return {}
+        block_s = stream.samples_per_block / stream.rate_hz
+        found: dict[str, Any] = {}
+        if self._acquirer.is_clocked and self._plan.board.task is not None:
+            # While the acquirer waits for a slot, the board keeps what comes.
+            of_s = self._plan.board.task.driver_buffers * block_s
+            waits_s = (now_ns - ring.waiting_since_ns) / 1e9 if ring.waiting_since_ns else 0.0
+            found["board"] = {"left_s": round(max(0.0, of_s - waits_s), 3), "of_s": round(of_s, 3)}
+        if (left_s := self._headroom_s(ring)) is not None:
+            found["ring"] = {"left_s": left_s, "of_s": round(own.layout.n_slots * block_s, 3)}
+        return found
 
     def _headroom_s(self, ring: RingStatus | None) -> float | None:
         """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""

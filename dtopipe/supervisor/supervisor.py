@@ -60,6 +60,7 @@ class Supervisor:
         self._stops_wanted = 0
         self._stopped_by: Ending | None = None
         self._values: ValuesOfRing | None = None
+        self._block_values: ValuesOfRing | None = None
         # What became of commands that were not waited for, in words.
         self.left_undone: list[str] = []
 
@@ -91,6 +92,13 @@ class Supervisor:
     def mark(self, asked: SetMark) -> Marked | Refused:
         """Give a moment of the run a name; only between two turns, as in `on_turn`."""
         return self._run.notes.marking.set(asked)
+
+    def newest_block(self) -> NewestValues | None:
+        """The same, its lowest and highest values of the newest block alone: little work at any rate."""
+        memory = self._run.memory
+        if self._block_values is None and memory.stream is not None and memory.ring is not None:
+            self._block_values = ValuesOfRing(memory.stream, memory.ring, of_last_s=0.0)
+        return None if self._block_values is None else self._block_values.newest()
 
     def newest_values(self) -> NewestValues | None:
         """What the board says now, in units; None before its first block. Only between two turns, as in `on_turn`."""

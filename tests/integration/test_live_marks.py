@@ -159,3 +159,37 @@ def test_a_terminal_that_is_closed_ends_the_run_in_order(lab: Any) -> None:
     record = json.loads((lab.run_folder / "run.json").read_text())
     assert record["sinks"]["raw"]["samples"] == record["acquired"]["samples"] > 0
     assert (record["verdict"]["state"], record["ended_by"]["by"]) == ("GOOD", "terminal_closed")
+
+
+def test_top_watches_a_run_marks_it_and_leaves_it_alone(lab: Any) -> None:
+    run = lab.start(counter_topology(2, kind="voltage") | {"sinks": {"raw": EVERY_SINK["raw"]}})
+    run.wait_for_samples("raw", 200)
+    piped = lab.run("top").finish()
+    assert piped.code == 0
+    assert "newest event: " in piped.stdout
+    for word in ("board simulated", "raw (hbuf)", "running", "ch0", "ch1", "headroom"):
+        assert word in piped.stdout
+    with _terminal("-m", "dtopipe", "top", "lab", folder=lab.folder) as terminal:
+        before = termios.tcgetattr(terminal.fd)
+        terminal.wait_to_see("ch1")
+        terminal.wait_to_see("m marks this moment")
+        terminal.press("m")
+        terminal.wait_to_see("mark: ")
+        terminal.press("spark\r")
+        terminal.wait_to_see("marked spark at sample [0-9,]+")
+        terminal.press("\x03")
+        assert terminal.end() == 0
+        assert termios.tcgetattr(terminal.fd)[3] == before[3], "the terminal is as it was"
+    assert [mark.label for mark in marks_of(lab.run_folder)] == ["spark"]
+    # It goes on; who reads lines of JSON sees it end.
+    status = run.status()
+    assert status is not None
+    assert (status["phase"], status["subscribers"]) == ("running", [])
+    with _terminal("-m", "dtopipe", "top", "--json", folder=lab.folder) as lines:
+        lines.wait_to_see('"limiting": .*"ch1": {"value": [-0-9.]+, "unit": "V".*"newest_event": {')
+        run.interrupt()
+        assert run.finish().code == 0
+        assert lines.end() == 0
+    over = lab.run("top", "lab/latest").finish()
+    assert over.code == 2
+    assert "that run is over" in over.stderr
