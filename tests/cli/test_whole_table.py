@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 from rich.console import ConsoleDimensions
+from rich.text import Text
 
+from dtopipe.cli.channel_lines import ChannelLines
 from dtopipe.cli.console import Console
 from dtopipe.cli.fitted_status import FittedStatus
 from dtopipe.cli.live_table import status_table
+from dtopipe.cli.live_view import LiveView
 from dtopipe.cli.verdict_text import outputs_table
 from dtopipe.cli.whole_table import Keeps, WholeTable
+from dtopipe.supervisor.preview import NewestValue, NewestValues
 
 REASON = "the disk is full (SQLite: database or disk is full), and this goes on for much longer than a line is wide"
 NUMBERS = ("98.77 kS/s", "12345.6 s", "123,456,789 gap", "9,876,543,210", "98,765,432,100", "1,234,567 overrun")
@@ -166,3 +170,23 @@ def test_a_table_that_fits_is_shown_whole(on_screen: Any) -> None:
     assert [line.rstrip() for line in on_screen(status_table(_status()), 120).splitlines()] == [
         *_in_a_terminal(_status(), 120, 50)
     ]
+
+
+@pytest.mark.parametrize("height", [8, 16, 24, 60])
+def test_channels_take_the_lines_that_the_status_leaves_and_never_more(height: int) -> None:
+    columns = tuple(NewestValue(f"ch{number}", "V", 1.5, 1.0, 2.0) for number in range(30))
+    channels = ChannelLines()
+    status = _status() | {"headroom": {"ring": {"left_s": 3.0, "of_s": 4.0}}, "disks": []}
+    below = Text("m marks this moment")
+    view = LiveView(status, channels, NewestValues(0, 0, columns), {"event": "died", "process": "table"}, below)
+    console = Console()
+    console.size = ConsoleDimensions(120, height)
+    lines = ["".join(part.text for part in line).rstrip() for line in console.render_lines(view, console.options)]
+    assert len(lines) <= height
+    text = "\n".join(lines)
+    assert lines[-1] == "m marks this moment"
+    assert ("newest event: table died" in text) == (height > 16)
+    assert ("and 2" in text or "and 1" in text) == ("ch0" in text and "ch29" not in text)
+    if height == 60:
+        assert "ch29" in text
+        assert "ring       ███████████████····· 3.0 s" in text

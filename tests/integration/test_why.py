@@ -48,7 +48,7 @@ def _stopped(lab: Any, run: RunningUp, process: str, named: str, how: str) -> di
 
 
 def test_why_names_whoever_is_slow_one_after_the_other(lab: Any) -> None:
-    sinks = {name: EVERY_SINK[name] for name in ("raw", "table", "base")}
+    sinks = {name: EVERY_SINK[name] | {"flush_interval": "50ms"} for name in ("raw", "table", "base")}
     run = lab.start(counter_topology(2) | {"ring": {"slots": 16}, "sinks": sinks})
     run.wait_for_samples("table", 500)
     assert "nothing limits lab: every process keeps up" in lab.dtopipe("why").stdout
