@@ -206,7 +206,11 @@ def _serve(requests: socket.socket) -> None:
 def _received(requests: socket.socket, length: int) -> bytes:
     parts = bytearray()
     while len(parts) < length:
-        parts += requests.recv(length - len(parts))
+        piece = requests.recv(length - len(parts))
+        if not piece:
+            # Whoever asked is gone.
+            sys.exit(1)
+        parts += piece
     return bytes(parts)
 
 
