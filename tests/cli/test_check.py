@@ -57,7 +57,7 @@ def test_check_shows_graph_rates_ring_headroom_and_disk(in_folder: Path) -> None
     assert "archive hbuf block 4,000 0.05 0.18" in lines
     assert "[bold]viewer csv drop_oldest 4,000 0.212 0.763" in lines
     assert "data rate 4,000 samples/s, 0.008 MB/s raw" in lines
-    assert "ring 1.0 MiB: 100 blocks, 1 s" in lines
+    assert "ring 1.1 MiB: 100 blocks, 1 s" in lines
     assert "visible rows can be read after about 1 s (archive, [bold]viewer)" in lines
     assert "headroom 1.04 s: so long may archive stop until the board loses samples" in lines
     assert any(f"about 0.943 GB an hour to {in_folder / 'runs'}, where" in line for line in lines)
