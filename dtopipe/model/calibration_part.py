@@ -7,7 +7,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from dtopipe.model.calibration import KINDS, Calibration
 from dtopipe.model.facts import Facts, Misfit
@@ -42,10 +42,15 @@ class LinearPart(Part):
     offset: float = Field(default=0.0, description="The value where the input is 0.")
 
 
+def _with_other_words(schema: dict[str, Any]) -> None:
+    """The schema also has what people call a bridge of strain gauges."""
+    schema["properties"]["strain"] = {**schema["properties"]["bridge"], "description": "Another word for bridge."}
+
+
 class CalibrationPart(Part):
     """From a channel's input to values in another unit: exactly one of the kinds, and what belongs to it."""
 
-    model_config = ConfigDict(title="Calibration")
+    model_config = ConfigDict(title="Calibration", json_schema_extra=_with_other_words)
 
     linear: LinearPart | None = Field(default=None, description="A straight line, such as {scale: 25, offset: -12.5}.")
     polynomial: list[float] | None = Field(
@@ -76,6 +81,14 @@ class CalibrationPart(Part):
     id: str = Field(default="", description="Of the sensor or its certificate.")
     date: str = Field(default="", description="When it was calibrated, such as 2026-01-05.")
     valid_until: str = Field(default="", description="The last day on which it counts; later, check and up warn.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strain_is_of_a_bridge(cls, value: Any) -> Any:
+        """`strain: quarter` is `bridge: quarter`; both at once are one too many."""
+        if not isinstance(value, dict) or "strain" not in value or "bridge" in value:
+            return value
+        return {("bridge" if key == "strain" else key): each for key, each in value.items()}
 
     @property
     def kinds(self) -> list[str]:

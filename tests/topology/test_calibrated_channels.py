@@ -210,3 +210,17 @@ def test_a_polynomial_that_turns_within_the_range_is_a_warning(tmp_path: Path) -
     (warning,) = plan_of(tmp_path, channel.format("[-1, 1]")).warnings
     assert "this polynomial turns within the range [-1, 1] of a" in warning.message
     assert plan_of(tmp_path, channel.format("[0, 1]")).warnings == ()
+
+
+def test_strain_is_another_word_for_a_bridge(tmp_path: Path) -> None:
+    calibrations = []
+    for word in ("strain", "bridge"):
+        channel = f"{{name: s, calibration: {{{word}: quarter, excitation: 5, gauge_factor: 2.1}}}}"
+        task = plan_of(tmp_path, channel).board.task
+        assert task is not None
+        calibrations.append(task.channels[0].calibration)
+    assert calibrations[0] == calibrations[1] is not None
+    (wrong,) = problems(tmp_path, "{name: s, calibration: {strain: third, excitation: 5, gauge_factor: 2.1}}")
+    assert "must be one of quarter, half, full" in wrong
+    (both,) = problems(tmp_path, "{name: s, calibration: {strain: half, bridge: half, excitation: 5, gauge_factor: 2}}")
+    assert "unknown key" in both
