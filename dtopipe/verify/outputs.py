@@ -45,7 +45,7 @@ class Output:
     `not_opened`: why it may not be opened, or empty; it has no `path` then. `taken`: the channels of the run that it
     was made of, as an output without `every` would have them. `part_samples`: of one that is split, whose path has a
     place for the parts' numbers, how many samples each has; `part`: the number of one that is a part of such an output.
-    was made of, as an output without `every` would have them. `trigger`: of one that has only what is around events.
+    `trigger`: of one that has only what is around events.
     """
 
     name: str

@@ -9,13 +9,18 @@ from pathlib import Path
 import pytest
 from cut_mounts import CutMount, mounted
 from forgetful_disk import Mode
+from recordings import ANCHOR, blocks, recorded
 
 from dtopipe.host.disk_names import make_folders
 from dtopipe.host.run_folder import RunFolder, replace_text
 from dtopipe.model.errors import UsageError
 from dtopipe.model.policy import OnExists
+from dtopipe.sinks.contract import OutputOptions
 from dtopipe.sinks.file.errors import prepare
+from dtopipe.sinks.file.reader import record_of
 from dtopipe.sinks.hbuf.segments import prepare_segments
+from dtopipe.sinks.text.dialects import csv_writer
+from dtopipe.sinks.text.excel import ExcelForm, ExcelState
 from dtopipe.supervisor.lines import EventsFile
 from dtopipe.transport.curve import new_key_pair
 from dtopipe.transport.key_folder import KeyFolder
@@ -67,6 +72,17 @@ def test_folders_of_outputs(strict: CutMount) -> None:
     disk = _after_the_cut(strict)
     assert (disk / "a" / "b").is_dir()
     assert (disk / "c" / "d").is_dir()
+
+
+def test_the_moment_that_seconds_count_from(strict: CutMount) -> None:
+    writer = csv_writer(OutputOptions(strict.place / "sheet.csv"), dialect="excel")
+    writer.open(recorded(), 0, resume=False)
+    writer.append(blocks(recorded(), 0, 50))
+    writer.abandon()
+    snapshot, damage = record_of(_after_the_cut(strict) / "sheet.csv")
+    assert snapshot is not None
+    assert not damage
+    assert ExcelState.of(snapshot.extra) == ExcelState(ExcelForm(), ANCHOR.t_mono_ns)
 
 
 def test_keys(strict: CutMount) -> None:

@@ -104,12 +104,14 @@ class ExcelCsvWriter(DelimitedWriter):
         return ExcelState(self.form, self._zero_ns).packed()
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
-        """As FileWriter.append. The moment of sample 0 is committed before the first row that counts from it."""
+        """As FileWriter.append. The moment of sample 0 is durable before the first row that counts from it."""
         if self._zero_ns is None:
             self._opened()
             zero_ns = self._zero_of(items)
             if zero_ns is not None:
                 self.commit_beside(b"", ExcelState(self.form, zero_ns).packed())
+                # A power cut may keep rows, and nothing in them says when sample 0 was.
+                self.sync()
                 self._zero_ns = zero_ns
         super().append(items)
 
