@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtopipe.core.sustained import Sustained
+from dtopipe.model.clock import SampleClock
 from dtopipe.model.columns import RowValues
 from dtopipe.model.condition import Condition
 from dtopipe.model.plan import TriggerPlan
@@ -162,7 +163,7 @@ class Trigger:
         while self._held:
             item = self._held[0]
             if isinstance(item, Gap):
-                yield item if item.span.start >= self._out else self._behind(item)
+                yield item.trimmed(Span(self._out, item.span.stop), self._clock)
             elif self._out < stop:
                 part = item.trimmed(self._out, stop)
                 yield from self._parted(part)
@@ -174,10 +175,6 @@ class Trigger:
             self._out = self._held.popleft().span.stop
         while self._kept and self._kept[0].stop <= self._out:
             self._kept.popleft()
-
-    def _behind(self, gap: Gap) -> Gap:
-        later_ns = self._clock.offset_ns(self._out - gap.span.start)
-        return Gap(Span(self._out, gap.span.stop), gap.cause, gap.t_utc_ns + later_ns)
 
     def _parted(self, block: Block) -> Iterator[Block | Gap]:
         """The block as what is kept of it, and gaps between."""
@@ -205,7 +202,7 @@ def _owned(block: Block) -> Block:
     return replace(block, codes=block.codes.copy(), sensor_status=None if status is None else status.copy())
 
 
-def overlaid(items: Iterable[Block | Gap], gaps: Sequence[Gap]) -> Iterator[Block | Gap]:
+def overlaid(items: Iterable[Block | Gap], gaps: Sequence[Gap], clock: SampleClock) -> Iterator[Block | Gap]:
     """The same, with these gaps, in order and apart, for what is within them."""
     waiting = deque(gaps)
     for item in items:
@@ -217,17 +214,15 @@ def overlaid(items: Iterable[Block | Gap], gaps: Sequence[Gap]) -> Iterator[Bloc
             if not part:
                 break
             if part.start > at:
-                yield _part_of(item, Span(at, part.start))
-            yield Gap(part, gap.cause, gap.t_utc_ns)
+                yield _part_of(item, Span(at, part.start), clock)
+            yield gap.trimmed(part, clock)
             at = part.stop
         if at < stop:
-            yield _part_of(item, Span(at, stop))
+            yield _part_of(item, Span(at, stop), clock)
 
 
-def _part_of(item: Block | Gap, span: Span) -> Block | Gap:
-    if isinstance(item, Gap):
-        return item if item.span == span else Gap(span, item.cause, item.t_utc_ns)
-    return item.trimmed(span.start, span.stop)
+def _part_of(item: Block | Gap, span: Span, clock: SampleClock) -> Block | Gap:
+    return item.trimmed(span, clock) if isinstance(item, Gap) else item.trimmed(span.start, span.stop)
 
 
 def _runs(which: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -25,6 +25,7 @@ class TriggeredView:
         self._window = Window.of(trigger, condition, stream.rate_hz)
         self._trigger = Trigger(condition, self._window, stream, at)
         self._at = at
+        self._clock = stream.clock
         self._known = [gap for gap in known if gap.cause is not Cause.NOT_TRIGGERED and gap.span.start < at]
         # What was to be looked back on is not there, and nothing in the output says so.
         self._has_forgotten = False
@@ -67,14 +68,14 @@ class TriggeredView:
 
     def _looked_back_on(self, item: Block | Gap) -> list[Block | Gap]:
         """The item as a predecessor was told of it."""
-        found = list(overlaid([item], self._known))
+        found = list(overlaid([item], self._known, self._clock))
         if isinstance(item, Gap):
             is_new = item.cause in FORGETTING and not all(self._is_known(each.span) for each in found)
             self._has_forgotten |= is_new and item.span.stop <= self._at
         elif self._has_forgotten and item.span.stop > self._at:
             # Whoever verifies has to know that nobody knew: a sample that is absent says so.
-            gap = Gap(Span(self._at, self._at + 1), Cause.WORKER_FAILED, item.t_utc_ns_at(self._at, self.stream.clock))
-            found, self._has_forgotten = list(overlaid(found, [gap])), False
+            gap = Gap(Span(self._at, self._at + 1), Cause.WORKER_FAILED, item.t_utc_ns_at(self._at, self._clock))
+            found, self._has_forgotten = list(overlaid(found, [gap], self._clock)), False
         return found
 
     def _is_known(self, span: Span) -> bool:

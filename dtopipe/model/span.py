@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar, cast
 
+from dtopipe.model.clock import SampleClock
+
 _Item = TypeVar("_Item")
 
 
@@ -81,6 +83,13 @@ class Gap:
 
     def __len__(self) -> int:
         return len(self.span)
+
+    def trimmed(self, within: Span, clock: SampleClock) -> Gap:
+        """What of it is within this span, which it meets, with the time of the first sample there."""
+        part = self.span.intersection(within)
+        if part == self.span:
+            return self
+        return Gap(part, self.cause, self.t_utc_ns + clock.offset_ns(part.start - self.span.start))
 
 
 def goes_on(before: Gap, gap: Gap) -> bool:

@@ -192,7 +192,7 @@ def _carried(output: Output, writer: RetiringWriter, refill: AnyRefill, retained
     gaps: list[Gap] = []
     for gap in chain.from_iterable(refill.gaps):
         new = without([gap.span.intersection(retired)], [known.span for known in gaps])
-        gaps += [replace(gap, span=span) for span in new]
+        gaps += [gap.trimmed(span, output.stream.clock) for span in new]
     absent = sum(map(len, gaps))
     dropped = sum(len(gap) for gap in gaps if gap.cause is Cause.POLICY_DROP)
     position = Position(start, retained_from, retained_from, len(retired) - absent, absent, dropped, retained_from)

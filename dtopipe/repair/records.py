@@ -11,6 +11,7 @@ from dtopipe.core.lifecycle import SinkState, condition_of, lacks
 from dtopipe.core.outcome import SinkOutcome, untriggered_in
 from dtopipe.core.row_count import RowShape, rows_of
 from dtopipe.core.verdict import VerdictState, judge_recorded
+from dtopipe.model.clock import SampleClock
 from dtopipe.model.policy import Policy
 from dtopipe.model.position import Position
 from dtopipe.model.span import LOST_BY_BOARD, Gap, Span
@@ -101,7 +102,7 @@ def repaired_record(
         if output.name in found:
             position, own = found[output.name]
             _update(sink, position, own, is_mended=output.name in mended)
-            gaps[output.name] = [*own, *_of_tail(sink, gaps.get(output.name, []))]
+            gaps[output.name] = [*own, *_of_tail(sink, gaps.get(output.name, []), output.stream.clock)]
             if "untriggered" in sink:
                 sink["untriggered"] = untriggered_in(gaps[output.name])
         outcomes.append(_outcome(output.name, output.policy, sink, gaps.get(output.name, [])))
@@ -140,11 +141,10 @@ def _update(sink: dict[str, Any], position: Position, own: Sequence[Gap], *, is_
         sink.pop("failure", None)
 
 
-def _of_tail(sink: Mapping[str, Any], written: Sequence[Gap]) -> list[Gap]:
+def _of_tail(sink: Mapping[str, Any], written: Sequence[Gap], clock: SampleClock) -> list[Gap]:
     """The gaps on record for a sink that are behind its last commit."""
     tail = Span(sink["committed"], max(sink["committed"], sink["stop"]))
-    parts = [(gap.span.intersection(tail), gap) for gap in written]
-    return [Gap(part, gap.cause, gap.t_utc_ns) for part, gap in parts if part]
+    return [gap.trimmed(tail, clock) for gap in written if gap.span.intersection(tail)]
 
 
 def _is_settled(record: Mapping[str, Any], name: str, mended: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap, Span
@@ -57,7 +58,7 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
     if held.stop < held.start:
         # Without a row nothing in it says where it begins.
         return False
-    gaps = _gaps_within(held, [*reader.gaps(), *known], report.covered)
+    gaps = _gaps_within(held, [*reader.gaps(), *known], report.covered, output.stream.clock)
     begin = max(int(output.record["start"]), output.retained_from())
     whole = Span(begin, front.stop)
     if without([whole], [*report.covered, *(gap.span for gap in gaps)]) or without(report.covered, [whole]):
@@ -77,13 +78,12 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
     return True
 
 
-def _gaps_within(held: Span, gaps: Sequence[Gap], covered: Sequence[Span]) -> list[Gap]:
+def _gaps_within(held: Span, gaps: Sequence[Gap], covered: Sequence[Span], clock: SampleClock) -> list[Gap]:
     """What of the gaps is in this span and not there after all, each range as the first says that names it."""
     found: list[Gap] = []
     for gap in gaps:
         there = [*covered, *(other.span for other in found)]
-        for span in without([gap.span.intersection(held)], there):
-            found.append(Gap(span, gap.cause, gap.t_utc_ns))
+        found += [gap.trimmed(span, clock) for span in without([gap.span.intersection(held)], there)]
     return sorted(found)
 
 

@@ -77,12 +77,11 @@ class TriggeredRefill:
         if not inside or self.own is None or isinstance(item, Block):
             yield item
             return
-        clock = self.whole.stream.clock
         for part in sorted([*without([item.span], inside), *inside]):
             if part in inside:
                 yield from self.own.items(part, self.output.taken, as_codes=self.output.is_raw)
             else:
-                yield Gap(part, item.cause, item.t_utc_ns + clock.offset_ns(part.start - item.span.start))
+                yield item.trimmed(part, self.whole.stream.clock)
 
 
 def _until(stop: int, item: Block | Gap) -> Block | Gap:

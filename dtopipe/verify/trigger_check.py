@@ -110,7 +110,7 @@ def _decided(
     own = [gap for gap in gaps if gap.cause is not Cause.NOT_TRIGGERED]
     absent = [gap.span for gap in of_raw.gaps if gap.cause in BOARD_CAUSES]
     unknown = without([whole], [*of_raw.covered, *absent, *(gap.span for gap in own)])
-    items = overlaid(contiguous(blocks.blocks(), whole), sorted(own))
+    items = overlaid(contiguous(blocks.blocks(), whole), sorted(own), blocks.stream.clock)
     return kept_of(trigger, items, blocks.stream, whole, unknown)
 
 

@@ -159,7 +159,8 @@ def test_what_waits_for_an_event_is_held_though_its_slot_is_taken_back() -> None
 def test_what_an_output_lacks_itself_takes_the_place_of_samples() -> None:
     items = [*items_of([True] * 4, {2}), gap(STREAM, 4, 8)]
     lacks = [gap(STREAM, 1, 3, Cause.WORKER_FAILED), gap(STREAM, 6, 20, Cause.STALLED)]
-    found = [(each.span, each.cause if isinstance(each, Gap) else None) for each in overlaid(items, lacks)]
+    laid = list(overlaid(items, lacks, STREAM.clock))
+    found = [(each.span, each.cause if isinstance(each, Gap) else None) for each in laid]
     assert found == [
         (Span(0, 1), None),
         (Span(1, 2), Cause.WORKER_FAILED),
@@ -168,3 +169,5 @@ def test_what_an_output_lacks_itself_takes_the_place_of_samples() -> None:
         (Span(4, 6), Cause.BOARD_OVERRUN),
         (Span(6, 8), Cause.STALLED),
     ]
+    gaps = [each for each in laid if isinstance(each, Gap)]
+    assert gaps == [gap(STREAM, each.span.start, each.span.stop, each.cause) for each in gaps]

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtopipe.model.clock import SampleClock
 from dtopipe.model.span import Cause, Gap, Span, merged
 
+CLOCK = SampleClock(3000.0)
 SPANS = st.builds(lambda start, length: Span(start, start + length), st.integers(0, 40), st.integers(0, 15))
 
 
@@ -42,6 +44,13 @@ def test_merged_gaps_have_the_same_samples_in_order_and_no_neighbours_of_one_cau
     assert set().union(*(indices(gap.span) for gap in joined)) == set().union(*(indices(span) for span in spans))
     assert all(one.span.stop < other.span.start for one, other in pairwise(joined))
     assert all(gap.t_utc_ns == 10 * gap.span.start for gap in joined)
+
+
+def test_what_is_left_of_a_gap_has_the_time_of_its_own_first_sample() -> None:
+    gap = Gap(Span(10, 40), Cause.STALLED, 5_000_000)
+    assert gap.trimmed(Span(0, 20), CLOCK) == Gap(Span(10, 20), Cause.STALLED, 5_000_000)
+    assert gap.trimmed(Span(13, 50), CLOCK) == Gap(Span(13, 40), Cause.STALLED, 6_000_000)
+    assert gap.trimmed(Span(0, 99), CLOCK) is gap
 
 
 def test_neighbours_of_different_causes_stay_apart() -> None:

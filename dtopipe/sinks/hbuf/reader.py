@@ -160,9 +160,7 @@ class HbufReader(FileReader):
         known = self.snapshot.gaps if self.snapshot else ()
         if state is None or state.quiet_from is None or not known or (gaps and gaps[-1].span.stop > state.quiet_from):
             return gaps
-        later_ns = self.stream().clock.offset_ns(state.quiet_from - known[-1].span.start)
-        span = Span(state.quiet_from, known[-1].span.stop)
-        return [*gaps, replace(known[-1], span=span, t_utc_ns=known[-1].t_utc_ns + later_ns)]
+        return [*gaps, known[-1].trimmed(Span(state.quiet_from, known[-1].span.stop), self.stream().clock)]
 
     def marks(self) -> Sequence[Mark]:
         """The marks of a run whose file was closed, by their numbers."""

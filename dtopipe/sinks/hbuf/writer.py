@@ -128,8 +128,7 @@ class HbufWriter(FileWriter):
             return None
         appended = [item for item in self._pending if isinstance(item, Gap)]
         last = add(list(self._opened().gaps()), appended)[-1]
-        later_ns = self._clock.offset_ns(state.quiet_from - last.span.start)
-        return Gap(Span(state.quiet_from, last.span.stop), last.cause, last.t_utc_ns + later_ns)
+        return last.trimmed(Span(state.quiet_from, last.span.stop), self._clock)
 
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """As FileWriter.append; where the file may grow no further, it goes on in the next segment.
