@@ -17,7 +17,7 @@ from dtopipe.model.span import Gap, Span, as_one
 from dtopipe.model.stream import Block
 from dtopipe.repair.sources import Refill, SampleSource
 from dtopipe.verify.outputs import Output
-from dtopipe.verify.recount import without
+from dtopipe.verify.recount import common, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class TriggeredRefill:
 
     def _with_own(self, item: Block | Gap, left: Sequence[Span]) -> Iterator[Block | Readings | Gap]:
         """The item, with what is in the output itself in the place of a gap of which nobody else can tell."""
-        inside = without(left, without(left, [item.span])) if isinstance(item, Gap) else []
+        inside = common([left, [item.span]]) if isinstance(item, Gap) else []
         if not inside or self.own is None or isinstance(item, Block):
             yield item
             return

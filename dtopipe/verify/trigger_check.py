@@ -14,7 +14,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.verify.gaps import BOARD_CAUSES
 from dtopipe.verify.outputs import Output
 from dtopipe.verify.raw_blocks import RawBlocks
-from dtopipe.verify.recount import without
+from dtopipe.verify.recount import common, without
 from dtopipe.verify.report import OutputReport, length, listed
 
 
@@ -51,7 +51,7 @@ def kept_of(
     _add(kept, trigger.rest())
     known = without([whole], unclear)
     before_end = without(known, [Span(whole.stop - window.pre, whole.stop)])
-    return Kept(kept, known, _common(without([whole], kept), before_end))
+    return Kept(kept, known, common([without([whole], kept), before_end]))
 
 
 def quiet_of(output: Output, raw: tuple[Output, RawBlocks], of_raw: OutputReport) -> tuple[Span, ...]:
@@ -76,15 +76,16 @@ def trigger_checked(
 
     `parts`: as the report has them; none of an output that is not split.
     """
-    if output.trigger is None or report.unreadable or raw[0].trigger is not None:
+    if output.trigger is None or report.unreadable:
         return report
+    if raw[0].trigger is not None:
+        return not_decided(report, output)
     try:
         found = _decided(output, output.trigger, report.gaps, raw[1], of_raw)
     except (KeyError, DtopipeError, OSError) as error:
-        reason = f"whether it has what is around events: {raw[0].name} cannot tell ({error})"
-        return replace(report, not_compared="; ".join(filter(None, (report.not_compared, reason))))
-    untimely = _common(report.covered, found.quiet)
-    withheld = _common(without(found.kept, report.covered), found.known)
+        return not_decided(report, output, f"{raw[0].name} cannot tell ({error})")
+    untimely = common([report.covered, found.quiet])
+    withheld = common([without(found.kept, report.covered), found.known])
     problems = list(report.problems)
     if untimely:
         problems.append(f"{length(untimely)} samples are in it that are around no event: {listed(untimely)}")
@@ -103,6 +104,14 @@ def trigger_checked(
     )
 
 
+def not_decided(report: OutputReport, output: Output, why: str = "") -> OutputReport:
+    """The report, in which it is said of a triggered output that nobody held it against its condition, and why."""
+    if output.trigger is None or report.unreadable:
+        return report
+    reason = f"whether it has what is around events: {why or 'no raw file has all samples'}"
+    return replace(report, not_compared="; ".join(filter(None, (report.not_compared, reason))))
+
+
 def _decided(
     output: Output, trigger: TriggerPlan, gaps: Sequence[Gap], blocks: RawBlocks, of_raw: OutputReport
 ) -> Kept:
@@ -115,7 +124,7 @@ def _decided(
 
 
 def _within(spans: Sequence[Span], part: Output) -> tuple[Span, ...]:
-    return tuple(_common(spans, [Span(int(part.record["start"]), int(part.record["stop"]))]))
+    return tuple(common([spans, [Span(int(part.record["start"]), int(part.record["stop"]))]]))
 
 
 def contiguous(blocks: Iterable[Block], whole: Span) -> Iterator[Block | Gap]:
@@ -142,7 +151,3 @@ def _add(kept: list[Span], items: Iterable[Block | Gap]) -> None:
             kept[-1] = Span(kept[-1].start, item.span.stop)
         else:
             kept.append(item.span)
-
-
-def _common(some: Sequence[Span], others: Sequence[Span]) -> list[Span]:
-    return without(some, without(some, others))

@@ -31,7 +31,7 @@ from dtopipe.verify.raw_blocks import RawBlocks
 from dtopipe.verify.recount import common, without
 from dtopipe.verify.report import OutputReport, RunReport, length
 from dtopipe.verify.run_files import damaged_files
-from dtopipe.verify.trigger_check import quiet_of, trigger_checked
+from dtopipe.verify.trigger_check import not_decided, quiet_of, trigger_checked
 
 __all__ = ["OutputReport", "RunReport", "verify_run"]
 
@@ -94,7 +94,7 @@ class _Reports:
         found: dict[str, OutputReport] = {}
         raw = self._raw
         if raw is not None:
-            found[raw.name] = self._checked(raw, Comparison())
+            found[raw.name] = not_decided(self._checked(raw, Comparison()), raw)
         blocks, failure = self._raw_blocks(raw)
         raw_report = None if raw is None else found[raw.name]
         rest = [output for output in self._outputs if output is not raw]
@@ -102,7 +102,8 @@ class _Reports:
             comparison = self._comparison(output, blocks, failure, raw_report)
             if blocks is None or raw_report is None:
                 quiet = tuple(self._quiet.get(output.name, ()))
-                found[output.name] = replace(self._checked(output, comparison, quiet), quiet=quiet)
+                report = replace(self._checked(output, comparison, quiet), quiet=quiet)
+                found[output.name] = not_decided(report, output, failure)
                 continue
             known = self._quiet.get(output.name)
             quiet = quiet_of(output, blocks, raw_report) if known is None else tuple(known)
@@ -112,11 +113,12 @@ class _Reports:
         suspect = self._suspect([found[output.name] for output in rest])
         if raw is not None and suspect:
             # All others together have what it has not: it is the raw file that is judged by them.
-            found[raw.name] = self._checked(raw, Comparison(others=self._others(raw)))
+            found[raw.name] = not_decided(self._checked(raw, Comparison(others=self._others(raw))), raw)
             is_other = bool(found[raw.name].differing)
             failure = f"{raw.name} is not as the others are" if is_other else "the run record is not as the outputs are"
             for output in rest:
-                found[output.name] = self._checked(output, self._comparison(output, None, failure, None))
+                report = self._checked(output, self._comparison(output, None, failure, None))
+                found[output.name] = not_decided(report, output, failure)
         return [found[output.name] for output in self._outputs]
 
     def _checked(self, output: Output, comparison: Comparison, quiet: Sequence[Span] = ()) -> OutputReport:

@@ -30,7 +30,7 @@ class ViewReference:
     def __init__(self, name: str, output: Output, raw: RawBlocks, whole: Span, gaps: Sequence[Gap]) -> None:
         self.name = name
         self.failure = ""
-        self._finite_only = not output.kind.holds_nonfinite
+        self._finite_only = not output.holds_nonfinite()
         self._open_rows: Callable[[], Iterator[OutputRows]] = lambda: _rows(output, raw, whole, gaps)
         self._begin()
 

@@ -716,3 +716,11 @@ def test_what_is_infinite_is_null_in_json_lines_and_no_difference(tmp_path: Path
     values = np.array([[1.0, np.inf, np.nan, -np.inf], [1.0, 2.0, 3.0, 4.0]])
     folder = record_run(tmp_path / "run", SINKS, [Block(0, 0, values, ANCHOR)], stream)
     _whole(folder)
+
+
+def test_what_is_infinite_is_an_empty_cell_of_a_view_too_and_no_difference(tmp_path: Path) -> None:
+    stream = stream_of(dtype="float64")
+    values = np.array([[1.0, np.nan, np.nan, -np.inf], [1.0, 2.0, 3.0, 4.0]])
+    sinks = {"archive": SINKS["archive"], "sheet": {**SINKS["sheet"], "every": "1ms", "reduce": "first"}}
+    folder = record_run(tmp_path / "run", sinks, [Block(0, 0, values, ANCHOR)], stream)
+    _whole(folder)
