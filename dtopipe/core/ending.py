@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 from typing import Any
+
+from dtopipe.model.clock import SampleClock
 
 
 class EndedBy(StrEnum):
@@ -81,4 +81,4 @@ def end_of_duration(rate_hz: float, duration_s: float | None, first_sample_index
     """Where a run that begins there ends by itself: `ceil(rate * duration)` later, exactly; None without a duration."""
     if duration_s is None:
         return None
-    return first_sample_index + math.ceil(Fraction(repr(float(rate_hz))) * Fraction(repr(float(duration_s))))
+    return first_sample_index + SampleClock(rate_hz).samples_in(duration_s)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import pairwise
-from math import ceil, isnan
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,7 @@ class Window:
     def of(cls, trigger: TriggerPlan, condition: Condition, rate_hz: float) -> Window:
         """Of a topology's times: as many samples as they take at least."""
         times = (condition.for_s, trigger.pre_s, trigger.post_s)
-        return cls(*(ceil(Fraction(repr(float(rate_hz))) * Fraction(repr(float(time)))) for time in times))
+        return cls(*map(SampleClock(rate_hz).samples_in, times))
 
     @property
     def lookback(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -71,6 +72,10 @@ class SampleClock:
         """The times of that sample, as they follow from the anchor: another one of the same epoch."""
         offset_ns = self.offset_ns(sample_index - anchor.sample_index)
         return Anchor(sample_index, anchor.t_mono_ns + offset_ns, anchor.t_utc_ns + offset_ns)
+
+    def samples_in(self, time_s: float) -> int:
+        """How many samples take so long at least: `ceil(rate * time)`, exactly."""
+        return math.ceil(Fraction(repr(float(self.rate_hz))) * Fraction(repr(float(time_s))))
 
     def index_at(self, elapsed_ns: int) -> int:
         """How many whole sample periods fit into `elapsed_ns`."""

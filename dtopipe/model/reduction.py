@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.engineering import EngineeringValues
 from dtopipe.model.span import Gap
-from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
+from dtopipe.model.stream import Block, Channel, SensorStatus, Stream, joined_status
 
 Reduce = Literal["mean", "minmax", "first"]
 REDUCTIONS: tuple[str, ...] = get_args(Reduce)
@@ -259,9 +259,5 @@ def _together(blocks: Sequence[Block]) -> Block:
     first = blocks[0]
     if len(blocks) == 1:
         return replace(first, made_of=None)
-    status = None
-    if any(block.sensor_status is not None for block in blocks):
-        known = [np.zeros(b.codes.shape, np.int8) if b.sensor_status is None else b.sensor_status for b in blocks]
-        status = np.concatenate(known, axis=1)
     codes = np.concatenate([block.codes for block in blocks], axis=1)
-    return replace(first, codes=codes, sensor_status=status, made_of=None)
+    return replace(first, codes=codes, sensor_status=joined_status(blocks), made_of=None)

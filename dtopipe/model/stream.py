@@ -202,3 +202,13 @@ class Block:
         chosen = list(indices)
         status = None if self.sensor_status is None else self.sensor_status[chosen]
         return replace(self, codes=self.codes[chosen], sensor_status=status, made_of=None)
+
+
+def joined_status(blocks: Sequence[Block]) -> NDArray[np.int8] | None:
+    """(n_channels, n_samples) int8 of all these blocks, one behind the other; None where none has one."""
+    if all(block.sensor_status is None for block in blocks):
+        return None
+    known = [
+        np.zeros(block.codes.shape, np.int8) if block.sensor_status is None else block.sensor_status for block in blocks
+    ]
+    return np.concatenate(known, axis=1)

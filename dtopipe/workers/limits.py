@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.file.reopening import ReopeningWriter
+from dtopipe.sinks.rows.neighbours import joined
 from dtopipe.wire.messages import LimitsSeen
 from dtopipe.wire.orders import LimitOrders
 from dtopipe.workers.process import Worker, run_worker
@@ -30,6 +29,7 @@ from dtopipe.workers.sink_worker import write
 _SAID_EVERY_NS = 50_000_000
 # A message has a bounded length, and each of these may tell of twenty crossings.
 _MOST_IN_A_MESSAGE = 200
+_BATCH_BYTES = 2**22
 
 
 class LimitsWriter:
@@ -64,7 +64,7 @@ class LimitsWriter:
         self._watches: list[tuple[int, LimitWatch]] = []
         for plan in self._limits:
             place = names.index(plan.channel)
-            for_samples = math.ceil(Fraction(repr(stream.rate_hz)) * Fraction(repr(plan.for_s)))
+            for_samples = stream.clock.samples_in(plan.for_s)
             for side, limit in plan.limits():
                 known = self._known.get((plan.channel, side)) if position else None
                 upto = self._at.committed
@@ -76,11 +76,13 @@ class LimitsWriter:
     def append(self, items: Sequence[Block | Gap | Readings]) -> None:
         """As SinkWriter.append; what crosses a limit is told at once."""
         self._at = self._at.after(items)
-        for piece in _joined(items):
-            if isinstance(piece, Readings):
-                self._look_at_readings(piece)
-            else:
-                self._look_at(piece)
+        for item in items:
+            if isinstance(item, Readings):
+                self._look_at_readings(item)
+        # A gap shows in the indices of what follows.
+        for batch in joined(items, _BATCH_BYTES):
+            if batch.samples.error is None:
+                self._look_at(batch.samples)
         now_ns = mono_ns()
         if now_ns - self._said_ns >= _SAID_EVERY_NS and any(watch.has_news for _, watch in self._watches):
             self._said_ns = now_ns
@@ -108,14 +110,9 @@ class LimitsWriter:
     def abandon(self) -> None:
         """As SinkWriter.abandon."""
 
-    def _look_at(self, blocks: Sequence[Block]) -> None:
-        """Look at blocks that follow on each other, on one clock."""
-        first, anchor, clock = blocks[0].first_sample_index, blocks[0].anchor, self._stream.clock
-        codes, status = blocks[0].codes, blocks[0].sensor_status
-        if len(blocks) > 1:
-            codes = np.concatenate([block.codes for block in blocks], axis=1)
-            status = _statuses(blocks)
-        self._tell(self._values(codes, status), first, lambda at: clock.anchor_at(anchor, at).t_utc_ns)
+    def _look_at(self, block: Block) -> None:
+        values = self._values(block.codes, block.sensor_status)
+        self._tell(values, block.first_sample_index, lambda at: block.t_utc_ns_at(at, self._stream.clock))
 
     def _look_at_readings(self, readings: Readings) -> None:
         first, columns = readings.first_sample_index, readings.columns
@@ -132,29 +129,6 @@ class LimitsWriter:
     def _tell(self, values: NDArray[np.float64], first: int, utc_at: Callable[[int], int]) -> None:
         for place, watch in self._watches:
             watch.saw(values[place], first, utc_at)
-
-
-def _joined(items: Sequence[Block | Gap | Readings]) -> Iterator[Sequence[Block] | Readings]:
-    """Neighbouring blocks of one clock together; a gap shows in the indices of what follows."""
-    run: list[Block] = []
-    for item in items:
-        if isinstance(item, Readings):
-            yield item
-        elif isinstance(item, Block) and item.error is None and item.n_samples:
-            if run and (item.anchor != run[-1].anchor or item.first_sample_index != run[-1].span.stop):
-                yield run
-                run = []
-            run.append(item)
-    if run:
-        yield run
-
-
-def _statuses(blocks: Sequence[Block]) -> NDArray[np.int8] | None:
-    if all(block.sensor_status is None for block in blocks):
-        return None
-    return np.concatenate(
-        [np.zeros(b.codes.shape, np.int8) if b.sensor_status is None else b.sensor_status for b in blocks], axis=1
-    )
 
 
 def main(worker: Worker[LimitOrders]) -> None:

@@ -170,17 +170,18 @@ class SinkWorker:
         self._calls.enter(Call.CONVERT)
         items: list[Block | Gap] = []
         for block in blocks:
-            if block.span.stop <= self._at:
+            span = block.span
+            self._taken.append(span.stop)
+            if span.stop <= self._at:
                 continue
-            if block.span.start > self._at:
-                items += self._gaps_to(block.span.start, block.anchor)
+            if span.start > self._at:
+                items += self._gaps_to(span.start, block.anchor)
             block = block.trimmed(self._at)
             items.append(block)
-            self._at = block.span.stop
+            self._at = span.stop
             self._uncommitted_bytes += block.codes.nbytes
             if self._delay_s:
                 time.sleep(self._delay_s)
-        self._taken += [block.span.stop for block in blocks]
         self._give(self._view.of(items))
         if not self._uncommitted_since_ns:
             self._intake.release(self._kept())

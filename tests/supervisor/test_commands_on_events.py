@@ -165,7 +165,8 @@ def test_a_command_that_hangs_is_killed_with_what_it_has_started(tmp_path: Path,
 
 
 def test_what_is_said_is_in_its_log(tmp_path: Path, on_events: Make) -> None:
-    on = on_events(start="import sys; print('said', len(sys.stdin.read()) > 9); print('complained', file=sys.stderr)")
+    said = "print('said', len(sys.stdin.read()) > 9, flush=True)"
+    on = on_events(start=f"import sys; {said}; print('complained', file=sys.stderr)")
     on.heard("running", {})
     wait_for(on, ended(on, "start"))
     (log,) = tmp_path.glob("runs/heat/*/logs/on.start.log")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
-from dtopipe.model.stream import Block, Origin
+from dtopipe.model.stream import Block, Origin, joined_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _as_one(blocks: Sequence[Block]) -> Joined:
             samples,
             codes=np.concatenate([block.codes for block in blocks], axis=1),
             covers=None if samples.covers is None else blocks[-1].span.stop - samples.first_sample_index,
-            sensor_status=_status(blocks),
+            sensor_status=joined_status(blocks),
             made_of=_origin(blocks),
         )
     return Joined(
@@ -75,12 +75,3 @@ def _origin(blocks: Sequence[Block]) -> Origin | None:
     if len(known) < len(blocks) or any(each.channels is not known[0].channels for each in known):
         return None
     return Origin(known[0].channels, np.concatenate([each.codes for each in known], axis=1))
-
-
-def _status(blocks: Sequence[Block]) -> NDArray[np.int8] | None:
-    if all(block.sensor_status is None for block in blocks):
-        return None
-    known = [
-        np.zeros(block.codes.shape, np.int8) if block.sensor_status is None else block.sensor_status for block in blocks
-    ]
-    return np.concatenate(known, axis=1)

@@ -41,7 +41,7 @@ class CsvReader(TextReader):
     """Rows in the order of the file."""
 
     has_quotes = True
-    # What is between cells, and of the sink's own state what a part of its output has to be gone on with.
+    # What is between cells.
     delimiter = b","
 
     def columns(self) -> Sequence[str]:
@@ -74,7 +74,7 @@ class CsvReader(TextReader):
         return Front(self._end_before(stop), stop, self.state()) if stop > self.start else None
 
     def state(self) -> bytes:
-        """The sink's own state, with which a part of its output is gone on with."""
+        """The sink's own state, which its output is gone on with."""
         return b""
 
     def cells(self, data: bytes) -> list[list[str]]:

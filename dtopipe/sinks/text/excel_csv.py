@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+from dtopipe.core.row_count import RowShape, rows_of
 from dtopipe.model.errors import SinkError, SinkOptionError
 from dtopipe.model.policy import Layout
 from dtopipe.model.position import Position
@@ -129,8 +130,10 @@ class ExcelCsvWriter(DelimitedWriter):
     def close(self) -> Position:
         """As FileWriter.close; says so if it has more rows than a sheet."""
         before = self._rows_before()
+        self.commit()
+        gaps = self.gaps()
         position = super().close()
-        n_rows = before + 1 + -(-position.samples // self._stream.every)
+        n_rows = before + 1 + rows_of(RowShape(self._stream.every), position, gaps)
         if n_rows > MOST_ROWS:
             self.remark = (
                 f"it has {n_rows:,} rows, and a sheet of Excel or LibreOffice takes the first {MOST_ROWS:,}: "
