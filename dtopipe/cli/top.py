@@ -37,7 +37,8 @@ def top(run: str | None, run_dir: Path, as_json: bool) -> None:
     r"""Watch a run in progress: processes, newest values, and who limits it.
 
     RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress. Ctrl-C ends the view,
-    never the run; the key m marks a moment. Without a terminal it prints one snapshot. Writes nothing.
+    never the run; the key m marks a moment. Without a terminal it prints one snapshot. Writes nothing but the marks
+    that you set.
 
     \b
     Example:

@@ -15,6 +15,7 @@ from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.cli.why_words import Why, told_of, why_now, why_then
 from dtopipe.host.run_folder import find_living_run
+from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import shown
 from dtopipe.transport.run_link import ask_run
@@ -47,6 +48,7 @@ def why(run: str | None, run_dir: Path, as_json: bool) -> None:
             raise UsageError("that run was started by an older dtopipe, which does not tell it", "dtopipe status")
         _show(why_now(status), status["limiting"], _table(status), as_json=as_json)
         return
+    ensure_reached(folder, "why")
     record = seen(folder).record
     limited = told_of(record)
     _show(why_then(record), {"limited": limited}, _table_of_record(limited), as_json=as_json)

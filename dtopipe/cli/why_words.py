@@ -30,6 +30,8 @@ def why_now(status: Mapping[str, Any]) -> Why:
     """Of a run in progress, by its status."""
     limiter = status["limiting"]["limiter"]
     if limiter is None:
+        if status["phase"] == "opening":
+            return Why(f"{status['name']} is only beginning: nobody limits it yet", "")
         rest = "" if status["phase"] == "running" else f" ({status['phase']})"
         return Why(f"nothing limits {status['name']}{rest}: every process keeps up", "")
     sentence = f"{_who(limiter)} {_does(limiter)} since {limiter['since']}, in {limiter['call']}{_explained(limiter)}"
@@ -39,6 +41,8 @@ def why_now(status: Mapping[str, Any]) -> Why:
 def why_then(record: Mapping[str, Any]) -> Why:
     """Of a run that is over, by its record: who limited it last."""
     told = told_of(record)
+    if not told and not isinstance(record.get("limited"), list):
+        return Why(f"who limited {record['name']} its record does not tell", "")
     if not told:
         return Why(f"nothing limited {record['name']}, as far as its record tells: every process kept up", "")
     last = told[-1]
@@ -120,7 +124,10 @@ def _type_this(limiter: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     if how is How.SOURCE:
         return "nothing need be done: the run goes as fast as its board gives samples"
     if how is How.PROCESSOR:
-        return f"end other programs, or let the run go on without its slowest sink: {_detach(limiter['slowest'], run)}"
+        slowest = limiter["slowest"]
+        if slowest not in status["sinks"]:
+            return "end other programs; next time a lower rate, or fewer sinks"
+        return f"end other programs, or let the run go on without its slowest sink: {_detach(slowest, run)}"
     if how is How.DRAINS:
         return f"wait, or end it without: dtopipe stop --now {run}"
     if how is How.DROPS:
@@ -129,9 +136,13 @@ def _type_this(limiter: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     if trouble.startswith("hung"):
         output = sink.get("target") or sink["path"]
         return f"look at its output {output}; let the run go on without it: {_detach(name, run)}"
+    if sink.get("is_journal"):
+        return "give it a faster disk, or next time sync: none; without it the run would have no journal"
     if how is How.HOLDS:
         return f"let the run go on without it: {_detach(name, run)}; next time give the run a journal"
-    return f"nothing is lost, the journal covers it; without it: {_detach(name, run)}"
+    if sink.get("is_covered"):
+        return f"nothing is lost, the journal covers it; without it: {_detach(name, run)}"
+    return f"nothing is lost while the ring has room for it; without it: {_detach(name, run)}; next time a journal"
 
 
 def _for_the_next(limiter: Mapping[str, Any]) -> str:

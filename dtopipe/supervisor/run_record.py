@@ -165,7 +165,7 @@ class RunRecord:
             "sinks": {agent.plan.name: sink_facts(agent, final_end) for agent in self._sinks if agent.is_placed},
             "disks": self._disks.facts,
             **({"limits": limits} if (limits := self._limits.facts()) else {}),
-            **({"limited": limited} if (limited := self._limiting.facts()) else {}),
+            "limited": self._limiting.facts(),
             **({"insecure": True} if self._plan.insecure else {}),
             **({"source": followed.facts()} if (followed := self._goal.followed) else {}),
             **({"ended_early": progress.ended_early} if progress.ended_early else {}),

@@ -186,6 +186,8 @@ class StatusBoard:
             "restarts": agent.life.restarts,
             "pid": agent.process.pid if agent.process else None,
             "row": agent.row,
+            **({"is_journal": True} if agent is self._sinks.journal else {}),
+            **({"is_covered": True} if self._sinks.is_covered(agent) else {}),
             **self._trigger(agent),
             **self._retention(agent),
             **agent.troubles(),
