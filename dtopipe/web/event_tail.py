@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from dtopipe.model.facts import parsed
 
 _KEPT = 40
 _GAPS_KEPT = 500
@@ -15,10 +17,11 @@ _MOST_BYTES = 2**20
 
 
 class LineTail:
-    """Takes the whole lines that a JSON Lines file has got since the last call, the newest `kept` of them."""
+    """Takes the whole lines that a JSON Lines file has got since the last call, the newest `kept` that are wanted."""
 
-    def __init__(self, path: Path, kept: int) -> None:
+    def __init__(self, path: Path, kept: int, is_wanted: Callable[[dict[str, Any]], bool] = lambda line: True) -> None:
         self._path = path
+        self._is_wanted = is_wanted
         self._at: int | None = None
         self._kept = kept
 
@@ -35,8 +38,8 @@ class LineTail:
             self._at = start + len(whole)
             for line in whole.splitlines()[1 if is_cut else 0 :]:
                 with contextlib.suppress(ValueError):
-                    document = json.loads(line)
-                    if isinstance(document, dict):
+                    document = parsed(line)
+                    if isinstance(document, dict) and self._is_wanted(document):
                         found.append(document)
         return list(found)
 
@@ -45,12 +48,13 @@ class EventTail:
     """What a page shows of `events.jsonl` and `gaps.jsonl`."""
 
     def __init__(self, folder: Path) -> None:
-        self._events, self._gaps = LineTail(folder / "events.jsonl", _KEPT), LineTail(folder / "gaps.jsonl", _GAPS_KEPT)
+        self._events = LineTail(folder / "events.jsonl", _KEPT)
+        # Of the run itself: what single outputs lack stands with them.
+        self._gaps = LineTail(folder / "gaps.jsonl", _GAPS_KEPT, lambda gap: gap.get("sink") is None)
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self.gaps: deque[dict[str, Any]] = deque(maxlen=_GAPS_KEPT)
 
     def look(self) -> None:
         """Take what is new."""
         self.events.extend(self._events.take())
-        # Of the run itself: what single outputs lack stands with them.
-        self.gaps.extend(gap for gap in self._gaps.take() if gap.get("sink") is None)
+        self.gaps.extend(self._gaps.take())

@@ -73,6 +73,8 @@ def judgement_of_record(record: Mapping[str, Any]) -> Judgement:
     slow = Answer("over", "The run is over: nobody is behind.", Tone.GOOD)
     if verdict is None:
         text = "Every process of the run was killed. Complete its record with: dtopipe repair RUN"
+        if lost.tone is not Tone.BAD:
+            lost = Answer("not known", "Nobody has looked yet what is in the outputs.", Tone.WARNING)
         return Judgement(Answer("INTERRUPTED", text, Tone.BAD), Answer("interrupted", text, Tone.BAD), lost, slow)
     is_good = verdict["state"] in (VerdictState.GOOD, VerdictState.REPAIRED)
     recording = Answer("finished", f"{acquired.get('samples', 0):,} samples per channel.", Tone.GOOD)
@@ -165,7 +167,7 @@ def _named(board: Mapping[str, Any]) -> str:
 
 def _block_s(status: Mapping[str, Any]) -> float:
     rate_hz = status["board"].get("rate_nominal_hz") or 0.0
-    return float(status.get("samples_per_block") or 0) / rate_hz if rate_hz else 0.0
+    return float(status["board"].get("samples_per_block") or 0) / rate_hz if rate_hz else 0.0
 
 
 def _failed(sinks: Mapping[str, Mapping[str, Any]]) -> str:

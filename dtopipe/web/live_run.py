@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -30,9 +31,10 @@ _HEARTBEAT_S = 20.0
 class LiveRun:
     """Looks at the run while somebody looks at it, and rests otherwise."""
 
-    def __init__(self, watched: Watched, most_pages: int) -> None:
+    def __init__(self, watched: Watched, has_room: Callable[[], bool]) -> None:
+        """`has_room`: whether one more page may look at a run of this server."""
         self.watched = watched
-        self._most_pages = most_pages
+        self._has_room = has_room
         self._pages: set[web.WebSocketResponse] = set()
         self._task: asyncio.Task[None] | None = None
         self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -57,10 +59,7 @@ class LiveRun:
 
     async def close(self) -> None:
         """Say goodbye to every page, and let go of the run."""
-        for page in list(self._pages):
-            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await page.close(code=WSCloseCode.GOING_AWAY)
+        await self._leave_pages(WSCloseCode.GOING_AWAY)
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -68,8 +67,8 @@ class LiveRun:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One page's WebSocket, to its end."""
-        if len(self._pages) >= self._most_pages:
-            raise web.HTTPServiceUnavailable(text="as many pages look at this run as may\n")
+        if not self._has_room():
+            raise web.HTTPServiceUnavailable(text="as many pages look at runs as may\n")
         page = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=1024, compress=False)
         # Counted before anything is waited for.
         self._pages.add(page)
@@ -106,14 +105,12 @@ class LiveRun:
                 request.transport.abort()
 
     async def _send_bins(self, page: web.WebSocketResponse, at: int) -> int:
-        history = self.watched.history
-        while history is not None:
+        while True:
             first, stop, frame = self._bins_from(at)
             if stop <= max(at, first):
-                break
+                return at
             await _sent(page.send_bytes(frame))
             at = stop
-        return at
 
     def _bins_from(self, at: int) -> tuple[int, int, bytes]:
         """First bin, the one behind the last, and their frame; pages that are as far get the same one."""
@@ -133,7 +130,7 @@ class LiveRun:
         looking = asyncio.create_task(self._look())
         said_s = 0.0
         try:
-            while self.unwatched_s < _REST_AFTER_S:
+            while self.unwatched_s < _REST_AFTER_S and not looking.done():
                 began_s = time.monotonic()
                 is_new = False
                 try:
@@ -154,14 +151,25 @@ class LiveRun:
             await asyncio.to_thread(self.watched.close)
 
     async def _look(self) -> None:
-        while True:
-            await asyncio.to_thread(self.watched.look)
-            description = self.watched.description()
-            if description is not None:
-                self._description = json_text(description)
-            self._state = json_text(self.watched.state())
-            self._tell()
-            await asyncio.sleep(_LOOK_EVERY_S)
+        try:
+            while True:
+                await asyncio.to_thread(self.watched.look)
+                description = self.watched.description()
+                if description is not None:
+                    self._description = json_text(description)
+                self._state = json_text(self.watched.state())
+                self._tell()
+                await asyncio.sleep(_LOOK_EVERY_S)
+        except Exception:
+            # What was said last would stand there for good: a page without a server says so, and comes again.
+            _log.exception("the run cannot be looked at")
+            await self._leave_pages(WSCloseCode.INTERNAL_ERROR)
+
+    async def _leave_pages(self, code: WSCloseCode) -> None:
+        for page in list(self._pages):
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await page.close(code=code)
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.get_running_loop().create_future()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,9 +71,7 @@ def _row(key: str, folder: RunFolder) -> dict[str, Any]:
         record = folder.read_record()
         row |= _facts(record)
         if record.get("verdict") is None:
-            holder = None
-            with contextlib.suppress(OSError):
-                holder = holder_of(folder)
+            holder = holder_of(folder)
             row["in_progress"] = holder is not None
             row["state"] = "in progress" if holder is not None else "INTERRUPTED"
             row["text"] = holder.words if holder is not None else "killed: dtopipe repair completes its record"

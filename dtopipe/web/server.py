@@ -66,7 +66,7 @@ class Server:
             return None
         # Of runs that nobody looks at nothing is kept.
         self._live = {known: live for known, live in self._live.items() if live.unwatched_s < _STAYS_S}
-        self._live[key] = LiveRun(watched, MOST_PAGES)
+        self._live[key] = LiveRun(watched, lambda: self.n_pages < MOST_PAGES)
         self.was_looked_at = True
         return self._live[key]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from dtopipe.wire.describe import stream_from
 # A page's longest window, and what it gets at once when it is opened, as far as the ring goes back.
 _HISTORY_BINS = 12_000
 _MOST_MARKS, _PASSED_OVER_KEPT = 500, 100
+_SAYS_NOTHING_AFTER_S = 5.0
 
 
 class Watched:
@@ -133,6 +135,7 @@ class WatchedFolder(Watched):
         self._record: Mapping[str, Any] = {}
         self._judgement: Judgement | None = None
         self._trouble = ""
+        self._seen_s = -math.inf
 
     def look(self) -> None:
         """Ask its supervisor, or its record once there is none; open the ring as soon as there is one."""
@@ -141,11 +144,9 @@ class WatchedFolder(Watched):
             self._marks = [*self._marks, *self._mark_lines.take()][-_MOST_MARKS:]
         try:
             self._ask()
-            self._trouble = ""
         except (DtopipeError, OSError) as error:
-            # It may be busy, or just ending.
             self._forget_control()
-            self._trouble = error.headline if isinstance(error, DtopipeError) else str(error)
+            self._not_seen(error.headline if isinstance(error, DtopipeError) else str(error))
         if self.source is None and self._status and not self.is_over:
             with contextlib.suppress(DtopipeError, OSError):
                 self._open()
@@ -183,18 +184,26 @@ class WatchedFolder(Watched):
             self._look_at_record()
             return
         snapshot = answer_of(self._control.ask(AskStatus(), 2.0), StatusSnapshot).snapshot
-        size = {} if self.stream is None else {"samples_per_block": self.stream.samples_per_block}
-        self._status = {**snapshot, **size}
-        self._judgement = judgement_of_status(self._status)
+        self._status = snapshot
+        self._seen(judgement_of_status(self._status))
 
     def _look_at_record(self) -> None:
         self._record = self._folder.read_record()
         if self._record.get("verdict") is None and (holder := holder_of(self._folder)) is not None:
-            self._trouble = holder.words
+            self._not_seen(holder.words)
             return
         self._status = {}
-        self._judgement = judgement_of_record(self._record)
+        self._seen(judgement_of_record(self._record))
         self.is_over = True
+
+    def _seen(self, judgement: Judgement) -> None:
+        self._judgement, self._trouble, self._seen_s = judgement, "", time.monotonic()
+
+    def _not_seen(self, trouble: str) -> None:
+        """It may be busy, or just ending; after a while what was seen last says nothing of the run any more."""
+        self._trouble = trouble
+        if time.monotonic() - self._seen_s > _SAYS_NOTHING_AFTER_S:
+            self._judgement = None
 
     def _open(self) -> None:
         facts, record = reached(self._folder), self._folder.read_record()

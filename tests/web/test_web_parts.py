@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtopipe.host.run_lock import RunLock
 from dtopipe.model.errors import UsageError
 from dtopipe.web.address import address_of, listening_socket
 from dtopipe.web.bins import BinHistory, BinReducer
 from dtopipe.web.event_tail import LineTail
 from dtopipe.web.frames import bins_frame
 from dtopipe.web.judgement import Tone, judgement_of_record, judgement_of_status
+from dtopipe.web.watched import WatchedFolder
 
 
 def test_a_port_alone_is_this_machines() -> None:
@@ -99,6 +101,13 @@ def test_a_tail_takes_whole_lines_once_and_passes_over_damage(tmp_path: Path) ->
     assert tail.take() == []
 
 
+def test_a_tail_keeps_what_is_wanted_whatever_stands_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "gaps.jsonl"
+    nested = "[" * 100_000
+    path.write_text('{"sink": null}\n' + f"{nested}\n" + '{"sink": "table"}\n' * 60)
+    assert LineTail(path, 40, lambda gap: gap["sink"] is None).take() == [{"sink": None}]
+
+
 def _status(**changes: Any) -> dict[str, Any]:
     board = {
         "type": "simulated", "condition": "running", "state": "running", "channels": 2, "rate_hz": 1000.0,
@@ -154,4 +163,31 @@ def test_an_ended_run_shows_its_verdict() -> None:
     record = {"verdict": {"state": "DEGRADED", "text": "table gave up"}, "sinks": {}, "acquired": {"samples": 5}}
     found = judgement_of_record(record)
     assert (found.light.word, found.light.text, found.light.tone) == ("DEGRADED", "table gave up", Tone.BAD)
-    assert judgement_of_record({**record, "verdict": None}).light.word == "INTERRUPTED"
+    killed = judgement_of_record({**record, "verdict": None})
+    assert (killed.light.word, killed.lost.word, killed.lost.tone) == ("INTERRUPTED", "not known", Tone.WARNING)
+
+
+def test_a_run_that_nobody_here_can_ask_says_so_until_it_is_over(tmp_path: Path) -> None:
+    folder = tmp_path / "heat" / "20261129T000000Z"
+    folder.mkdir(parents=True)
+    record = {
+        "run_id": "heat", "name": "heat", "started_at": "2026-11-29T00:00:00+00:00", "host": {"name": "lab-pc"},
+        "topology": {"name": "heat", "board": {"type": "simulated"}, "sinks": {}}, "sinks": {}, "verdict": None,
+        "acquired": {"blocks": 0, "samples": 0, "overrun_samples": 0, "end_sample_index": 0},
+        "clock": {"rate_nominal_hz": None},
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(record))
+    lock = RunLock(folder)
+    lock.hold("heat", tmp_path / "entry")
+    watched = WatchedFolder(folder)
+    try:
+        watched.look()
+        assert (watched.state()["trouble"], watched.state()["judgement"]) == ("in progress", None)
+        lock.release()
+        (folder / "run.lock").unlink()
+        watched.look()
+        assert watched.state()["trouble"] == ""
+        assert watched.state()["judgement"]["light"]["word"] == "INTERRUPTED"
+    finally:
+        lock.release()
+        watched.close()

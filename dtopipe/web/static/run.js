@@ -51,7 +51,11 @@ function told(message) {
     const trouble = message.trouble ? ` (${message.trouble})` : "";
     light(judgement.light.tone, judgement.light.word, judgement.light.text + trouble);
     for (const id of ["recording", "lost", "slow"]) answer(id, judgement[id]);
-  } else if (message.trouble) light("bad", "UNKNOWN", message.trouble);
+  } else if (message.trouble) {
+    light("bad", "UNKNOWN", message.trouble);
+    // What was seen before says nothing of it now.
+    for (const id of ["recording", "lost", "slow"]) answer(id, { tone: "warning", word: "not known", text: "" });
+  }
   const facts = message.status ?? {};
   const elapsed = facts.elapsed_s ? `${facts.elapsed_s.toFixed(0)} s${facts.duration_s ? ` of ${facts.duration_s} s` : ""}` : "";
   $("facts").textContent = [elapsed, facts.simulated ? "SIMULATED BOARD" : "", facts.insecure ? "INSECURE LINK" : "", message.folder].filter(Boolean).join("  ·  ");
