@@ -6,7 +6,8 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import click
 import psutil
 
 from dtopipe.cli.run_dir import RUN_DIR
+from dtopipe.host.http_address import Address, address_of, listening_socket
 from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.runtime import entries
 from dtopipe.metrics.server import MetricsServer
@@ -43,39 +45,52 @@ def metrics(run: str | None, port: int, host: str, pid: int | None, run_dir: Pat
     Example:
       dtopipe metrics heat-flux/latest --port 9464
     """
-    folder = find_living_run(run, run_dir) if pid is None else _begun_by(pid)
-    if folder is None:
-        return
-
-    def ask() -> Mapping[str, Any] | None:
-        answer = ask_run(folder, AskStatus(), StatusSnapshot)
-        return None if answer is None else answer.snapshot
-
-    if ask() is None:
-        raise UsageError(f"{folder.path} is not in progress, as far as can be seen from here", "see: dtopipe runs")
-    server = MetricsServer(ask, host, port)
-    click.echo(f"{server.url}/metrics and {server.url}/healthz", err=True)
+    address = Address(host, port)
     with contextlib.suppress(KeyboardInterrupt):
-        server.serve()
+        if pid is not None:
+            for folder in _begun_by(pid):
+                _serve(folder, address)
+            return
+        folder = find_living_run(run, run_dir)
+        if _snapshot(folder) is None:
+            raise UsageError(f"{folder.path} is not in progress, as far as can be seen from here", "see: dtopipe runs")
+        _serve(folder, address)
+
+
+def _snapshot(folder: RunFolder) -> Mapping[str, Any] | None:
+    answer = ask_run(folder, AskStatus(), StatusSnapshot)
+    return None if answer is None else answer.snapshot
+
+
+def _serve(folder: RunFolder, address: Address) -> None:
+    """Serve this run to its end. Raises UsageError."""
+    listening = listening_socket(address, "metrics")
+    url = Address(address.host, listening.getsockname()[1]).url
+    # Who began it may be gone, and with it who hears this.
+    with contextlib.suppress(OSError):
+        click.echo(f"{url(path='/metrics')} and {url(path='/healthz')}", err=True)
+    MetricsServer(partial(_snapshot, folder), listening).serve()
 
 
 def beside(listen: str) -> list[str]:
-    """The command that serves the run that this process is about to begin, at [HOST:]PORT. Raises UsageError."""
-    host, _, port = listen.rpartition(":")
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise UsageError(f"--metrics takes [HOST:]PORT, not {listen!r}", f"such as --metrics {_PORT}")
+    """The command that serves the runs that this process is about to begin, at [HOST:]PORT. Raises UsageError."""
+    address = address_of(listen)
+    if not address.port:
+        raise UsageError("metrics need a port", f"such as --metrics {_PORT}")
     if find_spec("prometheus_client") is None:
         raise UsageError("metrics need prometheus_client", 'pip install "dtopipe[metrics]"')
-    where = ["--host", host.strip("[]") or "127.0.0.1", "--port", port]
+    listening_socket(address, "metrics").close()
+    where = ["--host", address.host, "--port", str(address.port)]
     return [sys.executable, "-P", "-m", "dtopipe", "metrics", "--of", str(os.getpid()), *where]
 
 
-def _begun_by(pid: int) -> RunFolder | None:
-    """The run of that process, once it can be asked; None if the process ends before."""
+def _begun_by(pid: int) -> Iterator[RunFolder]:
+    """Each run of that process, once it can be asked, until the process ends."""
+    served: set[str] = set()
     while psutil.pid_exists(pid):
         for entry in entries():
             facts = entry.read()
-            if facts is not None and facts.pid == pid:
-                return RunFolder(Path(facts.run_folder))
+            if facts is not None and facts.pid == pid and facts.run_folder not in served:
+                served.add(facts.run_folder)
+                yield RunFolder(Path(facts.run_folder))
         time.sleep(_LOOK_EVERY_S)
-    return None

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.cli.web import TOKEN_VARIABLE, ensure_web, token_for
+from dtopipe.host.http_address import Address, address_of, listening_socket
 from dtopipe.model.errors import UsageError
-from dtopipe.web.address import Address, address_of, listening_socket
 
 # One that ends by itself is started again a few times, and then let go of.
 _MOST_STARTS = 4

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from dtopipe.cli.endpoint import endpoint_options
 from dtopipe.cli.run_dir import RUN_DIR
+from dtopipe.host.http_address import Address, address_of, listening_socket
 from dtopipe.host.open_files import ensure_open_files
 from dtopipe.host.run_folder import find_run
 from dtopipe.model.errors import UsageError
 from dtopipe.transport.source_link import is_endpoint
-from dtopipe.web.address import Address, address_of, listening_socket
 
 _PORT = 8480
 # What a parent gives it, or a user who wants one that lasts; other users cannot read it there.
@@ -76,10 +77,9 @@ def web(
 
 def ensure_web() -> None:
     """Raises UsageError where the page's library is not installed."""
-    try:
-        import aiohttp  # noqa: F401
-    except ImportError:
-        raise UsageError("the page needs aiohttp", "pip install 'dtopipe[web]'") from None
+    # Found, not loaded: who supervises a run with a page has no use for it.
+    if find_spec("aiohttp") is None:
+        raise UsageError("the page needs aiohttp", "pip install 'dtopipe[web]'")
 
 
 def token_for(address: Address) -> str:

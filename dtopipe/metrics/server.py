@@ -7,16 +7,18 @@ import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import socket
 from typing import Any
 
 from dtopipe.host.clock import mono_ns
 from dtopipe.metrics.exposition import CONTENT_TYPE, exposition
 from dtopipe.metrics.health import Health, HealthWatch
 from dtopipe.metrics.processes import loads_of
-from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.model.errors import DtopipeError
 
 _LOOK_EVERY_S = 0.5
 _CLIENT_PATIENCE_S = 10.0
+_PLAIN = "text/plain; charset=utf-8"
 
 # A snapshot of the run; None once it is over. Raises DtopipeError if it does not answer.
 Ask = Callable[[], Mapping[str, Any] | None]
@@ -25,34 +27,27 @@ Ask = Callable[[], Mapping[str, Any] | None]
 class MetricsServer:
     """Looks at the run twice a second, and tells whoever asks what was seen last."""
 
-    def __init__(self, ask: Ask, host: str, port: int) -> None:
-        """Port 0 takes a free one. Raises UsageError if it cannot be had, DtopipeError without prometheus_client."""
+    def __init__(self, ask: Ask, listening: socket) -> None:
+        """`listening`: belongs to the server from now on."""
         self._ask = ask
         self._watch = HealthWatch()
         self._page = b""
         self._health = Health(("it has not been looked at yet",))
         self._is_over = False
         handler = type("Handler", (_Handler,), {"metrics": self})
-        try:
-            self._server = ThreadingHTTPServer((host, port), handler)
-        except OSError as error:
-            raise UsageError(f"{host}:{port} cannot be served: {error.strerror}", "give another --port") from error
+        self._server = ThreadingHTTPServer(listening.getsockname(), handler, bind_and_activate=False)
+        self._server.socket.close()
+        self._server.socket = listening
         self._server.daemon_threads = True
 
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
-
-    def serve(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Serve until the run is over, or nobody wants it any more. Raises DtopipeError without prometheus_client."""
+    def serve(self) -> None:
+        """Serve until the run is over. Raises DtopipeError without prometheus_client."""
         self._look()
         thread = threading.Thread(target=self._server.serve_forever, args=(_LOOK_EVERY_S,), daemon=True)
         thread.start()
         pause = threading.Event()
         try:
-            while not self._is_over and is_wanted():
+            while not self._is_over:
                 pause.wait(_LOOK_EVERY_S)
                 self._look()
         finally:
@@ -61,18 +56,21 @@ class MetricsServer:
 
     def answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         """Status, type and body for a path."""
+        if path == "/metrics" and not self._page:
+            # What was seen last would be taken for how it is.
+            return HTTPStatus.SERVICE_UNAVAILABLE, _PLAIN, f"{'; '.join(self._health.why)}\n".encode()
         if path == "/metrics":
             return HTTPStatus.OK, CONTENT_TYPE, self._page
         if path == "/healthz":
             status = HTTPStatus.OK if self._health.is_well else HTTPStatus.SERVICE_UNAVAILABLE
             return status, "application/json", json.dumps(self._health.facts()).encode()
-        return HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"there is /metrics and /healthz\n"
+        return HTTPStatus.NOT_FOUND, _PLAIN, b"there is /metrics and /healthz\n"
 
     def _look(self) -> None:
         try:
             status = self._ask()
         except DtopipeError as error:
-            self._health = Health((f"the run does not answer: {error.headline}",))
+            self._health, self._page = Health((f"the run does not answer: {error.headline}",)), b""
             return
         if status is None:
             self._is_over = True

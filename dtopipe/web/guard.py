@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from dtopipe.web.address import Address
+from dtopipe.host.http_address import Address
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
+from dtopipe.host.http_address import Address
 from dtopipe.host.run_lock import run_lock_is_held
 from dtopipe.model.errors import DtopipeError
-from dtopipe.web.address import Address
 from dtopipe.web.guard import Guard
 from dtopipe.web.live_run import LiveRun
 from dtopipe.web.pages import ENDPOINT_KEY, Pages

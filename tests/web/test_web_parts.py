@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtopipe.host.http_address import address_of, listening_socket
 from dtopipe.host.run_lock import RunLock
 from dtopipe.model.errors import UsageError
-from dtopipe.web.address import address_of, listening_socket
 from dtopipe.web.bins import BinHistory, BinReducer
 from dtopipe.web.event_tail import LineTail
 from dtopipe.web.frames import bins_frame

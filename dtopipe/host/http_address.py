@@ -1,4 +1,4 @@
-"""Where the page is served: `[HOST:]PORT`, and what a browser is told."""
+"""Where something is served by HTTP: `[HOST:]PORT`, and what a browser is told."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         return False
 
-    def url(self, token: str, path: str = "/") -> str:
+    def url(self, token: str = "", path: str = "/") -> str:
         """What is typed into a browser; one that listens everywhere is called by this machine's name."""
         host = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
         named = f"[{host}]" if ":" in host else host
@@ -46,8 +46,8 @@ def address_of(text: str) -> Address:
     return Address((found["host"] or _LOOPBACK).strip("[]"), int(found["port"]))
 
 
-def listening_socket(address: Address) -> socket.socket:
-    """A socket that listens there. Raises UsageError where that cannot be."""
+def listening_socket(address: Address, what: str = "the page") -> socket.socket:
+    """A socket that listens there. Raises UsageError where that cannot be; `what`: is to be served, for its message."""
     try:
         family, kind, number, _, place = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -65,7 +65,7 @@ def listening_socket(address: Address) -> socket.socket:
             raise
     except OSError as error:
         raise UsageError(
-            f"the page cannot be served at {address.host}:{address.port}: {error.strerror or error}",
+            f"{what} cannot be served at {address.host}:{address.port}: {error.strerror or error}",
             "choose another port",
         ) from error
     return found
