@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.core.limit_words import CROSSED, OVER, LimitOutcome, outcomes_from, with_events
-from dtopipe.core.remedy import Repair
 from dtopipe.host.run_events import events_of
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_marks import marks_of
@@ -24,6 +23,7 @@ from dtopipe.sinks.registry import known_sink_type
 from dtopipe.topology.secrets import without_secrets
 from dtopipe.verify.gaps import read_gaps
 from dtopipe.verify.outputs import Output, outputs_of
+from dtopipe.verify.run_files import LINE_FILES, damaged_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """What is known of one run. `troubles`: what could not be looked at, in words."""
+    """What is known of one run.
+
+    `troubles`: what could not be looked at, in words; `unread_files`: the run's files of lines among it, of which not
+    all is known.
+    """
 
     asked: Asked
     folder: Path
     made_at: str
-    outputs: Sequence[Output]
     traces: Sequence[Trace]
     meanings: Sequence[Meaning]
     limits: Sequence[LimitOutcome]
@@ -58,6 +61,7 @@ class Findings:
     history: History
     topology: Mapping[str, Any]
     troubles: Sequence[str]
+    unread_files: Sequence[str]
 
     @property
     def record(self) -> Mapping[str, Any]:
@@ -87,10 +91,9 @@ class Findings:
         """True if it has readings, each with a time of its own."""
         return bool((self.record.get("stream") or {}).get("polled"))
 
-    @property
-    def is_repairable(self) -> bool:
-        """True if a repair has something to do."""
-        return (self.record.get("verdict") or {}).get("repair", "") in (Repair.HELPS, Repair.HELPS_FROM_SOURCE)
+    def as_far_as_read(self, file: str, words: str) -> str:
+        """What is said where that file of the run tells of nothing; it may be that not all of it could be read."""
+        return f"{words} Not all of {file} could be read." if file in self.unread_files else words
 
     def look(self, name: str) -> str:
         """What to type to look at this output."""
@@ -115,12 +118,12 @@ def findings_of(folder: RunFolder, asked: Asked, progress: Progress) -> Findings
         troubles.append(error.headline)
     troubles += [f"{output.name} {output.not_opened}" for output in outputs if output.not_opened]
     traces, unread = traces_of(outputs, asked.record, progress)
+    unread_lines = _unread_lines(folder.path)
     # Who looks at an output may see a later state of it than of the events: these are read last.
     return Findings(
         asked=asked,
         folder=folder.path.absolute(),
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        outputs=outputs,
         traces=traces,
         meanings=meanings_of(asked.record),
         limits=with_events(outcomes_from(asked.record.get("limits")), events_of(folder.path, CROSSED, OVER)),
@@ -129,5 +132,12 @@ def findings_of(folder: RunFolder, asked: Asked, progress: Progress) -> Findings
         clock=clock_pairs(folder.path),
         history=history_of(events_of(folder.path)),
         topology=without_secrets(asked.record.get("topology") or {}),
-        troubles=[*troubles, *unread],
+        troubles=[*troubles, *unread, *unread_lines],
+        unread_files=[name for name in LINE_FILES if any(words.startswith(name) for words in unread_lines)],
     )
+
+
+def _unread_lines(folder: Path) -> list[str]:
+    """What is damaged of the run's files of lines, or is not there though every run has it."""
+    missing = [f"{name} is not there" for name in LINE_FILES if not (folder / name).is_file()]
+    return [*damaged_files(folder), *missing]

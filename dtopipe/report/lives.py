@@ -68,7 +68,6 @@ class History:
     lives: tuple[Life, ...]
     told: tuple[Happening, ...]
     left_out: int
-    counts: Mapping[tuple[str, str], int]
 
 
 def history_of(events: Iterable[Mapping[str, Any]]) -> History:
@@ -76,7 +75,6 @@ def history_of(events: Iterable[Mapping[str, Any]]) -> History:
     lives: dict[str, Life] = {}
     first: list[Happening] = []
     last: deque[Happening] = deque(maxlen=_MOST_LAST)
-    counts: dict[tuple[str, str], int] = {}
     n_told = 0
     for event in events:
         happening = _happening(event)
@@ -87,15 +85,13 @@ def history_of(events: Iterable[Mapping[str, Any]]) -> History:
             lives.setdefault(process, Life(process)).hear(name, happening.t_utc_ns)
         if name in _ORDINARY:
             continue
-        if (name, process) in counts or len(counts) < _MOST_PROCESSES:
-            counts[name, process] = counts.get((name, process), 0) + 1
         n_told += 1
         if len(first) < _MOST_FIRST:
             first.append(happening)
         else:
             last.append(happening)
     told = (*first, *last)
-    return History(tuple(lives.values()), told, n_told - len(told), counts)
+    return History(tuple(lives.values()), told, n_told - len(told))
 
 
 def _happening(event: Mapping[str, Any]) -> Happening | None:

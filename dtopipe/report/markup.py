@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
+from typing import Any
 
+from dtopipe.model.facts import strict_json
 from dtopipe.model.shown import shown
 
 _EMPTY = ("meta", "path", "line", "rect", "circle", "polyline")
@@ -33,6 +35,11 @@ def tag(name: str, /, *content: object, **attributes: object) -> Markup:
     if name in _EMPTY:
         return Markup(f"<{' '.join(words)}{'>' if name == 'meta' else '/>'}")
     return Markup(f"<{' '.join(words)}>{joined(content)}</{name}>")
+
+
+def plain(value: Any) -> str:
+    """Any value of a record as text."""
+    return value if isinstance(value, str) else strict_json(value)
 
 
 def joined(content: Iterable[object]) -> Markup:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.model.clock import iso_utc
-from dtopipe.model.facts import strict_json
 from dtopipe.model.span import Span
 from dtopipe.report.charts import DRIFT, RATES, channel_chart, coverage_chart, drift_chart, rate_chart
 from dtopipe.report.findings import Findings
-from dtopipe.report.markup import Markup, joined, lines, table, tag
+from dtopipe.report.markup import Markup, joined, lines, plain, table, tag
 
 _MOST_MARKS = 1000
 # What a record says of a channel, in the order in which it is shown.
@@ -93,7 +92,7 @@ def outputs(found: Findings) -> Markup:
 def clocks(found: Findings) -> Markup:
     """How fast samples came, how the board's clock strayed, and how far the sinks are behind."""
     clock, parts = found.record.get("clock") or {}, []
-    rows = [(name.replace("_", " "), _plain(value)) for name, value in clock.items()]
+    rows = [(name.replace("_", " "), plain(value)) for name, value in clock.items()]
     if rows:
         parts.append(table("The clock, by all of its readings", ("what", "value"), rows))
     if found.rate_hz and not found.polled and len(found.clock) > 2:
@@ -112,7 +111,8 @@ def clocks(found: Findings) -> Markup:
         of_lag = [(each.process, each.event, iso_utc(each.t_utc_ns), each.text) for each in held]
         parts.append(table("When somebody was behind", ("process", "event", "when", "details"), of_lag))
     elif not found.asked.status:
-        parts.append(tag("p", "No sink was away, hung or held the board up, by the events of the run."))
+        words = "No sink was away, hung or held the board up, by the events of the run."
+        parts.append(tag("p", found.as_far_as_read("events.jsonl", words)))
     return joined(parts)
 
 
@@ -137,7 +137,3 @@ def _number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else strict_json(value)

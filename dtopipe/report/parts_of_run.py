@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dtopipe.model.clock import iso_utc, utc_ns
-from dtopipe.model.facts import strict_json
 from dtopipe.model.span import Gap
 from dtopipe.report.charts import lives_chart
 from dtopipe.report.findings import Findings
-from dtopipe.report.markup import Markup, joined, lines, table, tag
+from dtopipe.report.markup import Markup, joined, lines, plain, table, tag
 
 _MOST_GAPS = 200
 
@@ -19,7 +18,7 @@ def gaps(found: Findings) -> Markup:
     """What each output lacks, and why."""
     rows = [(name or "the board", *row) for name, own in found.gaps.items() for row in by_cause(own)]
     if not rows:
-        return tag("p", "No gap is on record.")
+        return tag("p", found.as_far_as_read("gaps.jsonl", "No gap is on record."))
     parts = [table("Gaps, by cause", ("whose", "cause", "gaps", "samples"), rows, numbers=2)]
     single = [
         (name or "the board", gap.cause.value, iso_utc(gap.t_utc_ns), f"{gap.span.start:,}", f"{gap.span.stop:,}")
@@ -67,7 +66,7 @@ def events(found: Findings) -> Markup:
     """What was not ordinary."""
     history = found.history
     if not history.told:
-        return tag("p", "Nothing happened that does not happen in every run.")
+        return tag("p", found.as_far_as_read("events.jsonl", "Nothing happened that does not happen in every run."))
     rows = [(each.event, each.process, iso_utc(each.t_utc_ns), each.text) for each in history.told]
     more = f"{history.left_out:,} between them are in events.jsonl." if history.left_out else ""
     shown = table("What was not ordinary", ("event", "process", "when", "details"), rows)
@@ -91,11 +90,11 @@ def metadata(found: Findings) -> Markup:
     said: Mapping[str, Any] = found.record.get("metadata") or {}
     parts = []
     if said:
-        parts.append(table("Metadata", ("key", "value"), [(key, _plain(value)) for key, value in said.items()]))
+        parts.append(table("Metadata", ("key", "value"), [(key, plain(value)) for key, value in said.items()]))
     changes = [change for change in found.record.get("metadata_changes", []) if isinstance(change, Mapping)]
     if changes:
         keys = list(dict.fromkeys(key for change in changes for key in change))
-        rows = [[_plain(change.get(key, "")) for key in keys] for change in changes]
+        rows = [[plain(change.get(key, "")) for key in keys] for change in changes]
         parts.append(table("What was changed of them", keys, rows))
     return joined(parts) if parts else tag("p", "None were given.")
 
@@ -111,7 +110,7 @@ def topology(found: Findings) -> Markup:
 def versions(found: Findings) -> Markup:
     """Which programs, and on which machine."""
     record = found.record
-    rows = [(f"{group} {key}", _plain(value)) for group in ("versions", "host") for key, value in _part(record, group)]
+    rows = [(f"{group} {key}", plain(value)) for group in ("versions", "host") for key, value in _part(record, group)]
     rows.append(("run id", str(record["run_id"])))
     return table(
         "Programs and machine", ("what", "which"), [(name.removeprefix("versions "), text) for name, text in rows]
@@ -120,7 +119,3 @@ def versions(found: Findings) -> Markup:
 
 def _part(record: Mapping[str, Any], group: str) -> list[tuple[str, Any]]:
     return list((record.get(group) or {}).items())
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else strict_json(value)

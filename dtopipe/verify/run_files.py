@@ -10,6 +10,8 @@ from dtopipe.model.clock import utc_ns
 from dtopipe.model.errors import WireError
 from dtopipe.wire.gap_lines import gap_from_line
 
+# Every run has these.
+LINE_FILES = ("gaps.jsonl", "events.jsonl", "clock.jsonl")
 # No line of ours is longer.
 _LONGEST_LINE_BYTES = 2**22
 _MOST_NAMED = 5
@@ -17,7 +19,7 @@ _MOST_NAMED = 5
 
 def damaged_files(folder: Path) -> Iterator[str]:
     """Each of the run's files of lines that is damaged, in words."""
-    for name, check in (("gaps.jsonl", gap_from_line), ("events.jsonl", _check_event), ("clock.jsonl", _check_pair)):
+    for name, check in zip(LINE_FILES, (gap_from_line, _check_event, _check_pair), strict=True):
         try:
             damaged = list(_damaged_lines(folder / name, check))
         except FileNotFoundError:

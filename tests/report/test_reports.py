@@ -224,6 +224,16 @@ def test_an_output_that_is_damaged_is_said_and_another_one_is_drawn(run: Path) -
     assert "flux [V]" in page.text
 
 
+def test_files_of_the_run_that_are_damaged_or_gone_are_no_good_news(run: Path) -> None:
+    (run / "gaps.jsonl").write_text("garbage\n")
+    (run / "events.jsonl").unlink(missing_ok=True)
+    text = page_of(run).text
+    assert "gaps.jsonl is damaged in line 1" in text
+    assert "events.jsonl is not there" in text
+    assert "No gap is on record. Not all of gaps.jsonl could be read." in text
+    assert "Nothing happened that does not happen in every run. Not all of events.jsonl could be read." in text
+
+
 def test_readings_stand_at_their_own_times(tmp_path: Path) -> None:
     stream = stream_of(polled=True, dtype="float64")
     run = record_run(tmp_path / "run", {"view": SINKS["view"]}, [readings(stream, 0, 40)], stream)
