@@ -38,9 +38,10 @@ class ChannelLines:
         table.add_numbers("lowest", "highest of a block")
         table.add_column("before", is_spare=True)
         for each in values.columns[:most]:
-            value = Text(shown(each.trouble or "null"), "red") if each.value is None else Text(_number(each.value))
+            value = Text(shown(each.trouble or "null"), "red") if each.value is None else Text(number_text(each.value))
+            lowest, highest = number_text(each.lowest), number_text(each.highest)
             spark = sparkline(self._before.get(each.name, ()))
-            table.add_row(shown(each.name), value, shown(each.unit), _number(each.lowest), _number(each.highest), spark)
+            table.add_row(shown(each.name), value, shown(each.unit), lowest, highest, spark)
         return table
 
 
@@ -62,5 +63,6 @@ def sparkline(values: Sequence[float | None]) -> str:
     return "".join(map(bar, values))
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """Six digits of it; empty where there is none."""
     return "" if value is None else f"{value:.6g}"

@@ -85,7 +85,7 @@ def run_in_foreground(plan: RunPlan, page: Page | None = None, *, as_json: bool)
 def _one_run(plan: RunPlan, console: Console, page: Page | None) -> tuple[dict[str, Any], bool]:
     """Its record, and whether somebody stopped it."""
     keys = LiveMarks()
-    with _display(console, keys, lambda: supervisor.newest_block()) as show:
+    with _display(console, keys, lambda: supervisor.newest_values(0.0)) as show:
         shown = _while_the_terminal_lasts(show)
         supervisor = Supervisor(plan, shown if page is None else _on_both(shown, page))
         keys.set_mark = supervisor.mark

@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from dtopipe.cli.channel_lines import number_text
 from dtopipe.cli.console import Console
 from dtopipe.cli.foreground import stop_on_signals
 from dtopipe.cli.limit_lines import limit_lines
@@ -29,14 +30,17 @@ from dtopipe.supervisor.preview import NewestValue, NewestValues, preview_of
 from dtopipe.supervisor.supervisor import Supervisor
 
 _DRAW_EVERY_S, _LINE_EVERY_S = 0.25, 1.0
-Show = Callable[[dict[str, Any], NewestValues | None], None]
+Newest = Callable[[], NewestValues | None]
+Show = Callable[[dict[str, Any], Newest], None]
 
 
 def run_preview(plan: RunPlan, *, as_json: bool) -> int:
     """Show values until Ctrl-C, the end of the board, or `duration`; the exit code. Raises DtopipeError."""
     console = PipeSafeConsole(stderr=as_json)
     with _nowhere() as folder, _display(console, as_json=as_json) as show:
-        supervisor = Supervisor(preview_of(plan, folder), lambda status: show(status, supervisor.newest_values()))
+        supervisor = Supervisor(
+            preview_of(plan, folder), lambda status: show(status, lambda: supervisor.newest_values(1.0))
+        )
         stop_on_signals(supervisor)
         verdict = supervisor.run()["verdict"]
     if verdict["state"] != VerdictState.ABORTED:
@@ -61,17 +65,13 @@ def _display(console: Console, *, as_json: bool) -> Iterator[Show]:
     """What is called each turn: a table on a terminal, a line a second elsewhere."""
     drawn_s = 0.0
 
-    def is_due(every_s: float) -> bool:
-        nonlocal drawn_s
-        if time.monotonic() - drawn_s < every_s:
-            return False
-        drawn_s = time.monotonic()
-        return True
-
     if as_json or not console.is_terminal:
 
-        def say(status: dict[str, Any], values: NewestValues | None) -> None:
-            if values is not None and status["phase"] == "running" and is_due(_LINE_EVERY_S):
+        def say(status: dict[str, Any], newest: Newest) -> None:
+            nonlocal drawn_s
+            is_due = status["phase"] == "running" and time.monotonic() - drawn_s >= _LINE_EVERY_S
+            if is_due and (values := newest()) is not None:
+                drawn_s = time.monotonic()
                 # Who reads may be gone; the run ends at its own time.
                 with contextlib.suppress(OSError):
                     click.echo(_json_line(status, values) if as_json else _line(values))
@@ -80,9 +80,11 @@ def _display(console: Console, *, as_json: bool) -> Iterator[Show]:
         return
     with Live(console=console, auto_refresh=False, transient=False) as live:
 
-        def draw(status: dict[str, Any], values: NewestValues | None) -> None:
-            if is_due(_DRAW_EVERY_S):
-                live.update(_table(status, values), refresh=True)
+        def draw(status: dict[str, Any], newest: Newest) -> None:
+            nonlocal drawn_s
+            if time.monotonic() - drawn_s >= _DRAW_EVERY_S:
+                drawn_s = time.monotonic()
+                live.update(_table(status, newest()), refresh=True)
 
         yield draw
 
@@ -97,9 +99,9 @@ def _table(status: dict[str, Any], values: NewestValues | None) -> Group:
     table.add_column("unit")
     table.add_numbers("lowest", "highest of 1 s")
     for each in values.columns if values is not None else ():
-        value = Text(each.trouble, "red") if each.value is None else Text(_number(each.value), "bold")
+        value = Text(each.trouble, "red") if each.value is None else Text(number_text(each.value), "bold")
         table.add_row(
-            Text(shown(each.name)), value, Text(shown(each.unit)), _number(each.lowest), _number(each.highest)
+            Text(shown(each.name)), value, Text(shown(each.unit)), number_text(each.lowest), number_text(each.highest)
         )
     return Group(head, board, *limit_lines(status), table)
 
@@ -109,7 +111,7 @@ def _line(values: NewestValues) -> str:
 
 
 def _words(each: NewestValue) -> str:
-    return f"{each.name} {_number(each.value) or each.trouble or 'null'} {each.unit}".rstrip()
+    return f"{each.name} {number_text(each.value) or each.trouble or 'null'} {each.unit}".rstrip()
 
 
 def _json_line(status: dict[str, Any], values: NewestValues) -> str:
@@ -124,7 +126,3 @@ def _json_line(status: dict[str, Any], values: NewestValues) -> str:
         "limits": (status.get("limits") or {}).get("now", []),
     }
     return json_text(document)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"

@@ -60,7 +60,7 @@ def up(request: PlanRequest, detach: bool, preview: bool, metrics: str | None, w
     for warning in plan.warnings:
         click.echo(f"dtopipe: warning: {warning}", err=True)
     if preview:
-        # It looks like a run in parts that only it needs.
+        # Few runs are previews, and all would pay for it at their start.
         from dtopipe.cli.preview import run_preview
 
         sys.exit(run_preview(plan, as_json=as_json))

@@ -16,14 +16,13 @@ from dtopipe.model.stream import Block, SensorStatus, Stream
 from dtopipe.shm.observer import RingObserver
 from dtopipe.shm.ring import Ring
 
-# What the lowest and highest value are of, and never more blocks than are copied in a moment.
-_OF_THE_LAST_S = 1.0
+# Never more blocks than are copied in a moment.
 _MOST_BLOCKS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class NewestValue:
-    """One column: its newest value, and the lowest and highest of the last second; None where there is none.
+    """One column: its newest value, and the lowest and highest of what was asked for; None where there is none.
 
     `trouble`: why the newest one is none, such as `sensor_open`.
     """
@@ -57,7 +56,7 @@ def preview_of(plan: RunPlan, folder: Path) -> RunPlan:
 class ValuesOfRing:
     """Reads the newest blocks of a run in progress, which nobody notices."""
 
-    def __init__(self, stream: Stream, ring: Ring, of_last_s: float = _OF_THE_LAST_S) -> None:
+    def __init__(self, stream: Stream, ring: Ring, of_last_s: float) -> None:
         """`of_last_s`: what the lowest and highest value are of, in whole blocks."""
         self._clock = stream.clock
         self._observer = RingObserver(ring)

@@ -59,8 +59,7 @@ class Supervisor:
         self._on_turn = on_turn
         self._stops_wanted = 0
         self._stopped_by: Ending | None = None
-        self._values: ValuesOfRing | None = None
-        self._block_values: ValuesOfRing | None = None
+        self._values: dict[float, ValuesOfRing] = {}
         # What became of commands that were not waited for, in words.
         self.left_undone: list[str] = []
 
@@ -93,19 +92,16 @@ class Supervisor:
         """Give a moment of the run a name; only between two turns, as in `on_turn`."""
         return self._run.notes.marking.set(asked)
 
-    def newest_block(self) -> NewestValues | None:
-        """The same, its lowest and highest values of the newest block alone: little work at any rate."""
-        memory = self._run.memory
-        if self._block_values is None and memory.stream is not None and memory.ring is not None:
-            self._block_values = ValuesOfRing(memory.stream, memory.ring, of_last_s=0.0)
-        return None if self._block_values is None else self._block_values.newest()
+    def newest_values(self, of_last_s: float) -> NewestValues | None:
+        """What the board says now, in units; None before its first block. Only between two turns, as in `on_turn`.
 
-    def newest_values(self) -> NewestValues | None:
-        """What the board says now, in units; None before its first block. Only between two turns, as in `on_turn`."""
+        `of_last_s`: whose lowest and highest values; with 0 those of the newest block, little work at any rate.
+        """
         memory = self._run.memory
-        if self._values is None and memory.stream is not None and memory.ring is not None:
-            self._values = ValuesOfRing(memory.stream, memory.ring)
-        return None if self._values is None else self._values.newest()
+        if of_last_s not in self._values and memory.stream is not None and memory.ring is not None:
+            self._values[of_last_s] = ValuesOfRing(memory.stream, memory.ring, of_last_s=of_last_s)
+        values = self._values.get(of_last_s)
+        return None if values is None else values.newest()
 
     def request_stop(self, by: Ending, *, hurry: bool = False) -> None:
         """End the run in order; the second time, or with `hurry`, without waiting for slow sinks.

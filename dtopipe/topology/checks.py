@@ -153,9 +153,8 @@ def check_channels(
     yield from trigger_problems(sinks, names, polled=polled)
 
 
-def check_sizes(plan: RunPlan) -> Found:
-    """Problems with a whole plan: what memory or disks cannot hold."""
-    cost = estimate(plan)
+def check_sizes(plan: RunPlan, cost: Cost) -> Found:
+    """Problems with a whole plan that takes so much: what memory or disks cannot hold."""
     yield from _ring(plan, cost)
     is_covered = any(sink.is_journal for sink in plan.sinks)
     room = Room(cost.rate_hz, cost.bytes_per_s, cost.samples_per_block, cost.ring_seconds, is_covered)
@@ -165,9 +164,8 @@ def check_sizes(plan: RunPlan) -> Found:
         yield from _disks(cost, cost.length_s)
 
 
-def row_warnings(plan: RunPlan) -> Found:
+def row_warnings(plan: RunPlan, cost: Cost) -> Found:
     """What is no reason not to begin: files of more rows than the program shows that they are for."""
-    cost = estimate(plan)
     for sink, own in zip(plan.sinks, cost.sinks, strict=True):
         limit = known_sink_type(sink.type).most_rows
         most = None if limit is None else limit(sink.options)

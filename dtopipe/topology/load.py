@@ -49,6 +49,7 @@ from dtopipe.topology.checks import (
     row_warnings,
 )
 from dtopipe.topology.commands import command_plans, command_problems
+from dtopipe.topology.cost import estimate
 from dtopipe.topology.journal import journal_of, journal_problems
 from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.limits import known_units, limit_plans, limit_problems
@@ -183,8 +184,9 @@ class _Loading:
             if there is not None:
                 self._found(check_room(plan))
             elif not follows:
-                self._found(check_sizes(plan))
-                self._warn(row_warnings(plan))
+                cost = estimate(plan)
+                self._found(check_sizes(plan, cost))
+                self._warn(row_warnings(plan, cost))
         if plan is None or self._problems:
             raise TopologyError(sorted(self._problems, key=by_place))
         return replace(plan, warnings=tuple(sorted(self._warnings, key=by_place)))

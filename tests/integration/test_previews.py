@@ -32,7 +32,7 @@ def test_newest_values_are_those_of_tables() -> None:
     memory = RunMemory()
     try:
         ring, _ = memory.make(stream, Layout(64, 2, 2, "int16"), 0)
-        values = ValuesOfRing(stream, ring)
+        values = ValuesOfRing(stream, ring, of_last_s=1.0)
         assert values.newest() is None
         writer = RingWriter(ring)
         writer.begin_epoch(Anchor(0, 0, 50 * S))
