@@ -258,12 +258,16 @@ def _channel(document: Mapping[str, Any]) -> Channel:
     calibration = None
     if document.get("calibration") is not None:
         calibration = calibration_from(document["calibration"], "calibration")
+    unit = _text(document.get("unit") or "")
+    scale, offset = _finite(document.get("scale", 1.0)), _finite(document.get("offset", 0.0))
+    # A header names no kind; a raw channel's is that its values are the codes, in no unit.
+    is_of_codes = (unit, scale, offset) == ("", 1.0, 0.0)
     return Channel(
         name=_text(document["name"]),
-        unit=_text(document.get("unit") or "") if calibration is None else calibration.unit,
-        kind="voltage" if "scale" in document else "raw",
-        scale=_finite(document.get("scale", 1.0)),
-        offset=_finite(document.get("offset", 0.0)),
+        unit=unit if calibration is None else calibration.unit,
+        kind="raw" if "scale" not in document or is_of_codes else "voltage",
+        scale=scale,
+        offset=offset,
         range=None if limits is None else (_finite(limits[0]), _finite(limits[1])),
         calibration=calibration,
     )

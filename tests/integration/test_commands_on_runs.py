@@ -128,6 +128,7 @@ def test_detach_shows_why_a_run_could_not_start(lab: Any) -> None:
 
 def test_convert_writes_what_the_run_itself_would_have_written(lab: Any) -> None:
     topology = counter_topology(3, 50, kind="voltage", pace="max", max_samples=2000)
+    topology["task"]["channels"][2]["kind"] = "raw"
     topology["board"]["overruns"] = [{"at": 525, "samples": 100}]
     topology["board"]["sensor_faults"] = [{"channel": "ch1", "at": 100, "samples": 200, "status": "open"}]
     topology["sinks"] = EVERY_SINK

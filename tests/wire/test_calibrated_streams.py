@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -40,6 +41,13 @@ def test_a_header_comes_back_out_of_its_document() -> None:
     header = FileHeader.of(STREAM)
     found = file_header_from(json.loads(json.dumps(file_document(header))))
     assert (found.channels, found.virtual) == (header.channels, header.virtual)
+
+
+def test_a_header_without_kinds_tells_codes_from_measured_values() -> None:
+    channels = (Channel("codes", kind="raw"), Channel("measured", "V", scale=1e-3), Channel("counted", "rpm"))
+    stream = replace(STREAM, channels=channels, virtual=())
+    found = file_header_from(file_document(FileHeader.of(stream)))
+    assert [channel.is_raw for channel in found.channels] == [True, False, False]
 
 
 def _spoilt(of: dict[str, Any], spoil: Any) -> dict[str, Any]:
