@@ -107,7 +107,10 @@ class ControlClient:
         self.send(message)
         answer = self.receive(ANSWERED, timeout_s)
         if answer is None:
-            raise DtopipeError(f"the run did not answer within {timeout_s:g} s")
+            raise DtopipeError(
+                f"the run did not answer within {timeout_s:g} s",
+                "its machine or its disk may be busy; dtopipe status tells whether it has done it meanwhile",
+            )
         return answer
 
     def close(self) -> None:

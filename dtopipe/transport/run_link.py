@@ -10,8 +10,11 @@ from dtopipe.host.runtime import EntryFacts
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.transport.control import ControlClient
 from dtopipe.transport.link import Keys, is_reached
-from dtopipe.wire.commands import Asked, Refused
+from dtopipe.wire.commands import Asked, AskStatus, Refused
 from dtopipe.wire.message_fields import TypedMessage
+
+# Who looks is told soon that nobody answers; who wants something done is not told so while a slow disk syncs.
+_LOOK_PATIENCE_S, _ACT_PATIENCE_S = 5.0, 30.0
 
 A = TypeVar("A", bound=TypedMessage)
 
@@ -43,6 +46,7 @@ def ask_run(folder: RunFolder, question: Asked, wanted: type[A]) -> A | None:
         return None
     client = control_of(facts)
     try:
-        return answer_of(client.ask(question), wanted)
+        patience_s = _LOOK_PATIENCE_S if isinstance(question, AskStatus) else _ACT_PATIENCE_S
+        return answer_of(client.ask(question, patience_s), wanted)
     finally:
         client.close()
