@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from dtopipe.cli.whole_table import Keeps, WholeTable
+from dtopipe.model.newest import NewestValues
 from dtopipe.model.shown import shown
-from dtopipe.supervisor.preview import NewestValues
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST = 20

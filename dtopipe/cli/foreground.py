@@ -27,8 +27,8 @@ from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.core.board_condition import BoardCondition
 from dtopipe.core.ending import BY_CLOSED_TERMINAL, BY_CTRL_C, BY_SIGTERM, EndedBy
 from dtopipe.model.errors import NothingFollowed
+from dtopipe.model.newest import NewestValues
 from dtopipe.model.plan import RunPlan
-from dtopipe.supervisor.preview import NewestValues
 from dtopipe.supervisor.supervisor import Supervisor
 
 _DRAW_EVERY_S = 0.25

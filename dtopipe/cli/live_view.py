@@ -13,8 +13,8 @@ from dtopipe.cli.channel_lines import ChannelLines
 from dtopipe.cli.fitted_status import FittedStatus
 from dtopipe.cli.headroom_lines import headroom_lines
 from dtopipe.cli.live_table import status_table
+from dtopipe.model.newest import NewestValues
 from dtopipe.model.shown import shown
-from dtopipe.supervisor.preview import NewestValues
 
 # Fewer lines of a table of channels are a title without a channel.
 _LEAST_CHANNEL_LINES = 6

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import Any
 
+from dtopipe.host.run_events import newest_event
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import reached
+from dtopipe.intake.newest_values import ValuesOfRing
 from dtopipe.model.errors import DtopipeError
+from dtopipe.model.newest import NewestValues
 from dtopipe.shm.ring import Ring
-from dtopipe.supervisor.preview import NewestValues, ValuesOfRing
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.commands import AskStatus, StatusSnapshot
 from dtopipe.wire.describe import stream_from
-
-# The end of the events that is looked at: several lines, whatever is in them.
-_END_BYTES = 8192
 
 
 class Onlooker:
@@ -42,19 +40,7 @@ class Onlooker:
 
     def event(self) -> dict[str, Any] | None:
         """The newest one; None where none can be read."""
-        try:
-            with (self.folder.path / "events.jsonl").open("rb") as file:
-                file.seek(max(0, file.seek(0, 2) - _END_BYTES))
-                lines = file.read().splitlines()
-        except OSError:
-            return None
-        for line in reversed(lines):
-            # The last one may be half written.
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    return event
-        return None
+        return newest_event(self.folder.path)
 
     def close(self) -> None:
         """Harmless twice."""

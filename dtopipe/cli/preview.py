@@ -23,10 +23,11 @@ from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.model.clock import iso_utc
 from dtopipe.model.errors import UsageError
+from dtopipe.model.newest import NewestValue, NewestValues
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.shown import json_text, shown
 from dtopipe.model.verdict_state import VerdictState
-from dtopipe.supervisor.preview import NewestValue, NewestValues, preview_of
+from dtopipe.supervisor.preview import preview_of
 from dtopipe.supervisor.supervisor import Supervisor
 
 _DRAW_EVERY_S, _LINE_EVERY_S = 0.25, 1.0

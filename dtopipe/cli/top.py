@@ -20,8 +20,8 @@ from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.host.run_folder import find_living_run
 from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import UsageError
+from dtopipe.model.newest import NewestValues
 from dtopipe.model.shown import json_text
-from dtopipe.supervisor.preview import NewestValues
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.commands import Marked, Refused, SetMark
 

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 from dtopipe.core.ending import BY_OVERTIME, Ending
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.open_files import ensure_open_files, of_a_run
+from dtopipe.intake.newest_values import ValuesOfRing
 from dtopipe.model.errors import DtopipeError, NothingFollowed, UsageError
+from dtopipe.model.newest import NewestValues
 from dtopipe.model.plan import RunPlan
 from dtopipe.supervisor.answers import Answers
 from dtopipe.supervisor.hearing import Hearing
 from dtopipe.supervisor.ports import Snapshots
-from dtopipe.supervisor.preview import NewestValues, ValuesOfRing
 from dtopipe.supervisor.progress import Phase
 from dtopipe.supervisor.run import Run
 from dtopipe.wire.commands import Marked, Refused, SetMark

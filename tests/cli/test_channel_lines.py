@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dtopipe.cli.channel_lines import ChannelLines, sparkline
-from dtopipe.supervisor.preview import NewestValue, NewestValues
+from dtopipe.model.newest import NewestValue, NewestValues
 
 
 def test_a_sparkline_goes_from_the_lowest_to_the_highest_value() -> None:

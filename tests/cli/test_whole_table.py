@@ -15,7 +15,7 @@ from dtopipe.cli.live_table import status_table
 from dtopipe.cli.live_view import LiveView
 from dtopipe.cli.verdict_text import outputs_table
 from dtopipe.cli.whole_table import Keeps, WholeTable
-from dtopipe.supervisor.preview import NewestValue, NewestValues
+from dtopipe.model.newest import NewestValue, NewestValues
 
 REASON = "the disk is full (SQLite: database or disk is full), and this goes on for much longer than a line is wide"
 NUMBERS = ("98.77 kS/s", "12345.6 s", "123,456,789 gap", "9,876,543,210", "98,765,432,100", "1,234,567 overrun")

@@ -12,12 +12,13 @@ from laboratory import Lab, counter_topology
 
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
+from dtopipe.intake.newest_values import ValuesOfRing
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import DtopipeError
+from dtopipe.model.newest import NewestValue
 from dtopipe.model.stream import VIRTUAL, Channel, SensorStatus, Stream
 from dtopipe.shm.layout import Layout
 from dtopipe.shm.writer import RingWriter
-from dtopipe.supervisor.preview import NewestValue, ValuesOfRing
 from dtopipe.supervisor.run_memory import RunMemory
 from dtopipe.transport.run_link import ask_run
 from dtopipe.wire.commands import AskStatus, StatusSnapshot
