@@ -27,12 +27,23 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def link_of(endpoint: str, server_key: Path | None, *, insecure: bool) -> dict[str, Any]:
     """The keys of a board `remote` for this link. Raises UsageError."""
-    try:
-        endpoint_text(endpoint)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    ensure_endpoint(endpoint)
     key = server_key_of(endpoint, server_key, insecure=insecure)
     return {"endpoint": endpoint, **({"insecure": True} if key is None else {"server_key": str(key)})}
+
+
+def ensure_endpoint(text: str) -> None:
+    """Raises UsageError for what is no endpoint."""
+    try:
+        endpoint_text(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def ensure_no_link(server_key: Path | None, *, insecure: bool) -> None:
+    """Raises UsageError for what is said of a link where there is none: the run is one of this machine."""
+    if server_key is not None or insecure:
+        raise UsageError("--server-key and --insecure belong to an endpoint", "name it, as in tcp://daq-pc:5700")
 
 
 def host_of(endpoint: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -28,7 +28,7 @@ class LiveView:
         status: dict[str, Any],
         channels: ChannelLines,
         values: NewestValues | None = None,
-        event: dict[str, Any] | None = None,
+        event: Mapping[str, Any] | None = None,
         below: Text | None = None,
     ) -> None:
         """`below`: a line that stands there in any case."""
@@ -83,7 +83,7 @@ class LiveView:
         return []
 
 
-def _event_words(event: dict[str, Any]) -> str:
+def _event_words(event: Mapping[str, Any]) -> str:
     """`newest event: 2026-11-22T23:41:02 table restarted`."""
     when = str(event.get("t_utc", ""))[:19]
     return " ".join(filter(None, ("newest event:", when, str(event.get("process", "")), str(event.get("event", "")))))

@@ -9,6 +9,8 @@ import click
 from rich.text import Text
 
 from dtopipe.cli.console import Console
+from dtopipe.cli.endpoint import endpoint_options, ensure_no_link
+from dtopipe.cli.onlooker_there import status_there
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import seen
 from dtopipe.cli.run_dir import RUN_DIR
@@ -19,6 +21,7 @@ from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import shown
 from dtopipe.transport.run_link import ask_run
+from dtopipe.transport.source_link import is_endpoint
 from dtopipe.wire.commands import AskStatus, StatusSnapshot
 
 # Waiting for work: it stands in its own column.
@@ -26,20 +29,30 @@ _IDLE = ("idle", "wait")
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, metavar="[RUN or ENDPOINT]")
+@endpoint_options
 @click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def why(run: str | None, run_dir: Path, as_json: bool) -> None:
+def why(run: str | None, server_key: Path | None, insecure: bool, run_dir: Path, as_json: bool) -> None:
     r"""Say which process limits a run, since when, in which call, and what to type about it.
 
-    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress. Of a run that is over it
-    says who limited it in the end. Writes nothing.
+    RUN is a run folder, NAME, NAME/START or NAME/latest; without it, the only run in progress. ENDPOINT, as
+    tcp://daq-pc:5700, is where another machine serves a run in progress. Of a run that is over it says who limited it
+    in the end. Writes nothing.
 
     \b
     Example:
       dtopipe why
       dtopipe why heat-flux/latest --json
+      dtopipe why tcp://daq-pc:5700
     """
+    if run is not None and is_endpoint(run):
+        with status_there(run, server_key, insecure=insecure) as there:
+            told = why_now(there)
+            type_this = told.type_this and f"there: {told.type_this}"
+            _show(Why(told.sentence, type_this), there["limiting"], _table(there), as_json=as_json)
+        return
+    ensure_no_link(server_key, insecure=insecure)
     folder = find_living_run(run, run_dir)
     answer = ask_run(folder, AskStatus(), StatusSnapshot)
     if answer:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from dtopipe.gateway.lookers import OTHER_VERSION, Lookers
 from dtopipe.gateway.remote import ServedRemote
 from dtopipe.gateway.source import ServedSource
 from dtopipe.host.clock import clock_pair, mono_ns
@@ -14,7 +15,7 @@ from dtopipe.model.keys import PublicKey
 from dtopipe.transport.key_folder import KeyFolder, KeyState, KnownKey
 from dtopipe.transport.link_failure import LinkFailure, refusal_of
 from dtopipe.transport.stream_server import Admission, Request, StreamServer
-from dtopipe.wire.link_items import PROTOCOL_VERSION
+from dtopipe.wire.link_items import NO_VERSION, PROTOCOL_VERSION
 from dtopipe.wire.link_messages import (
     FROM_REMOTE,
     PULLS,
@@ -25,9 +26,11 @@ from dtopipe.wire.link_messages import (
     Items,
     Leave,
     LinkRefused,
+    Look,
     Probe,
     Pull,
     RemoteSays,
+    RunSeen,
 )
 from dtopipe.wire.message_fields import body_of
 from dtopipe.wire.messages import GatewaySays, HoldAsked, RemoteEvent, RemoteFacts, RemoteGaps, RemotesServed
@@ -66,13 +69,18 @@ class Gateway:
         limits: Limits,
         tell: Callable[[GatewaySays], None],
         expected: Iterable[str] = (),
+        ask_status: Callable[[], None] | None = None,
     ) -> None:
-        """`keys`: None serves everybody. `expected`: whom a predecessor served. Raises DtopipeError."""
+        """`keys`: None serves everybody. `expected`: whom a predecessor served. Raises DtopipeError.
+
+        `ask_status`: asks for what is then given to `show`; None where nobody can tell how the run is, for it is over.
+        """
         self._keys = keys
         own = None if keys is None else keys.own()
         self._limits = limits
         self._tell_supervisor = tell
         self._server = StreamServer(endpoint, own, self._admit)
+        self._lookers = Lookers(self._server, ask_status, self._refusal_of_key)
         self._remotes: dict[str, ServedRemote] = {}
         self._began_ns = self._looked_ns = mono_ns()
         self._ended_ns = 0
@@ -100,6 +108,7 @@ class Gateway:
             request = self._server.receive(0)
         if request is not None:
             self._hear(request)
+        self._lookers.look(mono_ns())
         if mono_ns() - self._looked_ns > _LOOK_EVERY_NS:
             self._looked_ns = mono_ns()
             self._look()
@@ -108,6 +117,10 @@ class Gateway:
         """Nothing is deleted from this sample on before that remote has it."""
         if remote_id in self._remotes:
             self._remotes[remote_id].was_held(at)
+
+    def show(self, seen: RunSeen) -> None:
+        """How the run is, as was asked for."""
+        self._lookers.show(seen, mono_ns())
 
     def has_done(self) -> bool:
         """True once the run has ended and every remote has it, or is waited for no longer."""
@@ -127,6 +140,7 @@ class Gateway:
         """Let go of the port and of files."""
         for remote in self._remotes.values():
             remote.pause()
+        self._lookers.part()
         self._server.close()
 
     def _is_late(self, remote: ServedRemote, now_ns: int) -> bool:
@@ -165,18 +179,17 @@ class Gateway:
         pull = PULLS.read(request.message)
         if pull is None or pull.version == PROTOCOL_VERSION:
             return False
-        refusal = self._refusal_of_key(request.key) or (
-            f"it speaks version {PROTOCOL_VERSION} of the protocol",
-            "install the same version of dtopipe on both",
-            True,
-        )
-        self._refuse(request.address, pull.session, *refusal)
+        if pull.version != NO_VERSION:
+            self._refuse(request.address, pull.session, *(self._refusal_of_key(request.key) or OTHER_VERSION))
         return True
 
     def _follow(self, request: Request, message: RemoteSays) -> None:
         """Do what a remote asks for. Raises WireError where it may not ask."""
         if isinstance(message, Pull):
             self._pull(request, message)
+            return
+        if isinstance(message, Look):
+            self._lookers.hear(request, message)
             return
         remote = self._remotes.get(message.remote)
         if remote is not None and remote.key != request.key:

@@ -16,6 +16,8 @@ from dtopipe.model.stream import Block
 from dtopipe.wire.checksum import crc32
 
 PROTOCOL_VERSION = 2
+# A request for the stream that nobody means: gateways refuse it that do not know what a look is.
+NO_VERSION = 0
 # Of gaps that are the link's, or the gateway's: at the source nobody else lacks these samples.
 LINK_CAUSES = (Cause.TRANSPORT, Cause.POLICY_DROP, Cause.WRITE_ERROR)
 # In one request, which has 64 KiB at most.

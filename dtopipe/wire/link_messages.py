@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.facts import Facts, Misfit
 from dtopipe.model.identifiers import RUN_ID_HELP, is_run_id
+from dtopipe.model.newest import NewestValues
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Stream
 from dtopipe.wire.commands import EARLIEST, LATEST
@@ -98,6 +100,14 @@ class Leave(OfRemote, kind="leave"):
     """Wait for this remote no longer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look(TypedMessage, kind="look"):
+    """Say once how the run is. Who asks has no name: nothing of it is kept, and every version says it so."""
+
+    session: int
+    version: int
+
+
 # From the gateway.
 
 
@@ -171,11 +181,36 @@ class Bye(OfGateway, kind="bye"):
     """That you have finished was heard."""
 
 
-RemoteSays = Pull | Credit | Probe | Finished | Leave
-GatewayAnswers = StreamBegins | Items | StreamEnds | Alive | LinkRefused | ClockAnswer | Bye
+@dataclass(frozen=True, slots=True)
+class StatusFollows(OfGateway, kind="status"):
+    """The payload is how the run is: a `RunSeen` as a control frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedNoLonger(OfGateway, kind="over"):
+    """The run that you look at is over, or nobody is left who could tell of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen(TypedMessage, kind="seen"):
+    """A run as somebody sees it who only looks: `status` is what `dtopipe status --json` prints.
+
+    `values` and `event`: the newest ones; None where there are none. Of an event its time, name and process.
+    """
+
+    status: Mapping[str, Any]
+    values: NewestValues | None = None
+    event: Mapping[str, Any] | None = None
+
+
+RemoteSays = Pull | Credit | Probe | Finished | Leave | Look
+GatewayAnswers = (
+    StreamBegins | Items | StreamEnds | Alive | LinkRefused | ClockAnswer | Bye | StatusFollows | ServedNoLonger
+)
 FROM_REMOTE: Vocabulary[RemoteSays] = Vocabulary(RemoteSays)
 PULLS: Vocabulary[PullOfAnyVersion] = Vocabulary(PullOfAnyVersion)
 TO_REMOTE: Vocabulary[GatewayAnswers] = Vocabulary(GatewayAnswers)
+SEEN: Vocabulary[RunSeen] = Vocabulary(RunSeen)
 
 
 def _is_index(value: int) -> bool:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import re
-import select
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +16,10 @@ from dtopipe.host.run_marks import marks_of
 if sys.platform == "win32":
     pytest.skip("a pseudo-terminal is of Unix", allow_module_level=True)
 
-import pty
 import termios
 
-PATIENCE_S = 60.0
-_STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+from terminals import a_terminal
+
 # A shell with job control, as far as it matters here: the command is not the one that has the terminal.
 _IN_THE_BACKGROUND = """
 import os, sys
@@ -39,82 +32,12 @@ os._exit(99 if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status))
 """
 
 
-class Terminal:
-    """A command in a pseudo-terminal of its own, and somebody who looks and types."""
-
-    def __init__(self, *words: str, folder: Path) -> None:
-        self.pid, self.fd = pty.fork()
-        if not self.pid:
-            os.chdir(folder)
-            os.execve(sys.executable, [sys.executable, *words], {**os.environ, "TERM": "xterm", "COLUMNS": "100"})
-        self._written = b""
-        self._at = 0
-        self.code: int | None = None
-
-    @property
-    def seen(self) -> str:
-        """What was written since the last one that was waited for, without colours and movements."""
-        return _STEERING.sub("", self._written.decode(errors="ignore"))[self._at :]
-
-    def wait_to_see(self, pattern: str) -> None:
-        """Until it was written, since the last call."""
-        deadline = time.monotonic() + PATIENCE_S
-        while (found := re.search(pattern, self.seen)) is None:
-            assert time.monotonic() < deadline, f"{pattern!r} was not seen: {self.seen[-2000:]}"
-            assert self._read(), f"it ended without {pattern!r}: {self.seen[-2000:]}"
-        self._at += found.end()
-
-    def press(self, keys: str) -> None:
-        os.write(self.fd, keys.encode())
-
-    def end(self) -> int:
-        """The exit code."""
-        while self._read():
-            pass
-        if self.code is None:
-            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return self.code
-
-    def close(self) -> None:
-        if self.code is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        self.hang_up()
-
-    def hang_up(self) -> None:
-        """The window is closed. Harmless twice."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-    def _read(self) -> bool:
-        if not select.select([self.fd], [], [], 1.0)[0]:
-            return True
-        try:
-            read = os.read(self.fd, 2**16)
-        except OSError:
-            # The other end is closed.
-            read = b""
-        self._written += read
-        return bool(read)
-
-
-@contextlib.contextmanager
-def _terminal(*words: str, folder: Path) -> Iterator[Terminal]:
-    terminal = Terminal(*words, folder=folder)
-    try:
-        yield terminal
-    finally:
-        terminal.close()
-
-
 def _topology(lab: Any, **more: Any) -> str:
     return str(lab.write(counter_topology(2) | {"sinks": {n: EVERY_SINK[n] for n in ("raw", "base")}} | more))
 
 
 def test_a_key_marks_the_moment_at_which_it_was_pressed(lab: Any) -> None:
-    with _terminal("-m", "dtopipe", "up", _topology(lab), folder=lab.folder) as terminal:
+    with a_terminal("-m", "dtopipe", "up", _topology(lab), folder=lab.folder) as terminal:
         before = termios.tcgetattr(terminal.fd)
         terminal.wait_to_see("running")
         terminal.wait_to_see("m marks this moment")
@@ -140,7 +63,7 @@ def test_a_key_marks_the_moment_at_which_it_was_pressed(lab: Any) -> None:
 
 def test_a_run_in_the_background_of_a_shell_is_not_stopped_by_its_keys(lab: Any) -> None:
     file = _topology(lab, duration="1s")
-    with _terminal("-c", _IN_THE_BACKGROUND, "up", file, folder=lab.folder) as terminal:
+    with a_terminal("-c", _IN_THE_BACKGROUND, "up", file, folder=lab.folder) as terminal:
         terminal.press("mhere\r")
         assert terminal.end() == 0, terminal.seen
     assert marks_of(lab.run_folder) == ()
@@ -148,7 +71,7 @@ def test_a_run_in_the_background_of_a_shell_is_not_stopped_by_its_keys(lab: Any)
 
 
 def test_a_terminal_that_is_closed_ends_the_run_in_order(lab: Any) -> None:
-    with _terminal("-m", "dtopipe", "up", _topology(lab), folder=lab.folder) as terminal:
+    with a_terminal("-m", "dtopipe", "up", _topology(lab), folder=lab.folder) as terminal:
         terminal.wait_to_see("running")
         terminal.wait_to_see("raw .*[1-9]00 ")
         terminal.press("mhalf")
@@ -169,7 +92,7 @@ def test_top_watches_a_run_marks_it_and_leaves_it_alone(lab: Any) -> None:
     assert "newest event: " in piped.stdout
     for word in ("board simulated", "raw (hbuf)", "running", "ch0", "ch1", "headroom"):
         assert word in piped.stdout
-    with _terminal("-m", "dtopipe", "top", "lab", folder=lab.folder) as terminal:
+    with a_terminal("-m", "dtopipe", "top", "lab", folder=lab.folder) as terminal:
         before = termios.tcgetattr(terminal.fd)
         terminal.wait_to_see("ch1")
         terminal.wait_to_see("m marks this moment")
@@ -185,7 +108,7 @@ def test_top_watches_a_run_marks_it_and_leaves_it_alone(lab: Any) -> None:
     status = run.status()
     assert status is not None
     assert (status["phase"], status["subscribers"]) == ("running", [])
-    with _terminal("-m", "dtopipe", "top", "--json", folder=lab.folder) as lines:
+    with a_terminal("-m", "dtopipe", "top", "--json", folder=lab.folder) as lines:
         lines.wait_to_see('"limiting": .*"ch1": {"value": [-0-9.]+, "unit": "V".*"newest_event": {')
         run.interrupt()
         assert run.finish().code == 0

@@ -14,6 +14,7 @@ from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
 from dtopipe.model.limits import Crossing, LimitPlan, LimitSeen, Side, Then
 from dtopipe.model.marks import Mark
+from dtopipe.model.newest import NewestValue, NewestValues
 from dtopipe.model.plan import SinkPlan, TriggerPlan
 from dtopipe.model.policy import Layout, OnExists, Policy
 from dtopipe.model.position import Position
@@ -37,6 +38,7 @@ VOCABULARIES: dict[tuple[str, str], Vocabulary[Any]] = {
     ("supervisor", "command"): commands.ANSWERED,
     ("remote", "gateway"): link_messages.FROM_REMOTE,
     ("gateway", "remote"): link_messages.TO_REMOTE,
+    ("gateway", "onlooker"): link_messages.SEEN,
 }
 STREAM = Stream("run-1", "heat", "board", (Channel("a", range=(-1.0, 1.0)),), "int16", 10.0, 5, "2026-11-22T23:41:00Z")
 GAPS = (Gap(Span(3, 7), Cause.TRANSPORT, 9),)
@@ -48,6 +50,8 @@ CROSSING = Crossing(2, 7, 901.5, 10**18, 9, 902.0, 955.25, 8)
 OVER = Crossing(1, 3, float("inf"), 10**18, 3, 900.5, float("inf"), 3, 5, Then.NO_VALUE)
 SEEN = LimitSeen("tc1", Side.HIGH, 2, 2, float("inf"), CROSSING, (OVER, CROSSING))
 REMOTE = messages.RemoteFacts("id", "office", "", "10.0.0.7", "block", 5, 3, 0, away=False, finished=False)
+NOTHING = NewestValue("b", "", None, None, None, "sensor_open")
+VALUES = NewestValues(9, 10**18, (NewestValue("a", "V", 1.5, -2.0, 3.0), NOTHING))
 WORKER: dict[str, Any] = {
     "name": "table", "lock": "sink.table.0", "address": "sink.table.0", "entry": "/e", "run_folder": "/r",
     "control": "ipc://c", "public_key": "", "secret_key": "", "drain_limit_s": 60.0,
@@ -108,11 +112,16 @@ SAID: dict[tuple[str, str], list[TypedMessage]] = {
         link_messages.Pull(1, "me", 2, "", ("run-0",), True, "latest", False, False, 8, 5, GAPS, "pc"),
         link_messages.Credit(1, "me", 3, 5, GAPS), link_messages.Probe(1, "me", 12),
         link_messages.Finished(1, "me", 9, ()), link_messages.Leave(1, "me"),
+        link_messages.Look(1, 2),
     ],
     ("gateway", "remote"): [
         link_messages.StreamBegins(1, STREAM, ANCHOR, 5), link_messages.StreamBegins(1, STREAM, ANCHOR, 5, 9),
         link_messages.Items(1, 3), link_messages.StreamEnds(1, 4, 99), link_messages.Alive(1), link_messages.Bye(1),
         link_messages.LinkRefused(1, "gone", "from latest", is_final=False), link_messages.ClockAnswer(1, 5, 6, 7),
+        link_messages.StatusFollows(1), link_messages.ServedNoLonger(1),
+    ],
+    ("gateway", "onlooker"): [
+        link_messages.RunSeen({"name": "heat", "sinks": {}}), link_messages.RunSeen({}, VALUES, {"event": "running"}),
     ],
 }  # fmt: skip
 ORDERS = [
