@@ -9,11 +9,16 @@ from rich.text import Text
 _WIDTH = 20
 # A disk that has room for longer is as good as empty.
 _LONG_S = 3600.0
-_NAMES = {"board": "board FIFO", "ring": "ring"}
+_NAMES = {"board": "board FIFO", "ring": "ring", "journal": "journal"}
 
 
 def headroom_lines(status: dict[str, Any]) -> list[Text]:
-    """A line for the board's own buffers and the ring, where they hold something, and one a disk that fills."""
+    """A line for the board's own buffers, the ring and the journal, where they hold something, and a disk that fills.
+
+    The board's and the ring's say how long a sink that holds them may stop until samples are overrun; the journal's how
+    long one that reads from it may: until its disk has no room for more, or it keeps nothing more for a machine that is
+    away.
+    """
     lines = [
         _bar(_NAMES[part], seconds["left_s"], seconds["of_s"])
         for part, seconds in (status.get("headroom") or {}).items()

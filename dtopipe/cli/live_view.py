@@ -47,16 +47,15 @@ class LiveView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
         """Rich calls it to draw."""
-        used = len(console.render_lines(status_table(self._status), options, pad=False))
-        room = options.size.height - used - (self._below is not None)
+        lines = console.render_lines(status_table(self._status), options, pad=False)
+        room = options.size.height - len(lines) - (self._below is not None)
         if room < 0:
             yield FittedStatus(self._status, self._below)
             return
-        lines = [line for each in self._short_lines() for line in console.render_lines(each, options, pad=False)][:room]
-        lines += self._channel_lines(console, options, room - len(lines))
+        short = [line for each in self._short_lines() for line in console.render_lines(each, options, pad=False)][:room]
+        lines += [*short, *self._channel_lines(console, options, room - len(short))]
         if self._below is not None:
             lines += console.render_lines(self._below, options, pad=False)[:1]
-        yield status_table(self._status)
         for number, line in enumerate(lines):
             if number:
                 yield Segment.line()

@@ -90,6 +90,25 @@ class Disks:
             self._look_at(device, folders)
         self.facts = [self._facts(device, folders) for device, folders in disks.items() if device in self._outlooks]
 
+    def room_for_journal_s(self) -> float | None:
+        """How long its disk has room for the journal, beyond what an orderly end takes; None where nobody knows.
+
+        At the journal's own rate, whatever it deletes meanwhile, or at that at which the disk fills, if that is faster.
+        """
+        journal, stream = self._sinks.journal, self._memory.stream
+        if journal is None or journal.path is None or journal.state.is_final or stream is None:
+            return None
+        probe = self._probes.get(journal.path.parent)
+        seen = None if probe is None else probe.seen
+        if seen is None or seen.device not in self._outlooks:
+            return None
+        outlook = self._outlooks[seen.device][1]
+        n_bytes = seen.outputs[journal.plan.name].n_bytes if journal.plan.name in seen.outputs else 0
+        # Of the first seconds the disk's own rate tells more about file headers than about data.
+        of_disk = 0.0 if outlook.full_in_s is None else outlook.rate_bytes_per_s
+        rate = max(self._bytes_a_sample(journal, n_bytes) * stream.rate_hz, of_disk)
+        return max(0, outlook.free_bytes - outlook.reserve_bytes) / rate if rate > 0 else None
+
     def make_room(self) -> None:
         """It makes room for the last records, when every sink has ended."""
         for room in filter(None, (self._for_journal, self._for_records)):
@@ -199,7 +218,7 @@ class Disks:
 
     def _need(self, agent: SinkAgent, n_bytes: int, waiting_bytes: int) -> OutputNeed:
         """What the output still takes if the board stops now."""
-        ring, stream, position = self._memory.ring, self._memory.stream, agent.position
+        ring, stream = self._memory.ring, self._memory.stream
         to_come = 0
         if not agent.state.is_final:
             to_come = self._samples_to_come(agent)
@@ -207,12 +226,16 @@ class Disks:
                 # The ring is full: the board's own buffers are filling.
                 task = self._plan.board.task
                 to_come += (task.driver_buffers if task else 1) * stream.samples_per_block
-        n_channels = len(stream.channels) if stream else 1
-        estimate = self._estimates.get(agent.plan.name, n_channels * _BYTES_A_VALUE)
-        if position.samples >= _SAMPLES_THAT_TELL:
-            estimate = max(estimate, n_bytes / position.samples)
+        estimate = self._bytes_a_sample(agent, n_bytes)
         closing = known_sink_type(agent.plan.type).closing
         return OutputNeed(closing, to_come, estimate, 0 if agent.state.is_final else waiting_bytes)
+
+    def _bytes_a_sample(self, agent: SinkAgent, n_bytes: int) -> float:
+        """What a sample of every channel takes there: as foreseen, or more, once its output tells."""
+        stream, samples = self._memory.stream, agent.position.samples
+        n_channels = len(stream.channels) if stream else 1
+        estimate = self._estimates.get(agent.plan.name, n_channels * _BYTES_A_VALUE)
+        return max(estimate, n_bytes / samples) if samples >= _SAMPLES_THAT_TELL else estimate
 
     def _samples_to_come(self, agent: SinkAgent) -> int:
         """Samples that were acquired and are not committed: of what the board lost nothing is to be written."""

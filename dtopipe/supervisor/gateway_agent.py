@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from dtopipe.core.lifecycle import WorkerEvent, WorkerState
+from dtopipe.core.link import FOLLOWER_SILENCE_NS
 from dtopipe.core.worker import Death, WorkerLife
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.plan import RestartPlan, RunPlan
@@ -81,6 +82,8 @@ class GatewayAgent:
         self._former: dict[str, str] = {}
         # Remotes by id, for whom the journal keeps what is not durable there: their names, and from which sample on.
         self._held: dict[str, tuple[str, int]] = {}
+        # Since when those of them are away that are.
+        self._away_since_ns: dict[str, int] = {}
         self._gaps_noted = 0
         # Requests that were dropped: by predecessors of its process, and with its own.
         self._malformed_before = self._malformed = 0
@@ -177,6 +180,15 @@ class GatewayAgent:
         """The samples from which the journal has to keep what it has, by the names of remotes that lack it."""
         return {f"{_REMOTE}{name or key[:8]}": at for key, (name, at) in self._held.items()}
 
+    def forgotten_in_s(self, now_ns: int) -> float | None:
+        """How long what a remote lacks that is away is still kept in the journal; None if none is away, or for ever."""
+        keep_for_s = None if self._plan is None else self._plan.keep_for_s
+        if keep_for_s is None or not self._away_since_ns:
+            return None
+        # It was silent for a while before it was away.
+        since_ns = min(self._away_since_ns.values()) - FOLLOWER_SILENCE_NS
+        return max(0.0, keep_for_s - (now_ns - since_ns) / 1e9)
+
     def snapshot(self) -> dict[str, Any] | None:
         """The facts for tables; None where nothing is served."""
         if self._plan is None:
@@ -209,6 +221,8 @@ class GatewayAgent:
     def _follow(self, message: RemotesServed) -> None:
         self._remotes = message.remotes
         self._malformed = self._malformed_before + message.malformed
+        away = {remote.remote_id for remote in self._remotes if remote.away and remote.remote_id in self._held}
+        self._away_since_ns = {key: self._away_since_ns.get(key, mono_ns()) for key in away}
         for remote in self._remotes:
             if remote.remote_id in self._held:
                 _, before = self._held[remote.remote_id]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.core.board_condition import BoardCondition
+from dtopipe.core.headroom import Headroom, journal_headroom
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.plan import RunPlan
 from dtopipe.model.policy import Policy
@@ -96,6 +97,8 @@ class StatusBoard:
         progress, memory, stream, acquirer = self._progress, self._memory, self._memory.stream, self._acquirer
         now_ns = mono_ns()
         ring = memory.ring.status() if memory.ring else None
+        held_slots = self._held_slots(ring)
+        headroom_s = self._headroom_s(held_slots)
         counts = acquired(memory.ring)
         return {
             "run_id": progress.run_id,
@@ -121,9 +124,9 @@ class StatusBoard:
                 "pid": acquirer.process.pid if acquirer.process else None,
                 **counts,
             },
-            "headroom_s": self._headroom_s(ring),
-            **({"ring": facts} if (facts := self._ring(ring)) else {}),
-            "headroom": self._headroom(ring, now_ns),
+            "headroom_s": headroom_s,
+            **({"ring": facts} if (facts := self._ring(held_slots)) else {}),
+            "headroom": self._headroom(ring, headroom_s, now_ns),
             "limiting": self._limiting.snapshot(),
             "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in self._sinks},
             "disks": self._disks.facts,
@@ -235,8 +238,8 @@ class StatusBoard:
         stage = BoardCondition[ring.stage.name]
         return stage, stage.value, ""
 
-    def _headroom(self, ring: RingStatus | None, now_ns: int) -> dict[str, Any]:
-        """Seconds that are left, and of how many: of the ring, and of a clocked board's own buffers."""
+    def _headroom(self, ring: RingStatus | None, headroom_s: float | None, now_ns: int) -> dict[str, Any]:
+        """Seconds that are left, and of how many: of a clocked board's own buffers, of the ring, and of the journal."""
         stream, own = self._memory.stream, self._memory.ring
         if ring is None or stream is None or own is None:
             return {}
@@ -247,23 +250,40 @@ class StatusBoard:
             of_s = self._plan.board.task.driver_buffers * block_s
             waits_s = (now_ns - ring.waiting_since_ns) / 1e9 if ring.waiting_since_ns else 0.0
             found["board"] = {"left_s": round(max(0.0, of_s - waits_s), 3), "of_s": round(of_s, 3)}
-        if (left_s := self._headroom_s(ring)) is not None:
-            found["ring"] = {"left_s": left_s, "of_s": round(own.layout.n_slots * block_s, 3)}
+        if headroom_s is not None:
+            found["ring"] = {"left_s": headroom_s, "of_s": round(own.layout.n_slots * block_s, 3)}
+        if (journal := self._headroom_of_journal(now_ns)) is not None:
+            found["journal"] = {"left_s": round(journal.left_s, 3), "of_s": round(journal.of_s, 3)}
         return found
 
-    def _headroom_s(self, ring: RingStatus | None) -> float | None:
+    def _headroom_of_journal(self, now_ns: int) -> Headroom | None:
+        """How long those that read from the journal may stop; None without one, or where nobody reads from it."""
+        journal, memory = self._sinks.journal, self._memory
+        if journal is None or journal.state.is_final or memory.stream is None:
+            return None
+        readers = [agent for agent in self._sinks if self._sinks.is_covered(agent) and not agent.state.is_final]
+        if not readers and self._plan.listen is None:
+            return None
+        end, rate_hz = memory.end_sample_index, memory.stream.rate_hz
+        behind = [agent.lag_samples(end, rate_hz) for agent in readers]
+        behind += [end - at for at in self._gateway.kept().values()]
+        return journal_headroom(
+            self._disks.room_for_journal_s(), max(behind, default=0) / rate_hz, self._gateway.forgotten_in_s(now_ns)
+        )
+
+    def _headroom_s(self, held: int | None) -> float | None:
         """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""
-        stream, held = self._memory.stream, self._held_slots(ring)
+        stream = self._memory.stream
         if held is None or stream is None or self._memory.ring is None:
             return None
         free = self._memory.ring.layout.n_slots - held
         return round(free * stream.samples_per_block / stream.rate_hz, 3)
 
-    def _ring(self, ring: RingStatus | None) -> dict[str, int]:
+    def _ring(self, held: int | None) -> dict[str, int]:
         """How many slots there are, and how many of them the slowest BLOCK sink holds; empty before there is a ring."""
-        if ring is None or self._memory.ring is None:
+        if self._memory.ring is None:
             return {}
-        return {"slots": self._memory.ring.layout.n_slots, "held_slots": self._held_slots(ring) or 0}
+        return {"slots": self._memory.ring.layout.n_slots, "held_slots": held or 0}
 
     def _held_slots(self, ring: RingStatus | None) -> int | None:
         table = self._memory.table

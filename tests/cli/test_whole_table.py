@@ -176,7 +176,9 @@ def test_a_table_that_fits_is_shown_whole(on_screen: Any) -> None:
 def test_channels_take_the_lines_that_the_status_leaves_and_never_more(height: int) -> None:
     columns = tuple(NewestValue(f"ch{number}", "V", 1.5, 1.0, 2.0) for number in range(30))
     channels = ChannelLines()
-    status = _status() | {"headroom": {"ring": {"left_s": 3.0, "of_s": 4.0}}, "disks": []}
+    status = _status() | {
+        "headroom": {"ring": {"left_s": 3.0, "of_s": 4.0}, "journal": {"left_s": 7200.0, "of_s": 8000.0}}, "disks": [],
+    }  # fmt: skip
     below = Text("m marks this moment")
     view = LiveView(status, channels, NewestValues(0, 0, columns), {"event": "died", "process": "table"}, below)
     console = Console()
@@ -189,4 +191,4 @@ def test_channels_take_the_lines_that_the_status_leaves_and_never_more(height: i
     assert ("and 2" in text or "and 1" in text) == ("ch0" in text and "ch29" not in text)
     if height == 60:
         assert "ch29" in text
-        assert "ring       ███████████████····· 3.0 s" in text
+        assert "ring       ███████████████····· 3.0 s\njournal    ██████████████████·· 2.0 h" in text
