@@ -103,6 +103,8 @@ def _with_trouble(words: str, limiter: Mapping[str, Any]) -> str:
 
 
 def _explained(limiter: Mapping[str, Any]) -> str:
+    if limiter["how"] == How.BOARD and limiter["call"] == "wait":
+        return " (the acquirer waits for samples)"
     words = _CALLS.get(limiter["call"])
     return f" ({words})" if words else ""
 

@@ -69,8 +69,10 @@ that is to begin with the run, an error of `open` refuses the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -106,13 +108,32 @@ __all__ = [
 ]
 
 
+class Stage(StrEnum):
+    """What a writer does within a call."""
+
+    # Values, rows or bytes are made of codes.
+    CONVERT = "convert"
+    # They go to the disk.
+    WRITE = "write"
+
+
+def _unseen(stage: Stage) -> AbstractContextManager[None]:
+    """Nobody looks."""
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What every writer is told besides its own options. `path` is absolute; None for a sink without a file."""
+    """What every writer is told besides its own options. `path` is absolute; None for a sink without a file.
+
+    `doing(stage)` is entered by a writer for as long as it is in that stage, so that `dtopipe why` tells a slow format
+    from a slow disk; one that enters none is in `write` during `append`, and in `commit` during that.
+    """
 
     path: Path | None
     layout: Layout = Layout.WIDE
     on_exists: OnExists = OnExists.ERROR
+    doing: Callable[[Stage], AbstractContextManager[None]] = field(default=_unseen, compare=False, repr=False)
 
 
 class SinkWriter(Protocol):

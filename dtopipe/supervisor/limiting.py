@@ -143,7 +143,8 @@ class Limiting:
             busy=_named(_work(shares), is_server=False),
             waits=shares.get(Call.WAIT, 0.0),
             trouble=trouble,
-            call=_word(words.read()[0], is_server=False),
+            # Where nothing comes, it is in one of these now and then.
+            call="wait" if (call := words.read()[0]) in (Call.READ, Call.IDLE) else _word(call, is_server=False),
             can_wait=not agent.is_clocked,
             overruns=self._tracks[ACQUIRER].lost(),
         )

@@ -24,6 +24,7 @@ from dtopipe.wire.messages import LimitsSeen
 from dtopipe.wire.orders import LimitOrders
 from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.sink_worker import write
+from dtopipe.workers.stages import Stages
 
 # A crossing is told at once, but not each of a thousand: what came meanwhile is told with the next, or the next commit.
 _SAID_EVERY_NS = 50_000_000
@@ -138,7 +139,7 @@ def main(worker: Worker[LimitOrders]) -> None:
     def made() -> LimitsWriter:
         return LimitsWriter(worker.control.send, orders.limits, orders.seen, orders.position)
 
-    write(worker, ReopeningWriter(made, None))
+    write(worker, ReopeningWriter(made, None), Stages())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +19,15 @@ from dtopipe.sinks.parts.reader import parted_reader
 from dtopipe.sinks.parts.writer import parted
 from dtopipe.sinks.registry import load_reader, load_writer, sink_type
 from dtopipe.wire.orders import SinkOrders
+from dtopipe.workers.stages import Stages
 
 # Those of one commit are what nobody may have heard of; more are told for safety, and never so many that it takes long.
 _MOST_GAPS_TOLD_AGAIN = 1000
 
 
-def opener(orders: SinkOrders) -> ReopeningWriter:
-    """The writer that the orders want, not opened yet. Raises SinkError."""
-    output = _output(orders)
+def opener(orders: SinkOrders, stages: Stages) -> ReopeningWriter:
+    """The writer that the orders want, not opened yet; it tells its stages there. Raises SinkError."""
+    output = replace(_output(orders), doing=stages.doing)
     writer = load_writer(orders.type)
 
     def make(options: OutputOptions) -> SinkWriter:

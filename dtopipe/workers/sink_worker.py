@@ -51,6 +51,7 @@ from dtopipe.workers.process import Worker, run_worker
 from dtopipe.workers.readings import ReadingRows
 from dtopipe.workers.retiring import Retiring
 from dtopipe.workers.retry_while_away import RetryWhileAway
+from dtopipe.workers.stages import Stages
 from dtopipe.workers.triggering import Triggering
 
 _ORPHAN_LOOKS_EVERY_NS = 500_000_000
@@ -330,11 +331,12 @@ def _begin(worker: Worker[SinkOrders]) -> BeginSink | None:
 def main(worker: Worker[SinkOrders]) -> None:
     """Load the sink, and write with it."""
     # Before anything is waited for: what cannot be loaded is told at once.
-    write(worker, opener(worker.orders))
+    stages = Stages()
+    write(worker, opener(worker.orders, stages), stages)
 
 
-def write(worker: Worker[SinkOrders], writer: ReopeningWriter) -> None:
-    """Wait for the stream, open the output, write it, close it."""
+def write(worker: Worker[SinkOrders], writer: ReopeningWriter, stages: Stages) -> None:
+    """Wait for the stream, open the output, write it, close it. `stages`: of the writer."""
     orders = worker.orders
     begin = _begin(worker)
     if begin is None:
@@ -343,7 +345,7 @@ def write(worker: Worker[SinkOrders], writer: ReopeningWriter) -> None:
     whole = View(columns, samples_a_row(orders.every_s, begin.stream.rate_hz), orders.reduce)
     stream, start, committed = whole.stream, begin.start, begin.committed
     ring = Ring.attach(begin.segment, begin.held)
-    calls = CallWords.of_row(ring, begin.row)
+    calls = stages.calls = CallWords.of_row(ring, begin.row)
     patience = RetryWhileAway(worker, calls)
     try:
         gaps: Sequence[Gap] = ()

@@ -44,3 +44,9 @@ def test_a_record_that_does_not_tell_says_so_and_one_of_a_run_that_kept_up_too()
 def test_a_run_that_only_begins_has_kept_up_with_nothing() -> None:
     told = why_now({**BASE, "phase": "opening", "limiting": {"limiter": None}})
     assert "keeps up" not in told.sentence
+
+
+def test_a_board_of_which_nothing_comes_is_waited_for() -> None:
+    facts = {"process": "board", "how": "board", "call": "wait", "since": "2026-11-22T23:41:00Z", "trouble": "silent"}
+    told = why_now({**BASE, "sinks": {}, "limiting": {"limiter": facts}}).sentence
+    assert told.endswith("in wait (the acquirer waits for samples)")

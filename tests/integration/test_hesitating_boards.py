@@ -120,12 +120,18 @@ def test_a_board_that_is_away_is_waited_for_and_the_hole_is_a_gap_of_that_cause(
 def test_a_run_whose_board_is_silent_says_since_when_and_ends_beyond_its_duration(
     lab: Any, moody: dict[str, Any], tmp_path: Path
 ) -> None:
-    running = lab.start({**moody, "duration": "1500ms", "overtime_limit": "2s"})
+    running = lab.start({**moody, "duration": "1500ms", "overtime_limit": "4s"})
     running.wait_for_samples("table", 200)
     (tmp_path / "silent").touch()
     running.wait_until("silent", "acquirer")
     board = running.status()["board"]
     assert board["state"] == f"silent: no sample since {board['silent_since']}"
+
+    def limiter() -> dict[str, Any]:
+        found: dict[str, Any] = lab.dtopipe("why", "--json").json["limiter"] or {}
+        return found
+
+    lab.wait_for(lambda: (limiter().get("how"), limiter().get("call")) == ("board", "wait"), "why that the board waits")
     ended = running.finish()
     assert ended.code == 5
     record = lab.dtopipe("status", str(lab.run_folder), "--json").json

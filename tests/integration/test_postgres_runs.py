@@ -228,3 +228,23 @@ def test_readings_arrive_in_their_own_table(pg_lab: Any, own_server: PostgresSer
     assert [row[0] for row in rows] == list(range(300))
     assert np.array_equal(np.array([row[1:3] for row in rows]).T, counter_codes(2, 0, 300))
     assert all(row[3] for row in rows)
+
+
+def test_why_names_the_network_of_a_sink_whose_server_does_not_answer(pg_lab: Any, own_server: PostgresServer) -> None:
+    run = pg_lab.start(_topology(own_server.new_schema()))
+    run.wait_for_samples("base", 1000)
+
+    def limiter() -> dict[str, Any]:
+        found: dict[str, Any] = pg_lab.dtopipe("why", "--json").json["limiter"] or {}
+        return found
+
+    own_server.pause()
+    try:
+        wanted = {"process": "base", "how": "lags", "call": "network"}.items()
+        pg_lab.wait_for(lambda: wanted <= limiter().items(), "why that the server is slow")
+        assert "in network (it waits for its server)" in pg_lab.dtopipe("why").stdout
+    finally:
+        own_server.go_on()
+    pg_lab.wait_for(lambda: not limiter(), "why that nothing limits the run any more")
+    run.interrupt()
+    assert run.finish().code == 0

@@ -7,10 +7,16 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cut_mounts import mounted
+from forgetful_disk import Mode
 from laboratory import EVERY_SINK, RunningUp, counter_topology
+from power_cut_fixtures import apart, needs_fuse
+
+__all__ = ["apart", "needs_fuse"]
 
 if sys.platform == "win32":
     pytest.skip("a process is stopped by a signal of Unix", allow_module_level=True)
@@ -90,3 +96,27 @@ def test_why_names_the_sink_that_holds_a_board_that_waits_and_the_board_where_no
     assert (seen["process"], seen["call"]) == ("slow", "convert")
     lab.dtopipe("stop", "--now", "lab")
     run.finish()
+
+
+def test_why_tells_a_disk_that_is_slow_to_write_from_one_that_is_slow_to_sync(lab: Any, apart: Path) -> None:
+    slow = apart / "slow"
+    with mounted(apart / "disk", apart / "image", Mode.STRICT, 0, slow=slow) as disk:
+        table = {"type": "csv", "path": str(disk.place / "t.csv"), "flush_interval": "50ms", "sync": "100ms"}
+        # A ring of a third of a second: a sink without a journal holds the board soon.
+        run = lab.start(counter_topology(2, 20) | {"ring": {"slots": 16}, "sinks": {"table": table}})
+        run.wait_for_samples("table", 100)
+        for what, call in (("write", "write"), ("fsync", "sync")):
+            # Replaced whole: the disk reads it at any time.
+            draft = apart / "slow.new"
+            draft.write_text(f"{what} t.csv 1.5")
+            draft.replace(slow)
+            _wait_for_table(lab, call)
+            slow.unlink()
+            _wait_for(lab, lambda limiter: not limiter, "all keep up")
+        run.interrupt()
+        run.finish()
+
+
+def _wait_for_table(lab: Any, call: str) -> None:
+    wanted = {"process": "table", "how": "holds", "call": call}
+    _wait_for(lab, lambda limiter: wanted.items() <= limiter.items(), f"table is slow to {call}")

@@ -1,13 +1,14 @@
 """A file system on a forgetful disk, as a process: at a cut no call returns any more, and the disk is written out.
 
     python cut_file_system.py MOUNTPOINT IMAGE --mode ordered [--seed 7] [--begin-with FOLDER]
-        [--cut-at WHAT:NAME:N:LATER] [--notice WHAT:NAME:N:LATER]
+        [--cut-at WHAT:NAME:N:LATER] [--notice WHAT:NAME:N:LATER] [--slow FILE]
 
 It cuts on SIGUSR1, or by itself: at the Nth call WHAT (`create`, `mkdir`, `rename`, `unlink`, `write`, `truncate`,
 `fsync`, `fsyncdir`, `any`; `says`: a write of that text) on a file whose name fits the pattern NAME, plus LATER calls.
 The image is there, complete, as soon as the folder IMAGE is: `disk` in it is what survives, `live` what programs saw,
 `cut.json` how it came. What it is to notice it says with the file IMAGE.noticed, and goes on: who looked into the mount
-for it could be held there by a cut. Ends, and takes the mount with it, when its standard input does.
+for it could be held there by a cut. While FILE is there, whose text is `WHAT NAME SECONDS`, each such call (`write` or
+`fsync`) on the file NAME takes so long. Ends, and takes the mount with it, when its standard input does.
 """
 
 from __future__ import annotations
@@ -47,11 +48,14 @@ class CutFileSystem(mfusepy.Operations):  # type: ignore[misc]
     flag_nullpath_ok = 1
     flag_nopath = 1
 
-    def __init__(self, disk: Disk, image: Path, cut_at: Trigger | None, notice: Trigger | None) -> None:
+    def __init__(
+        self, disk: Disk, image: Path, cut_at: Trigger | None, notice: Trigger | None, slow: Path | None
+    ) -> None:
         self._disk = disk
         self._image = image
         self._cut_at = cut_at
         self._notice = notice
+        self._slow = slow
         self._lock = threading.Lock()
         self._handles: dict[int, tuple[File | Folder, str]] = {}
         self._numbers = itertools.count(1)
@@ -80,6 +84,15 @@ class CutFileSystem(mfusepy.Operations):  # type: ignore[misc]
             self._notice = None
         if self._cut_at is not None and self._cut_at.is_due(what, path, data):
             self._end(f"{what} {path}")
+
+    def _linger(self, what: str, path: str | None, handle: int) -> None:
+        """Before a call that may be slow; nobody else waits for it."""
+        if self._slow is not None and self._slow.exists():
+            slow, name, seconds = self._slow.read_text(encoding="utf-8").split(" ")
+            with self._lock:
+                _, known = self._node(path, handle)
+            if (what, Path(known).name) == (slow, name):
+                time.sleep(float(seconds))
 
     def _node(self, path: str | None, handle: int | None) -> tuple[File | Folder, str]:
         if handle in self._handles:
@@ -187,6 +200,7 @@ class CutFileSystem(mfusepy.Operations):  # type: ignore[misc]
             return 0
 
     def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
+        self._linger("write", path, fh)
         with self._lock:
             node, known = self._file(path, fh)
             self._changing("write", known, data)
@@ -224,6 +238,7 @@ class CutFileSystem(mfusepy.Operations):  # type: ignore[misc]
     # What promises.
 
     def fsync(self, path: str | None, datasync: int, fh: int) -> int:
+        self._linger("fsync", path, fh)
         with self._lock:
             node, known = self._file(path, fh)
             self._changing("fsync", known)
@@ -265,12 +280,13 @@ def main() -> None:
     parser.add_argument("--begin-with", type=Path, help="a folder whose content is on the disk in the beginning")
     parser.add_argument("--cut-at", type=Trigger, metavar="WHAT:NAME:N:LATER")
     parser.add_argument("--notice", type=Trigger, metavar="WHAT:NAME:N:LATER")
+    parser.add_argument("--slow", type=Path, metavar="FILE", help="what is slow, while this file is there")
     options = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     disk = Disk(options.mode, options.seed)
     if options.begin_with is not None:
         disk.load(options.begin_with)
-    operations = CutFileSystem(disk, options.image, options.cut_at, options.notice)
+    operations = CutFileSystem(disk, options.image, options.cut_at, options.notice, options.slow)
 
     def cut_on_signal() -> None:
         signal.sigwait({signal.SIGUSR1})

@@ -77,12 +77,17 @@ def mounted(
     begin_with: Path | None = None,
     cut_at: str | None = None,
     notice: str | None = None,
+    slow: Path | None = None,
 ) -> Iterator[CutMount]:
-    """A forgetful disk at `place`, an empty folder; triggers as cut_file_system has them. Raises CannotMount."""
+    """A forgetful disk at `place`, an empty folder; triggers and `slow` as cut_file_system has them.
+
+    Raises CannotMount.
+    """
     place.mkdir(parents=True, exist_ok=True)
     words = [] if begin_with is None else ["--begin-with", str(begin_with)]
     words += [] if cut_at is None else ["--cut-at", cut_at]
     words += [] if notice is None else ["--notice", notice]
+    words += [] if slow is None else ["--slow", str(slow)]
     process = subprocess.Popen(
         [sys.executable, str(_PROGRAM), str(place), str(image), "--mode", mode, "--seed", str(seed), *words],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

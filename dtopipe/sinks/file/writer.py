@@ -14,7 +14,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.contract import OutputOptions, Stage
 from dtopipe.sinks.file.commit_record import (
     SUFFIX,
     CommitRecord,
@@ -156,7 +156,8 @@ class FileWriter(ABC):
         self._ensure_untouched()
         size, state = self._size, self.extra()
         try:
-            self._put(self.encoded(items), self.placed)
+            with self.output.doing(Stage.CONVERT):
+                self._put(self.encoded(items), self.placed)
         except BaseException:
             self._take_back(size, state)
             raise
@@ -317,7 +318,7 @@ class FileWriter(ABC):
         self._write(held, held_bytes)
 
     def _write(self, pieces: list[Any], n_bytes: int) -> None:
-        with sink_errors(self.path):
+        with sink_errors(self.path), self.output.doing(Stage.WRITE):
             written = 0
             if 1 < len(pieces) <= _MOST_PIECES and hasattr(os, "writev"):
                 written = os.writev(self._fd, pieces)

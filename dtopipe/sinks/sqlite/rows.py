@@ -7,7 +7,8 @@ machine a statement, and no loop of Python over rows. Slices lay the columns of 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block, Stream
+from dtopipe.sinks.contract import Stage
 from dtopipe.sinks.rows.block_stats import block_stats
 from dtopipe.sinks.rows.neighbours import Joined, joined
 from dtopipe.sinks.rows.null_ranges import merged, null_ranges
@@ -45,8 +47,16 @@ class BlockRows:
     """The blocks of one run, in the transaction that the connection is in. Raises sqlite3.Error."""
 
     def __init__(
-        self, connection: sqlite3.Connection, run: int, stream: Stream, layout: Layout, tables: TableNames
+        self,
+        connection: sqlite3.Connection,
+        run: int,
+        stream: Stream,
+        layout: Layout,
+        tables: TableNames,
+        doing: Callable[[Stage], AbstractContextManager[None]],
     ) -> None:
+        """`doing`: as of OutputOptions."""
+        self._doing = doing
         self._stream = stream
         self._layout = layout
         columns = (*SAMPLE_COLUMNS, *(channel.name for channel in stream.channels))
@@ -66,12 +76,13 @@ class BlockRows:
 
     def _insert_batch(self, batch: Joined) -> None:
         samples = batch.samples
-        t_mono_ns = samples.t_mono_ns(self._stream.clock)
-        t_utc_ns = t_mono_ns + (samples.anchor.t_utc_ns - samples.anchor.t_mono_ns)
-        index = samples.sample_index()
-        times = (index.tolist(), t_mono_ns.tolist(), t_utc_ns.tolist())
-        values = self._engineering(samples.codes, samples.sensor_status)
-        columns = [self._column(samples, values, number) for number in range(len(values))]
+        with self._doing(Stage.CONVERT):
+            t_mono_ns = samples.t_mono_ns(self._stream.clock)
+            t_utc_ns = t_mono_ns + (samples.anchor.t_utc_ns - samples.anchor.t_mono_ns)
+            index = samples.sample_index()
+            times = (index.tolist(), t_mono_ns.tolist(), t_utc_ns.tolist())
+            values = self._engineering(samples.codes, samples.sensor_status)
+            columns = [self._column(samples, values, number) for number in range(len(values))]
         if self._layout is Layout.WIDE:
             self._samples.rows(*times, *columns)
         else:

@@ -20,7 +20,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap, add
 from dtopipe.model.stream import Block, Stream
-from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.contract import OutputOptions, Stage
 from dtopipe.sinks.file.commit_record import SUFFIX, CommitRecord, ensure_not_written, record_path
 from dtopipe.sinks.file.errors import prepare
 from dtopipe.sinks.sqlite.database import Database, Pragmas
@@ -170,8 +170,9 @@ class SqliteWriter:
             target = self._position.after([item for item in self._pending if self._moves(item)])
             with database.transaction() as connection:
                 self._move(connection, target)
-                for rows in self._rows:
-                    rows.insert(self._pending)
+                with self._output.doing(Stage.WRITE):
+                    for rows in self._rows:
+                        rows.insert(self._pending)
                 notes.insert(connection)
             notes.done()
             self._position = target
@@ -217,7 +218,7 @@ class SqliteWriter:
     def _rows_of(self, stream: Stream, database: Database) -> BlockRows | ReadingRows:
         if stream.polled:
             return ReadingRows(database.connection, self._run, stream, self._tables)
-        return BlockRows(database.connection, self._run, stream, self._output.layout, self._tables)
+        return BlockRows(database.connection, self._run, stream, self._output.layout, self._tables, self._output.doing)
 
     def _moves(self, item: Block | Gap | Readings) -> bool:
         if isinstance(item, Gap):
