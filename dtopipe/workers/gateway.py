@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -47,7 +49,19 @@ class _Sight:
         event = newest_event(self._folder)
         if event is not None:
             event = {key: str(event[key]) for key in _TOLD_OF_EVENTS if key in event}
-        return RunSeen(answer.snapshot, None if self._values is None else self._values.newest(), event)
+        values = None if self._values is None else self._values.newest()
+        return RunSeen(_without_words_to_programs(answer.snapshot), values, event)
+
+
+def _without_words_to_programs(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What commands under `on` are given, and what they say, is between them and this machine: tokens may be in it."""
+    shown = dict(status)
+    if "on" in shown:
+        shown["on"] = {
+            kind: {**facts, "command": facts["command"][:1], **({"trouble": "see there"} if "trouble" in facts else {})}
+            for kind, facts in shown["on"].items()
+        }
+    return shown
 
 
 def _listen(worker: Worker[GatewayOrders], gateway: Gateway, sight: _Sight) -> None:

@@ -22,7 +22,8 @@ _TYPED_THERE = "what is to be typed is typed there"
 def test_a_run_of_another_machine_is_looked_at_and_none_the_wiser(
     port: int, daq: Machine, office: Machine, cable: Cable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = daq.start(served(port, kind="voltage"))
+    told = {"start": ["/bin/sh", "-c", "exit 0", "token=s3cr3t"]}
+    run = daq.start(served(port, kind="voltage") | {"on": told})
     run.wait_for_samples("table", 300)
     endpoint = f"tcp://127.0.0.1:{cable.port}"
     words = (endpoint, "--server-key", str(daq.public_file))
@@ -33,8 +34,10 @@ def test_a_run_of_another_machine_is_looked_at_and_none_the_wiser(
     assert here is not None
     assert there.json.keys() == here.keys()
     assert there.json["run_id"] == here["run_id"]
+    assert there.json["on"]["start"]["command"] == ["/bin/sh"]
+    assert "s3cr3t" not in there.stdout
     assert "nothing limits lab: every process keeps up" in office.dtopipe("why", *words).stdout
-    with a_terminal("-m", "dtopipe", "top", *words, folder=office.folder, **office.settings) as terminal:
+    with a_terminal("-m", "dtopipe", "top", *words, folder=office.folder, LINES="50", **office.settings) as terminal:
         terminal.wait_to_see("ch2")
         terminal.wait_to_see(_TYPED_THERE)
         cable.cut()
@@ -48,9 +51,9 @@ def test_a_run_of_another_machine_is_looked_at_and_none_the_wiser(
         terminal.wait_to_see(_TYPED_THERE)
         run.signal("table", signal.SIGSTOP)
         terminal.wait_to_see("table limits the run")
-        told = office.dtopipe("why", *words).stdout
-        assert told.startswith("table limits the run")
-        assert f"there: its process was stopped; let it go on: kill -CONT {run.pid('table')}" in told
+        why = office.dtopipe("why", *words).stdout
+        assert why.startswith("table limits the run")
+        assert f"there: its process was stopped; let it go on: kill -CONT {run.pid('table')}" in why
         run.signal("table", signal.SIGCONT)
         _turned_away(office, endpoint, daq, monkeypatch)
         run.interrupt()
