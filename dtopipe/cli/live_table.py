@@ -41,7 +41,9 @@ def status_table(status: dict[str, Any]) -> Group:
         *_taken(status, ACQUIRER, board),
     )
     for name, sink in status["sinks"].items():
-        kind = sink["type"] if sink["policy"] == "block" else f"{sink['type']}, {sink['policy']}"
+        # One line a process, also in a narrow terminal: by its short name a policy is known too.
+        policy = "drop" if sink["policy"] == "drop_oldest" else sink["policy"]
+        kind = sink["type"] if policy == "block" else f"{sink['type']}, {policy}"
         table.add_row(
             Text(shown(f"{name} ({kind})")),
             _sink_state(sink),

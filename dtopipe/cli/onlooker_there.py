@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class OnlookerThere:
 
     def last_words(self) -> Text:
         """That it is over, and where it says how."""
-        return Text(shown(f"{self._run} is over; how it ended, there: dtopipe status {self._run}"))
+        return Text(shown(f"{self._run} is over; how it ended, there: dtopipe status {shlex.quote(self._run)}"))
 
     def close(self) -> None:
         """Harmless twice."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,10 +88,9 @@ def _print_lines(onlooker: Onlooker, seen: RunSeen | None) -> None:
     while not onlooker.is_over:
         if seen is not None:
             click.echo(_line(seen))
-        elif onlooker.trouble != told:
+        elif onlooker.trouble not in ("", told):
             click.echo(shown(onlooker.trouble), err=True)
         told = onlooker.trouble
-        sys.stdout.flush()
         seen = onlooker.look(_LONGEST_LOOK_S)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dtopipe.core.link import SPEAK_EVERY_NS
 from dtopipe.host.clock import mono_ns
+from dtopipe.model.errors import WireError
 from dtopipe.transport.stream_server import Request, StreamServer
 from dtopipe.wire.control import encode
 from dtopipe.wire.link_items import PROTOCOL_VERSION
@@ -22,6 +23,7 @@ OTHER_VERSION = (
 )  # fmt: skip
 _OVER = "the run that it serves is over", "there: dtopipe status RUN; here its samples: dtopipe attach", True
 _BUSY = f"{_MOST_WAITING} others look at it already", "", False
+_LOOK_THERE = "there: dtopipe top"
 _SILENT = "the supervisor of the run does not answer there", "", False
 
 
@@ -87,7 +89,12 @@ class Lookers:
     def show(self, seen: RunSeen, now_ns: int) -> None:
         """That is how the run is: everybody who waits for it is told. Who is gone meanwhile is not missed."""
         self._asked_ns, self._answered_ns = None, now_ns
-        payload = encode(seen)
+        try:
+            payload = encode(seen)
+        except WireError as error:
+            for address, each in self._taken():
+                self._server.send(address, LinkRefused(each.session, str(error), _LOOK_THERE, is_final=True))
+            return
         for address, each in self._taken():
             if self._refusal_of_key(each.key) is None:
                 self._server.send(address, StatusFollows(each.session), payload)

@@ -26,7 +26,6 @@ from dtopipe.wire.link_messages import (
 from dtopipe.wire.shape import ensure_modest
 
 _TURN_S = 0.05
-_MOST_ITEMS = 100_000
 # A gateway that knows what a look is has said something by then.
 _IS_OLD_AFTER_NS = 1_500_000_000
 _SILENT = "nobody answers there"
@@ -112,7 +111,7 @@ class LookingLink:
         """Raises WireError for a payload that is none, DtopipeError where the other end refuses."""
         if isinstance(message, StatusFollows):
             document = bytes(payload)
-            ensure_modest(document, _MOST_ITEMS)
+            ensure_modest(document)
             seen = SEEN.read(decode(document))
             if seen is None:
                 raise WireError("an answer that tells of no run")
