@@ -1,4 +1,4 @@
-"""Who looks at a run from another machine: all are answered at once, once a second, and nothing of them is kept."""
+"""Who looks at a run from another machine: all are answered at once, once a second, and then forgotten."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ class Lookers:
         self._ask = ask
         self._refusal_of_key = refusal_of_key
         self._waiting: dict[bytes, _Waiting] = {}
+        # Who was answered last: they may be about to ask again.
+        self._answered: dict[bytes, int] = {}
         self._asked_ns: int | None = None
         self._answered_ns: int | None = None
 
@@ -72,6 +74,8 @@ class Lookers:
     def look(self, now_ns: int) -> None:
         """One turn: the run is asked, where somebody waits and it is time; who waits hears that we are here."""
         if not self._waiting or self._ask is None:
+            if self._answered_ns is not None and now_ns - self._answered_ns > _PATIENCE_NS:
+                self._answered.clear()
             return
         if self._asked_ns is None:
             if self._answered_ns is None or now_ns - self._answered_ns >= _ANSWER_EVERY_NS:
@@ -95,14 +99,17 @@ class Lookers:
             for address, each in self._taken():
                 self._server.send(address, LinkRefused(each.session, str(error), _LOOK_THERE, is_final=True))
             return
+        self._answered.clear()
         for address, each in self._taken():
             if self._refusal_of_key(each.key) is None:
                 self._server.send(address, StatusFollows(each.session), payload)
+                self._answered[address] = each.session
 
     def part(self) -> None:
-        """Nothing is served any longer."""
-        for address, each in self._taken():
-            self._server.send(address, ServedNoLonger(each.session))
+        """Nothing is served any longer: whoever waits is told, and who was answered last."""
+        waiting = {address: each.session for address, each in self._taken()}
+        for address, session in (self._answered | waiting).items():
+            self._server.send(address, ServedNoLonger(session))
 
     def _taken(self) -> list[tuple[bytes, _Waiting]]:
         waiting, self._waiting = self._waiting, {}

@@ -98,6 +98,10 @@ class LookingLink:
         try:
             received = self._link.receive(timeout_s)
             message = None if received is None else TO_REMOTE.read(received[0])
+            if isinstance(message, ServedNoLonger):
+                # Whatever was asked for last: it may not have been heard any more.
+                self.is_over = True
+                return None
             if received is None or message is None or not self._end.hears(message.session, mono_ns()):
                 return None
             return self._followed(message, received[1])
@@ -118,9 +122,7 @@ class LookingLink:
             # It was sound.
             self._end.came(0)
             return seen
-        if isinstance(message, ServedNoLonger):
-            self.is_over = True
-        elif isinstance(message, LinkRefused):
+        if isinstance(message, LinkRefused):
             self._was_refused(message)
         return None
 

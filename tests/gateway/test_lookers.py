@@ -118,10 +118,8 @@ def test_who_looks_sees_the_run_and_is_in_no_list_and_no_event(keys: KeyFolder) 
 def test_who_looks_hears_of_the_end_and_keeps_nobody_from_it() -> None:
     with a_room() as room, a_look(room.gateway.endpoint) as link:
         assert room.look(link) == SEEN
+        # It asks again, and is not heard any more.
         assert link.look(0.0) is None
-        # Asked again, and heard.
-        while not room.gateway._lookers._waiting:
-            room.gateway.turn()
         room.gateway.close()
         assert link.look(30.0) is None
         assert link.is_over
@@ -189,8 +187,21 @@ def test_however_often_it_is_asked_the_run_is_asked_once_a_second_and_each_is_an
             lookers.show(SEEN, turn * SECOND_NS // 10)
     assert len(asked) == 4
     assert [address for address, _ in server.sent] == [b"\1", b"\2"] * 4
+    lookers.hear(a_request(3), Look(40, PROTOCOL_VERSION))
     lookers.part()
-    assert server.sent[-1] == (b"\2", ServedNoLonger(39))
+    over = [(address, message) for address, message in server.sent if isinstance(message, ServedNoLonger)]
+    assert over == [(b"\1", ServedNoLonger(39)), (b"\2", ServedNoLonger(39)), (b"\3", ServedNoLonger(40))]
+
+
+def test_who_has_not_asked_for_long_is_forgotten() -> None:
+    server = Answers()
+    lookers = Lookers(server, lambda: None, lambda key: None)  # type: ignore[arg-type]
+    lookers.hear(a_request(1), Look(1, PROTOCOL_VERSION))
+    lookers.look(SECOND_NS)
+    lookers.show(SEEN, SECOND_NS)
+    lookers.look(7 * SECOND_NS)
+    lookers.part()
+    assert [message for _, message in server.sent] == [StatusFollows(1)]
 
 
 def test_only_so_many_wait_and_nobody_waits_for_a_supervisor_that_says_nothing() -> None:
