@@ -66,9 +66,8 @@ def channel_chart(name: str, trace: Trace, marks: Sequence[Mark], limits: Sequen
     for limit in shown:
         chart.level(limit.limit, limit.text)
     first, stop = int(trace.index[0]), int(trace.index[-1]) + trace.step
-    for mark in marks[:_MOST_MARKS]:
-        if first <= mark.sample_index <= stop:
-            chart.moment(trace.seconds_at(mark.sample_index) / time.seconds, _short(mark.label))
+    within = sorted((mark for mark in marks[:_MOST_MARKS] if first <= mark.sample_index <= stop), key=_moment)
+    chart.moments((trace.seconds_at(mark.sample_index) / time.seconds, short(mark.label), "mark") for mark in within)
     return chart.drawn(_described(trace, marks, limits, hidden, has_values=has_values))
 
 
@@ -83,7 +82,7 @@ def coverage_chart(name: str, spans: Mapping[str, Span], gaps: Mapping[str, Sequ
     words = []
     for number, (output, span) in enumerate(spans.items()):
         top = TOP + _ROW * number
-        chart.label(top + 13, _short(output))
+        chart.label(top + 13, short(output))
         chart.shade([(span.start / per, span.stop / per)], "there", top + 3, _ROW - 6)
         own = gaps.get(output, ())
         for style, wanted in (("waited", True), ("gap", False)):
@@ -103,7 +102,7 @@ def lives_chart(name: str, lives: Sequence[Life], begin_ns: int, end_ns: int) ->
     words = []
     for number, life in enumerate(lives):
         top = TOP + _ROW * number
-        chart.label(top + 13, _short(life.process))
+        chart.label(top + 13, short(life.process))
         for style, wanted in (("there", True), ("gap", False)):
             own = [(begin, end_ns if end is None else end) for begin, end, works in life.stretches if works is wanted]
             places = [((begin - begin_ns) / per, (end - begin_ns) / per) for begin, end in own]
@@ -184,5 +183,10 @@ def _described(
     return "; ".join(words)
 
 
-def _short(text: str) -> str:
+def _moment(mark: Mark) -> int:
+    return mark.sample_index
+
+
+def short(text: str) -> str:
+    """A name that a picture has room for."""
     return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"

@@ -58,6 +58,7 @@ def document_of(found: Findings) -> dict[str, Any]:
             "t_mono_ns": found.clock.t_mono_ns.tolist(),
             "t_utc_ns": found.clock.t_utc_ns.tolist(),
         },
+        "progress": [stretch.to_json() for stretch in found.stretches],
         **({"status": dict(found.asked.status)} if found.asked.status else {}),
         "topology": dict(found.topology),
         "traces": [_trace(trace) for trace in found.traces],

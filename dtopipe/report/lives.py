@@ -24,12 +24,13 @@ _LONGEST_DETAIL = 400
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One line of the events; `text`: its details in words."""
+    """One line of the events; `text`: its details in words; `channel`: the one that it is about, if it is."""
 
     t_utc_ns: int
     event: str
     process: str
     text: str
+    channel: str = ""
 
 
 @dataclass(slots=True)
@@ -101,7 +102,9 @@ def _happening(event: Mapping[str, Any]) -> Happening | None:
     details = {key: value for key, value in event.items() if key not in ("t_utc", "event", "process", "pid")}
     text = "; ".join(f"{key} {_words(value)}" for key, value in details.items() if value not in (None, "", []))
     with contextlib.suppress(ValueError, TypeError, OverflowError, AttributeError):
-        return Happening(utc_ns(event["t_utc"]), name, process, text[:_LONGEST_DETAIL])
+        channel = event.get("channel", "")
+        about = channel if isinstance(channel, str) else ""
+        return Happening(utc_ns(event["t_utc"]), name, process, text[:_LONGEST_DETAIL], about)
     return None
 
 

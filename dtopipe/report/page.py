@@ -8,6 +8,7 @@ from typing import Any
 
 from dtopipe.core.ending import ending_from
 from dtopipe.core.verdict import VerdictState
+from dtopipe.report.course import course
 from dtopipe.report.findings import Findings
 from dtopipe.report.markup import Markup, escaped, joined, lines, tag
 from dtopipe.report.parts_of_data import channels, clocks, limits, marks, outputs, values
@@ -32,7 +33,8 @@ _PARTS: tuple[tuple[str, Callable[[Findings], Markup]], ...] = (
     ("Outputs, and how to open them", outputs),
     ("Gaps", gaps),
     ("Processes", processes),
-    ("Rates and clocks", clocks),
+    ("Rates and lag over time", course),
+    ("Clocks", clocks),
     ("Channels", channels),
     ("Calibration", calibration),
     ("Metadata", metadata),
@@ -105,4 +107,5 @@ def _summary(found: Findings) -> Markup:
             rows.append(("length", f"{length / found.rate_hz:,.6g} s of the board's clock"))
     rows.append(("folder", found.folder))
     body = [tag("tr", tag("th", name, scope="row"), tag("td", escaped(value))) for name, value in rows if value]
-    return tag("div", tag("table", tag("caption", "The run"), tag("tbody", joined(body))), class_="wide")
+    shown = tag("table", tag("caption", "The run"), tag("tbody", joined(body)))
+    return tag("div", shown, class_="wide", tabindex="0", role="region", aria_label="The run")

@@ -12,6 +12,8 @@ from dtopipe.report.markup import Markup, tag
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960.0, 84.0, 12.0, 20.0, 34.0
 _TICKS = 6
+# About as wide as one of the page's letters is at 12 pixels.
+_LETTER = 6.6
 # Less than that cannot be seen.
 _THIN = 0.7
 
@@ -66,10 +68,17 @@ class Chart:
             _line(LEFT, at, WIDTH - RIGHT, at, "limit"), _text(WIDTH - RIGHT - 4, at - 4, text, "end", "limit-text")
         )
 
-    def moment(self, value: float, text: str) -> None:
-        """A line upwards, with what it is on top."""
-        at = self.x(value)
-        self.add(_line(at, TOP, at, self._height - BOTTOM, "mark"), _text(at, TOP - 6, text, "middle", "mark-text"))
+    def moments(self, moments: Iterable[tuple[float, str, str]]) -> None:
+        """Lines upwards: where, what it is, and in which style; words that would cover earlier ones are left out."""
+        taken: list[tuple[float, float]] = []
+        for value, text, style in moments:
+            at = self.x(value)
+            self.add(_line(at, TOP, at, self._height - BOTTOM, style))
+            half = _LETTER * len(text) / 2
+            middle = min(max(at, half), WIDTH - half)
+            if text and all(middle + half < left or right < middle - half for left, right in taken):
+                self.add(_text(middle, TOP - 6, text, "middle", f"{style}-text"))
+                taken.append((middle - half - _LETTER, middle + half + _LETTER))
 
     def label(self, at: float, text: str) -> None:
         """A name beside the vertical axis, so many pixels from the top."""
@@ -96,7 +105,7 @@ class Chart:
     def drawn(self, description: str) -> Markup:
         """The whole, with title and description for who does not see it."""
         title, words = f"{self._name}-title", f"{self._name}-description"
-        return tag(
+        picture = tag(
             "svg",
             tag("title", self._title, id=title),
             tag("desc", description, id=words),
@@ -106,6 +115,8 @@ class Chart:
             viewBox=f"0 0 {_n(WIDTH)} {_n(self._height)}",
             xmlns="http://www.w3.org/2000/svg",
         )
+        # On a telephone it is wider than the page, and is moved by hand.
+        return tag("div", picture, class_="wide", tabindex="0", role="region", aria_label=self._title)
 
 
 def ticks(low: float, high: float) -> list[tuple[float, str]]:

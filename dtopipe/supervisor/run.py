@@ -44,6 +44,7 @@ from dtopipe.supervisor.placement import Placement
 from dtopipe.supervisor.presence import FileIdentity
 from dtopipe.supervisor.processes import ProcessStarter
 from dtopipe.supervisor.progress import Progress
+from dtopipe.supervisor.progress_file import ProgressWatch
 from dtopipe.supervisor.restart_requests import RestartRequests
 from dtopipe.supervisor.retention import Retention
 from dtopipe.supervisor.run_memory import RunMemory
@@ -98,6 +99,7 @@ class Run:
             plan, folder, self.presence, progress, memory, acquirer, sinks, goal, self.clock, self.board_watch,
             self.clock_watch, self.disks, self.limits, self.limiting,
         )  # fmt: skip
+        self.progress_watch = ProgressWatch(folder.path, progress, memory, sinks)
         starts = Starts(memory, sinks)
         placement = Placement(memory, sinks, starts, self.record, events)
         self.launcher = Launcher(
@@ -161,6 +163,7 @@ class Run:
         self.clock_watch.look(now_ns)
         self.on_events.look()
         self.limiting.look(now_ns)
+        self.progress_watch.look(now_ns)
 
     def clear(self, *, keep_folder: bool) -> None:
         """Nothing outlives the run: processes, shared memory, sockets, the runtime entry."""
@@ -171,7 +174,7 @@ class Run:
         self.sleep_watch.end()
         self.server.close()
         self.memory.close()
-        for file in (self.events, self.gaps, self.clock, self.notes.instruments):
+        for file in (self.events, self.gaps, self.clock, self.notes.instruments, self.progress_watch):
             file.close()
         logging.getLogger("dtopipe.supervisor").removeHandler(self._log)
         # What a full disk still refuses of the log must not keep the rest from being cleared.

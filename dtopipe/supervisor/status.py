@@ -10,12 +10,12 @@ from dtopipe.core.board_condition import BoardCondition
 from dtopipe.core.headroom import Headroom, journal_headroom
 from dtopipe.host.clock import mono_ns
 from dtopipe.model.plan import RunPlan
-from dtopipe.model.policy import Policy
 from dtopipe.shm.ring import RingStatus
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.gateway_agent import GatewayAgent
+from dtopipe.supervisor.headroom import headroom_s, held_slots
 from dtopipe.supervisor.limiting import Limiting
 from dtopipe.supervisor.limits import Limits
 from dtopipe.supervisor.notes import Notes
@@ -97,8 +97,8 @@ class StatusBoard:
         progress, memory, stream, acquirer = self._progress, self._memory, self._memory.stream, self._acquirer
         now_ns = mono_ns()
         ring = memory.ring.status() if memory.ring else None
-        held_slots = self._held_slots(ring)
-        headroom_s = self._headroom_s(held_slots)
+        held = held_slots(memory, self._sinks, ring)
+        free_s = headroom_s(memory, held)
         counts = acquired(memory.ring)
         return {
             "run_id": progress.run_id,
@@ -124,9 +124,9 @@ class StatusBoard:
                 "pid": acquirer.process.pid if acquirer.process else None,
                 **counts,
             },
-            "headroom_s": headroom_s,
-            **({"ring": facts} if (facts := self._ring(held_slots)) else {}),
-            "headroom": self._headroom(ring, headroom_s, now_ns),
+            "headroom_s": free_s,
+            **({"ring": facts} if (facts := self._ring(held)) else {}),
+            "headroom": self._headroom(ring, free_s, now_ns),
             "limiting": self._limiting.snapshot(),
             "sinks": {agent.plan.name: self._sink(agent, counts["end_sample_index"], now_ns) for agent in self._sinks},
             "disks": self._disks.facts,
@@ -238,7 +238,7 @@ class StatusBoard:
         stage = BoardCondition[ring.stage.name]
         return stage, stage.value, ""
 
-    def _headroom(self, ring: RingStatus | None, headroom_s: float | None, now_ns: int) -> dict[str, Any]:
+    def _headroom(self, ring: RingStatus | None, free_s: float | None, now_ns: int) -> dict[str, Any]:
         """Seconds that are left, and of how many: of a clocked board's own buffers, of the ring, and of the journal."""
         stream, own = self._memory.stream, self._memory.ring
         if ring is None or stream is None or own is None:
@@ -250,8 +250,8 @@ class StatusBoard:
             of_s = self._plan.board.task.driver_buffers * block_s
             waits_s = (now_ns - ring.waiting_since_ns) / 1e9 if ring.waiting_since_ns else 0.0
             found["board"] = {"left_s": round(max(0.0, of_s - waits_s), 3), "of_s": round(of_s, 3)}
-        if headroom_s is not None:
-            found["ring"] = {"left_s": headroom_s, "of_s": round(own.layout.n_slots * block_s, 3)}
+        if free_s is not None:
+            found["ring"] = {"left_s": free_s, "of_s": round(own.layout.n_slots * block_s, 3)}
         if (journal := self._headroom_of_journal(now_ns)) is not None:
             found["journal"] = {"left_s": round(journal.left_s, 3), "of_s": round(journal.of_s, 3)}
         return found
@@ -271,29 +271,8 @@ class StatusBoard:
             self._disks.room_for_journal_s(), max(behind, default=0) / rate_hz, self._gateway.forgotten_in_s(now_ns)
         )
 
-    def _headroom_s(self, held: int | None) -> float | None:
-        """How long the slowest BLOCK sink may stop from now on before the ring is full; None without one."""
-        stream = self._memory.stream
-        if held is None or stream is None or self._memory.ring is None:
-            return None
-        free = self._memory.ring.layout.n_slots - held
-        return round(free * stream.samples_per_block / stream.rate_hz, 3)
-
     def _ring(self, held: int | None) -> dict[str, int]:
         """How many slots there are, and how many of them the slowest BLOCK sink holds; empty before there is a ring."""
         if self._memory.ring is None:
             return {}
         return {"slots": self._memory.ring.layout.n_slots, "held_slots": held or 0}
-
-    def _held_slots(self, ring: RingStatus | None) -> int | None:
-        table = self._memory.table
-        if ring is None or table is None:
-            return None
-        released = [
-            table.status(agent.row).released
-            for agent in self._sinks
-            if agent.row is not None and agent.plan.policy is Policy.BLOCK and not table.is_covered(agent.row)
-        ]
-        if not released:
-            return None
-        return ring.head - min(released)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,9 +21,11 @@ from run_folders import ANCHOR, LONG_SINKS, SINKS, edit_record, items_of, readin
 from dtopipe.cli.main import main
 from dtopipe.host.run_marks import mark_line
 from dtopipe.model.calibration import Calibration
+from dtopipe.model.clock import utc_ns
 from dtopipe.model.marks import Mark
 from dtopipe.model.span import Span
 from dtopipe.model.stream import Block, Channel
+from dtopipe.model.stretch import SinkStretch, Stretch
 from dtopipe.report.envelope import Envelope
 from dtopipe.report.svg import ticks
 from dtopipe.sinks.contract import OutputRows
@@ -383,23 +385,78 @@ def test_values_of_any_size_are_drawn(values: list[float], tmp_path: Path) -> No
     assert not re.search(r"\b(nan|inf)\b", " ".join(each.get("d") or "" for each in page.of("path")))
 
 
-def test_a_browser_prints_it(run: Path, tmp_path: Path) -> None:
-    browser = next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-    )
+def _with_progress(run: Path) -> None:
+    """The same run, as if it had been looked at over time: one sink was killed, came back, and was behind."""
+    edit_record(run, lambda r: r.update(started_at="2026-11-23T09:00:00+00:00"))
+    begin_ns = utc_ns("2026-11-23T09:00:00Z")
+    lines = [
+        Stretch(begin_ns + n * 10**9, 1.0, 3000 * n, 3000 * n, 0, 4.0 - n / 4, {
+            "archive": SinkStretch(3000 * n - 1500, 0, 0.5),
+            **({"view": SinkStretch(1000 * n, 10 * n, 2.0 * n)} if n < 6 else {}),
+            "<b>third": SinkStretch(0, 0, 0.0),
+        }).to_json()
+        for n in range(1, 10)
+    ]  # fmt: skip
+    (run / "progress.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"t_utc": "20')
+    mark = Mark(1, "ignition", 400, 1, begin_ns + 2 * 10**9, "", "", begin_ns)
+    told = {"process": "view", "channel": "flux"}
+    events = [
+        *({"t_utc": f"2026-11-23T09:00:0{at}.0Z", "event": event, **told}
+          for at, event in ((0, "started"), (4, "died"), (5, "started"), (6, "limit_crossed"), (7, "limit_crossed"))),
+        mark_line(mark, "2026-11-23T09:00:02.0Z"),
+    ]  # fmt: skip
+    (run / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    gap = {"sink": None, "start": 9000, "stop": 12000, "cause": "board_overrun", "t_utc": "2026-11-23T09:00:03.0Z"}
+    (run / "gaps.jsonl").write_text(f"{json.dumps(gap)}\n")
+
+
+def test_rates_and_lag_are_drawn_over_time_with_what_happened_then(run: Path) -> None:
+    assert "Rates and lag over time" not in page_of(run).text
+    _with_progress(run)
+    page, found = page_of(run), facts_of(run)
+    assert "progress.jsonl" not in page.text
+    for words in ("Lag of each sink [s]", "Room in the ring [s]", "view died", "view again", "ignition", "<b>third"):
+        assert words in page.text, words
+    # A limit that is crossed again and again has words once on each picture of the three.
+    assert page.texts.count("limit of flux") == 3
+    assert "view: at most 10 s, 2026-11-23T09:00:05Z; archive: at most 0.5 s" in page.text
+    classes = [attributes.get("class") for _, attributes in page.elements]
+    assert {"series-0", "series-1", "series-2", "trouble", "limit", "mark", "gap"} <= set(classes)
+    assert [len(each["sinks"]) for each in found["progress"]] == [3] * 5 + [2] * 4
+
+
+def test_strange_progress_is_drawn_as_far_as_it_goes(run: Path) -> None:
+    strange = {"for_s": 1e9, "end_sample_index": 2**61, "samples": 2**61, "overrun_samples": 0, "headroom_s": -9e8}
+    sinks = {f"s{n}": {"samples": 2**61 - n, "dropped": 0, "lag_s": -9e8 if n % 2 else 9e8} for n in range(9)}
+    lines = [{"t_utc": f"20{y}-01-01T00:00:00Z", **strange, "sinks": sinks} for y in (10, 99, 50)]
+    (run / "progress.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, 5]))
+    page = page_of(run)
+    assert not re.search(r"\b(nan|inf)\b", " ".join(each.get("d") or "" for each in page.of("path")))
+    assert "3 more were less behind" in page.text
+    assert "progress.jsonl is damaged in line 4" in page.text
+
+
+def test_a_browser_shows_and_prints_it_and_everybody_can_read_it(run: Path, tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: the extra test")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core: the extra test")
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium is installed")
-    page, printed = tmp_path / "page.html", tmp_path / "page.pdf"
-    assert dtopipe("report", run, "--path", page).exit_code == 0
-    options = [
-        "--headless=new",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path / 'browser'}",
-        f"--print-to-pdf={printed}",
-    ]
-    # Root's browsers have no sandbox.
-    options += ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    subprocess.run([browser, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
-    data = printed.read_bytes()
-    assert data.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", data)) >= 2
+    _with_progress(run)
+    file = tmp_path / "page.html"
+    assert dtopipe("report", run, "--path", file).exit_code == 0
+    with playwright.sync_playwright() as library:
+        # Root's browsers have no sandbox.
+        chromium = library.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        with contextlib.closing(chromium):
+            page = chromium.new_page(viewport={"width": 1100, "height": 900})
+            page.goto(file.as_uri())
+            for media, width in (("screen", 1100), ("screen", 390), ("print", 700)):
+                page.emulate_media(media=media)
+                page.set_viewport_size({"width": width, "height": 900})
+                found = axe.Axe().run(page)
+                assert found.violations_count == 0, found.generate_report()
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+            printed = page.pdf()
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 2
