@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,9 @@ FRAMES_PER_S = 30.0
 _LOOK_EVERY_S, _VALUES_EVERY_S = 0.5, 0.2
 # A page that takes nothing for so long is let go; it connects again when it can.
 SEND_PATIENCE_S = 10.0
+_LEAST_REST_S = 0.005
+# What may be on its way to a page. The system's own bound is some megabytes: minutes of a page that takes nothing.
+SEND_BUFFER_BYTES = 2**17
 # A page that is opened gets what there is in pieces.
 _MOST_BINS = 2_000
 # Who reloads the page finds the ring still open.
@@ -74,6 +78,7 @@ class LiveRun:
         self._pages.add(page)
         try:
             await page.prepare(request)
+            _bound(request)
             self.wake()
             feeding = asyncio.create_task(self._feed(page, request))
             try:
@@ -128,7 +133,7 @@ class LiveRun:
     async def _look_on(self) -> None:
         """Samples thirty times a second, the rest twice a second, until nobody looks for a while."""
         looking = asyncio.create_task(self._look())
-        said_s = 0.0
+        said_s, due_s = 0.0, time.monotonic()
         try:
             while self.unwatched_s < _REST_AFTER_S and not looking.done():
                 began_s = time.monotonic()
@@ -143,7 +148,9 @@ class LiveRun:
                     self._values = json_text(as_page_sees(self.watched.values))
                 if is_new:
                     self._tell()
-                await asyncio.sleep(max(0.005, 1 / FRAMES_PER_S - (time.monotonic() - began_s)))
+                # By the clock, however late the last turn began; what a slow one took is not made up for.
+                due_s = max(due_s + 1 / FRAMES_PER_S, time.monotonic())
+                await asyncio.sleep(max(_LEAST_REST_S, due_s - time.monotonic()))
         finally:
             looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -174,6 +181,14 @@ class LiveRun:
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.get_running_loop().create_future()
         news.set_result(None)
+
+
+def _bound(request: web.Request) -> None:
+    """A page that is slow gets what is new, and one that takes nothing holds no memory of this machine."""
+    own = None if request.transport is None else request.transport.get_extra_info("socket")
+    if own is not None:
+        with contextlib.suppress(OSError):
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
 async def _hear(page: web.WebSocketResponse) -> None:

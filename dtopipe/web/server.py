@@ -28,6 +28,8 @@ from dtopipe.web.watched import Watched, WatchedEndpoint, WatchedFolder
 # Of all runs together; each costs a few sockets' buffers.
 MOST_PAGES = 64
 _MOST_BODY_BYTES = 16_384
+# Who connects and asks for nothing keeps a file of this process open; the library would wait for an hour.
+IDLE_PATIENCE_S = 15.0
 _TURN_S = 0.5
 # Who reloads the page, or comes back from the next tab, finds it; who has forgotten it leaves no process behind.
 _STAYS_S, _STAYS_AT_MOST_S = 5.0, 3600.0
@@ -112,6 +114,11 @@ async def _errors_as_json(request: web.Request, handler: Callable[..., Any]) -> 
         return web.json_response({"error": error.headline, "remedy": error.remedy}, status=400)
 
 
+def runner_of(app: web.Application) -> web.AppRunner:
+    """What serves it; nobody is waited for who says nothing."""
+    return web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_PATIENCE_S)
+
+
 def serve(settings: Settings, listening: socket.socket, say: Callable[[], None]) -> None:
     """Serve until Ctrl-C, or `is_beside` ends it. `say` is called once pages are answered."""
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
@@ -121,7 +128,7 @@ def serve(settings: Settings, listening: socket.socket, say: Callable[[], None])
 
 async def _serve(settings: Settings, listening: socket.socket, say: Callable[[], None]) -> None:
     server = Server(settings)
-    runner = web.AppRunner(application(server), access_log=None, shutdown_timeout=1.0)
+    runner = runner_of(application(server))
     await runner.setup()
     await web.SockSite(runner, listening).start()
     stopped = asyncio.Event()
