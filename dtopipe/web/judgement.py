@@ -53,7 +53,7 @@ def judgement_of_status(status: Mapping[str, Any]) -> Judgement:
     recording, lost, slow = _recording(status), _lost(status), _slow(status)
     failed = _failed(status["sinks"])
     if recording.tone is Tone.BAD:
-        light = Answer(recording.word.upper(), recording.text, Tone.BAD)
+        light = Answer(_LIGHTS[status["board"]["condition"]], recording.text, Tone.BAD)
     elif lost.tone is Tone.BAD:
         light = Answer("SAMPLES LOST", lost.text, Tone.BAD)
     elif failed:
@@ -70,7 +70,7 @@ def judgement_of_record(record: Mapping[str, Any]) -> Judgement:
     verdict = record.get("verdict")
     sinks, acquired = record.get("sinks") or {}, record.get("acquired") or {}
     lost = _lost({"sinks": sinks, "board": acquired})
-    slow = Answer("over", "The run is over: nobody is behind.", Tone.GOOD)
+    slow = Answer("nobody", "The run is over.", Tone.GOOD)
     if verdict is None:
         text = "Every process of the run was killed. Complete its record with: dtopipe repair RUN"
         if lost.tone is not Tone.BAD:
@@ -106,13 +106,13 @@ def _recording(status: Mapping[str, Any]) -> Answer:
     if status["phase"] in ("draining", "finished"):
         return Answer("ending", "No more samples are taken; outputs are being completed.", Tone.GOOD)
     if condition == BoardCondition.SILENT:
-        return Answer("board silent", f"The board delivers nothing: {board.get('why') or state}.", Tone.BAD)
+        return Answer("no", f"The board delivers nothing: {board.get('why') or state}.", Tone.BAD)
     if condition == BoardCondition.AWAY:
-        return Answer("board away", f"The board is away: {board.get('why') or state}.", Tone.BAD)
+        return Answer("no", f"The board is away: {board.get('why') or state}.", Tone.BAD)
     if condition == BoardCondition.HUNG:
-        return Answer("board hangs", f"The board stands: {state}.", Tone.BAD)
+        return Answer("no", f"Nothing comes from the board: its process is {state}.", Tone.BAD)
     if condition == BoardCondition.WAITING:
-        return Answer("board waits", f"The ring is full: the board is {state}.", Tone.WARNING)
+        return Answer("it waits", f"The ring is full: the board is {state}.", Tone.WARNING)
     rate_hz = board.get("rate_hz") or 0.0
     return Answer("yes", f"{board.get('channels') or 0} channels at {rate_hz:,.0f} samples a second each.", Tone.GOOD)
 
@@ -132,7 +132,8 @@ def _lost(status: Mapping[str, Any]) -> Answer:
         return Answer("yes", "No output is being written any more.", Tone.BAD)
     if stopped:
         words = "; ".join(f"{name} has nothing from sample {sink['committed']:,} on" for name, sink in stopped.items())
-        return Answer("not elsewhere", f"{words}; the other outputs lack nothing.", Tone.WARNING)
+        where = next(iter(stopped)) if len(stopped) == 1 else f"{len(stopped)} outputs"
+        return Answer(f"only in {where}", f"{words}; the other outputs lack nothing.", Tone.WARNING)
     if dropped:
         words = "; ".join(f"{name} passed over {count:,} samples, as it may" for name, count in dropped.items())
         return Answer("no", f"Nothing is lost. {words}.", Tone.GOOD)
@@ -157,6 +158,11 @@ def _slow(status: Mapping[str, Any]) -> Answer:
     return Answer("nobody", f"Everybody keeps up.{most}", Tone.GOOD)
 
 
+_LIGHTS = {
+    BoardCondition.SILENT: "BOARD SILENT",
+    BoardCondition.AWAY: "BOARD AWAY",
+    BoardCondition.HUNG: "BOARD HANGS",
+}
 _BAD = (SinkState.GAVE_UP, SinkState.CUT_OFF, SinkState.INTERRUPTED)
 _TROUBLED = (SinkState.AWAY, SinkState.HUNG, SinkState.RESTARTING)
 

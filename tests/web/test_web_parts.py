@@ -132,11 +132,15 @@ def _status(**changes: Any) -> dict[str, Any]:
         ({"sink": {"condition": "away", "state": "away"}}, "RECORDING", Tone.GOOD, "yes", "no", "table"),
         (
             {"board": {"condition": "silent", "state": "silent: since 12:00", "why": "since 12:00"}},
-            "BOARD SILENT", Tone.BAD, "board silent", "no", "nobody",
+            "BOARD SILENT", Tone.BAD, "no", "no", "nobody",
+        ),
+        (
+            {"board": {"condition": "hung", "state": "stopped in idle for 3 s"}},
+            "BOARD HANGS", Tone.BAD, "no", "no", "nobody",
         ),
         (
             {"board": {"condition": "waiting", "state": "waiting for table"}},
-            "RECORDING", Tone.GOOD, "board waits", "no", "table",
+            "RECORDING", Tone.GOOD, "it waits", "no", "table",
         ),
         ({"phase": "draining"}, "ENDING", Tone.GOOD, "ending", "no", "nobody"),
     ],
@@ -154,7 +158,7 @@ def test_an_output_that_gave_up_beside_others_is_named_with_what_to_type() -> No
     status = _status(sink={"condition": "gave_up", "state": "gave_up", "failure": "disk full", "committed": 700})
     status["sinks"]["archive"] = _status()["sinks"]["table"]
     found = judgement_of_status(status)
-    assert (found.light.word, found.lost.word, found.lost.tone) == ("OUTPUT FAILED", "not elsewhere", Tone.WARNING)
+    assert (found.light.word, found.lost.word, found.lost.tone) == ("OUTPUT FAILED", "only in table", Tone.WARNING)
     assert found.light.text == "table: disk full. Revive it with: dtopipe restart table"
     assert "table has nothing from sample 700 on" in found.lost.text
 
