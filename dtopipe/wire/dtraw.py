@@ -6,6 +6,7 @@ channel-major, C order, little-endian, `n_channels * valid_samples` items.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -64,6 +65,10 @@ MAX_HEADER_BYTES = 16 * 2**20
 # What the chunk headers of this program begin with: where to go on behind damage.
 CHUNK_BEGINS = b'{"seq": '
 _SEARCHED_BYTES = 2**20
+# Longer chunks are not looked for: a file of those has few.
+_SEARCHED_FOR_ONE_BYTES = 2**25
+# Codes look like the begin of a chunk once in a world's age; what does so more often was made to.
+_MOST_TRIED = 16
 
 
 def encode_file_header(header: FileHeader) -> bytes:
@@ -180,11 +185,14 @@ def iter_sound_chunks(
             yield *read, begin, file.tell()
 
 
-def _seek_next_chunk(file: IO[bytes], at: int) -> bool:
-    """Go to the first place from `at` on that looks like the begin of a chunk; False where there is none."""
+def _seek_next_chunk(file: IO[bytes], at: int, stop: int | None = None) -> bool:
+    """Go to the first place from `at` on that looks like the begin of a chunk; False where there is none.
+
+    `stop`: the byte from which on nobody looks.
+    """
     file.seek(at)
     held = b""
-    while piece := file.read(_SEARCHED_BYTES):
+    while (stop is None or file.tell() < stop) and (piece := file.read(_SEARCHED_BYTES)):
         held += piece
         found = held.find(CHUNK_BEGINS, LENGTH.size)
         if found >= 0:
@@ -196,17 +204,60 @@ def _seek_next_chunk(file: IO[bytes], at: int) -> bool:
     return False
 
 
-def iter_chunk_headers(path: Path) -> Iterator[tuple[ChunkHeader, int]]:
+def iter_chunk_headers(path: Path, from_sample: int = 0) -> Iterator[tuple[ChunkHeader, int]]:
     """Every chunk's header with the byte offset at which it begins; payloads are there, but not looked at.
 
-    Fast, for an index of the file. Raises WireError like `iter_chunks`, but for checksums.
+    Chunks whose samples are all before `from_sample` may be passed over. Fast, for an index of the file. Raises
+    WireError like `iter_chunks`, but for checksums.
     """
     with path.open("rb") as file:
         header = read_header_of(file, path)
         at = file.tell()
+        if from_sample > 0:
+            at = file.seek(_place_before(file, header, path, from_sample))
         while chunk := _next_chunk_header(file, header, path):
             yield chunk, at
             at = file.seek(_payload_bytes(header, chunk), os.SEEK_CUR)
+
+
+def _place_before(file: IO[bytes], header: FileHeader, path: Path, sample_index: int) -> int:
+    """Where a chunk begins before which there is no sample from this one on: by halving, for chunks are in order.
+
+    The file stands behind its header, and anywhere afterwards.
+    """
+    low, high = file.tell(), os.fstat(file.fileno()).st_size
+    while high - low > _SEARCHED_BYTES:
+        middle = (low + high) // 2
+        found = _chunk_from(file, header, path, middle)
+        if found is None:
+            # Of another program, or long chunks: it is read from here.
+            return low
+        at, chunk = found
+        # A chunk of notes is of no sample.
+        has_samples = chunk.valid_samples > 0 or chunk.gap is not None
+        if has_samples and chunk.first_sample_index <= sample_index and at < high:
+            low = at
+        else:
+            high = middle
+    return low
+
+
+def _chunk_from(file: IO[bytes], header: FileHeader, path: Path, at: int) -> tuple[int, ChunkHeader] | None:
+    """The first whole chunk that begins at this byte or not far behind it, with another one or the end behind it."""
+    stop = at + _SEARCHED_FOR_ONE_BYTES
+    for _ in range(_MOST_TRIED):
+        if not _seek_next_chunk(file, at, stop):
+            break
+        begin = file.tell()
+        with contextlib.suppress(WireError):
+            chunk = _next_chunk_header(file, header, path)
+            if chunk is not None:
+                file.seek(_payload_bytes(header, chunk), os.SEEK_CUR)
+                behind = file.read(LENGTH.size + len(CHUNK_BEGINS))
+                if not behind or behind.endswith(CHUNK_BEGINS):
+                    return begin, chunk
+        at = begin + 1
+    return None
 
 
 def read_chunk(file: IO[bytes], header: FileHeader, at: int, path: Path) -> tuple[ChunkHeader, NDArray[Any]]:

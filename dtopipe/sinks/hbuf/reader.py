@@ -105,7 +105,7 @@ class HbufReader(FileReader):
             stop = self.stop if self.snapshot is not None and number == segment_in(self._extra) else None
             with self._explained(place), place.open("rb") as file:
                 header = read_header_of(file, place)
-                for chunk, at in iter_chunk_headers(place):
+                for chunk, at in iter_chunk_headers(place, wanted.start):
                     if stop is not None and at >= stop:
                         break
                     first, n_samples = chunk.first_sample_index, chunk.valid_samples
