@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dtopipe.loading.filled import filled
+from dtopipe.loading.pieces import pieces_of
 from dtopipe.loading.samples import Samples, samples_of
 from dtopipe.loading.source import Source
 from dtopipe.loading.span import wanted_from
@@ -102,6 +103,12 @@ class LoadedRun:
         source = self._source(sink)
         numbers = _numbers(channels, [channel.name for channel in source.stream.channels])
         return samples_of(source.reader(), source.stream.channels, numbers, self._wanted(span, source))
+
+    def pieces(self, channels: Names = None, span: Any = None, *, sink: str | None = None) -> Iterator[Samples]:
+        """The same rows in pieces of some megabytes, for a span that is longer than memory."""
+        source = self._source(sink)
+        numbers = _numbers(channels, [channel.name for channel in source.stream.channels])
+        return pieces_of(source.reader(), source.stream.channels, numbers, self._wanted(span, source))
 
     def table(
         self, channels: Names = None, span: Any = None, *, gaps: Gaps = "drop", sink: str | None = None

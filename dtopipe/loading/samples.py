@@ -32,7 +32,7 @@ class Samples:
 
 def samples_of(reader: OutputReader, channels: Sequence[Channel], chosen: Sequence[int], wanted: Wanted) -> Samples:
     """What of the output is wanted; `chosen` are numbers among its `channels`. Raises SinkError."""
-    parts = [part for rows in rows_of(reader, chosen, wanted) if (part := _within(rows, wanted)) is not None]
+    parts = [part for rows in rows_of(reader, chosen, wanted) if (part := within(rows, wanted)) is not None]
     picked = tuple(channels[number] for number in chosen)
     if any(part.channel is not None for part in parts):
         return _from_long(parts, picked, chosen)
@@ -53,7 +53,7 @@ def rows_of(reader: OutputReader, chosen: Sequence[int], wanted: Wanted) -> Iter
             yield taken
 
 
-def _within(rows: OutputRows, wanted: Wanted) -> OutputRows | None:
+def within(rows: OutputRows, wanted: Wanted) -> OutputRows | None:
     """The rows that are wanted; None where none is."""
     inside = wanted.mask(rows.sample_index, rows.t_utc_ns)
     if inside.all():
