@@ -15,6 +15,7 @@ from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import json_text
 from dtopipe.streaming.run_in_progress import run_in_progress
 from dtopipe.web.live_run import LiveRun
+from dtopipe.web.past_requests import spectrum_answer
 from dtopipe.web.runs import Runs
 
 # Who opens the mark's window and goes for coffee meant the moment all the same.
@@ -53,6 +54,14 @@ class RunRequests:
 
         mark = await asyncio.to_thread(set_mark)
         return web.Response(text=json_text(mark.to_json()), content_type="application/json")
+
+    async def spectrum(self, request: web.Request) -> web.StreamResponse:
+        """The spectrum of the newest samples of one channel of a run that somebody looks at live."""
+        number = request.query.get("channel", "")
+        watched = self._live(request).watched
+        if not number.isascii() or not number.isdecimal() or int(number[:6]) >= len(watched.channels):
+            raise UsageError("there is no such channel")
+        return await spectrum_answer(asyncio.to_thread(watched.spectrum, int(number)))
 
     def _live(self, request: web.Request) -> LiveRun:
         found = self._live_run(_key(request))

@@ -21,6 +21,7 @@ from dtopipe.model.errors import DtopipeError
 from dtopipe.web.guard import Guard
 from dtopipe.web.live_run import LiveRun
 from dtopipe.web.pages import ENDPOINT_KEY, Pages
+from dtopipe.web.past_requests import PastRequests
 from dtopipe.web.run_requests import RunRequests
 from dtopipe.web.runs import Runs, Shown
 from dtopipe.web.watched import Watched, WatchedEndpoint, WatchedFolder
@@ -51,6 +52,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.runs = Runs(settings.shown)
+        self.past = PastRequests(self.runs)
         self._live: dict[str, LiveRun] = {}
         self.was_looked_at = False
 
@@ -74,6 +76,7 @@ class Server:
 
     async def close(self) -> None:
         """Let go of every run."""
+        await self.past.close()
         await asyncio.gather(*(live.close() for live in self._live.values()))
 
     def _watched(self, key: str) -> Watched | None:
@@ -89,7 +92,7 @@ def application(server: Server) -> web.Application:
     """Everything that is answered. What else is to be served gets its route here."""
     guard = Guard(server.settings.address, server.settings.token)
     app = web.Application(middlewares=[guard.middleware, _errors_as_json], client_max_size=_MOST_BODY_BYTES)
-    pages, runs = Pages(server.settings.shown), RunRequests(server.runs, server.live_run)
+    pages, runs, past = Pages(server.settings.shown), RunRequests(server.runs, server.live_run), server.past
     app.add_routes(
         [
             web.get("/", pages.first),
@@ -99,6 +102,11 @@ def application(server: Server) -> web.Application:
             web.get("/api/runs", runs.list),
             web.get("/api/runs/{name}/{start}/live", runs.live),
             web.post("/api/runs/{name}/{start}/mark", runs.mark),
+            web.get("/api/runs/{name}/{start}/spectrum", runs.spectrum),
+            web.get("/api/runs/{name}/{start}/past", past.description),
+            web.get("/api/runs/{name}/{start}/past/columns", past.columns),
+            web.get("/api/runs/{name}/{start}/past/spectrum", past.spectrum),
+            web.get("/api/runs/{name}/{start}/past/download", past.download),
         ]
     )
     return app

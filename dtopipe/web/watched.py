@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import holder_of, reached
 from dtopipe.host.run_marks import MarkLines
@@ -22,6 +24,8 @@ from dtopipe.web.bins import BinHistory, BinReducer, samples_per_bin
 from dtopipe.web.event_tail import EventTail
 from dtopipe.web.judgement import Judgement, judgement_of_link, judgement_of_record, judgement_of_status
 from dtopipe.web.live_source import EndpointSource, LiveSource, RingSource
+from dtopipe.web.newest import NewestSamples
+from dtopipe.web.spectrum import NoSpectrum, ensure_whole, spectrum_of
 from dtopipe.wire.commands import AskStatus, StatusSnapshot
 from dtopipe.wire.describe import stream_from
 
@@ -48,6 +52,7 @@ class Watched:
         self.is_over = False
         self.passed_over: list[tuple[int, int]] = []
         self._reducer: BinReducer | None = None
+        self._newest = NewestSamples()
         # Held while samples are taken; the other one while bins are read or written.
         self._using = threading.Lock()
 
@@ -69,6 +74,7 @@ class Watched:
                     if self.history is not None:
                         self.history.add(bins)
                 self.end_sample_index = piece.first_sample_index + piece.values.shape[1]
+                self._newest.add(piece.first_sample_index, piece.values)
         if pieces:
             self.values = [value if math.isfinite(value) else None for value in pieces[-1].values[:, -1].tolist()]
         return bool(pieces)
@@ -88,6 +94,16 @@ class Watched:
             source, self.source = self.source, None
             if source is not None:
                 source.close()
+
+    def spectrum(self, channel: int) -> dict[str, Any]:
+        """The spectrum of the newest samples of one channel. Raises UsageError, in words, where there is none."""
+        with self.lock:
+            stream, channels = self.stream, self.channels
+            first, values = self._newest.of(channel)
+        if stream is None or stream.polled:
+            raise NoSpectrum("readings have no fixed rate, and so no spectrum")
+        ensure_whole(np.arange(first, first + len(values)), values, len(values))
+        return spectrum_of(values, stream.rate_hz, channels[channel].unit)
 
     def description(self) -> dict[str, Any] | None:
         """What a page must know before it can draw; None before the board is open."""

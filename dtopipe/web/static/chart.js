@@ -4,7 +4,7 @@ import uPlot from "/static/uPlot.esm.js";
 
 const HEIGHT = 110;
 
-function colour(name) {
+export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
@@ -16,10 +16,13 @@ export function spelled(value) {
 
 export class Chart {
   // `said`: called with a span in seconds when somebody has drawn one; `moved`: with seconds under the cursor, or null.
-  constructor(channel, said, moved) {
+  // `spelledX`: a place on the axis in words, given how much of it is seen.
+  constructor(channel, said, moved, spelledX) {
     this.channel = channel;
+    this.spelledX = spelledX;
     this.marks = [];
     this.gaps = [];
+    this.nulls = [];
     this.element = document.createElement("article");
     this.element.className = "trace";
     const label = document.createElement("div");
@@ -58,7 +61,7 @@ export class Chart {
       cursor: { sync: { key: "dtopipe" }, drag: { x: true, y: false, setScale: false }, points: { show: false } },
       scales: { x: { time: false, auto: false }, y: { auto: true } },
       axes: [
-        { ...axis, size: 24, values: (_, ticks) => ticks.map((tick) => `${Number(tick.toFixed(6))} s`), space: 80 },
+        { ...axis, size: 24, values: (plot, ticks) => ticks.map((tick) => this.spelledX(tick, plot.scales.x.max - plot.scales.x.min)), space: 80 },
         { ...axis, size: 62, values: (_, ticks) => ticks.map(spelled) },
       ],
       series: [{}, { stroke: colour("--accent"), width: 1, points: { show: false } }],
@@ -88,6 +91,12 @@ export class Chart {
       const width = Math.max(2, plot.valToPos(stop, "x", true) - left);
       ctx.fillStyle = isOurs ? "rgba(130, 130, 130, .35)" : "rgba(200, 30, 30, .35)";
       ctx.fillRect(left, bbox.top, width, bbox.height);
+    }
+    // Samples that are there without a value are another thing than samples that are absent.
+    ctx.fillStyle = colour("--null");
+    for (const [start, stop] of this.nulls) {
+      const left = plot.valToPos(start, "x", true);
+      ctx.fillRect(left, bbox.top + bbox.height - 6 * devicePixelRatio, Math.max(2, plot.valToPos(stop, "x", true) - left), 6 * devicePixelRatio);
     }
     ctx.restore();
   }
@@ -127,7 +136,8 @@ export class Chart {
   }
 
   // `xs` in seconds; lowest and highest value of each, null for none.
-  draw(from, to, xs, lows, highs) {
+  draw(from, to, xs, lows, highs, nulls = []) {
+    this.nulls = nulls;
     const width = this.plotElement.clientWidth;
     if (width < 50) return;
     if (this.plot === null) {
@@ -150,6 +160,20 @@ export class Chart {
     });
   }
 
+  // What is seen of a run that is over, in words: for who cannot see it, and beside it.
+  tellSpan(where) {
+    const { lows, highs } = this.drawn ?? { lows: [], highs: [] };
+    let least = Infinity, most = -Infinity;
+    for (let i = 0; i < lows.length; i++) {
+      if (lows[i] !== null && lows[i] < least) least = lows[i];
+      if (highs[i] !== null && highs[i] > most) most = highs[i];
+    }
+    const isThere = least <= most, unit = this.channel.unit;
+    this.value.textContent = !isThere ? "no value" : least === most ? `${spelled(least)} ${unit}` : `${spelled(least)} … ${spelled(most)} ${unit}`;
+    const absent = `${this.gaps.length ? `; ${this.gaps.length} spans absent` : ""}${this.nulls.length ? "; some samples without a value" : ""}`;
+    this.plotElement.setAttribute("aria-label", `Trace of ${this.channel.name}, ${where}: ${isThere ? `lowest ${spelled(least)}, highest ${spelled(most)} ${unit}` : "no value"}${absent}`);
+  }
+
   // What is under the cursor at this moment, in words.
   tell(seconds) {
     if (seconds === null || !this.drawn || !this.drawn.xs.length) {
@@ -160,6 +184,6 @@ export class Chart {
     let near = 0;
     for (let i = 1; i < xs.length; i++) if (Math.abs(xs[i] - seconds) < Math.abs(xs[near] - seconds)) near = i;
     const [low, high] = [spelled(lows[near]), spelled(highs[near])];
-    this.cursor.textContent = `${seconds.toFixed(3)} s: ${low === high ? low : `${low} … ${high}`}`;
+    this.cursor.textContent = `${this.spelledX(seconds, xs.length > 1 ? xs.at(-1) - xs[0] : 1)}: ${low === high ? low : `${low} … ${high}`}`;
   }
 }

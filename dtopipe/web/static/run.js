@@ -2,13 +2,15 @@
 
 import { drawEvents, drawLimits, drawPipeline } from "/static/pipeline.js";
 import { LiveProvider } from "/static/live.js";
+import { PastProvider, described as pastDescribed } from "/static/past.js";
 import { Scope } from "/static/scope.js";
+import { Spectrum } from "/static/spectrum.js";
 
 const $ = (id) => document.getElementById(id);
 const api = `/api${location.pathname}`;
 const AGAIN_MS = 1000;
 
-let scope = null, live = null, description = null, state = null, markOpened = 0;
+let scope = null, live = null, description = null, state = null, markOpened = 0, spectrum = null, past = null;
 
 function light(tone, word, sentence) {
   $("verdict").className = `light ${tone}`;
@@ -35,12 +37,60 @@ function described(message) {
   if (description !== null && JSON.stringify(message) === JSON.stringify(description)) return;
   description = message;
   live = new LiveProvider(message, () => { if (scope && scope.still === null) scope.isStale = true; });
+  if (past !== null) return;
   if (scope === null) {
-    scope = new Scope(message.channels, message.rate_hz);
-    scope.provider = live;
+    scope = new Scope(message.channels, live, () => {});
+    spectrum = new Spectrum(message.channels, (channel) => `${api}/spectrum?channel=${channel}`, true);
   }
   scope.provider = live;
   if (state) told(state);
+}
+
+// The run is over: its outputs have all of it.
+async function showPast(output) {
+  const mine = past = { output };
+  const isMine = () => past === mine;
+  $("scope").hidden = false;
+  try {
+    const told = await pastDescribed(api, output, (heard) => {
+      if (isMine()) pastHeard(heard);
+      return isMine();
+    });
+    if (told !== null && isMine()) drawPast(told);
+  } catch (error) {
+    if (isMine()) $("past-said").textContent = `The run's samples cannot be shown: ${error.message}`;
+  }
+}
+
+function pastHeard(told) {
+  const isMaking = !told.error && !told.trouble && !told.is_ready;
+  $("making").hidden = !isMaking;
+  $("making").value = told.part ?? 0;
+  const percent = `${Math.floor(100 * (told.part ?? 0))} %`;
+  $("past-said").textContent = told.error ?? (told.trouble || (isMaking ? `An overview of ${told.output} is being made, once: ${percent}` : ""));
+  $("past-said").hidden = !$("past-said").textContent;
+  if (!told.outputs) return;
+  $("output-pick").hidden = told.outputs.length < 2;
+  $("output").replaceChildren(...told.outputs.map((name) => new Option(name, name, false, name === told.output)));
+}
+
+function drawPast(told) {
+  scope?.close();
+  spectrum?.close();
+  const provider = new PastProvider(api, told, () => { scope.isStale = true; }, () => showPast(told.output));
+  const viewed = (from, to, numbers) => {
+    const [start, stop] = provider.span(from, to), rows = Math.ceil((stop - start) / told.every);
+    $("save").hidden = !numbers.length;
+    $("save-size").textContent = `up to ${rows.toLocaleString("en-US")} rows of ${numbers.length} ${numbers.length === 1 ? "channel" : "channels"}`;
+    for (const kind of ["csv", "parquet"]) $(`save-${kind}`).href = `${api}/past/download?format=${kind}&${provider.query(from, to, numbers)}`;
+    spectrum?.look();
+  };
+  spectrum = null;
+  scope = new Scope(told.channels, provider, viewed);
+  scope.beside(told.marks.map((mark) => ({ at: mark.at / provider.rateHz, label: mark.label })), []);
+  $("legend").textContent = "Drag over a trace to zoom. Red bands: samples that are absent; grey ones: not written, for the output waited for an event. Amber at the foot: samples without a value. Green lines: marks. Dashed lines: limits.";
+  const ask = (channel) => { const { from, to } = scope.view; return `${api}/past/spectrum?${provider.query(from, to, [channel])}`; };
+  spectrum = new Spectrum(told.channels, ask, false);
 }
 
 function told(message) {
@@ -60,12 +110,12 @@ function told(message) {
   const elapsed = facts.elapsed_s ? `${facts.elapsed_s.toFixed(0)} s${facts.duration_s ? ` of ${facts.duration_s} s` : ""}` : "";
   $("facts").textContent = [elapsed, facts.simulated ? "SIMULATED BOARD" : "", facts.insecure ? "INSECURE LINK" : "", message.folder].filter(Boolean).join("  ·  ");
   $("mark").disabled = message.is_over || !message.folder || facts.phase !== "running";
-  // Of a run that was over before the page was opened nothing was drawn.
-  $("scope").hidden = message.is_over && description === null;
+  if (message.is_over && past === null && message.folder) showPast("");
+  $("scope").hidden = description === null && past === null;
   drawPipeline(facts);
   drawEvents(message.events);
   drawLimits(facts.limits);
-  if (description && scope) {
+  if (description && scope && !scope.provider.isPast) {
     const rate = description.rate_hz;
     const gaps = message.gaps.map((gap) => [gap.start / rate, gap.stop / rate, false]);
     gaps.push(...message.passed_over.map(([start, stop]) => [start / rate, stop / rate, true]));
@@ -123,6 +173,7 @@ const toggle = () => scope && (scope.still === null ? scope.pause() : scope.goOn
 const ACTIONS = { pause: toggle, in: () => scope?.zoom(0.5), out: () => scope?.zoom(2), left: () => scope?.move(-0.5), right: () => scope?.move(0.5), reset: () => scope?.whole(), mark: openMark };
 const KEYS = { " ": "pause", "+": "in", "=": "in", "-": "out", ArrowLeft: "left", ArrowRight: "right", 0: "reset", m: "mark" };
 for (const [id, action] of Object.entries(ACTIONS)) $(id).addEventListener("click", action);
+$("output").addEventListener("change", () => showPast($("output").value));
 $("mark-form").addEventListener("submit", setMark);
 $("mark-cancel").addEventListener("click", () => $("mark-dialog").close());
 document.addEventListener("keydown", (event) => {

@@ -6,13 +6,14 @@ const AGAIN_MS = 5000;
 const GOOD = ["GOOD", "GOOD (repaired)", "in progress"];
 const $ = (id) => document.getElementById(id);
 let runs = [];
+const asked = new URLSearchParams(location.search);
 
 function row(run) {
   const made = element("tr"), link = element("a", run.run), name = element("th");
   link.href = `/runs/${run.run.split("/").map(encodeURIComponent).join("/")}`;
   name.scope = "row";
   name.append(link);
-  const metadata = Object.entries(run.metadata).map(([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
+  const metadata = Object.entries(run.metadata).map(([key, value]) => `${key}=${text(value)}`).join(", ");
   made.append(name, element("td", String(run.started_at ?? "").slice(0, 19)),
     element("td", run.length_s === null ? "" : `${run.length_s.toFixed(1)} s`, "number"),
     element("td", run.samples.toLocaleString("en-US"), "number"),
@@ -21,11 +22,31 @@ function row(run) {
   return made;
 }
 
+// As `dtopipe runs --where` takes it: sample=A7 is that value of that key; any other word is looked for everywhere.
+function fitsWord(run, word) {
+  const at = word.indexOf("="), key = word.slice(0, Math.max(0, at));
+  if (at > 0 && Object.hasOwn(run.metadata, key)) return text(run.metadata[key]).toLowerCase() === word.slice(at + 1).toLowerCase();
+  const everything = [run.run, ...Object.entries(run.metadata).map(([name, value]) => `${name}=${text(value)}`)].join(" ");
+  return at > 0 ? false : everything.toLowerCase().includes(word.toLowerCase());
+}
+
+const text = (value) => typeof value === "object" ? JSON.stringify(value) : String(value);
+// Words stand between spaces; a value with spaces stands in quotes.
+const wordsIn = (typed) => (typed.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? []).map((word) => word.replaceAll('"', ""));
+
 function fits(run) {
-  const words = $("words").value.toLowerCase(), day = String(run.started_at ?? "").slice(0, 10);
-  return `${run.run} ${JSON.stringify(run.metadata)}`.toLowerCase().includes(words)
+  const day = String(run.started_at ?? "").slice(0, 10);
+  return wordsIn($("words").value).every((word) => fitsWord(run, word))
     && ["", run.state].includes($("verdict").value)
     && (!$("since").value || day >= $("since").value) && (!$("until").value || day <= $("until").value);
+}
+
+const FILTERS = ["words", "verdict", "since", "until"];
+
+// The address says what is shown, for who comes back from a run, and for a bookmark.
+function remember() {
+  const chosen = FILTERS.filter((id) => $(id).value).map((id) => [id, $(id).value]);
+  history.replaceState(null, "", chosen.length ? `?${new URLSearchParams(chosen)}` : location.pathname);
 }
 
 function draw() {
@@ -41,9 +62,10 @@ async function look() {
     const told = await (await fetch("/api/runs")).json();
     if (JSON.stringify(told.runs) === JSON.stringify(runs)) return;
     runs = told.runs;
-    const chosen = $("verdict").value, states = [...new Set(runs.map((run) => run.state))].sort();
+    const chosen = $("verdict").value || asked.get("verdict") || "", states = [...new Set(runs.map((run) => run.state))].sort();
     $("verdict").replaceChildren(new Option("all", ""), ...states.map((state) => new Option(state, state)));
     $("verdict").value = states.includes(chosen) ? chosen : "";
+    asked.delete("verdict");
     draw();
   } catch {
     $("count").textContent = "the page's server does not answer";
@@ -52,6 +74,7 @@ async function look() {
   }
 }
 
-$("filters").addEventListener("input", draw);
+for (const id of ["words", "since", "until"]) $(id).value = asked.get(id) ?? "";
+$("filters").addEventListener("input", () => { remember(); draw(); });
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 look();

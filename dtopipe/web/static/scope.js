@@ -1,15 +1,18 @@
 // All traces: which channels, which span; live at the newest sample, or still while somebody looks closer.
 
 import { Chart, spelled } from "/static/chart.js";
+import { timeText } from "/static/time.js";
 
 const WINDOW_S = 10, LEAST_S = 0.02;
 
 export class Scope {
-  constructor(channels, rateHz) {
-    this.rateHz = rateHz;
+  // `provider`: gives what is drawn: columns(channel, from, to, n) in seconds; `viewed(from, to, numbers)` hears what is seen.
+  constructor(channels, provider, viewed) {
+    this.viewed = viewed;
     this.windowS = WINDOW_S;
     this.still = null; // {from, to} in seconds once it is paused
-    this.provider = null; // gives what is drawn: columns(channel, from, to, n) in seconds
+    this.provider = provider;
+    this.isClosed = false;
     this.cursor = null;
     this.isStale = true;
     const traces = document.getElementById("traces");
@@ -20,12 +23,12 @@ export class Scope {
       for (const entry of entries) this.charts.find((chart) => chart.element === entry.target).isSeen = entry.isIntersecting;
       this.isStale = true;
     }, { rootMargin: "200px" });
-    this.charts = channels.map((channel) => new Chart(channel, (from, to) => this.zoomTo(from, to), (at) => this.#tell(at)));
+    this.charts = channels.map((channel) => new Chart(channel, (from, to) => this.zoomTo(from, to), (at) => this.#tell(at), (at, span) => this.#place(at, span)));
     for (const chart of this.charts) {
       const label = document.createElement("label"), box = document.createElement("input");
       box.type = "checkbox";
       box.checked = true;
-      box.addEventListener("change", () => { chart.element.hidden = !box.checked; chart.element.style.display = box.checked ? "" : "none"; this.isStale = true; });
+      box.addEventListener("change", () => { chart.element.hidden = !box.checked; chart.element.style.display = box.checked ? "" : "none"; this.#changed(); });
       label.append(box, ` ${chart.channel.name}`);
       picks.append(label);
       traces.append(chart.element);
@@ -33,15 +36,26 @@ export class Scope {
     }
     new ResizeObserver(() => { this.isStale = true; }).observe(traces);
     const turn = () => {
+      if (this.isClosed) return;
       if (this.isStale && this.provider !== null && !document.hidden) this.#draw();
       requestAnimationFrame(turn);
     };
     requestAnimationFrame(turn);
+    this.#changed();
+  }
+
+  close() {
+    this.isClosed = true;
+  }
+
+  // Of the channels that were picked.
+  get picked() {
+    return this.charts.flatMap((chart, number) => chart.element.hidden ? [] : [number]);
   }
 
   get view() {
     if (this.still !== null) return this.still;
-    if (this.provider === null) return { from: 0, to: this.windowS };
+    if (this.provider.isPast) return { from: this.provider.begin(), to: this.provider.end() };
     // A young run begins at the left.
     const from = Math.max(this.provider.end() - this.windowS, this.provider.begin());
     return { from, to: from + this.windowS };
@@ -69,15 +83,15 @@ export class Scope {
   }
 
   zoomTo(from, to) {
-    const middle = (from + to) / 2, half = Math.max(LEAST_S, to - from) / 2;
+    const middle = (from + to) / 2, half = Math.max(Math.min(LEAST_S, this.provider.least?.() ?? LEAST_S), to - from) / 2;
     this.pause();
-    this.still = { from: middle - half, to: middle + half };
+    this.still = this.#within(middle - half, middle + half);
     this.#changed();
   }
 
   zoom(factor) {
     const { from, to } = this.view;
-    if (this.still === null) {
+    if (this.still === null && !this.provider.isPast) {
       this.windowS = Math.min(this.provider.longest(), Math.max(LEAST_S, this.windowS * factor));
       this.#changed();
       return;
@@ -89,8 +103,16 @@ export class Scope {
   move(part) {
     this.pause();
     const { from, to } = this.view;
-    this.still = { from: from + part * (to - from), to: to + part * (to - from) };
+    this.still = this.#within(from + part * (to - from), to + part * (to - from));
     this.#changed();
+  }
+
+  // Of a run that is over there is nothing beside it.
+  #within(from, to) {
+    if (!this.provider.isPast) return { from, to };
+    const length = Math.min(to - from, this.provider.longest());
+    const start = Math.min(Math.max(from, this.provider.begin()), this.provider.end() - length);
+    return { from: start, to: start + length };
   }
 
   values(values) {
@@ -114,19 +136,33 @@ export class Scope {
     const isStill = this.still !== null;
     pause.setAttribute("aria-pressed", String(isStill));
     pause.firstChild.textContent = isStill ? "Go on " : "Pause ";
+    pause.hidden = Boolean(this.provider.isPast);
+    const { from, to } = this.view;
+    this.viewed(from, to, this.picked);
   }
 
   #draw() {
     this.isStale = false;
-    const { from, to } = this.view;
-    for (const [number, chart] of this.charts.entries()) {
-      if (!chart.isSeen || chart.element.hidden) continue;
-      const found = this.provider.columns(number, from, to, Math.max(100, chart.plotElement.clientWidth - 70));
-      chart.draw(from, to, found.xs, found.lows, found.highs);
+    const { from, to } = this.view, isPast = this.provider.isPast;
+    const seen = [...this.charts.entries()].filter(([, chart]) => chart.isSeen && !chart.element.hidden);
+    const n = (chart) => Math.max(100, chart.plotElement.clientWidth - 70);
+    if (isPast && seen.length) this.provider.want(seen.map(([number]) => number), from, to, n(seen[0][1]));
+    const where = `${this.#place(from, to - from)} to ${this.#place(to, to - from)} from sample 0`;
+    for (const [number, chart] of seen) {
+      const found = this.provider.columns(number, from, to, n(chart));
+      if (isPast) chart.gaps = this.provider.gaps();
+      chart.draw(from, to, found.xs, found.lows, found.highs, found.nulls);
+      if (isPast) chart.tellSpan(where);
     }
     this.#tell(this.cursor);
     const digits = to - from < 1 ? 4 : 1;
-    document.getElementById("span").textContent = `${from.toFixed(digits)} s to ${to.toFixed(digits)} s from sample 0`;
+    const trouble = this.provider.trouble ? ` (${this.provider.trouble})` : "";
+    document.getElementById("span").textContent = isPast ? `${where}${trouble}` : `${from.toFixed(digits)} s to ${to.toFixed(digits)} s from sample 0`;
+  }
+
+  #place(at, span) {
+    if (!this.provider.isPast) return `${Number(at.toFixed(6))} s`;
+    return this.provider.unit ? timeText(at, span) : `reading ${Math.round(at).toLocaleString("en-US")}`;
   }
 
   #tell(at) {
