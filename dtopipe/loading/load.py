@@ -80,6 +80,8 @@ def _shortcomings(output: Output) -> tuple[Any, ...]:
         lacks,
         output.retained_from() > 0,
         not _finds_parts(output),
+        # Of texts every number has to be read as one.
+        output.kind.is_text,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dtopipe.model.clock import Anchor, iso_utc
+from dtopipe.model.errors import SinkError
+from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Channel, Stream
+from dtopipe.model.wanted import Wanted
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.registry import load_reader, load_writer
 from dtopipe.sinks.text.number_text import decimal_texts, repr_texts, whole_texts
 from dtopipe.sinks.text.rows import ValueTexts, float_texts, iso_times, rising_integers, rows
 
@@ -122,3 +128,37 @@ def test_values_are_code_times_scale_plus_offset_to_the_last_digit(
     hidden = made(Block(0, 0, block.codes, block.anchor, status))
     assert hidden[-1, 0] == b"null"
     assert plain(hidden[:, 1]) == plain(texts[:, 1])
+
+
+@pytest.mark.parametrize("sink", ["csv", "jsonl"])
+def test_a_span_of_a_long_text_is_found_without_reading_the_rest(tmp_path: Path, sink: str) -> None:
+    """And it is the same as what is found by reading everything; a damaged line elsewhere is not looked at."""
+    channels = (Channel("a", "V", scale=10 / 65536), Channel("b", "V", scale=10 / 65536))
+    stream = Stream("run-1", "heat", "simulated", channels, "int16", 3000.0, 1000, "2026-11-23T09:00:00Z")
+    path = tmp_path / f"long.{sink}"
+    writer = load_writer(sink)(OutputOptions(path))
+    writer.open(stream, 0, resume=False)
+    anchor = Anchor(0, 5_000_000_000, 1_763_900_000_000_000_000)
+    for number in range(20):
+        first = 1000 * number + (500 if number >= 10 else 0)
+        codes = np.arange(1000 * len(stream.channels), dtype=np.int16).reshape(len(stream.channels), 1000) + number
+        if number == 10:
+            writer.append([Gap(Span(10_000, 10_500), Cause.STALLED, anchor.t_utc_ns)])
+        writer.append([Block(number, first, codes, anchor)])
+        writer.commit()
+    writer.close()
+    reader = load_reader(sink)(path)
+    every = np.concatenate([rows.sample_index for rows in reader.batches()])
+    spans = ((0, 1), (3, 700), (9_990, 10_510), (10_100, 10_200), (19_999, 20_400), (0, 2**40), (30_000, 30_001))
+    for start, stop in spans:
+        found = [rows.sample_index for rows in reader.rows_within(Wanted(start, stop), [1])]
+        index = np.concatenate([np.empty(0, np.int64), *found])
+        wanted = every[(every >= start) & (every < stop)]
+        assert np.isin(wanted, index).all()
+        assert len(index) - len(wanted) < 5_000
+    data = path.read_bytes()
+    path.write_bytes(data[:5_000] + b"\0" * 300 + data[5_300:])
+    late = load_reader(sink)(path)
+    assert np.concatenate([rows.sample_index for rows in late.rows_within(Wanted(20_000, 20_010), [0])])[-1] >= 20_009
+    with pytest.raises(SinkError, match="damaged"):
+        list(late.rows_within(Wanted(0, 20_010), [0]))
