@@ -32,8 +32,8 @@ _NUMBERS = re.compile(r"[0-9]{1,5}(,[0-9]{1,5})*", re.ASCII)
 # Runs of which something is in memory.
 _MOST_KNOWN = 8
 _MOST_DOWNLOADS = 4
-# Files are read here and nowhere else in the server: pages of runs in progress are never waited for.
-_READERS = 3
+# What is looked up in a moment does not wait for what reads samples, and neither keeps pages of runs in progress.
+_LOOKERS, _READERS = 2, 2
 
 
 class PastRequests:
@@ -43,18 +43,20 @@ class PastRequests:
         self._runs = runs
         self._known: dict[str, PastRun] = {}
         self._making = OverviewMaking()
-        self._readers = ThreadPoolExecutor(_READERS, "past")
+        self._lookers = ThreadPoolExecutor(_LOOKERS, "past-looks")
+        self._readers = ThreadPoolExecutor(_READERS, "past-reads")
         self._n_downloads = 0
 
     async def close(self) -> None:
         """End what is being made, and wait for nobody else."""
         await self._making.close()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._lookers, self._readers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def description(self, request: web.Request) -> web.StreamResponse:
         """What a page must know; where there is no overview yet, it is made from now on."""
         past = await self._past(request)
-        told = await self._in_thread(past.description, request.query.get("output", ""))
+        told = await self._looked(past.description, request.query.get("output", ""))
         key = past.folder, told["output"]
         if told["is_ready"]:
             self._making.forget(*key)
@@ -67,16 +69,19 @@ class PastRequests:
         """The lowest and highest values of a span, in binary (`columns_frame`); 409 while there is no overview."""
         past, sink = await self._past(request), request.query.get("output", "")
         span, channels = _span_asked(request), _channels_asked(request)
-        most = _number_asked(request, "columns", MOST_COLUMNS)
+        most, exact = _number_asked(request, "columns", MOST_COLUMNS), request.query.get("exact") == "1"
         if not most:
             raise UsageError("no columns are nothing to draw")
 
         def made() -> bytes:
-            found = past.columns(sink, channels, span, most, exact=request.query.get("exact") == "1")
+            if exact and request.transport is None:
+                # Who zooms on does not wait for what is not wanted any more.
+                return b""
+            found = past.columns(sink, channels, span, most, exact=exact)
             return columns_frame(found, past.gaps(sink, span, found.step))
 
         try:
-            frame = await self._in_thread(made)
+            frame = await (self._read(made) if exact else self._looked(made))
         except OverviewAbsent as error:
             raise web.HTTPConflict(text=f"{error.headline}\n") from error
         return web.Response(body=frame, content_type="application/octet-stream")
@@ -87,7 +92,7 @@ class PastRequests:
         if len(channels) != 1:
             raise UsageError("a spectrum is of one channel")
         sink, span = request.query.get("output", ""), _span_asked(request)
-        return await spectrum_answer(self._in_thread(past.spectrum, sink, channels[0], span))
+        return await spectrum_answer(self._read(past.spectrum, sink, channels[0], span))
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """A span as a file; what goes wrong half way cuts the connection, so that no browser takes it for whole."""
@@ -99,7 +104,7 @@ class PastRequests:
         self._n_downloads += 1
         try:
             channels = _channels_asked(request)
-            run, sink, names = await self._in_thread(past.loaded, request.query.get("output", ""), channels)
+            run, sink, names = await self._looked(past.loaded, request.query.get("output", ""), channels)
             chunks = chunks_of(kind, run, sink, names, (span.start, span.stop))
             name = file_name(run, sink, (span.start, span.stop), kind)
             return await self._send(request, chunks, _as_file(name, kind))
@@ -109,13 +114,13 @@ class PastRequests:
     async def _send(self, request: web.Request, chunks: Iterator[bytes], headers: dict[str, str]) -> web.StreamResponse:
         try:
             # What is wrong from the beginning is said in words.
-            chunk = await self._in_thread(next, chunks, b"")
+            chunk = await self._read(next, chunks, b"")
             response = web.StreamResponse(headers=headers | HEADERS)
             await response.prepare(request)
             try:
                 while chunk:
                     await response.write(chunk)
-                    chunk = await self._in_thread(next, chunks, b"")
+                    chunk = await self._read(next, chunks, b"")
             except (DtopipeError, OSError):
                 if request.transport is not None:
                     request.transport.abort()
@@ -123,11 +128,11 @@ class PastRequests:
             await response.write_eof()
             return response
         finally:
-            await asyncio.shield(self._in_thread(_ended, chunks))
+            await asyncio.shield(self._read(_ended, chunks))
 
     async def _past(self, request: web.Request) -> PastRun:
         key = f"{request.match_info['name']}/{request.match_info['start']}"
-        folder = await self._in_thread(self._runs.folder, key)
+        folder = await self._looked(self._runs.folder, key)
         if folder is None:
             raise web.HTTPNotFound(text="there is no such run here\n")
         known = self._known.pop(key, None)
@@ -139,7 +144,10 @@ class PastRequests:
             del self._known[next(iter(self._known))]
         return known
 
-    async def _in_thread(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+    async def _looked(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._lookers, function, *arguments)
+
+    async def _read(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import shutil
 import socket
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from free_ports import free_port
 from laboratory import Lab, counter_topology
+
+import dtopipe
 
 pytest.importorskip("aiohttp", reason="the page needs the extra web")
 playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: the extra test")
@@ -61,6 +64,7 @@ def test_a_person_sees_the_run_marks_it_and_sees_a_lost_and_a_failed_output_and_
     markup = "<img src=x onerror=document.title='hacked'>"
     topology = counter_topology(3, 50, rate_hz=2000.0)
     topology["task"]["channels"][1]["name"] = markup
+    topology["metadata"] = {"sample": "A7"}
     topology["limits"] = {"ch0": {"high": 30_000}}
     topology["sinks"] = {
         "raw": {"type": "hbuf", "path": "raw.dt-raw"},
@@ -95,6 +99,12 @@ def test_a_person_sees_the_run_marks_it_and_sees_a_lost_and_a_failed_output_and_
     _wait(page, f"document.getElementById('span').textContent !== {still!r}")
     assert page.locator("#pause").get_attribute("aria-pressed") == "true"
     page.keyboard.press("0")
+    page.locator("#spectrum summary").click()
+    _wait(page, "document.getElementById('spectrum-text').textContent.includes('Largest: ')")
+    assert "counts" not in page.locator("#spectrum-plot").get_attribute("aria-label")
+    _assert_readable(page)
+    page.locator("#spectrum summary").click()
+    page.locator("body").click(position={"x": 2, "y": 2})
     page.keyboard.press("m")
     page.keyboard.type("<b>valve</b>")
     page.keyboard.press("Enter")
@@ -123,10 +133,45 @@ def test_a_person_sees_the_run_marks_it_and_sees_a_lost_and_a_failed_output_and_
     assert page.locator("#sentence").text_content() == ended.json["verdict"]["text"]
     assert page.locator("#mark").is_disabled()
     _assert_readable(page)
+    _all_of_it_is_seen_from_its_outputs(page, running.folder)
     assert not errors
     _the_list_is_readable(lab, page)
     page.close()
     lab.wait_for(lambda: not _is_there(port), "end of the page")
+
+
+def _all_of_it_is_seen_from_its_outputs(page: Any, folder: Path) -> None:
+    """Once the run is over: the whole of it, any span, what is absent, a file of it."""
+    page.set_viewport_size({"width": 1280, "height": 900})
+    _wait(page, "!document.getElementById('save').hidden")
+    _wait(page, "document.querySelector('.trace .value').textContent.includes(' … ')")
+    assert page.locator("#output option").all_text_contents()[0] == "raw"
+    run = dtopipe.load(folder)
+    samples = run.samples(["ch0"], sink="raw")
+    low, high = samples.values[0].min(), samples.values[0].max()
+    assert page.locator(".trace .value").first.text_content() == f"{low:.0f} … {high:.0f} "
+    label = page.locator(".trace .plot").first.get_attribute("aria-label")
+    assert label.startswith("Trace of ch0, 0 s to ")
+    assert "1 spans absent" in label
+    _assert_readable(page)
+    whole = page.locator("#span").text_content()
+    page.locator("body").click(position={"x": 2, "y": 2})
+    for _ in range(4):
+        page.keyboard.press("+")
+    _wait(page, f"document.getElementById('span').textContent !== {whole!r}")
+    page.locator("#pick summary").click()
+    page.locator("#channels input").nth(2).uncheck()
+    with page.expect_download() as download:
+        page.locator("#save-csv").click()
+    name, text = download.value.suggested_filename, download.value.path().read_text()
+    start, stop = (int(part) for part in name.removesuffix(".csv").rpartition("samples-")[2].split("-"))
+    inside = samples.sample_index[(samples.sample_index >= start) & (samples.sample_index < stop)]
+    rows = list(csv.reader(text.splitlines()))
+    assert rows[0][3:] == list(run.channels[:2])
+    assert [int(row[0]) for row in rows[1:]] == inside.tolist()
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    _assert_readable(page)
 
 
 def _the_list_is_readable(lab: Lab, page: Any) -> None:
@@ -137,7 +182,11 @@ def _the_list_is_readable(lab: Lab, page: Any) -> None:
     _assert_readable(page)
     page.locator("#words").fill("no such run")
     _wait(page, "document.querySelectorAll('#runs tr').length === 0")
-    page.locator("#words").fill("lab")
+    page.locator("#words").fill("lab sample=A8")
+    _wait(page, "document.querySelectorAll('#runs tr').length === 0")
+    page.locator("#words").fill("lab sample=A7")
+    _wait(page, "document.querySelectorAll('#runs tr').length === 1")
+    assert page.evaluate("location.search") == "?words=lab+sample%3DA7"
     page.locator("#runs a").click()
     _wait(page, "document.getElementById('verdict').classList.contains('bad')")
     served.send_signal(2)
