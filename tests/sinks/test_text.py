@@ -16,7 +16,7 @@ from dtopipe.model.errors import SinkError
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Channel, Stream
 from dtopipe.model.wanted import Wanted
-from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.contract import OutputOptions, PartReader
 from dtopipe.sinks.registry import load_reader, load_writer
 from dtopipe.sinks.text.number_text import decimal_texts, repr_texts, whole_texts
 from dtopipe.sinks.text.rows import ValueTexts, float_texts, iso_times, rising_integers, rows
@@ -148,6 +148,7 @@ def test_a_span_of_a_long_text_is_found_without_reading_the_rest(tmp_path: Path,
         writer.commit()
     writer.close()
     reader = load_reader(sink)(path)
+    assert isinstance(reader, PartReader)
     every = np.concatenate([rows.sample_index for rows in reader.batches()])
     spans = ((0, 1), (3, 700), (9_990, 10_510), (10_100, 10_200), (19_999, 20_400), (0, 2**40), (30_000, 30_001))
     for start, stop in spans:
@@ -159,6 +160,7 @@ def test_a_span_of_a_long_text_is_found_without_reading_the_rest(tmp_path: Path,
     data = path.read_bytes()
     path.write_bytes(data[:5_000] + b"\0" * 300 + data[5_300:])
     late = load_reader(sink)(path)
+    assert isinstance(late, PartReader)
     assert np.concatenate([rows.sample_index for rows in late.rows_within(Wanted(20_000, 20_010), [0])])[-1] >= 20_009
     with pytest.raises(SinkError, match="damaged"):
         list(late.rows_within(Wanted(0, 20_010), [0]))

@@ -42,7 +42,7 @@ def byte_before(path: Path, index_of: IndexOf, within: tuple[int, int], sample_i
 
 
 def byte_behind(path: Path, index_of: IndexOf, within: tuple[int, int], sample_index: int, rows_begin: int) -> int:
-    """Where a row begins from which on every row has this sample index or a later one; the last byte where none does."""
+    """Where a row begins from which on every row has this sample index or a later one; else the last byte."""
     low, high = within
     begin, found = max(low, rows_begin), high
     with sink_errors(path), path.open("rb") as file:
