@@ -28,10 +28,11 @@ NAMES = re.compile(
 # Files of a run folder, which are called so.
 RUN_FILES = re.compile(r"\b(gaps|events|clock|instruments)\.jsonl\b")
 # The standard library's writer of lines, by which `dtopipe tail` prints rows; the library of Arrow's tables, with the
-# extra that brings it, in which a loaded run is handed over.
+# extra that brings it, in which a loaded run is handed over; the two kinds of files that a browser is given a span as.
 ALLOWED = {
     ("cli/row_lines.py", "csv"),
     *((f"loading/{module}.py", name) for module in ("frames", "run") for name in ("pyarrow", "parquet")),
+    *(("web/download.py", name) for name in ("csv", "pyarrow", "parquet")),
 }
 
 
