@@ -293,4 +293,5 @@ class GatewayAgent:
         if self._life.state is WorkerState.GAVE_UP:
             self.failure = self._life.failure
             self._held.clear()
+            self._away_since_ns.clear()
             self._events.append("gave_up", NAME, why=self.failure)
