@@ -151,8 +151,21 @@ class HbufReader(FileReader):
         """
         retained_from = self.snapshot.position.retained_from if self.snapshot else 0
         before = [gap for gap in self.snapshot.gaps if gap.span.stop <= retained_from] if self.snapshot else []
-        chunks = chain(self._chunks(self._segments(), lambda damage: None), self._chunks_behind())
-        return self._with_open_quiet([*before, *(chunk.gap for chunk, _, _ in chunks if chunk.gap)])
+        found = self._gaps_of_headers()
+        if found is None:
+            chunks = chain(self._chunks(self._segments(), lambda damage: None), self._chunks_behind())
+            found = [chunk.gap for chunk, _, _ in chunks if chunk.gap]
+        return self._with_open_quiet([*before, *found])
+
+    def _gaps_of_headers(self) -> list[Gap] | None:
+        """Those of a whole file, of which codes need not be read; None where one is open, or damaged."""
+        if self.is_open or self.is_cut:
+            return None
+        places = [segment_path(self.path, number) for number in self._segments()]
+        try:
+            return [chunk.gap for place in places for chunk, _ in iter_chunk_headers(place) if chunk.gap is not None]
+        except (WireError, OSError):
+            return None
 
     def _with_open_quiet(self, gaps: list[Gap]) -> Sequence[Gap]:
         """With what was not triggered at the end, of which a file that was not closed says nothing itself."""
