@@ -87,6 +87,7 @@ function drawPast(told) {
   };
   spectrum = null;
   scope = new Scope(told.channels, provider, viewed);
+  for (const id of ["view", "pick", "legend", "spectrum"]) $(id).hidden = false;
   scope.beside(told.marks.map((mark) => ({ at: mark.at / provider.rateHz, label: mark.label })), []);
   $("legend").textContent = "Drag over a trace to zoom. Red bands: samples that are absent; grey ones: not written, for the output waited for an event. Amber at the foot: samples without a value. Green lines: marks. Dashed lines: limits.";
   const ask = (channel) => { const { from, to } = scope.view; return `${api}/past/spectrum?${provider.query(from, to, [channel])}`; };
@@ -112,6 +113,7 @@ function told(message) {
   $("mark").disabled = message.is_over || !message.folder || facts.phase !== "running";
   if (message.is_over && past === null && message.folder) showPast("");
   $("scope").hidden = description === null && past === null;
+  for (const id of ["view", "pick", "legend", "spectrum"]) $(id).hidden = scope === null;
   drawPipeline(facts);
   drawEvents(message.events);
   drawLimits(facts.limits);
