@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from dtopipe.model.errors import DtopipeError, UsageError
+from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import json_text
 from dtopipe.model.span import Span
 from dtopipe.web.download import FORMATS, chunks_of, file_name
@@ -121,7 +121,7 @@ class PastRequests:
                 while chunk:
                     await response.write(chunk)
                     chunk = await self._read(next, chunks, b"")
-            except (DtopipeError, OSError):
+            except Exception:  # a plug-in's reader may raise anything, and the browser may have gone
                 if request.transport is not None:
                     request.transport.abort()
                 return response

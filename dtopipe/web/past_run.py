@@ -119,7 +119,8 @@ class PastRun:
         if stream.polled:
             raise NoSpectrum("readings have no fixed rate, and so no spectrum")
         (name,) = _names(stream, [channel])
-        n_rows = len(span) // stream.every
+        # Rows of a view begin at whole multiples of what they stand for.
+        n_rows = -(-span.stop // stream.every) - -(-span.start // stream.every)
         if n_rows > MOST_SAMPLES:
             raise NoSpectrum(f"{n_rows:,} samples are too many for a spectrum", f"zoom in, to {MOST_SAMPLES:,} or less")
         samples = self._samples(self.output_name(sink), [name], span)
@@ -233,7 +234,7 @@ def _look(folder: Path) -> Seen:
     if record.get("verdict") is None and holder_of(place) is not None:
         raise UsageError("the run is in progress", "its overview is there once it is over")
     run = load(folder)
-    outputs = {output.name: output for output in best_first(outputs_of(place, record)) if not output.not_opened}
+    outputs = {output.name: output for output in best_first(outputs_of(place, record))}
     abouts = {name: about_of(output, record) for name, output in outputs.items()}
     return Seen(run, outputs, abouts, record)
 

@@ -244,3 +244,19 @@ def test_a_run_in_parts_with_marks_and_limits_is_described(tmp_path: Path) -> No
     assert (told["start"], told["stop"], told["output"]) == (0, 1000, "parts")
     assert told["channels"][1] == {"name": "tc1", "unit": "V", "limit_high": 3.5}
     assert PastRun(run).columns("", [1], Span(0, 900), 5, exact=True).high[0].max() > 0
+
+
+def test_of_a_run_whose_outputs_may_not_be_opened_nothing_is_shown(small: Path) -> None:
+    edit_record(small, lambda record: record["sinks"]["view"].update(path="/etc/passwd"))
+    with pytest.raises(UsageError, match="no output that can be read here"):
+        PastRun(small).description("")
+
+
+def test_a_view_has_a_spectrum_of_any_span_of_it(tmp_path: Path) -> None:
+    stream = replace(stream_of(), rate_hz=1000.0)
+    items = [item for item in items_of(stream) if isinstance(item, Block) and item.first_sample_index < OVERRUN.start]
+    sink = {"type": "csv", "path": "slow.csv", "every": "10ms", "reduce": "mean"}
+    run = record_run(tmp_path / "lab" / "20261123T090000Z", {"slow": sink}, items, stream)
+    for span, n_rows in ((Span(0, 300), 30), (Span(5, 295), 29), (Span(41, 299), 25)):
+        told = PastRun(run).spectrum("", 0, span)
+        assert (told["samples"], told["hz"][-1]) == (n_rows, pytest.approx(50 if n_rows % 2 == 0 else 48, abs=2))
