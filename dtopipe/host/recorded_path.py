@@ -14,8 +14,7 @@ from dtopipe.model.errors import UsageError
 
 # What the supervisor and `repair` write into a run folder.
 OWN_FILES = (
-    "run.json", "topology.yaml", "gaps.jsonl", "events.jsonl", "clock.jsonl", "instruments.jsonl", "progress.jsonl",
-    "logs", "run.lock",
+    "run.json", "topology.yaml", "gaps.jsonl", "events.jsonl", "clock.jsonl", "instruments.jsonl", "logs", "run.lock",
 )  # fmt: skip
 _DRAFTS_AND_RESCUED = (".", "rescued.", "fetched-")
 COMMIT_RECORD = ".dtopipe"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,7 @@ class Stretch:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As a line of `progress.jsonl`."""
+        """As a run record has it."""
         return {
             "t_utc": iso_utc(self.t_utc_ns),
             "for_s": round(self.for_s, 3),
@@ -77,7 +78,7 @@ class Stretch:
 
     @classmethod
     def from_json(cls, document: Any) -> Stretch:
-        """The stretch of such a line. Raises ValueError for what is none."""
+        """The stretch of such a part of a record. Raises ValueError for what is none."""
         facts = Facts(document)
         sinks = facts.part("sinks")
         if len(sinks.names()) > _MOST_SINKS:
@@ -104,3 +105,19 @@ def thinned(stretches: Sequence[Stretch]) -> list[Stretch]:
     """Half as many, rounded up: each two that follow each other are one."""
     pairs = zip(stretches[::2], stretches[1::2], strict=False)
     return [*(first.followed_by(second) for first, second in pairs), *stretches[len(stretches) // 2 * 2 :]]
+
+
+def stretches_from(documents: Any, most: int) -> list[Stretch]:
+    """The stretches that a run record tells of, joined until there are at most so many; none where it tells of none.
+
+    It passes over what is damaged, or does not come after the one before.
+    """
+    found: list[Stretch] = []
+    for document in documents if isinstance(documents, list) else ():
+        with contextlib.suppress(ValueError):
+            stretch = Stretch.from_json(document)
+            if not found or stretch.t_utc_ns > found[-1].t_utc_ns:
+                found.append(stretch)
+    while len(found) > most:
+        found = thinned(found)
+    return found

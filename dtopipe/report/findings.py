@@ -12,11 +12,10 @@ from dtopipe.core.limit_words import CROSSED, OVER, LimitOutcome, outcomes_from,
 from dtopipe.host.run_events import events_of
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_marks import marks_of
-from dtopipe.host.run_progress import stretches_of
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.marks import Mark
 from dtopipe.model.span import Gap
-from dtopipe.model.stretch import Stretch
+from dtopipe.model.stretch import Stretch, stretches_from
 from dtopipe.report.calibrations import Meaning, meanings_of
 from dtopipe.report.clocks import ClockPairs, clock_pairs
 from dtopipe.report.lives import History, history_of
@@ -136,7 +135,7 @@ def findings_of(folder: RunFolder, asked: Asked, progress: Progress) -> Findings
         marks=marks_of(folder.path),
         gaps=read_gaps(folder.path / "gaps.jsonl"),
         clock=clock_pairs(folder.path),
-        stretches=stretches_of(folder.path, _MOST_STRETCHES),
+        stretches=stretches_from(asked.record.get("progress"), _MOST_STRETCHES),
         history=history_of(events_of(folder.path)),
         topology=without_secrets(asked.record.get("topology") or {}),
         troubles=[*troubles, *unread, *unread_lines],

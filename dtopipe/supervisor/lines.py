@@ -86,11 +86,6 @@ class LineFile:
             _log.warning("%s: %s", self._path, error)
         self._file.close()
 
-    def release(self) -> None:
-        """Let go of the file; what waits for room is forgotten."""
-        self._waiting = b""
-        self._file.close()
-
     def _size(self) -> int | None:
         try:
             return os.fstat(self._file.fileno()).st_size

@@ -23,6 +23,7 @@ from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.attachments import Attachments
 from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.clock_watch import ClockWatch
+from dtopipe.supervisor.course import CourseWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.gateway_agent import GatewayAgent
@@ -44,7 +45,6 @@ from dtopipe.supervisor.placement import Placement
 from dtopipe.supervisor.presence import FileIdentity
 from dtopipe.supervisor.processes import ProcessStarter
 from dtopipe.supervisor.progress import Progress
-from dtopipe.supervisor.progress_file import ProgressWatch
 from dtopipe.supervisor.restart_requests import RestartRequests
 from dtopipe.supervisor.retention import Retention
 from dtopipe.supervisor.run_memory import RunMemory
@@ -95,11 +95,11 @@ class Run:
         self.drain = Drain(plan, progress, memory, acquirer, sinks, self.gateway, goal, post, events)
         self.disks = Disks(plan, folder.path, progress, memory, sinks, self.drain, events)
         self.limiting = Limiting(progress, memory, acquirer, sinks, self.board_watch)
+        self.course = CourseWatch(progress, memory, sinks)
         self.record = RunRecord(
             plan, folder, self.presence, progress, memory, acquirer, sinks, goal, self.clock, self.board_watch,
-            self.clock_watch, self.disks, self.limits, self.limiting,
+            self.clock_watch, self.disks, self.limits, self.limiting, self.course,
         )  # fmt: skip
-        self.progress_watch = ProgressWatch(folder.path, progress, memory, sinks)
         starts = Starts(memory, sinks)
         placement = Placement(memory, sinks, starts, self.record, events)
         self.launcher = Launcher(
@@ -163,7 +163,7 @@ class Run:
         self.clock_watch.look(now_ns)
         self.on_events.look()
         self.limiting.look(now_ns)
-        self.progress_watch.look(now_ns)
+        self.course.look(now_ns)
 
     def clear(self, *, keep_folder: bool) -> None:
         """Nothing outlives the run: processes, shared memory, sockets, the runtime entry."""
@@ -174,7 +174,7 @@ class Run:
         self.sleep_watch.end()
         self.server.close()
         self.memory.close()
-        for file in (self.events, self.gaps, self.clock, self.notes.instruments, self.progress_watch):
+        for file in (self.events, self.gaps, self.clock, self.notes.instruments):
             file.close()
         logging.getLogger("dtopipe.supervisor").removeHandler(self._log)
         # What a full disk still refuses of the log must not keep the rest from being cleared.

@@ -17,6 +17,7 @@ from dtopipe.model.stream import Stream
 from dtopipe.supervisor.acquirer_agent import AcquirerAgent
 from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.clock_watch import ClockWatch
+from dtopipe.supervisor.course import CourseWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.goal import Goal
 from dtopipe.supervisor.limiting import Limiting
@@ -60,6 +61,7 @@ class RunRecord:
         disks: Disks,
         limits: Limits,
         limiting: Limiting,
+        course: CourseWatch,
     ) -> None:
         self._plan = plan
         self._folder = folder
@@ -76,6 +78,7 @@ class RunRecord:
         self._disks = disks
         self._limits = limits
         self._limiting = limiting
+        self._course = course
         # The topology as it runs: with what was attached.
         self._document: Mapping[str, Any] = plan.document
         # As it is by now, with what was changed of it.
@@ -166,6 +169,7 @@ class RunRecord:
             "disks": self._disks.facts,
             **({"limits": limits} if (limits := self._limits.facts()) else {}),
             "limited": self._limiting.facts(),
+            **({"progress": course} if (course := self._course.facts()) else {}),
             **({"insecure": True} if self._plan.insecure else {}),
             **({"source": followed.facts()} if (followed := self._goal.followed) else {}),
             **({"ended_early": progress.ended_early} if progress.ended_early else {}),

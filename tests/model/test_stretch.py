@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtopipe.model.facts import Misfit
-from dtopipe.model.stretch import SinkStretch, Stretch, thinned
+from dtopipe.model.stretch import SinkStretch, Stretch, stretches_from, thinned
 
 
 def stretch(at_s: int, lag_s: float = 0.5, room_s: float | None = 3.0, **sinks: SinkStretch) -> Stretch:
@@ -50,3 +50,22 @@ def test_a_line_says_the_same_again() -> None:
 def test_what_is_no_stretch_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(Misfit):
         Stretch.from_json(stretch(1).to_json() | change)
+
+
+def test_a_record_tells_of_so_many_at_most_and_of_the_whole_time() -> None:
+    told = [stretch(at).to_json() for at in range(1, 101)]
+    found = stretches_from(told, 30)
+    assert len(found) == 25
+    assert sum(each.for_s for each in found) == 100
+    assert found[-1].samples == 100_000
+
+
+@pytest.mark.parametrize("strange", [5, None, {"t_utc": "soon"}, [], stretch(1).to_json()])
+def test_what_is_damaged_or_out_of_order_is_passed_over(strange: object) -> None:
+    told = [stretch(2).to_json(), strange, stretch(3).to_json()]
+    assert stretches_from(told, 30) == [stretch(2), stretch(3)]
+
+
+@pytest.mark.parametrize("none", [None, {}, "no", [], 7])
+def test_a_record_of_no_course_has_none(none: object) -> None:
+    assert stretches_from(none, 30) == []

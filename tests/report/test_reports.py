@@ -389,7 +389,7 @@ def _with_progress(run: Path) -> None:
     """The same run, as if it had been looked at over time: one sink was killed, came back, and was behind."""
     edit_record(run, lambda r: r.update(started_at="2026-11-23T09:00:00+00:00"))
     begin_ns = utc_ns("2026-11-23T09:00:00Z")
-    lines = [
+    course = [
         Stretch(begin_ns + n * 10**9, 1.0, 3000 * n, 3000 * n, 0, 4.0 - n / 4, {
             "archive": SinkStretch(3000 * n - 1500, 0, 0.5),
             **({"view": SinkStretch(1000 * n, 10 * n, 2.0 * n)} if n < 6 else {}),
@@ -397,7 +397,7 @@ def _with_progress(run: Path) -> None:
         }).to_json()
         for n in range(1, 10)
     ]  # fmt: skip
-    (run / "progress.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"t_utc": "20')
+    edit_record(run, lambda r: r.update(progress=course))
     mark = Mark(1, "ignition", 400, 1, begin_ns + 2 * 10**9, "", "", begin_ns)
     told = {"process": "view", "channel": "flux"}
     events = [
@@ -414,7 +414,6 @@ def test_rates_and_lag_are_drawn_over_time_with_what_happened_then(run: Path) ->
     assert "Rates and lag over time" not in page_of(run).text
     _with_progress(run)
     page, found = page_of(run), facts_of(run)
-    assert "progress.jsonl" not in page.text
     for words in ("Lag of each sink [s]", "Room in the ring [s]", "view died", "view again", "ignition", "<b>third"):
         assert words in page.text, words
     # A limit that is crossed again and again has words once on each picture of the three.
@@ -428,12 +427,11 @@ def test_rates_and_lag_are_drawn_over_time_with_what_happened_then(run: Path) ->
 def test_strange_progress_is_drawn_as_far_as_it_goes(run: Path) -> None:
     strange = {"for_s": 1e9, "end_sample_index": 2**61, "samples": 2**61, "overrun_samples": 0, "headroom_s": -9e8}
     sinks = {f"s{n}": {"samples": 2**61 - n, "dropped": 0, "lag_s": -9e8 if n % 2 else 9e8} for n in range(9)}
-    lines = [{"t_utc": f"20{y}-01-01T00:00:00Z", **strange, "sinks": sinks} for y in (10, 99, 50)]
-    (run / "progress.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, 5]))
+    course = [{"t_utc": f"20{y}-01-01T00:00:00Z", **strange, "sinks": sinks} for y in (10, 99, 50)]
+    edit_record(run, lambda r: r.update(progress=[*course, 5]))
     page = page_of(run)
     assert not re.search(r"\b(nan|inf)\b", " ".join(each.get("d") or "" for each in page.of("path")))
     assert "3 more were less behind" in page.text
-    assert "progress.jsonl is damaged in line 4" in page.text
 
 
 def test_a_browser_shows_and_prints_it_and_everybody_can_read_it(run: Path, tmp_path: Path) -> None:

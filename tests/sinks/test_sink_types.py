@@ -26,7 +26,7 @@ NAMES = re.compile(
     rf"(?<![A-Za-z])({'|'.join([*OURS, 'postgresql', 'sqlite3', 'pyarrow', 'asyncpg', 'h5py'])})(?![A-Za-z])", re.I
 )
 # Files of a run folder, which are called so.
-RUN_FILES = re.compile(r"\b(gaps|events|progress|clock|instruments)\.jsonl\b")
+RUN_FILES = re.compile(r"\b(gaps|events|clock|instruments)\.jsonl\b")
 # The standard library's writer of lines, by which `dtopipe tail` prints rows; the library of Arrow's tables, with the
 # extra that brings it, in which a loaded run is handed over; the two kinds of files that a browser is given a span as.
 ALLOWED = {

@@ -27,6 +27,7 @@ from dtopipe.supervisor.answers import Answers
 from dtopipe.supervisor.attachments import Attachments
 from dtopipe.supervisor.board_watch import BoardWatch
 from dtopipe.supervisor.clock_watch import ClockWatch
+from dtopipe.supervisor.course import CourseWatch
 from dtopipe.supervisor.disks import Disks
 from dtopipe.supervisor.drain import Drain
 from dtopipe.supervisor.gateway_agent import GatewayAgent
@@ -259,6 +260,7 @@ class Bench:
         self.record = RunRecord(
             plan, self.folder, self.places, progress, memory, acquirer, sinks, goal, self.clock_file,
             self.board_watch, self.clock_watch, self.disks, self.limits, self.limiting,
+            CourseWatch(progress, memory, sinks),
         )  # fmt: skip
         self.starts = Starts(memory, sinks)
         self.placement = Placement(memory, sinks, self.starts, self.record, events)
