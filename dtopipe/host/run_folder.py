@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from dtopipe.host.run_lock import read_mark, run_lock_is_held
 from dtopipe.host.run_record import read_run_record
 from dtopipe.host.runtime import RuntimeEntry, entries, entry_at
 from dtopipe.host.runtime_folder import runtime_trouble
+from dtopipe.host.system_errors import replace_file
 from dtopipe.model.errors import UsageError
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.shown import json_text
@@ -29,8 +29,6 @@ _LATEST = "latest"
 # Where runs are kept unless somebody names another place.
 DEFAULT_ROOT = Path("runs")
 _LOG_END_BYTES = 16_384
-# On Windows a file that somebody reads cannot be replaced for that moment.
-_REPLACE_TRIES = 50
 
 
 class RunFolder:
@@ -286,13 +284,5 @@ def replace_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    for tries_left in reversed(range(_REPLACE_TRIES)):
-        try:
-            draft.replace(path)
-        except PermissionError:
-            if not tries_left:
-                raise
-            time.sleep(0.01)
-        else:
-            sync_names(path.parent)
-            return
+    replace_file(draft, path)
+    sync_names(path.parent)

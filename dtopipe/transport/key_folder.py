@@ -22,6 +22,7 @@ import platformdirs
 
 from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.host.run_folder import replace_text
+from dtopipe.host.system_errors import replace_file
 from dtopipe.model.errors import DtopipeError, UsageError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
 from dtopipe.transport.curve import belong_together
@@ -247,7 +248,7 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
+    replace_file(draft, path)
     sync_names(path.parent)
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dtopipe.host.lock import FileLock, LockHeld, is_held
+from dtopipe.host.system_errors import replace_file
 from dtopipe.model.errors import OutputLocked, SinkError, WireError
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
@@ -149,7 +150,7 @@ class CommitRecord:
                 file.write(data + b"".join(entries))
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(place)
+            replace_file(draft, place)
         sync_folder(place)
 
     @property
@@ -321,7 +322,7 @@ def keep_earlier(path: Path) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(place)
+        replace_file(draft, place)
     sync_folder(place)
 
 
