@@ -12,6 +12,7 @@ from typing import Any
 
 from dtopipe.host.closed import closed, is_closed
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.foreign_record import is_foreign_record
 from dtopipe.host.known_runs import known_runs
 from dtopipe.host.plain_file import not_a_file
@@ -283,6 +284,6 @@ def replace_text(path: Path, text: str) -> None:
     with draft.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        sync_bytes(file.fileno())
     replace_file(draft, path)
     sync_names(path.parent)

@@ -9,13 +9,13 @@ be read, or something else than the new one, is not replaced but moved aside: `s
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.plain_file import not_a_file
 from dtopipe.host.system_errors import replace_file
 from dtopipe.model.errors import SinkError
@@ -57,7 +57,7 @@ class Replacement:
                 endings = [each.name[len(new.stem) :] for each in self._files(new)]
                 json.dump({"endings": endings, "aside": None if aside is None else aside.stem}, file)
                 file.flush()
-                os.fsync(file.fileno())
+                sync_bytes(file.fileno())
             replace_file(self._draft, self._mark)
         sync_folder(self.path)
         self.complete()

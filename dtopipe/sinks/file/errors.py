@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dtopipe.core.disk import bytes_text
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.file_limit import largest_file
 from dtopipe.host.plain_file import FILES_ONLY, NO_LINKS, led_elsewhere, not_a_file
 from dtopipe.host.system_errors import meaning_of
@@ -138,7 +139,7 @@ def free_name(path: Path) -> Path:
 def sync_file(fd: int, path: Path) -> None:
     """The file's bytes survive a power cut. Raises SinkError."""
     with sink_errors(path):
-        os.fsync(fd)
+        sync_bytes(fd)
 
 
 def sync_folder(path: Path) -> None:
