@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from dtopipe.host import wall_clock
 from dtopipe.model.clock import Anchor
 
 # time.monotonic ticks at 16 ms on Windows before Python 3.13; this one does not, and all processes share it.
@@ -59,6 +60,6 @@ def _utc_offset_ns() -> int:
 
 def _timed_pair() -> tuple[int, tuple[int, int]]:
     before = mono_ns()
-    t_utc_ns = time.time_ns()
+    t_utc_ns = wall_clock.utc_ns()
     after = mono_ns()
     return after - before, ((before + after) // 2, t_utc_ns)
