@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from dtopipe.host.process_end import words_of_exit
+
 # A session of its own: neither the terminal's Ctrl-C nor an end of our process group reaches it half-way.
 _WINDOWS_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
 # After it was killed.
@@ -59,11 +61,7 @@ class EventCommand:
         except subprocess.TimeoutExpired:
             _kill(process)
             return f"did not end within {self._limit_s:g} s, and was killed"
-        code = process.returncode
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}" if code else ""
+        return words_of_exit(process.returncode)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
