@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from dtopipe.host import wall_clock
@@ -45,12 +46,17 @@ class RunTimes:
         return Anchor(sample_index, t_mono_ns, self.utc_ns(t_mono_ns))
 
 
-def asleep_ns() -> int:
-    """How long this machine has slept since it was started, as far as the system tells; it says 0 where it does not."""
-    boot_clock = getattr(time, "CLOCK_BOOTTIME", None)
-    if boot_clock is None:
+if sys.platform == "linux":
+
+    def asleep_ns() -> int:
+        """How long this machine has slept since it was started, as far as the system tells."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+else:
+
+    def asleep_ns() -> int:
+        """How long this machine has slept since it was started, which this system does not tell."""
         return 0
-    return time.clock_gettime_ns(boot_clock) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def _utc_offset_ns() -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from dtopipe.host.killing import kill_with_children
 from dtopipe.host.process_end import words_of_exit
 
 # A session of its own: neither the terminal's Ctrl-C nor an end of our process group reaches it half-way.
@@ -67,10 +67,7 @@ class EventCommand:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End it, and what it has started, at once."""
     with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        kill_with_children(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_KILL_WAIT_S)
     if process.stdin:
