@@ -16,6 +16,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,13 +152,14 @@ class RuntimeEntry:
             for _ in range(_REMOVE_TRIES):
                 for path in list(self.folder.iterdir()):
                     if path != mark and _is_of_an_entry(path):
-                        path.unlink(missing_ok=True)
+                        patiently(partial(path.unlink, missing_ok=True))
                 if any(path != mark for path in self.folder.iterdir()):
                     continue
                 # Last: a folder that keeps something else must stay known as ours.
                 mark.unlink(missing_ok=True)
                 try:
-                    self.folder.rmdir()
+                    # On Windows whoever looks into it keeps it for that moment.
+                    patiently(self.folder.rmdir)
                 except OSError:
                     mark.write_bytes(_MARK)
                 else:
