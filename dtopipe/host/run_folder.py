@@ -21,7 +21,7 @@ from dtopipe.host.run_lock import read_mark, run_lock_is_held
 from dtopipe.host.run_record import read_run_record
 from dtopipe.host.runtime import RuntimeEntry, entries, entry_at
 from dtopipe.host.runtime_folder import runtime_trouble
-from dtopipe.host.system_errors import replace_file
+from dtopipe.host.system_errors import patiently, replace_file
 from dtopipe.model.errors import UsageError
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.shown import json_text
@@ -262,7 +262,8 @@ def _is_same(one: Path, other: Path) -> bool:
 def _latest_of(folder: Path) -> str:
     """The newest run of a name; by its folder's name where `latest` is not there or not right."""
     with contextlib.suppress(OSError):
-        named = (folder / _LATEST).read_text(encoding="utf-8").strip() if (folder / _LATEST).is_file() else ""
+        latest = folder / _LATEST
+        named = patiently(lambda: latest.read_text(encoding="utf-8")).strip() if latest.is_file() else ""
         if is_file_name(named) and (folder / named / "run.json").is_file():
             return named
     records = [record for record in folder.glob("*/run.json") if not is_foreign_record(record)]
