@@ -41,12 +41,14 @@ def show_outputs(folder: Path, python: Path) -> None:
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     told = subprocess.check_output([str(python), "-m", "dtopipe", "sinks", "--json"], cwd=ROOT)
     look = {entry["name"]: entry["look"] or "{path}" for entry in json.loads(told)}
+    # Without a quote around it, which PowerShell would take for a text; it has no blank in it.
+    inside = python.relative_to(ROOT)
     print(f"\nThe run is in {folder.relative_to(ROOT)}. Look at it, from {ROOT}:\n")
     for name, sink in record["sinks"].items():
         path = (folder / sink["path"]).relative_to(ROOT)
-        words = look[sink["type"]].format(path=path, python=python.relative_to(ROOT))
+        words = look[sink["type"]].format(path=path, python=inside).replace(f'"{inside}"', str(inside))
         print(f"  {name:<10}  {words.replace(chr(10), chr(10) + ' ' * 14)}")
-    print(f'\n  recount it  "{python.relative_to(ROOT)}" -m dtopipe verify quickstart/latest\n')
+    print(f"\n  recount it  {inside} -m dtopipe verify quickstart/latest\n")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 
 from dtopipe.host.identity import who_is_here
 from dtopipe.host.machine_wide import MachineWideName, NameTaken
+from dtopipe.host.users import user_name
 from dtopipe.model.errors import BoardError
 from dtopipe.model.shown import shown
 
@@ -45,19 +44,9 @@ class ExclusiveDevice:
 def _words(taken: NameTaken) -> str:
     """The holder in words: what it says of itself only as far as the system does not know better."""
     task, pid = taken.holder.get("task", ""), str(taken.pid or taken.holder.get("pid", ""))
-    user = _user_name(taken.user_id) or taken.holder.get("user", "")
+    user = ("" if taken.user_id is None else user_name(taken.user_id)) or taken.holder.get("user", "")
     words = f"run {shown(task)!r}" if task else "another process"
     who = [f"process {shown(pid)}"] if pid else []
     if user and user != who_is_here().user:
         who.append(f"of {shown(user)}")
     return f"{words} ({' '.join(who)})" if who else words
-
-
-def _user_name(user_id: int | None) -> str:
-    if user_id is None or sys.platform == "win32":
-        return ""
-    import pwd
-
-    with contextlib.suppress(KeyError):
-        return pwd.getpwuid(user_id).pw_name
-    return f"user {user_id}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.oracle import Held, Oracle
 from dtopipe.core.lifecycle import SinkState
+from dtopipe.host.own_python import own_command, own_environment
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.plan import RunPlan
@@ -123,8 +123,8 @@ def _of_values(held: Held, samples: int, *, is_ordered: bool) -> Iterator[str]:
 def _of_verify(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
     """`dtopipe verify` comes to the run's own verdict."""
     verified = subprocess.run(
-        [sys.executable, "-P", "-m", "dtopipe", "verify", str(folder.path), "--outside", "--json"],
-        capture_output=True, text=True, check=False,
+        own_command("dtopipe", "verify", str(folder.path), "--outside", "--json"),
+        env=own_environment(), capture_output=True, text=True, encoding="utf-8", errors="replace", check=False,
     )  # fmt: skip
     found = ""
     with contextlib.suppress(ValueError, KeyError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 
 from dtopipe.chaos.levers import Levers
+from dtopipe.host.own_python import own_command, own_environment
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import reached
 from dtopipe.model.errors import DtopipeError, RingError, UsageError
@@ -99,10 +99,11 @@ def running(file: Path, plan: RunPlan, run_dir: Path) -> Iterator[RunUnderTest]:
     sets += levers.sets
     words = [word for text in sets for word in ("--set", text)]
     before = {path.parent for path in plan.run_root.glob("*/*/run.json")}
-    command = [sys.executable, "-P", "-m", "dtopipe", "up", str(file), "--simulate", "--json"]
+    command = own_command("dtopipe", "up", str(file), "--simulate", "--json")
     process = subprocess.Popen(
         [*command, "--run-dir", str(run_dir), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=levers.environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        errors="replace", env=own_environment(levers.environment),
     )  # fmt: skip
     run = None
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from dtopipe.chaos.faults import Fault, Kind
 from dtopipe.chaos.scene import Scene
+from dtopipe.host.own_python import own_command, own_environment
 from dtopipe.host.run_life import reached
 from dtopipe.model.errors import DtopipeError
 from dtopipe.shm.segment import names, unlink
@@ -78,7 +78,7 @@ class AnotherSession:
     @staticmethod
     def _typed(session: str, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-P", "-m", "dtopipe", *words],
-            env={**os.environ, "DTOPIPE_RUNTIME_DIR": session}, stdin=subprocess.DEVNULL, capture_output=True,
+            own_command("dtopipe", *words),
+            env=own_environment({"DTOPIPE_RUNTIME_DIR": session}), stdin=subprocess.DEVNULL, capture_output=True,
             text=True, encoding="utf-8", timeout=_COMMAND_LIMIT_S, check=False,
         )  # fmt: skip

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dtopipe.host.identity import who_is_here
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_lock import read_mark
+from dtopipe.host.users import place_of
 from dtopipe.model.errors import UsageError
 
 
@@ -17,22 +19,15 @@ def go_on_as_owner(folder: RunFolder) -> None:
 
     Raises UsageError if that user cannot run it.
     """
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+    if not who_is_here().is_root:
         return
     seen = folder.path.stat()
     mark = read_mark(folder.path)
     user_id, group_id = seen.st_uid, seen.st_gid
     if user_id == 0 or (mark is not None and mark.maker.user_id == 0):
         return
-    import pwd
-
-    try:
-        known = pwd.getpwuid(user_id)
-        name, group_id, home = known.pw_name, known.pw_gid, known.pw_dir
-        groups = os.getgrouplist(name, group_id)
-    except KeyError:
-        # A user of a container may have no name.
-        name, home, groups = f"'#{user_id}'", "/", [group_id]
+    name, home, groups = place_of(user_id, group_id)
+    group_id = groups[0]
     environment = {key: value for key, value in os.environ.items() if key not in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
     environment |= {"HOME": home}
     command = [sys.executable, "-P", "-m", "dtopipe", *sys.argv[1:]]

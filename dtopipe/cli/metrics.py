@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -17,6 +16,7 @@ import psutil
 
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.http_address import Address, address_of, listening_socket
+from dtopipe.host.own_python import own_command
 from dtopipe.host.run_folder import RunFolder, find_living_run
 from dtopipe.host.runtime import entries
 from dtopipe.metrics.server import MetricsServer
@@ -81,7 +81,7 @@ def beside(listen: str) -> list[str]:
         raise UsageError("metrics need prometheus_client", 'pip install "dtopipe[metrics]"')
     listening_socket(address, "metrics").close()
     where = ["--host", address.host, "--port", str(address.port)]
-    return [sys.executable, "-P", "-m", "dtopipe", "metrics", "--of", str(os.getpid()), *where]
+    return own_command("dtopipe", "metrics", "--of", str(os.getpid()), *where)
 
 
 def _begun_by(pid: int) -> Iterator[RunFolder]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from dtopipe.cli.web import TOKEN_VARIABLE, ensure_web, token_for
 from dtopipe.host.http_address import Address, address_of, listening_socket
+from dtopipe.host.own_python import own_command, own_environment
 from dtopipe.model.errors import UsageError
 
 # One that ends by itself is started again a few times, and then let go of.
@@ -66,12 +66,12 @@ class PageBeside:
     def _start(self) -> None:
         address = self._address
         host = f"[{address.host}]" if ":" in address.host else address.host
-        command = [sys.executable, "-P", "-m", "dtopipe", "web", self._folder, "--listen", f"{host}:{address.port}"]
+        command = own_command("dtopipe", "web", self._folder, "--listen", f"{host}:{address.port}")
         self._starts, self._started_s = self._starts + 1, time.monotonic()
         try:
             self._process = subprocess.Popen(
                 [*command, "--beside"],
-                env={**os.environ, **self.environment},
+                env=own_environment(self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import click
 from dtopipe.cli.foreground import run_in_foreground
 from dtopipe.cli.output import print_json
 from dtopipe.cli.topology_options import PlanRequest, topology_request
+from dtopipe.host.own_python import own_command, own_environment
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.runtime import entries
 from dtopipe.host.session import end_of_session_warning
@@ -73,7 +73,10 @@ def up(request: PlanRequest, detach: bool, preview: bool, metrics: str | None, w
         from dtopipe.cli.metrics import beside
 
         # A Ctrl-C is meant for the run, whose end is to be seen too; it ends with the run.
-        subprocess.Popen(beside(metrics), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+        subprocess.Popen(
+            beside(metrics), env=own_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )  # fmt: skip
     sys.exit(run_in_foreground(plan, page, as_json=as_json))
 
 
@@ -91,8 +94,8 @@ def _detach(environment: Mapping[str, str], *, as_json: bool) -> None:
     if warning := end_of_session_warning():
         click.echo(f"dtopipe: {warning}", err=True)
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "dtopipe", *arguments, "--json"],
-        env={**os.environ, **environment},
+        own_command("dtopipe", *arguments, "--json"),
+        env=own_environment(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

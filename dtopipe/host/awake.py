@@ -52,7 +52,10 @@ class Awake:
     def _ask(self) -> None:
         if sys.platform == "win32":
             self._ask_windows()
-            return
+        else:
+            self._ask_programs()
+
+    def _ask_programs(self) -> None:
         reasons = []
         for by, command in _ways(self._why):
             reason = self._held_by(command)
@@ -107,11 +110,11 @@ def _ways(why: str) -> Iterator[tuple[str, list[str]]]:
     """(what it is called, how it is asked), the best first."""
     if sys.platform == "darwin":
         yield "caffeinate", ["caffeinate", "-i", "-s", *_HOLDER]
-        return
-    # Who has no seat at the machine may ask for less: that it does not fall asleep by itself.
-    for what in ("sleep:idle", "idle"):
-        command = ["systemd-inhibit", f"--what={what}", "--who=dtopipe", f"--why={why}", "--mode=block", *_HOLDER]
-        yield f"systemd-inhibit ({what})", command
+    else:
+        # Who has no seat at the machine may ask for less: that it does not fall asleep by itself.
+        for what in ("sleep:idle", "idle"):
+            command = ["systemd-inhibit", f"--what={what}", "--who=dtopipe", f"--why={why}", "--mode=block", *_HOLDER]
+            yield f"systemd-inhibit ({what})", command
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
+from dtopipe.host import wall_clock
 from dtopipe.model.clock import Anchor
 
 # time.monotonic ticks at 16 ms on Windows before Python 3.13; this one does not, and all processes share it.
@@ -44,12 +46,17 @@ class RunTimes:
         return Anchor(sample_index, t_mono_ns, self.utc_ns(t_mono_ns))
 
 
-def asleep_ns() -> int:
-    """How long this machine has slept since it was started, as far as the system tells; it says 0 where it does not."""
-    boot_clock = getattr(time, "CLOCK_BOOTTIME", None)
-    if boot_clock is None:
+if sys.platform == "linux":
+
+    def asleep_ns() -> int:
+        """How long this machine has slept since it was started, as far as the system tells."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+else:
+
+    def asleep_ns() -> int:
+        """How long this machine has slept since it was started, which this system does not tell."""
         return 0
-    return time.clock_gettime_ns(boot_clock) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def _utc_offset_ns() -> int:
@@ -59,6 +66,6 @@ def _utc_offset_ns() -> int:
 
 def _timed_pair() -> tuple[int, tuple[int, int]]:
     before = mono_ns()
-    t_utc_ns = time.time_ns()
+    t_utc_ns = wall_clock.utc_ns()
     after = mono_ns()
     return after - before, ((before + after) // 2, t_utc_ns)

@@ -6,6 +6,8 @@ import errno
 import os
 from pathlib import Path
 
+from dtopipe.host.durability import sync_bytes
+
 # What network shares and FAT say.
 _NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
 
@@ -19,7 +21,7 @@ def sync_names(folder: Path) -> None:
     except PermissionError:
         return
     try:
-        os.fsync(fd)
+        sync_bytes(fd)
     except OSError as error:
         if error.errno not in _NO_SYNC_OF_FOLDERS:
             raise

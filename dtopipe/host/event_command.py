@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+from dtopipe.host.killing import kill_with_children
+from dtopipe.host.process_end import words_of_exit
 
 # A session of its own: neither the terminal's Ctrl-C nor an end of our process group reaches it half-way.
 _WINDOWS_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
@@ -59,20 +61,13 @@ class EventCommand:
         except subprocess.TimeoutExpired:
             _kill(process)
             return f"did not end within {self._limit_s:g} s, and was killed"
-        code = process.returncode
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}" if code else ""
+        return words_of_exit(process.returncode)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End it, and what it has started, at once."""
     with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        kill_with_children(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_KILL_WAIT_S)
     if process.stdin:

@@ -16,17 +16,22 @@ def largest_file(path: Path) -> tuple[int, str] | None:
     return min(limits, default=None)
 
 
-def process_limit() -> tuple[int, str]:
-    """What this process and those that it starts may make of a file, and what says so; 0 where there is no limit.
+if sys.platform == "win32":
 
-    Shared memory is a file too.
-    """
-    if sys.platform == "win32":
+    def process_limit() -> tuple[int, str]:
+        """What this process may make of a file; there is no limit."""
         return 0, ""
+
+else:
     import resource
 
-    size, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    return (0, "") if size == resource.RLIM_INFINITY else (size, "the limit of this process (ulimit -f)")
+    def process_limit() -> tuple[int, str]:
+        """What this process and those that it starts may make of a file, and what says so; 0 where there is no limit.
+
+        Shared memory is a file too.
+        """
+        size, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        return (0, "") if size == resource.RLIM_INFINITY else (size, "the limit of this process (ulimit -f)")
 
 
 def _disk_limit(path: Path) -> tuple[int, str]:

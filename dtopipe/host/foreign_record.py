@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dtopipe.host.system_errors import patiently
 from dtopipe.model.facts import parsed
 
 # As a run's folder is named; a user may have given it another name.
@@ -23,7 +24,7 @@ def is_foreign_record(path: Path) -> bool:
     if not path.is_file():
         return True
     try:
-        with path.open("rb") as file:
+        with patiently(lambda: path.open("rb")) as file:
             data = file.read(_LOOKED_AT_BYTES + 1)
     except OSError:
         return False

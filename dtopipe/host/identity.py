@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from dtopipe.host.users import known_name
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MACHINE_ID = Path("/etc/machine-id")
 
@@ -67,11 +69,9 @@ def _machine() -> str:
 
 def _user_name() -> str:
     # Not getpass: it asks the environment, which sudo and cron may have kept from somebody else.
+    if hasattr(os, "getuid"):
+        # Empty for a user of a container, who may have no name.
+        return known_name(os.getuid())
     with contextlib.suppress(OSError, KeyError, ImportError):
-        if hasattr(os, "getuid"):
-            import pwd
-
-            return pwd.getpwuid(os.getuid()).pw_name
         return getpass.getuser()
-    # A user of a container may have no name.
     return ""

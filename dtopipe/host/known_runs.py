@@ -15,6 +15,8 @@ from pathlib import Path
 
 import platformdirs
 
+from dtopipe.host.system_errors import replace_file
+
 _LONGEST = 2**16
 _SUFFIX = ".run"
 
@@ -35,7 +37,7 @@ class KnownRun:
             path = folder / f"{self._name}{_SUFFIX}"
             draft = path.with_suffix(".new")
             draft.write_text(f"{socket.gethostname()}\n{run_folder}\n", encoding="utf-8", errors="surrogateescape")
-            draft.replace(path)
+            replace_file(draft, path)
 
     def forget(self) -> None:
         """It is over."""

@@ -14,8 +14,11 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-# Windows locks are mandatory: this byte is far past the end of every file that is locked here.
-_LOCKED_BYTE = 2**62
+from dtopipe.host.system_errors import patiently
+
+# Windows locks are mandatory: this byte is far past the end of every file that is locked here, and no further than a
+# file of any file system there goes.
+_LOCKED_BYTE = 2**43
 # Whoever only looks has a lock for an instant, which must not be taken for another owner.
 _LOOK_PATIENCE_S = 0.25
 _PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -56,7 +59,7 @@ class FileLock:
     def _opened(self) -> int:
         try:
             # First without O_CREAT, which Linux refuses for a file of others in a folder like /tmp.
-            return os.open(self.path, os.O_RDWR | _PLAIN)
+            return patiently(lambda: os.open(self.path, os.O_RDWR | _PLAIN))
         except FileNotFoundError:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o666)
         if self._for_everybody:
@@ -104,7 +107,7 @@ def is_held(path: Path) -> bool:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
-        fd = os.open(path, os.O_RDONLY | _PLAIN | getattr(os, "O_NONBLOCK", 0))
+        fd = patiently(lambda: os.open(path, os.O_RDONLY | _PLAIN | getattr(os, "O_NONBLOCK", 0)))
     except FileNotFoundError:
         return False
     try:
@@ -120,7 +123,8 @@ if sys.platform == "win32":
         os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
+            # All else, such as a share that knows no locks, is no other process.
             return False
         return True
 

@@ -25,7 +25,8 @@ _PREFIX = "dtopipe-held-"
 _PATIENCE_S = 1.0
 _TRIES, _PAUSE_S = 20, 0.02
 _LONGEST_ANSWER = 4096
-_FOLDER = "/var/tmp" if os.name == "posix" else os.environ.get("PROGRAMDATA", tempfile.gettempdir())  # noqa: S108
+_OF_EVERYBODY = "/var/tmp"  # noqa: S108
+_FOLDER = os.environ.get("PROGRAMDATA", tempfile.gettempdir()) if sys.platform == "win32" else _OF_EVERYBODY
 
 
 class NameTaken(Exception):
@@ -38,78 +39,103 @@ class NameTaken(Exception):
         self.user_id = user_id
 
 
-class MachineWideName:
-    """One name, from `hold` to `let_go` or the process's death."""
+class _LockedFile:
+    """The name as a locked file that says who holds it."""
 
     def __init__(self, name: str) -> None:
-        self._name = f"{_PREFIX}{sha256(name.encode()).hexdigest()[:32]}"
-        self._socket: socket.socket | None = None
+        self._path = Path(_FOLDER) / f"{name}.lock"
         self._lock: FileLock | None = None
 
-    def hold(self, holder: dict[str, str]) -> None:
-        """`holder`: what others are told who want it meanwhile. Raises NameTaken, OSError."""
-        if sys.platform == "linux":
-            self._bind(json.dumps(holder).encode())
-        else:
-            self._lock_file(json.dumps(holder).encode())
+    def hold(self, said: bytes) -> None:
+        """Raises NameTaken, OSError."""
+        lock = FileLock(self._path, for_everybody=True)
+        try:
+            lock.acquire()
+        except LockHeld:
+            raise NameTaken(_holder(self._path.read_bytes()[:_LONGEST_ANSWER])) from None
+        self._lock = lock
+        with contextlib.suppress(OSError):
+            lock.write(said)
 
     def let_go(self) -> None:
         """Harmless when it is not held."""
-        if self._socket is not None:
-            # Wakes the thread that answers, which has it open too.
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-            self._socket = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
-    def _bind(self, said: bytes) -> None:
-        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Whoever has it may let it go just now.
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                bound.bind("\0" + self._name)
-                bound.listen()
-                break
-            except OSError as error:
-                taken = self._taken()
-                if taken is not None or not tries_left:
-                    bound.close()
-                    raise taken or error from None
-                time.sleep(_PAUSE_S)
-        self._socket = bound
-        threading.Thread(target=_answer, args=(bound, said), name="device", daemon=True).start()
 
-    def _taken(self) -> NameTaken | None:
-        """The holder; None if there is none."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-            asking.settimeout(_PATIENCE_S)
-            try:
-                asking.connect("\0" + self._name)
-            except TimeoutError:
-                return NameTaken({})
-            except OSError:
-                return None
-            pid, user_id, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            said = b""
-            # Who is stopped holds it all the same.
-            with contextlib.suppress(OSError):
-                while len(said) < _LONGEST_ANSWER and (more := asking.recv(_LONGEST_ANSWER)):
-                    said += more
-            return NameTaken(_holder(said), pid, user_id)
+if sys.platform == "linux":
 
-    def _lock_file(self, said: bytes) -> None:
-        path = Path(_FOLDER) / f"{self._name}.lock"
-        lock = FileLock(path, for_everybody=True)
-        try:
-            lock.acquire()
-        except LockHeld:
-            raise NameTaken(_holder(path.read_bytes()[:_LONGEST_ANSWER])) from None
-        self._lock = lock
-        with contextlib.suppress(OSError):
-            lock.write(said)
+    class _AbstractSocket:
+        """The name as an abstract socket, at which a thread says who holds it."""
+
+        def __init__(self, name: str) -> None:
+            self._address = f"\0{name}"
+            self._socket: socket.socket | None = None
+
+        def hold(self, said: bytes) -> None:
+            """Raises NameTaken, OSError."""
+            bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            # Whoever has it may let it go just now.
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    bound.bind(self._address)
+                    bound.listen()
+                    break
+                except OSError as error:
+                    taken = self._taken()
+                    if taken is not None or not tries_left:
+                        bound.close()
+                        raise taken or error from None
+                    time.sleep(_PAUSE_S)
+            self._socket = bound
+            threading.Thread(target=_answer, args=(bound, said), name="device", daemon=True).start()
+
+        def let_go(self) -> None:
+            """Harmless when it is not held."""
+            if self._socket is not None:
+                # Wakes the thread that answers, which has it open too.
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+                self._socket.close()
+                self._socket = None
+
+        def _taken(self) -> NameTaken | None:
+            """The holder; None if there is none."""
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+                asking.settimeout(_PATIENCE_S)
+                try:
+                    asking.connect(self._address)
+                except TimeoutError:
+                    return NameTaken({})
+                except OSError:
+                    return None
+                pid, user_id, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+                said = b""
+                # Who is stopped holds it all the same.
+                with contextlib.suppress(OSError):
+                    while len(said) < _LONGEST_ANSWER and (more := asking.recv(_LONGEST_ANSWER)):
+                        said += more
+                return NameTaken(_holder(said), pid, user_id)
+
+    _Held = _AbstractSocket
+else:
+    _Held = _LockedFile
+
+
+class MachineWideName:
+    """One name, from `hold` to `let_go` or the process's death."""
+
+    def __init__(self, name: str) -> None:
+        self._held = _Held(f"{_PREFIX}{sha256(name.encode()).hexdigest()[:32]}")
+
+    def hold(self, holder: dict[str, str]) -> None:
+        """`holder`: what others are told who want it meanwhile. Raises NameTaken, OSError."""
+        self._held.hold(json.dumps(holder).encode())
+
+    def let_go(self) -> None:
+        """Harmless when it is not held."""
+        self._held.let_go()
 
 
 def _answer(bound: socket.socket, said: bytes) -> None:

@@ -19,23 +19,27 @@ def of_a_run(n_sinks: int) -> int:
     return _OF_A_RUN + _OF_A_SINK * n_sinks
 
 
-def ensure_open_files(needed: int) -> None:
-    """Raise the limit of this process, and of those that it starts, as far as it may. Raises UsageError."""
-    if sys.platform == "win32":
-        return
+if sys.platform == "win32":
+
+    def ensure_open_files(needed: int) -> None:
+        """A process may have as many as there is memory for."""
+
+else:
     import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(needed, _ENOUGH)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(hard, wanted)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    if soft < needed:
-        raise UsageError(
-            f"this process may have {soft} files open at a time, and this takes {needed}",
-            "raise the limit: ulimit -n 1024",
-        )
+    def ensure_open_files(needed: int) -> None:
+        """Raise the limit of this process, and of those that it starts, as far as it may. Raises UsageError."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = max(needed, _ENOUGH)
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            return
+        if hard != resource.RLIM_INFINITY:
+            wanted = min(hard, wanted)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        if soft < needed:
+            raise UsageError(
+                f"this process may have {soft} files open at a time, and this takes {needed}",
+                "raise the limit: ulimit -n 1024",
+            )

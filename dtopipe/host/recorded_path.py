@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from dtopipe.host.closed import closed, is_closed
+from dtopipe.host.file_names import trouble_of_name
 from dtopipe.model.errors import UsageError
 
 # What the supervisor and `repair` write into a run folder.
@@ -39,8 +39,8 @@ def fault_of(folder: Path, path: str) -> Fault | None:
         return Fault("has no path that can be")
     if ".." in given.parts:
         return Fault(f"leads out of the run folder: {path}")
-    if sys.platform == "win32" and PureWindowsPath(path).is_reserved():
-        return Fault(f"is a device: {path}")
+    if trouble := trouble_of_name(path):
+        return Fault(f"has a name that cannot be: {trouble}")
     if given.is_absolute() or given.drive or given.root:
         return Fault(f"lies outside of the run folder: {path}", is_outside=True)
     if given.parts[0].casefold() in OWN_FILES or given.name.endswith(COMMIT_RECORD):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from dtopipe.host.closed import closed, is_closed
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.foreign_record import is_foreign_record
 from dtopipe.host.known_runs import known_runs
 from dtopipe.host.plain_file import not_a_file
@@ -21,6 +21,7 @@ from dtopipe.host.run_lock import read_mark, run_lock_is_held
 from dtopipe.host.run_record import read_run_record
 from dtopipe.host.runtime import RuntimeEntry, entries, entry_at
 from dtopipe.host.runtime_folder import runtime_trouble
+from dtopipe.host.system_errors import patiently, replace_file
 from dtopipe.model.errors import UsageError
 from dtopipe.model.identifiers import is_file_name
 from dtopipe.model.shown import json_text
@@ -29,8 +30,6 @@ _LATEST = "latest"
 # Where runs are kept unless somebody names another place.
 DEFAULT_ROOT = Path("runs")
 _LOG_END_BYTES = 16_384
-# On Windows a file that somebody reads cannot be replaced for that moment.
-_REPLACE_TRIES = 50
 
 
 class RunFolder:
@@ -263,7 +262,8 @@ def _is_same(one: Path, other: Path) -> bool:
 def _latest_of(folder: Path) -> str:
     """The newest run of a name; by its folder's name where `latest` is not there or not right."""
     with contextlib.suppress(OSError):
-        named = (folder / _LATEST).read_text(encoding="utf-8").strip() if (folder / _LATEST).is_file() else ""
+        latest = folder / _LATEST
+        named = patiently(lambda: latest.read_text(encoding="utf-8")).strip() if latest.is_file() else ""
         if is_file_name(named) and (folder / named / "run.json").is_file():
             return named
     records = [record for record in folder.glob("*/run.json") if not is_foreign_record(record)]
@@ -285,14 +285,6 @@ def replace_text(path: Path, text: str) -> None:
     with draft.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
-    for tries_left in reversed(range(_REPLACE_TRIES)):
-        try:
-            draft.replace(path)
-        except PermissionError:
-            if not tries_left:
-                raise
-            time.sleep(0.01)
-        else:
-            sync_names(path.parent)
-            return
+        sync_bytes(file.fileno())
+    replace_file(draft, path)
+    sync_names(path.parent)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.host.closed import closed
+from dtopipe.host.system_errors import patiently
 from dtopipe.model.errors import UsageError
 from dtopipe.model.facts import Facts, Misfit, parsed
 from dtopipe.model.identifiers import RUN_ID_HELP, is_file_name, is_run_id
@@ -34,7 +35,7 @@ def read_run_record(path: Path) -> dict[str, Any]:
     Keys that are not known are passed over. Raises UsageError, with the key that is wrong.
     """
     try:
-        with path.open("rb") as file:
+        with patiently(lambda: path.open("rb")) as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ValueError(f"it has more than {_MOST_BYTES} bytes")

@@ -16,6 +16,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from dtopipe.host.life_locks import LifeLocks
 from dtopipe.host.lock import FileLock, LockHeld, is_held
 from dtopipe.host.run_lock import read_mark
 from dtopipe.host.runtime_folder import chosen_folder, runtime_dir, seen_runtime_dir
+from dtopipe.host.system_errors import patiently, replace_file
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.model.identifiers import is_own_run_id
 
@@ -101,7 +103,7 @@ class RuntimeEntry:
         """Replace `entry.json`."""
         draft = self.folder / _DRAFT_FILE
         draft.write_text(json.dumps(asdict(facts)), encoding="utf-8")
-        draft.replace(self.folder / _ENTRY_FILE)
+        replace_file(draft, self.folder / _ENTRY_FILE)
 
     def read(self) -> EntryFacts | None:
         """What `entry.json` says; None if the entry is not complete."""
@@ -150,13 +152,14 @@ class RuntimeEntry:
             for _ in range(_REMOVE_TRIES):
                 for path in list(self.folder.iterdir()):
                     if path != mark and _is_of_an_entry(path):
-                        path.unlink(missing_ok=True)
+                        patiently(partial(path.unlink, missing_ok=True))
                 if any(path != mark for path in self.folder.iterdir()):
                     continue
                 # Last: a folder that keeps something else must stay known as ours.
                 mark.unlink(missing_ok=True)
                 try:
-                    self.folder.rmdir()
+                    # On Windows whoever looks into it keeps it for that moment.
+                    patiently(self.folder.rmdir)
                 except OSError:
                     mark.write_bytes(_MARK)
                 else:
@@ -249,7 +252,8 @@ def _bytes_of(path: Path) -> bytes:
     """A small file of ours; nothing where it cannot be read or is no such file."""
     with contextlib.suppress(OSError):
         if stat.S_ISREG(path.lstat().st_mode):
-            with path.open("rb") as file:
+            # It may be replaced just now.
+            with patiently(lambda: path.open("rb")) as file:
                 return file.read(_LONGEST_FACTS)
     return b""
 

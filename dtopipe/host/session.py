@@ -9,13 +9,14 @@ from pathlib import Path
 from dtopipe.host.identity import who_is_here
 
 _LINGERING = Path("/var/lib/systemd/linger")
+_HAS_LOGIND = sys.platform.startswith("linux")
 _CGROUP = Path("/proc/self/cgroup")
 
 
 def end_of_session_warning() -> str:
     """What the end of the session may do to a run in the background, and what keeps it from that; empty if nothing."""
     user = who_is_here().user
-    if sys.platform != "linux" or not user or not _is_in_a_session() or (_LINGERING / user).exists():
+    if not _HAS_LOGIND or not user or not _is_in_a_session() or (_LINGERING / user).exists():
         return ""
     return (
         "the end of your last login session may end this run, where logind ends what its users leave behind\n"

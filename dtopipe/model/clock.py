@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NS_PER_S = 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Above this an int64 product of a block could overflow, and plain integers are used instead.
 _INT64_SAFE = 2**62
 
@@ -96,7 +97,11 @@ def iso_utc(t_utc_ns: int) -> str:
 
 @lru_cache(maxsize=64)
 def _second_utc(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+    # Not `fromtimestamp`, which knows no time before 1970 on Windows.
+    try:
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
+    except OverflowError as error:
+        raise ValueError(f"{seconds} s since 1970 is in no year that has a name") from error
 
 
 def utc_ns(iso: str) -> int:

@@ -9,14 +9,15 @@ be read, or something else than the new one, is not replaced but moved aside: `s
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.plain_file import not_a_file
+from dtopipe.host.system_errors import replace_file
 from dtopipe.model.errors import SinkError
 from dtopipe.model.sink_types import SinkType
 from dtopipe.sinks.file.commit_record import SUFFIX, ensure_not_written
@@ -56,8 +57,8 @@ class Replacement:
                 endings = [each.name[len(new.stem) :] for each in self._files(new)]
                 json.dump({"endings": endings, "aside": None if aside is None else aside.stem}, file)
                 file.flush()
-                os.fsync(file.fileno())
-            self._draft.replace(self._mark)
+                sync_bytes(file.fileno())
+            replace_file(self._draft, self._mark)
         sync_folder(self.path)
         self.complete()
         # Of an output that was gone its record alone was there.
@@ -105,7 +106,7 @@ class Replacement:
                 # What is not there any more an earlier call has moved: then the one in its place is not the old one.
                 if file.exists():
                     self._clear(path.with_name(path.stem + ending), aside)
-                    file.replace(path.with_name(path.stem + ending))
+                    replace_file(file, path.with_name(path.stem + ending))
             for file in self._files(path):
                 if file.name[len(path.stem) :] not in endings:
                     self._clear(file, aside)
@@ -122,7 +123,7 @@ class Replacement:
         if aside is None:
             old.unlink()
         else:
-            old.replace(self.path.with_name(aside + old.name[len(self.path.stem) :]))
+            replace_file(old, self.path.with_name(aside + old.name[len(self.path.stem) :]))
 
     def _free_aside(self) -> Path:
         """The first of `stem.damaged.ext`, `stem.damaged.1.ext`, ... of which there is no file."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from dtopipe.host.durability import sync_bytes
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
@@ -66,7 +67,7 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
     position = _position(output, snapshot, front, gaps)
     data_path = front.path or output.path
     with sink_errors(data_path), data_path.open("rb") as file:
-        os.fsync(file.fileno())
+        sync_bytes(file.fileno())
         is_all = os.fstat(file.fileno()).st_size == front.data_bytes
     origin = 0 if snapshot is None else snapshot.data_origin
     is_complete = is_all and front.stop >= int(output.record["stop"]) and not front.has_more

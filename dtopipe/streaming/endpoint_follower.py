@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 import threading
-import time
 import uuid
 from collections import deque
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from dtopipe.boards.remote import RemoteBoard
 from dtopipe.core.link_clock import LinkPair
+from dtopipe.host import wall_clock
 from dtopipe.model.board_events import Ended, Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor, utc_ns
 from dtopipe.model.daq import DaqBlock
@@ -160,7 +160,7 @@ class EndpointFollower:
             taken.sensor_status,
             self._anchor,
             started_ns=self._started_ns,
-            read_started_ns=time.time_ns(),
+            read_started_ns=wall_clock.utc_ns(),
             gaps_before=gaps,
         )
         self._gaps_before = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from dtopipe.core.gaps import explained
+from dtopipe.host import wall_clock
 from dtopipe.host.clock import mono_ns
 from dtopipe.intake.blocks import CoveredIntake, DirectIntake
 from dtopipe.intake.journal import JournalReader
@@ -192,7 +192,7 @@ class Follower:
             trimmed.sensor_status,
             trimmed.anchor,
             started_ns=self._started_ns,
-            read_started_ns=time.time_ns(),
+            read_started_ns=wall_clock.utc_ns(),
             gaps_before=(*self._gaps_before, *self._gaps_to(trimmed.first_sample_index, trimmed.anchor)),
             is_there=partial(self._is_there, number) if is_view else None,
         )

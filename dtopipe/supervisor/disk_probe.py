@@ -71,7 +71,8 @@ def look_at(folder: Path, outputs: Mapping[str, Path]) -> FolderSeen:
             if owner is None:
                 continue
             try:
-                size = entry.stat().st_size
+                # Not the entry's own: NTFS brings that up to date when the file is closed.
+                size = Path(entry.path).stat().st_size
             except FileNotFoundError:
                 # A log or a tail that its sink has just ended.
                 continue

@@ -12,6 +12,7 @@ from typing import Any
 
 from dtopipe.core.clock_fit import ClockFit
 from dtopipe.core.link_clock import LinkPair
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.run_marks import mark_line
 from dtopipe.model.clock import Anchor, iso_utc
 from dtopipe.model.errors import WireError
@@ -67,7 +68,7 @@ class LineFile:
         if not self._write():
             return False
         try:
-            os.fsync(self._file.fileno())
+            sync_bytes(self._file.fileno())
         except OSError as error:
             _log.warning("%s: %s", self._path, error)
             return False
@@ -81,7 +82,7 @@ class LineFile:
         if self._waiting:
             _log.error("%s: %d bytes had no room on the disk", self._path, len(self._waiting))
         try:
-            os.fsync(self._file.fileno())
+            sync_bytes(self._file.fileno())
         except OSError as error:
             _log.warning("%s: %s", self._path, error)
         self._file.close()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dtopipe.host.own_python import own_command, own_environment
+from dtopipe.host.process_end import words_of_exit
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.supervisor.ports import Events, Process
 from dtopipe.wire.control import write_frame
@@ -48,8 +48,8 @@ class ProcessStarter:
 def started(module: str, log: BinaryIO) -> subprocess.Popen[bytes]:
     """A Python of its own that runs this module; it reads from a pipe, and what it says goes into the log."""
     return subprocess.Popen(
-        # Not from the current folder: a `signal.py` there is the user's own.
-        [sys.executable, "-P", "-m", module],
+        own_command(module),
+        env=own_environment(),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -92,10 +92,7 @@ class WorkerProcess:
         code = self._process.poll()
         if code is None:
             return ""
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                return f"its process was killed by {signal.Signals(-code).name}"
-        return f"its process ended with exit code {code}"
+        return f"its process {words_of_exit(code) or 'ended with exit code 0'}"
 
     def kill(self) -> None:
         """End it at once and reap it; harmless when it is dead."""

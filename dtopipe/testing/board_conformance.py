@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 import yaml
 
 from dtopipe.boards.contract import Board, Ended, Overrun, Taken
+from dtopipe.host.killing import KILL
 from dtopipe.model.board_types import BoardType
 from dtopipe.model.errors import BoardError
 from dtopipe.model.plan import TaskPlan
@@ -233,7 +232,7 @@ class BoardConformance:
             with pytest.raises(BoardError):
                 third.open()
             third.close()
-            holder.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
+            holder.send_signal(KILL)
             holder.wait()
         deadline = time.monotonic() + 10
         while True:

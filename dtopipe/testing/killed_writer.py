@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from dtopipe.host.killing import KILL
 from dtopipe.model.policy import Layout
 from dtopipe.model.references import referred
 from dtopipe.model.span import Gap
@@ -78,7 +78,7 @@ class _Steps:
         if str(module).partition(".")[0] in _WITHIN:
             return
         if self.count == self._at_step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), KILL)
         self.count += 1
 
 
@@ -104,7 +104,7 @@ def _write(sink: SinkUnderTest, death: Death, said: int) -> None:
         if death.with_half_a_commit and number == ROUNDS // 2:
             told.sizes_at_death = _sizes(sink)
             tell()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), KILL)
         told.committed = writer.commit().committed
         if number % 3 == 2:
             writer.sync()
@@ -121,7 +121,9 @@ def _sizes(sink: SinkUnderTest) -> dict[str, int]:
 
 
 def _last_words(sink: SinkUnderTest, death: Death) -> tuple[Said, str]:
-    """What a child said last, and what it failed with; it is dead when this returns."""
+    """What a child said last, and what it failed with; it is dead when this returns. Raises OSError."""
+    if not hasattr(os, "fork"):
+        raise OSError("this system forks no processes")
     listening, speaking = os.pipe()
     child = os.fork()
     if not child:

@@ -74,8 +74,6 @@ class SinkFaults(SinkSuite):
     def test_behind_a_file_that_may_grow_no_further_a_successor_goes_on(
         self, file_sink: SinkUnderTest, limit: int
     ) -> None:
-        if sys.platform == "win32":
-            pytest.skip("this system has no limit of a file's size")
         pieces = noise(100)
         writer = file_sink.writer()
         committed = 0
@@ -175,11 +173,14 @@ def _assert_holds(sink: SinkUnderTest, pieces: Sequence[Block]) -> None:
 
 @contextlib.contextmanager
 def _files_no_larger_than(n_bytes: int) -> Iterator[None]:
-    import resource
+    if sys.platform == "win32":
+        pytest.skip("this system has no limit of a file's size")
+    else:
+        import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

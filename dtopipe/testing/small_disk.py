@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from dtopipe.host.identity import who_is_here
 
 
 class SmallDisk:
@@ -18,7 +19,7 @@ class SmallDisk:
     def __init__(self, folder: Path, size: str, source: str = "dtopipe-test") -> None:
         self.path = folder
         folder.mkdir(parents=True, exist_ok=True)
-        if os.name == "nt" or os.geteuid() != 0:
+        if not who_is_here().is_root:
             pytest.skip("only root can mount a small file system")
         if mount("-t", "tmpfs", "-o", f"size={size}", source, str(folder)):
             pytest.skip("a small file system cannot be mounted here")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path, PurePath
 
+from dtopipe.host.file_names import trouble_of_name
 from dtopipe.host.plain_file import FILES_ONLY, NO_LINKS, led_elsewhere, not_a_file
 from dtopipe.host.recorded_path import COMMIT_RECORD, OWN_FILES
 from dtopipe.model.plan import SinkPlan
@@ -26,6 +27,9 @@ def check_outputs(sinks: Sequence[SinkPlan], run_root: Path) -> Found:
     places = {name: _identity(Path(str(sink.path)), run_root) for name, sink in outputs.items()}
     for name, sink in outputs.items():
         path = Path(str(sink.path))
+        if trouble := trouble_of_name(str(sink.path)):
+            yield f"sinks.{name}.path", trouble, "choose another name"
+            continue
         try:
             checked = _absolute(sink, path) if path.is_absolute() else _in_run_folder(str(sink.path), places[name])
             yield from [(f"sinks.{name}.path", *problem) for problem in checked]

@@ -8,6 +8,8 @@ from typing import Any
 
 from dtopipe.model.errors import Place, Problem
 
+# A topology is the same on every system; Windows has another name for it.
+_ALSO_CALLED = {"USER": "USERNAME"}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -25,8 +27,9 @@ def resolved(value: Any, environ: Mapping[str, str], absent: dict[str, list[str]
 
     def replace(found: re.Match[str]) -> str:
         name, default = found[1], found[2]
-        if name in environ:
-            return environ[name]
+        value = environ.get(name, environ.get(_ALSO_CALLED.get(name, "")))
+        if value is not None:
+            return value
         if default is None:
             absent.setdefault(name, []).append(key)
         return found[0] if default is None else default

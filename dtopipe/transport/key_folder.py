@@ -21,7 +21,9 @@ from pathlib import Path
 import platformdirs
 
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.run_folder import replace_text
+from dtopipe.host.system_errors import replace_file
 from dtopipe.model.errors import DtopipeError, UsageError, WireError
 from dtopipe.model.keys import KeyPair, PublicKey
 from dtopipe.transport.curve import belong_together
@@ -246,8 +248,8 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+        sync_bytes(file.fileno())
+    replace_file(draft, path)
     sync_names(path.parent)
 
 

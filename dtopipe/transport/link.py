@@ -80,30 +80,38 @@ def bind_in(folder: Path, name: str, socket: zmq.Socket[bytes]) -> str:
     return ""
 
 
-def is_reached(endpoint: str) -> bool:
-    """False for an abstract socket that is not there, or in another network namespace: a container's, a service's."""
-    if not endpoint.startswith(_ABSTRACT):
+if sys.platform == "linux":
+
+    def is_reached(endpoint: str) -> bool:
+        """False for an abstract socket that is not there, or in another network namespace, as of a container."""
+        if not endpoint.startswith(_ABSTRACT):
+            return True
+        with plain.socket(plain.AF_UNIX) as probe:
+            try:
+                probe.connect("\0" + endpoint.removeprefix(_ABSTRACT))
+            except OSError:
+                return False
         return True
-    with plain.socket(plain.AF_UNIX) as probe:
-        try:
-            probe.connect("\0" + endpoint.removeprefix(_ABSTRACT))
-        except OSError:
-            return False
-    return True
 
-
-def _bound_without_a_file(socket: zmq.Socket[bytes]) -> str:
-    """The endpoint; empty where there are no abstract sockets, or none that hears only some users."""
-    if sys.platform != "linux":
+    def _bound_without_a_file(socket: zmq.Socket[bytes]) -> str:
+        """The endpoint; empty where there are no abstract sockets, or none that hears only some users."""
+        with contextlib.suppress(zmq.ZMQError):
+            for user_id in {os.getuid(), 0}:
+                socket.setsockopt(zmq.IPC_FILTER_UID, user_id)
+            # A name that nobody has had before: whoever lost one link must not find another one behind it.
+            endpoint = f"{_ABSTRACT}dtopipe-{secrets.token_hex(8)}"
+            socket.bind(endpoint)
+            return endpoint
         return ""
-    with contextlib.suppress(zmq.ZMQError):
-        for user_id in {os.getuid(), 0}:
-            socket.setsockopt(zmq.IPC_FILTER_UID, user_id)
-        # A name that nobody has had before: whoever lost one link must not find another one behind it.
-        endpoint = f"{_ABSTRACT}dtopipe-{secrets.token_hex(8)}"
-        socket.bind(endpoint)
-        return endpoint
-    return ""
+
+else:
+
+    def is_reached(endpoint: str) -> bool:
+        """True: only Linux has abstract sockets, which are not seen from everywhere."""
+        return True
+
+    def _bound_without_a_file(socket: zmq.Socket[bytes]) -> str:
+        return ""
 
 
 def connect(

@@ -9,6 +9,7 @@ from enum import IntEnum
 
 import zmq
 
+from dtopipe.host.sockets import ends_what_is_not_acknowledged
 from dtopipe.model.errors import CannotListen, WireError
 from dtopipe.model.keys import KeyPair
 from dtopipe.transport.malformed import Malformed
@@ -59,7 +60,8 @@ class StreamServer:
         # A peer that is gone without a word, with nothing or with something on the way to it.
         self._socket.tcp_keepalive, self._socket.tcp_keepalive_idle = 1, 10
         self._socket.tcp_keepalive_intvl, self._socket.tcp_keepalive_cnt = 5, 3
-        self._socket.setsockopt(zmq.TCP_MAXRT, 30_000)
+        if ends_what_is_not_acknowledged():
+            self._socket.setsockopt(zmq.TCP_MAXRT, 30_000)
         # Who asks again and again and never reads is sent no more than that, and who floods is read no faster.
         self._socket.sndhwm = self._socket.rcvhwm = _MOST_WAITING
         # Whoever is gone is an error, not silence.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from dtopipe.host.life_line import taken_from_input
 from dtopipe.host.life_locks import LifeLocks
 from dtopipe.host.lock import LockHeld
 from dtopipe.host.log_lines import LogLines
@@ -109,10 +110,10 @@ def _read_orders(wanted: type[O_co]) -> O_co:
 
 def _watch_life_line() -> threading.Event:
     """Set once the pipe from the supervisor closes, which its death does on every system."""
-    orphaned = threading.Event()
+    orphaned, line = threading.Event(), taken_from_input()
 
     def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):
+        while os.read(line, 1):
             pass
         orphaned.set()
 

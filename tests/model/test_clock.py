@@ -110,3 +110,10 @@ def test_a_time_written_out_reads_back_as_the_same_nanosecond(t_utc_ns: int) -> 
 )
 def test_times_of_other_writers_are_read(text: str, expected: int) -> None:
     assert utc_ns(text) == expected
+
+
+def test_a_time_before_1970_is_a_time_as_every_other() -> None:
+    assert iso_utc(-1) == "1969-12-31T23:59:59.999999999Z"
+    assert utc_ns("1969-12-31T23:59:59.999999999Z") == -1
+    with pytest.raises(ValueError, match="no year"):
+        iso_utc(10**30)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +75,26 @@ def test_a_share_that_does_not_answer_holds_nobody_up(
     finally:
         answers.set()
         probe.stop()
+
+
+def test_a_file_that_grows_is_asked_itself_and_not_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_bytes(b"12345")
+
+    class OldEntry:
+        """As NTFS has it while the file is open: what it was when it was opened."""
+
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.name, self.path = entry.name, entry.path
+
+        def stat(self) -> os.stat_result:
+            raise AssertionError("its folder was asked")
+
+    scan = os.scandir
+
+    @contextlib.contextmanager
+    def scanned(folder: Path) -> Iterator[Iterator[OldEntry]]:
+        with scan(folder) as entries:
+            yield (OldEntry(entry) for entry in entries)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    assert look_at(tmp_path, {"a": tmp_path / "a.csv"}).outputs["a"].n_bytes == 5

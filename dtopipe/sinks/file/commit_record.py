@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.lock import FileLock, LockHeld, is_held
+from dtopipe.host.system_errors import replace_file
 from dtopipe.model.errors import OutputLocked, SinkError, WireError
 from dtopipe.model.nulls import NullRange
 from dtopipe.model.position import Position
@@ -148,8 +150,8 @@ class CommitRecord:
                 entries = [*map(packed_gap, gaps), *map(packed_nulls, kept)]
                 file.write(data + b"".join(entries))
                 file.flush()
-                os.fsync(file.fileno())
-            draft.replace(place)
+                sync_bytes(file.fileno())
+            replace_file(draft, place)
         sync_folder(place)
 
     @property
@@ -239,13 +241,13 @@ class CommitRecord:
         with sink_errors(self._path):
             state = _synced(self._state)
             self._put(state)
-            os.fsync(self._fd)
+            sync_bytes(self._fd)
         return state.position
 
     def make_name_durable(self) -> None:
         """The record as it was begun survives a power cut, for outputs that say themselves what is committed."""
         with sink_errors(self._path):
-            os.fsync(self._fd)
+            sync_bytes(self._fd)
         sync_folder(self._path)
 
     def retain(self, retained_from: int, extra: bytes) -> Position:
@@ -259,7 +261,7 @@ class CommitRecord:
             position = replace(state.position, retained_from=retained_from)
             with sink_errors(self._path):
                 self._put(replace(state, position=position, extra=extra))
-                os.fsync(self._fd)
+                sync_bytes(self._fd)
         return self._state.position
 
     def carry(self, position: Position, gaps: Sequence[Gap], extra: bytes) -> Position:
@@ -274,7 +276,7 @@ class CommitRecord:
         with sink_errors(self._path):
             state = replace(_synced(self._state), closed=True)
             self._put(state)
-            os.fsync(self._fd)
+            sync_bytes(self._fd)
         self.release()
         return state.position
 
@@ -320,8 +322,8 @@ def keep_earlier(path: Path) -> None:
         with draft.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        draft.replace(place)
+            sync_bytes(file.fileno())
+        replace_file(draft, place)
     sync_folder(place)
 
 

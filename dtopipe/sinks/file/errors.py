@@ -11,8 +11,10 @@ from pathlib import Path
 
 from dtopipe.core.disk import bytes_text
 from dtopipe.host.disk_names import make_folders, sync_names
+from dtopipe.host.durability import sync_bytes
 from dtopipe.host.file_limit import largest_file
 from dtopipe.host.plain_file import FILES_ONLY, NO_LINKS, led_elsewhere, not_a_file
+from dtopipe.host.system_errors import meaning_of
 from dtopipe.model.errors import FileTooLarge, OutputAway, OutputExists, SinkError, SinkUnavailable
 from dtopipe.model.policy import OnExists
 
@@ -57,18 +59,20 @@ def sink_errors(path: Path) -> Iterator[None]:
 
 def sink_error(path: Path, error: OSError) -> SinkError:
     """SinkUnavailable for what may be over in a while, OutputAway if it is to be opened again then, else SinkError."""
-    message = error.strerror or str(error)
-    if error.errno == errno.EFBIG:
+    message, number = error.strerror or str(error), meaning_of(error, path)
+    if number != error.errno:
+        message = "another program has it open" if number == errno.EBUSY else os.strerror(number)
+    if number == errno.EFBIG:
         return FileTooLarge(path, *too_large(path))
-    if error.errno in _PASSING:
-        return SinkUnavailable(path, message, _PASSING[error.errno])
-    if error.errno in _AWAY:
-        return OutputAway(path, message, _AWAY[error.errno])
-    if error.errno == errno.ENOENT and path.parent.is_dir():
+    if number in _PASSING:
+        return SinkUnavailable(path, message, _PASSING[number])
+    if number in _AWAY:
+        return OutputAway(path, message, _AWAY[number])
+    if number == errno.ENOENT and path.parent.is_dir():
         return SinkError(
             path, "it is not there: it was deleted or moved", "put it back, or write it anew: dtopipe repair"
         )
-    return SinkError(path, message, _LASTING.get(error.errno or 0, "look at the disk, or choose another place"))
+    return SinkError(path, message, _LASTING.get(number, "look at the disk, or choose another place"))
 
 
 def too_large(path: Path) -> tuple[str, str]:
@@ -135,7 +139,7 @@ def free_name(path: Path) -> Path:
 def sync_file(fd: int, path: Path) -> None:
     """The file's bytes survive a power cut. Raises SinkError."""
     with sink_errors(path):
-        os.fsync(fd)
+        sync_bytes(fd)
 
 
 def sync_folder(path: Path) -> None:

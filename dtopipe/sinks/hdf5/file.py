@@ -10,7 +10,6 @@ of a footer.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dtopipe.host.durability import sync_bytes
 from dtopipe.model.errors import SinkError
 from dtopipe.model.policy import Layout
 from dtopipe.model.stream import Stream
@@ -106,7 +106,7 @@ class GrowingHdf5(FileOfGroups):
         else:
             self._write_held()
             if durable:
-                os.fsync(self.fd)
+                sync_bytes(self.fd)
             self._put(words, 0)
         n_rows = self._columns[0].n_rows
         group_bytes = footer.rest_bytes + sum(column.n_bytes for column in self._columns)
