@@ -88,7 +88,8 @@ def _shape(sink: SinkPlan) -> str:
 def _ensure_key(plan: RunPlan) -> None:
     """Raises TopologyError where a link needs this user's own key, and there is none."""
     listens = plan.listen is not None and not plan.listen.insecure
-    follows = known_board_type(plan.board.type).follows and not plan.board.options.get("insecure")
+    kind = known_board_type(plan.board.type)
+    follows = kind.follows and kind.links and not plan.board.options.get("insecure")
     if not (listens or follows):
         return
     key = "listen.endpoint" if listens else "board"

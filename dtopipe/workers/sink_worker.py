@@ -339,7 +339,7 @@ def write(worker: Worker[SinkOrders], writer: ReopeningWriter) -> None:
     begin = _begin(worker)
     if begin is None:
         return
-    columns = Columns(begin.stream, orders.channels, as_codes=known_sink_type(orders.type).is_raw)
+    columns = Columns(begin.stream, orders.channels, as_codes=known_sink_type(orders.type).as_codes)
     whole = View(columns, samples_a_row(orders.every_s, begin.stream.rate_hz), orders.reduce)
     stream, start, committed = whole.stream, begin.start, begin.committed
     ring = Ring.attach(begin.segment, begin.held)
