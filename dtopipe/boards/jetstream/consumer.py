@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dtopipe.broker.connection import BrokerConnection
 from dtopipe.broker.errors import BrokerError
@@ -153,8 +153,6 @@ class Consumer:
         self._connection.call(ended)
 
     async def _say(self, due: list[_Unacknowledged]) -> None:
-        client: Any = self._connection.client
-        for each in due[:-1]:
-            await client.publish(each.reply, _ACK)
-        # An answer to the last says that the others were heard.
-        await client.request(due[-1].reply, _ACK, timeout=self._connection.address.timeout_s)
+        # Nobody waits for an answer: what is not heard comes again, and is acknowledged then.
+        for each in due:
+            await self._connection.client.publish(each.reply, _ACK)
