@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 _CONNECT_S = 2
 _PING_EVERY_S, _PINGS = 5, 2
 _CLOSE_S = 2.0
-# nats-py refuses to publish beyond this: more than any window of ours.
-_PENDING_BYTES = 128 * 2**20
+# Beyond this nats-py writes before it takes more, so that the server works while the next messages are made.
+_PENDING_BYTES = 2**20
 _log = logging.getLogger("dtopipe.broker")
 
 

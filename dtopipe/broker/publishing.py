@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,19 +63,21 @@ class Publisher:
         self._numbers = itertools.count()
         self._waiting: dict[str, asyncio.Future[int]] = {}
 
-    def send(self, messages: Sequence[Outgoing], expected_last: int | None = None) -> list[int]:
+    def send(self, messages: Iterable[Outgoing], expected_last: int | None = None) -> list[int]:
         """The sequence of each, once the server has acknowledged all of them.
 
         With `expected_last`, the sequence of the subject's newest message, the first of them is sent alone, and refused
-        (AnotherWriter) if it is another one. After an error nobody knows which of them are there.
+        (AnotherWriter) if it is another one. They are made as they are sent, while the server works on those before.
+        After an error nobody knows which of them are there.
         """
-        if not messages:
-            return []
-        if expected_last is None:
-            return self._connection.call(lambda: self._all(messages))
-        first = Outgoing({**messages[0].headers, _EXPECTED_LAST: str(expected_last)}, messages[0].payload)
-        found = self._connection.call(lambda: self._all([first]))
-        return [*found, *(self._connection.call(lambda: self._all(messages[1:])) if messages[1:] else ())]
+        return self._connection.call(lambda: self._in_order(iter(messages), expected_last))
+
+    async def _in_order(self, messages: Iterator[Outgoing], expected_last: int | None) -> list[int]:
+        found = []
+        if expected_last is not None and (first := next(messages, None)) is not None:
+            headers = {**first.headers, _EXPECTED_LAST: str(expected_last)}
+            found = await self._all([Outgoing(headers, first.payload)])
+        return found + await self._all(messages)
 
     async def _all(self, messages: Iterable[Outgoing]) -> list[int]:
         client = await self._listening()

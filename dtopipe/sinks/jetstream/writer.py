@@ -256,15 +256,17 @@ class JetStreamWriter:
     def _publish(self) -> None:
         items = [item for item in self._pending if not isinstance(item, Readings)]
         head, position = self._head(LogKind.ITEMS), self._position
-        messages: list[Outgoing] = []
-        for batch in batches(items, self._most_bytes):
-            message, position = outgoing(batch, replace(head, position=position), self._subject)
-            messages.append(message)
-        if messages:
-            sequences = self._publisher.send(messages, self._last)
+
+        def messages() -> Iterator[Outgoing]:
+            nonlocal position
+            for batch in batches(items, self._most_bytes):
+                message, position = outgoing(batch, replace(head, position=position), self._subject)
+                yield message
+
+        if sequences := self._publisher.send(messages(), self._last):
             self._last, self._whole_at = max(sequences), sequences[-1]
             self._acknowledged.append((mono_ns(), position.committed))
-            self._since_told += len(messages)
+            self._since_told += len(sequences)
         self._position = replace(position, durable=self._position.durable)
         self._pending = []
         if self._since_told >= _TELL_AGAIN_MESSAGES:
