@@ -212,7 +212,7 @@ def test_a_full_stream_that_discards_what_is_new_is_waited_for(apart: NatsServer
 @pytest.mark.parametrize(
     ("config", "options", "words", "remedy"),
     [
-        ({"subjects": ["elsewhere.>"]}, {}, "does not take dtopipe.NAME.simulated: its subjects are elsewhere.>", "stream:"),
+        ({"subjects": ["elsewhere.>"]}, {}, "does not take dtopipe.NAME.simulated: its subjects are else", "stream:"),
         ({"retention": "workqueue"}, {}, "deletes what was read", "limits"),
         ({"no_ack": True}, {}, "acknowledges nothing", "no_ack"),
         ({}, {"replicas": 3}, "has num_replicas 1, and replicas 3 was asked for", "take replicas out"),
