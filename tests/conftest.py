@@ -94,6 +94,14 @@ def postgres() -> Iterator[Any]:
     yield from running_server()
 
 
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[Any]:
+    """A real NATS server with JetStream for the tests of this session."""
+    from nats_server import running_server
+
+    yield from running_server()
+
+
 @pytest.fixture
 def run_cli(tmp_path: Path, ready_commands: Commands) -> Callable[..., CommandEnded]:
     """`run_cli("check", "file.yaml")`: a real `dtopipe` command in the test's folder, to its end."""

@@ -51,7 +51,19 @@ from dtopipe.model.span import Gap
 from dtopipe.wire.control import Message
 from dtopipe.wire.message_fields import TypedMessage
 
-__all__ = ["Board", "Ended", "Link", "LinkedBoard", "Opened", "Overrun", "Poll", "Surroundings", "Taken"]
+__all__ = [
+    "Board",
+    "Ended",
+    "FollowingBoard",
+    "Link",
+    "LinkedBoard",
+    "Opened",
+    "Overrun",
+    "Poll",
+    "SurroundedBoard",
+    "Surroundings",
+    "Taken",
+]
 
 
 class Board(Protocol):
@@ -124,14 +136,8 @@ class Surroundings(Protocol):
 
 
 @runtime_checkable
-class LinkedBoard(Protocol):
-    """A board that is another machine."""
-
-    def take_link(self, link: Link, surroundings: Surroundings, remote_id: str, run_id: str) -> None:
-        """The worker gives the link, before `open`.
-
-        `remote_id` names this run of ours to the other side; `run_id`: of the run that is followed already, else empty.
-        """
+class FollowingBoard(Protocol):
+    """A board that is the run of another machine, which may keep its samples until they are durable here."""
 
     def recall(self, gaps: Sequence[Gap]) -> None:
         """A successor is told all gaps that are on record for this run, before `start`."""
@@ -141,3 +147,22 @@ class LinkedBoard(Protocol):
 
     def finish(self) -> None:
         """Everything up to the end of the run is here for good."""
+
+
+@runtime_checkable
+class SurroundedBoard(FollowingBoard, Protocol):
+    """One that makes its own way to that machine."""
+
+    def take_surroundings(self, surroundings: Surroundings, remote_id: str, run_id: str) -> None:
+        """The worker gives them, before `open`; the rest is as of `LinkedBoard.take_link`."""
+
+
+@runtime_checkable
+class LinkedBoard(FollowingBoard, Protocol):
+    """One that is given the link to that machine."""
+
+    def take_link(self, link: Link, surroundings: Surroundings, remote_id: str, run_id: str) -> None:
+        """The worker gives the link, before `open`.
+
+        `remote_id` names this run of ours to the other side; `run_id`: of the run that is followed already, else empty.
+        """

@@ -22,6 +22,7 @@ OURS: Mapping[str, Reference] = {
     "simulated": "dtopipe.boards.board_types:SIMULATED",
     "replay": "dtopipe.boards.board_types:REPLAY",
     "remote": "dtopipe.boards.board_types:REMOTE",
+    "jetstream": "dtopipe.boards.jetstream.board_type:JETSTREAM",
     "dtollib": "dtopipe.boards.board_types:DTOLLIB",
 }
 # What stands in for any other board in a rehearsal.

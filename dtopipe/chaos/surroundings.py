@@ -23,7 +23,9 @@ _SERVER_LIMIT_S = 120.0
 def connection_cutter(plan: RunPlan) -> Callable[[], None] | None:
     """What ends every connection that dtopipe has to the run's databases; None without a database."""
     servers = [(sink, server) for sink in plan.sinks if (server := known_sink_type(sink.type).server) is not None]
-    cutters: list[Callable[[], None]] = [referred(server.cutter)(sink.options, plan.name) for sink, server in servers]
+    cutters: list[Callable[[], None]] = [
+        referred(server.cutter)(sink.options, plan.name) for sink, server in servers if server.cutter is not None
+    ]
     if not cutters:
         return None
 

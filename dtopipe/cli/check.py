@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +21,7 @@ from dtopipe.core.disk import duration_text
 from dtopipe.model.errors import DtopipeError, Problem, TopologyError, UsageError
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.quantities import spelled
+from dtopipe.sinks.registry import known_sink_type
 from dtopipe.topology.cost import Cost, estimate, size_text
 from dtopipe.topology.graph import DRAWN
 from dtopipe.transport.key_folder import KeyFolder, keys_dir
@@ -71,10 +72,22 @@ def check(request: PlanRequest, form: str, as_json: bool) -> None:
     else:
         console.print(_sinks(cost))
         console.print(_totals(cost))
+    for words in _promises(plan):
+        console.print(Text(words))
     for warning in plan.warnings:
         console.print(Text(f"warning: {warning}"))
     if asked:
         console.print(f"up will ask for {' '.join(f'--meta {key}=...' for key in asked)}", markup=False)
+
+
+def _promises(plan: RunPlan) -> Iterator[str]:
+    """What a commit is worth in an output that does not keep it as a disk does."""
+    for sink in plan.sinks:
+        server = known_sink_type(sink.type).server
+        if server is not None and server.promise:
+            is_covered = any(other.is_journal for other in plan.sinks)
+            then = "it is sent again from the journal" if is_covered else "without a journal that is a gap"
+            yield f"{sink.name}: {server.promise}; {then}"
 
 
 def _shape(sink: SinkPlan) -> str:
@@ -88,7 +101,8 @@ def _shape(sink: SinkPlan) -> str:
 def _ensure_key(plan: RunPlan) -> None:
     """Raises TopologyError where a link needs this user's own key, and there is none."""
     listens = plan.listen is not None and not plan.listen.insecure
-    follows = known_board_type(plan.board.type).follows and not plan.board.options.get("insecure")
+    kind = known_board_type(plan.board.type)
+    follows = kind.follows and kind.links and not plan.board.options.get("insecure")
     if not (listens or follows):
         return
     key = "listen.endpoint" if listens else "board"

@@ -72,6 +72,9 @@ class BoardType:
     # It is the run of another machine, which brings its task along once it is there.
     follows: bool = False
 
+    # It is reached by a link of ours, for which this user needs a key.
+    links: bool = True
+
     # Its samples are computed, not measured.
     is_simulated: Callable[[Options], bool] = _never
     # It goes on when it is read, and loses nothing until then.

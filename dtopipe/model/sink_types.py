@@ -95,15 +95,20 @@ class Server:
     `completed(options, name)`: the options with what the topology gives them. `target(options, name)`: where that is,
     without credentials; raises SinkOptionError. `is_own(part, resolved)`: True if this part of a topology means a
     server here, or one that the environment names, so that nobody else chose it; `resolved(part)` puts variables in.
-    `cutter(options, name)`: what ends every connection of ours there. `password_variable`: the environment variable, as
-    `${NAME}`, in which its clients look for a password by themselves.
+    `cutter(options, name)`: what ends every connection of ours there; None where nobody can. `password_variable`: the
+    environment variable, as `${NAME}`, that stands for a password in records; `is_looked_for`: its clients look there
+    by themselves. `place_key`: the option that tells two outputs on one server apart. `promise`: what a commit there is
+    worth, for `dtopipe check`; empty where it is as durable as any.
     """
 
     completed: Reference
     target: Reference
     is_own: Reference
-    cutter: Reference
     password_variable: str
+    cutter: Reference | None = None
+    is_looked_for: bool = True
+    place_key: str = "schema"
+    promise: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,8 @@ class SinkType:
     is_raw: bool = False
     # Lines: their reader is a `sinks.text.reader.TextReader`.
     is_text: bool = False
+    # It is given the board's codes as they are, with what they mean, and no values made of them; so is what `is_raw`.
+    takes_codes: bool = False
     has_layouts: bool = True
     takes_readings: bool = True
     # Its writer asks a block for the index of each of its rows (`Block.sample_index`), which in a view are not all.
@@ -180,3 +187,8 @@ class SinkType:
     # metadata_changer(path, run_id, metadata, **options): a run's metadata in an output that is complete, in place and
     # whole or not at all; raises SinkError. Without it such an output stays as it is.
     metadata_changer: Reference | None = None
+
+    @property
+    def as_codes(self) -> bool:
+        """True where an output has codes, and no channels that are worked out."""
+        return self.is_raw or self.takes_codes

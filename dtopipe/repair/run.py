@@ -327,7 +327,7 @@ class _Repair:
         written = read_gaps(self._folder.path / "gaps.jsonl")
         of_sources = [gap for source in sources for gap in source.gaps() if gap.cause in BOARD_CAUSES]
         layers = [self._known_board_gaps(), _apart(of_sources), own, written.get(output.name, [])]
-        return Refill(output.taken, output.is_raw, sources, layers, self._t_utc_ns_at)
+        return Refill(output.taken, output.as_codes, sources, layers, self._t_utc_ns_at)
 
     def _t_utc_ns_at(self, index: int) -> int:
         clock = stream_from(self._record["stream"]).clock

@@ -79,7 +79,7 @@ class TriggeredRefill:
             return
         for part in sorted([*without([item.span], inside), *inside]):
             if part in inside:
-                yield from self.own.items(part, self.output.taken, as_codes=self.output.is_raw)
+                yield from self.own.items(part, self.output.taken, as_codes=self.output.as_codes)
             else:
                 yield item.trimmed(part, self.whole.stream.clock)
 

@@ -21,6 +21,7 @@ OURS: dict[str, Reference] = {
     "csv": "dtopipe.sinks.text.sink_types:CSV",
     "hbuf": "dtopipe.sinks.hbuf.sink_type:HBUF",
     "hdf5": "dtopipe.sinks.hdf5.sink_type:HDF5",
+    "jetstream": "dtopipe.sinks.jetstream.sink_type:JETSTREAM",
     "jsonl": "dtopipe.sinks.text.sink_types:JSONL",
     "parquet": "dtopipe.sinks.parquet.sink_type:PARQUET",
     "postgres": "dtopipe.sinks.postgres.sink_type:POSTGRES",

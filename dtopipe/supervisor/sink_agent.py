@@ -89,7 +89,7 @@ class SinkAgent:
         if self.knows_stream:
             return
         self.knows_stream = True
-        own = output_stream(stream, plan.channels, plan.every_s, plan.reduce, as_codes=kind.is_raw)
+        own = output_stream(stream, plan.channels, plan.every_s, plan.reduce, as_codes=kind.as_codes)
         is_long = plan.layout is Layout.LONG and kind.has_layouts and not stream.polled
         self.row_count = RowCount(RowShape(own.every, len(own.channels) if is_long else 1))
         if plan.split is not None:

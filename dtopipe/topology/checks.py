@@ -106,10 +106,11 @@ def check_databases(sinks: Sequence[SinkPlan], name: str) -> Found:
         try:
             target = str(referred(server.target)(sink.options, name))
         except SinkOptionError as error:
-            yield f"sinks.{sink.name}.schema", error.message, error.remedy
+            yield f"sinks.{sink.name}.{server.place_key}", error.message, error.remedy
             continue
         if target in seen:
-            yield f"sinks.{sink.name}.schema", f"sink {seen[target]} writes to {target} too", "give one another schema"
+            key, remedy = f"sinks.{sink.name}.{server.place_key}", f"give one another {server.place_key}"
+            yield key, f"sink {seen[target]} writes to {target} too", remedy
         seen.setdefault(target, sink.name)
 
 

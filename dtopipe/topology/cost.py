@@ -209,7 +209,7 @@ def _length_s(plan: RunPlan, task: TaskPlan) -> float | None:
 
 
 def _sink(sink: SinkPlan, task: TaskPlan, code_bytes: int) -> SinkCost:
-    n_channels = len(sink.channels or (task.channels if known_sink_type(sink.type).is_raw else task.columns))
+    n_channels = len(sink.channels or (task.channels if known_sink_type(sink.type).as_codes else task.columns))
     size = known_sink_type(sink.type).size
     row = size.readings if task.polled else size.long if sink.layout is Layout.LONG else size.wide
     value = row.value * code_bytes / _USUAL_CODE_BYTES if size.holds_codes else row.value

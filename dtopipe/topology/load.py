@@ -51,7 +51,6 @@ from dtopipe.topology.checks import (
 from dtopipe.topology.commands import command_plans, command_problems
 from dtopipe.topology.cost import estimate
 from dtopipe.topology.journal import journal_of, journal_problems
-from dtopipe.topology.later import not_built_yet
 from dtopipe.topology.limits import known_units, limit_plans, limit_problems
 from dtopipe.topology.options import board_model, own_options, sink_model
 from dtopipe.topology.output_checks import check_outputs
@@ -135,7 +134,6 @@ class _Loading:
 
     def plan(self, run_dir: Path | None, *, rehearsal: bool, there: Sequence[SinkPlan] | None = None) -> RunPlan:
         """The plan. Raises TopologyError."""
-        self._found(not_built_yet(self._document))
         values = self._resolved(self._document)
         top = self._checked(TopologyPart, values, "")
         board = self._board(values.get("board"))

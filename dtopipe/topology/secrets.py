@@ -45,7 +45,9 @@ def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part(part: Mapping[str, Any], name: str, server: Server | None = None) -> dict[str, Any]:
     own = f"{_VARIABLE.sub('_', name.upper()).strip('_')}_PASSWORD"
-    found = _Password(f"${{{own}}}") if server is None else _Password(server.password_variable, is_looked_for=True)
+    found = _Password(f"${{{own}}}")
+    if server is not None:
+        found = _Password(server.password_variable, is_looked_for=server.is_looked_for)
     return {key: _value(key, value, found) for key, value in part.items()}
 
 

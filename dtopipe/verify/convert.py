@@ -100,7 +100,7 @@ def convert(
 
 def _columns(raw: RawSource, stream: Stream, sink_type: str) -> Columns:
     try:
-        return Columns(stream, None, as_codes=known_sink_type(sink_type).is_raw)
+        return Columns(stream, None, as_codes=known_sink_type(sink_type).as_codes)
     except DerivationError as error:
         raise UsageError(
             f"{raw.path} cannot be converted: {error}", "name that channel's calibration anew: --calibration new.yaml"

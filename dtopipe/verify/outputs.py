@@ -75,6 +75,11 @@ class Output:
         return self.kind.is_raw
 
     @property
+    def as_codes(self) -> bool:
+        """True where it has codes, and no channels that are worked out."""
+        return self.kind.as_codes
+
+    @property
     def is_wide(self) -> bool:
         """True if a row has every channel; readings always have."""
         sink = self.topology.get("sinks", {}).get(self.name, {})
@@ -91,7 +96,7 @@ class Output:
 
     def columns_of(self, stream: Stream) -> Columns:
         """What makes the channels taken of blocks of that stream, which has at least these."""
-        return Columns(stream, [channel.name for channel in self.taken.channels], as_codes=self.is_raw)
+        return Columns(stream, [channel.name for channel in self.taken.channels], as_codes=self.as_codes)
 
     def reduced(self, items: Iterable[Block | Readings | Gap]) -> Iterator[Block | Readings | Gap]:
         """What this output has of items of the channels taken, in order."""
@@ -107,7 +112,7 @@ class Output:
     @property
     def row_stream(self) -> Stream:
         """The stream with all channels whose values are known of it: of a raw file also what is worked out of codes."""
-        return tabular(self.stream).stream if self.is_raw else self.stream
+        return tabular(self.stream).stream if self.as_codes else self.stream
 
     def holds_nonfinite(self) -> bool:
         """True if NaN and infinities come back: not of every type, nor of one that a spreadsheet is to open."""
@@ -196,7 +201,7 @@ def _selected(stream: Stream, topology: Mapping[str, Any], name: str, sink_type:
     """What of the stream is taken for this sink's output, and the stream of that."""
     sink = topology["sinks"].get(name, {})
     try:
-        taken = Columns(stream, sink.get("channels"), as_codes=known_sink_type(sink_type).is_raw).stream
+        taken = Columns(stream, sink.get("channels"), as_codes=known_sink_type(sink_type).as_codes).stream
         every = samples_a_row(None if sink.get("every") is None else seconds(sink["every"]), stream.rate_hz)
         return taken, reduced_stream(taken, every, recorded_reduction(sink.get("reduce")))
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from dtopipe.boards.contract import Board, LinkedBoard
+from dtopipe.boards.contract import Board, FollowingBoard
 from dtopipe.host.clock import mono_ns
 from dtopipe.shm.ring import Ring
 from dtopipe.shm.table import SubscriberTable
@@ -20,7 +20,7 @@ class Acknowledging:
     """Looks now and then; does nothing for a board that is no other machine."""
 
     def __init__(self, board: Board, ring: Ring) -> None:
-        self._board = board if isinstance(board, LinkedBoard) else None
+        self._board = board if isinstance(board, FollowingBoard) else None
         self._table = SubscriberTable(ring)
         self._looked_ns = 0
 

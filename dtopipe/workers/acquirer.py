@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from dtopipe.boards.contract import Board, LinkedBoard
+from dtopipe.boards.contract import Board, FollowingBoard, LinkedBoard, SurroundedBoard
 from dtopipe.boards.registry import load_board
 from dtopipe.core.board_promises import broken_promise
 from dtopipe.core.ending import end_of_duration
@@ -69,7 +69,7 @@ class Acquirer:
         self._device, self._n_channels, self._dtype = opened.device, len(opened.channels), np.dtype(opened.dtype)
         first = ring.status().first_sample_index
         self._end = end_of_duration(opened.rate_hz, worker.orders.duration_s, first)
-        if opened.end_sample_index is not None and isinstance(board, LinkedBoard):
+        if opened.end_sample_index is not None and isinstance(board, FollowingBoard):
             self._writer.know_source_end(opened.end_sample_index)
         self._unannounced = 0
         self._announced_at_once = burst_slots(ring.layout.n_slots)
@@ -128,7 +128,7 @@ class Acquirer:
         if self._anchor.t_mono_ns and self._clocked:
             elapsed_ns = mono_ns() - self._anchor.t_mono_ns
             at = max(at, self._anchor.sample_index + self._clock.index_at(elapsed_ns))
-        if isinstance(self._board, LinkedBoard):
+        if isinstance(self._board, FollowingBoard):
             self._board.recall(self._ring.board_gaps())
         t_first_ns = self._board.start(at)
         before = self._anchor
@@ -303,6 +303,10 @@ def main(worker: Worker[AcquirerOrders]) -> None:
         from dtopipe.workers.source_link import give_link
 
         give_link(board, worker)
+    elif isinstance(board, SurroundedBoard):
+        from dtopipe.workers.source_link import SupervisorLine
+
+        board.take_surroundings(SupervisorLine(worker), orders.remote_id, orders.followed_run)
     wake = AcquirerWake(worker.entry.folder, worker.keys)
     try:
         opened = _checked(board.open(), orders.task)

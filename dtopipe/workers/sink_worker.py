@@ -94,7 +94,7 @@ class SinkWorker:
         self._at = max(position.start, position.committed - view.lookback)
         # Where each block ends that was taken and may have to be told to a successor.
         self._taken: deque[int] = deque()
-        self._intake = _intake(worker, begin, ring)
+        self._intake = _intake(worker, begin, ring, self._at)
         # What else a hole can be: nobody drops what a journal covers, so it must be damaged.
         self._usual_cause = Cause.POLICY_DROP if begin.journal is None else Cause.WRITE_ERROR
         self._otherwise = begin.otherwise
@@ -299,11 +299,19 @@ class SinkWorker:
             return now_ns - self._ring.status().heartbeat_ns > _SILENCE_NS
 
 
-def _intake(worker: Worker[SinkOrders], begin: BeginSink, ring: Ring) -> Intake:
+def _intake(worker: Worker[SinkOrders], begin: BeginSink, ring: Ring, at: int) -> Intake:
+    """From where the row stands. An output that has lost what it had committed goes on at sample `at`: a server's may.
+
+    Raises OSError where the journal is to be asked for that, and its disk is away.
+    """
     wake = ReaderWake(begin.descriptor_endpoint, begin.credit_endpoint, worker.keys, begin.row)
     reader = RingReader(ring, begin.row)
     if begin.journal is not None:
-        return CoveredIntake(reader, wake, RingObserver(ring), JournalReader(Path(begin.journal)))
+        journal = JournalReader(Path(begin.journal))
+        if at < begin.committed and (number := journal.number_before(at)) < reader.cursor:
+            logging.warning("back to block %d: the output had %d samples, and is at %d", number, begin.committed, at)
+            reader.skip_to(number, 0)
+        return CoveredIntake(reader, wake, RingObserver(ring), journal)
     if worker.orders.policy is Policy.DROP_NEWEST:
         return QueuedIntake(reader, wake, worker.orders.queue_blocks)
     return DirectIntake(reader, wake)
@@ -341,7 +349,7 @@ def write(worker: Worker[SinkOrders], writer: ReopeningWriter, stages: Stages) -
     begin = _begin(worker)
     if begin is None:
         return
-    columns = Columns(begin.stream, orders.channels, as_codes=known_sink_type(orders.type).is_raw)
+    columns = Columns(begin.stream, orders.channels, as_codes=known_sink_type(orders.type).as_codes)
     whole = View(columns, samples_a_row(orders.every_s, begin.stream.rate_hz), orders.reduce)
     stream, start, committed = whole.stream, begin.start, begin.committed
     ring = Ring.attach(begin.segment, begin.held)

@@ -359,18 +359,6 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "task: a replay board brings its own task",
         "take this part out",
     ),
-    "board of a later version": (
-        change("simulated", "jetstream"),
-        "2:3",
-        "board.type: board type jetstream is not built yet in this version",
-        "take it out",
-    ),
-    "sink of a later version": (
-        add("  base: {type: jetstream}\n"),
-        "10:10",
-        "sinks.base.type: sink type jetstream is not built yet",
-        "take it out",
-    ),
     "database without a server": (
         add("  base: {type: postgres, schema: lab}\n"),
         "10:3",

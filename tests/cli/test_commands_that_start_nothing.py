@@ -68,13 +68,13 @@ def test_schema_is_one_json_document_that_takes_the_starter(in_folder: Path) -> 
     [
         (
             "boards",
-            ["dtollib", "remote", "replay", "simulated"],
+            ["dtollib", "jetstream", "remote", "replay", "simulated"],
             "simulated",
             ["counter | sine | noise", "realtime | max", "max_samples", "options of its channels", "thermistor"],
         ),
         (
             "sinks",
-            ["csv", "hbuf", "hdf5", "jsonl", "parquet", "postgres", "sqlite"],
+            ["csv", "hbuf", "hdf5", "jetstream", "jsonl", "parquet", "postgres", "sqlite"],
             "sqlite",
             ["busy_timeout_ms", "5000", "500ms", "drop"],
         ),

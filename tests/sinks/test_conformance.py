@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dtopipe.model.policy import Layout
+from dtopipe.sinks.jetstream.writer import JetStreamWriter
 from dtopipe.sinks.registry import OURS, load_reader, load_writer, sink_type
 from dtopipe.testing import Appends, SinkUnderTest
 from dtopipe.testing.sink_deaths import SinkDeaths
@@ -54,6 +55,11 @@ class TestEverySink(SinkPromises):
         found: SinkUnderTest = request.param
         if found.path is not None:
             return found.at(tmp_path / "out")
+        if found.writer_class is JetStreamWriter:
+            server = request.getfixturevalue("nats_server")
+            name = server.new_stream()
+            options = {"endpoint": server.endpoint, "run_name": name, "server_sync_s": 0.0}
+            return replace(found, options=options, target=f"{server.endpoint}/dtopipe/dtopipe.{name}.simulated")
         postgres = request.getfixturevalue("postgres")
         options = {**postgres.options, "schema": postgres.new_schema()}
         target = f"postgres://127.0.0.1:{options['port']}/postgres.{options['schema']}"

@@ -43,12 +43,14 @@ def test_every_type_and_every_option_says_what_it_is() -> None:
     entries = [*board_types(), *sink_types()]
     assert [entry.name for entry in entries] == [
         "dtollib",
+        "jetstream",
         "remote",
         "replay",
         "simulated",
         "csv",
         "hbuf",
         "hdf5",
+        "jetstream",
         "jsonl",
         "parquet",
         "postgres",
@@ -194,7 +196,7 @@ def plan_problems(board: str, sink: str) -> str:
 @pytest.mark.usefixtures("plugged")
 def test_plug_ins_are_listed_with_their_options_and_broken_ones_with_the_reason() -> None:
     boards = {entry.name: entry for entry in board_types()}
-    assert list(boards) == ["broken", "dtollib", "remote", "replay", "simulated", "wheel"]
+    assert list(boards) == ["broken", "dtollib", "jetstream", "remote", "replay", "simulated", "wheel"]
     assert boards["wheel"].meaning == "A wheel with teeth."
     assert by_name(boards["wheel"].options)["teeth"].default == 60
     assert boards["broken"].broken == "the driver is not there"

