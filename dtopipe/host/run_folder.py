@@ -282,9 +282,15 @@ def replace_text(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     # What is there under this name is not ours, and may lead anywhere.
     draft.unlink(missing_ok=True)
-    with draft.open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        sync_bytes(file.fileno())
+    try:
+        with draft.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            sync_bytes(file.fileno())
+    except OSError:
+        # What a full disk has cut off would take the room of those who wait for it.
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
     replace_file(draft, path)
     sync_names(path.parent)

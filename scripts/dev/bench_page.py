@@ -27,7 +27,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +41,7 @@ from dtopipe.host.open_files import ensure_open_files
 PATIENCE_S = 60.0
 # More than the pages that are served at a time.
 AT_ONCE = 100
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # More than frames.
 BLOCKS_PER_S = 50
 KINDS = ("polite", "without a word", "stalled", "flooding", "pinging", "idle", "asking")
@@ -84,10 +84,10 @@ class Beside:
                     return child
         return None
 
-    def gaps(self) -> list[dict[str, Any]]:
-        """What the board has lost so far."""
+    def lost(self) -> int:
+        """How many samples a channel the board has lost so far."""
         lines = [line for path in self.folder.glob("runs/page/2*/gaps.jsonl") for line in path.read_text().splitlines()]
-        return [gap for gap in map(json.loads, lines) if gap["sink"] is None]
+        return sum(gap["stop"] - gap["start"] for gap in map(json.loads, lines) if gap["sink"] is None)
 
     def own(self) -> list[psutil.Process]:
         """The run's processes, without the page."""
@@ -124,7 +124,7 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         found["nobody looks"] = tell("nobody looks", costs(beside, options.seconds))
         taken = asyncio.run(taking(live, beside, options.seconds))
         found["a program"] = tell("a program takes it", taken)
-        if not options.no_browser and (chromium := browser()):
+        if not options.no_browser and (chromium := next(filter(None, map(shutil.which, BROWSERS)), None)):
             found["chromium"] = tell("Chromium draws it", drawing(chromium, beside, options.seconds))
         if options.clients:
             found["clients"] = tell("clients come and go", asyncio.run(crowd(live, beside, options.clients)))
@@ -217,8 +217,7 @@ def _cost(beside: Beside, before: Any, elapsed_s: float, chromium: int = 0) -> d
         for old, new in zip(before, _spent(beside, chromium), strict=True)
     )
     server = beside.page()
-    lost = sum(gap["stop"] - gap["start"] for gap in beside.gaps())
-    cores = {"lost_so_far": lost, "page_cores": round(page, 3), "run_cores": round(own, 3)}
+    cores = {"lost_so_far": beside.lost(), "page_cores": round(page, 3), "run_cores": round(own, 3)}
     return {
         **cores, **({"chromium_cores": round(others, 3)} if chromium else {}),
         "page_rss_mb": round(server.memory_info().rss / 1e6, 1) if server else None,
@@ -245,11 +244,6 @@ async def _frames(page: Any, seconds: float) -> tuple[int, int]:
                 if message.type is aiohttp.WSMsgType.BINARY:
                     n_frames, n_bytes = n_frames + 1, n_bytes + len(message.data)
     return n_frames, n_bytes
-
-
-def browser() -> str | None:
-    """The path of a Chromium."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def drawing(chromium: str, beside: Beside, seconds: float) -> dict[str, Any]:
@@ -367,17 +361,14 @@ def stopped_and_killed(beside: Beside) -> list[str]:
     page.kill()
     until(lambda: (new := beside.page()) is not None and new.pid != page.pid, "the page after its death")
     until(lambda: answers(beside.port), "an answer of the page after its death")
-    tell("stopped for 3 s, then killed", {"lost_so_far": sum(gap["stop"] - gap["start"] for gap in beside.gaps())})
+    tell("stopped for 3 s, then killed", {"lost_so_far": beside.lost()})
     return []
 
 
 def path_of(beside: Beside) -> str:
-    """The path of the run in the page's own URLs, empty before it answers."""
-    try:
-        with urllib.request.urlopen(f"{beside.url}/api/runs", timeout=5) as answer:
-            return f"/api/runs/{json.load(answer)['runs'][0]['run']}"
-    except (OSError, ValueError, LookupError):
-        return ""
+    """The path of the run in the page's own URLs, empty before there is one."""
+    found = next(beside.folder.glob("runs/page/2*"), None)
+    return f"/api/runs/page/{found.name}" if found else ""
 
 
 def answers(port: int) -> bool:
