@@ -41,7 +41,7 @@ def test_the_run_folder_has_every_file_and_the_record_every_key(lab: Any) -> Non
             "acquired", "channels", "sinks", "verdict"} <= record.keys()  # fmt: skip
     assert record["metadata"] == {"sample": "A7"}
     assert record["clock"]["rate_nominal_hz"] == 1000.0
-    assert record["clock"]["rate_measured_hz"] == pytest.approx(1000.0, rel=0.05)
+    assert record["clock"]["rate_measured_hz"] == pytest.approx(1000.0, rel=0.2)
     assert record["clock"]["jitter_ms"] >= 0
     codes = counter_codes(2, 0, 4000) * (20 / 65536)
     for number, name in enumerate(("ch0", "ch1")):
