@@ -57,6 +57,10 @@ def test_the_run_folder_has_every_file_and_the_record_every_key(lab: Any) -> Non
     pairs = [json.loads(line) for line in (folder / "clock.jsonl").read_text().splitlines()]
     assert len(pairs) >= 3
     assert all(one["sample_index"] < two["sample_index"] for one, two in pairwise(pairs))
+    # Whatever the machine was busy with: the rate is the slope of the line through these pairs.
+    elapsed_s = [(pair["t_mono_ns"] - pairs[0]["t_mono_ns"]) / 1e9 for pair in pairs]
+    slope = np.polyfit(elapsed_s, [pair["sample_index"] for pair in pairs], 1)[0]
+    assert record["clock"]["rate_measured_hz"] == pytest.approx(slope, rel=1e-6)
 
 
 def test_the_recorded_topology_runs_again_from_the_run_folder(lab: Any) -> None:

@@ -16,6 +16,8 @@ from dtopipe.shm.layout import Call
 
 RAW = {"type": "hbuf", "path": "raw.dt-raw"}
 TABLE = {"type": "csv", "path": "table.csv", "flush_interval": "50ms"}
+# What a sink does while blocks come.
+AT_BLOCKS = [call.name.lower() for call in (Call.IDLE, Call.READ, Call.CONVERT, Call.APPEND, Call.COMMIT, Call.SYNC)]
 
 
 def _topology(journal: bool, **table: Any) -> dict[str, Any]:
@@ -165,7 +167,7 @@ def test_a_stopped_sink_is_shown_killed_after_its_limit_and_loses_nothing(lab: A
     running = lab.start(_topology(journal=True, hung_limit="4s"))
     running.wait_for_samples("table", 500)
     running.signal("table", signal.SIGSTOP)
-    lab.wait_for(lambda: re.match(r"stopped in \w+ for ", _shown(lab, "table")), "word of it")
+    lab.wait_for(lambda: re.match(rf"stopped in ({'|'.join(AT_BLOCKS)}) for ", _shown(lab, "table")), "word of it")
     running.wait_until("killed", "table")
     running.wait_until("ready", "table", times=2)
     assert _shown(lab, "table") == "running"
@@ -175,7 +177,7 @@ def test_a_stopped_sink_is_shown_killed_after_its_limit_and_loses_nothing(lab: A
     [hung] = [event for event in running.events() if event["event"] == "hung"]
     assert hung["process"] == "table"
     # Whatever it was at when it was stopped.
-    assert hung["how"].removeprefix("stopped in ") in {call.name.lower() for call in Call}
+    assert hung["how"].removeprefix("stopped in ") in AT_BLOCKS
     [killed] = [event for event in running.events() if event["event"] == "killed"]
     assert killed["why"] == f"{hung['how']} for 4 s"
 
