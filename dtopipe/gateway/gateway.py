@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from dtopipe.core.incoming import incoming
 from dtopipe.gateway.lookers import OTHER_VERSION, Lookers
 from dtopipe.gateway.remote import ServedRemote
 from dtopipe.gateway.source import ServedSource
@@ -98,15 +99,9 @@ class Gateway:
     def turn(self) -> None:
         """Send what is due, hear what was said; waits a moment where there is nothing to do."""
         busy = self._send()
-        request = self._server.receive(0 if busy else _IDLE_S)
         # Whoever says too much must not keep the others from being served.
-        until_ns = mono_ns() + _LONGEST_HEARING_NS
-        for _ in range(_MOST_REQUESTS):
-            if request is None or mono_ns() > until_ns:
-                break
-            self._hear(request)
-            request = self._server.receive(0)
-        if request is not None:
+        wait_s = 0.0 if busy else _IDLE_S
+        for request in incoming(self._server.receive, wait_s, _MOST_REQUESTS, _LONGEST_HEARING_NS, mono_ns):
             self._hear(request)
         self._lookers.look(mono_ns())
         if mono_ns() - self._looked_ns > _LOOK_EVERY_NS:

@@ -69,7 +69,10 @@ class SinkPart(Part):
     )
     hung_limit: HungLimit = Field(
         default=60.0,
-        description="How long its process may stand in one call before it is killed and started anew; none: for ever.",
+        description=(
+            "How long its process may stand in one call (at its start a minute at least) before it is killed and "
+            "started anew; none: for ever."
+        ),
     )
     sync: Sync = Field(
         default=None,
@@ -128,7 +131,10 @@ class BoardPart(Part):
     type: str = Field(description="As `dtopipe boards` lists them.")
     hung_limit: HungLimit = Field(
         default=60.0,
-        description="How long its process may stand in one call before it is killed and started anew; none: for ever.",
+        description=(
+            "How long its process may stand in one call (at its start a minute at least) before it is killed and "
+            "started anew; none: for ever."
+        ),
     )
     restart: RestartPart | None = Field(
         default=None,

@@ -31,14 +31,15 @@ class Hanging:
 
     def look(self, elapsed_s: float) -> None:
         """One turn, `elapsed_s` after the last."""
-        self._judge(NAME, self._acquirer, self._acquirer_mark(), elapsed_s)
-        for agent in self._sinks.workers:
-            self._judge(agent.plan.name, agent, self._sink_mark(agent), elapsed_s)
+        acquirer, mark = self._acquirer, self._acquirer_mark()
+        acquirer.clock.saw(mark, elapsed_s, starts=not acquirer.is_open)
+        self._judge(NAME, acquirer, mark)
+        for sink in self._sinks.workers:
+            mark = self._sink_mark(sink)
+            sink.clock.saw(mark, elapsed_s, starts=sink.state is WorkerState.STARTING)
+            self._judge(sink.plan.name, sink, mark)
 
-    def _judge(
-        self, name: str, agent: SinkAgent | AcquirerAgent, mark: tuple[str, Hashable] | None, elapsed_s: float
-    ) -> None:
-        agent.clock.saw(mark, elapsed_s)
+    def _judge(self, name: str, agent: SinkAgent | AcquirerAgent, mark: tuple[str, Hashable] | None) -> None:
         before, agent.stands = agent.stands, ""
         process = agent.process
         if mark is None or process is None or agent.clock.stands_s < _ASK_SYSTEM_AFTER_S:

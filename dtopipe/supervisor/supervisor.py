@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dtopipe.core.ending import BY_OVERTIME, Ending
+from dtopipe.core.incoming import incoming
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.open_files import ensure_open_files, of_a_run
 from dtopipe.intake.newest_values import ValuesOfRing
@@ -206,18 +207,10 @@ class RunLoop:
                 index_path(journal.path).unlink(missing_ok=True)
 
     def _hear(self) -> None:
-        server = self._run.server
-        received = server.receive(_SHORT_TURN_S if self._run.drain.awaits_exits else _TURN_S)
+        wait_s = _SHORT_TURN_S if self._run.drain.awaits_exits else _TURN_S
         # Whoever says too much must not keep the supervisor from its work.
-        until_ns = mono_ns() + _LONGEST_HEARING_NS
-        for _ in range(_MOST_HEARD):
-            if received is None or mono_ns() > until_ns:
-                break
+        for received in incoming(self._run.server.receive, wait_s, _MOST_HEARD, _LONGEST_HEARING_NS, mono_ns):
             self._hearing.hear(*received)
-            received = server.receive(0)
-        else:
-            if received is not None:
-                self._hearing.hear(*received)
 
     def _follow_wishes(self) -> None:
         run, by = self._run, self._wishes.stopped_by

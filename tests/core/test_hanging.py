@@ -47,6 +47,29 @@ def test_a_short_limit_is_told_of_before_it_is_over() -> None:
     assert not clock.is_over
 
 
+def started(clock: CallClock, seconds: int) -> CallClock:
+    for _ in range(seconds + 1):
+        clock.saw("start", 1.0, starts=True)
+    return clock
+
+
+@pytest.mark.parametrize(("limit_s", "over_s"), [(3.0, 60), (60.0, 60), (100.0, 100)])
+def test_a_start_has_its_limit_and_a_minute_at_least(limit_s: float, over_s: int) -> None:
+    assert not started(CallClock(limit_s), over_s - 1).is_over
+    assert started(CallClock(limit_s), over_s).is_over
+
+
+def test_a_start_is_worth_a_word_after_twenty_seconds_or_one_if_it_was_stopped() -> None:
+    for limit_s in (3.0, 60.0, None):
+        assert not started(CallClock(limit_s), 19).is_worth_a_word(stopped=False)
+        assert started(CallClock(limit_s), 20).is_worth_a_word(stopped=False)
+        assert started(CallClock(limit_s), 1).is_worth_a_word(stopped=True)
+
+
+def test_what_a_process_does_after_its_start_has_the_limit_of_a_call() -> None:
+    assert stood(started(CallClock(3.0), 50), 4).is_over
+
+
 def test_what_is_in_no_call_does_not_stand() -> None:
     clock = stood(CallClock(3.0), 10)
     clock.saw(None, 1.0)

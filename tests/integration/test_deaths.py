@@ -203,13 +203,16 @@ def test_a_sink_that_cannot_live_gives_up_and_the_others_are_whole(lab: Any) -> 
     topology["sinks"] = {**EVERY_SINK, "table": {**EVERY_SINK["table"], "restart": {"max": 1, "backoff": "10ms"}}}
     running = lab.start(topology)
     running.wait_until("running")
-    for times in (1, 2):
-        running.wait_until("ready", "table", times=times)
+    running.wait_until("ready", "table")
+    running.signal("table", signal.SIGKILL)
+
+    def seen(name: str) -> int:
+        return sum(event["event"] == name and event.get("process") == "table" for event in running.events())
+
+    # Soon after it was ready a death counts double; on a busy machine it may not have been soon.
+    lab.wait_for(lambda: seen("gave_up") or seen("ready") == 2, "table gave up, or its successor")
+    if not seen("gave_up"):
         running.signal("table", signal.SIGKILL)
-        if times == 1:
-            running.wait_until("died", "table")
-            if any(event["event"] == "gave_up" for event in running.events()):
-                break
     running.wait_until("gave_up", "table")
     ended = running.finish()
     assert ended.code == 4, ended.stderr
