@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from leftovers import module_of, processes_with
 from ready_commands import Commands, StartedCommands
 
 from dtopipe.cli.recovery import recover_killed
@@ -49,7 +50,14 @@ def test_a_command_that_goes_on_is_waited_for_and_hears_signals(
         outputs = tmp_path / "runs" / name
         wait_for(lambda outputs=outputs: any(path.stat().st_size > 1000 for path in outputs.glob("*/t")))
     assert stopped.poll() is killed.poll() is None
-    workers = psutil.Process(killed.pid).children(recursive=True)
+    mine = processes_with("DTOPIPE_RUNTIME_DIR", os.environ["DTOPIPE_RUNTIME_DIR"])
+    workers = [process for process in mine if module_of(process.cmdline()).startswith("dtopipe.workers.")]
+    assert sorted(module_of(process.cmdline()) for process in workers) == [
+        *["dtopipe.workers.acquirer"] * 2,
+        *["dtopipe.workers.sink_worker"] * 2,
+    ]
+    # The terminal's signals are not theirs.
+    assert all(os.getsid(process.pid) == process.pid for process in workers)
     stopped.send_signal(signal.SIGINT)
     killed.kill()
     assert (stopped.wait(60), killed.wait(60)) == (0, -signal.SIGKILL)

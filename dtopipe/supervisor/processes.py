@@ -45,21 +45,26 @@ class ProcessStarter:
         return process
 
 
+def started(module: str, log: BinaryIO) -> subprocess.Popen[bytes]:
+    """A Python of its own that runs this module; it reads from a pipe, and what it says goes into the log."""
+    return subprocess.Popen(
+        own_command(module),
+        env=own_environment(),
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        # The terminal's Ctrl-C goes to the supervisor alone.
+        start_new_session=True,
+        creationflags=_WINDOWS_FLAGS,
+    )
+
+
 class WorkerProcess:
     """One process of the run. Closing the pipe, which our death does, tells it to end in order."""
 
     def __init__(self, module: str, orders: WorkerOrders, log_path: Path) -> None:
         with _log(log_path) as log:
-            self._process = subprocess.Popen(
-                own_command(module),
-                env=own_environment(),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # The terminal's Ctrl-C goes to the supervisor alone.
-                start_new_session=True,
-                creationflags=_WINDOWS_FLAGS,
-            )
+            self._process = started(module, log)
         self.pid = self._process.pid
         # A process that died at once is found by `exit_text`.
         with contextlib.suppress(OSError):
