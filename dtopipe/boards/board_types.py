@@ -46,6 +46,7 @@ REMOTE = BoardType(
     problems="dtopipe.boards.remote_checks:check_remote",
     path_key="server_key",
     follows=True,
+    schemes=("tcp",),
 )
 
 DTOLLIB = BoardType(

@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 
 from dtopipe.boards.contract import Board
 from dtopipe.model.board_types import BoardType
-from dtopipe.model.errors import BoardError
+from dtopipe.model.errors import BoardError, UsageError
 from dtopipe.model.plan import TaskPlan
 from dtopipe.model.references import Reference, referred
+from dtopipe.model.shown import shown
 
 ENTRY_POINTS = "dtopipe.boards"
 
@@ -27,9 +28,6 @@ OURS: Mapping[str, Reference] = {
 }
 # What stands in for any other board in a rehearsal.
 SIMULATED = "simulated"
-# What follows a run of another machine.
-FOLLOWING = "remote"
-
 BoardClass: TypeAlias = Callable[[Mapping[str, Any], TaskPlan | None], Board]
 
 
@@ -68,6 +66,19 @@ def known_board_type(name: object) -> BoardType:
         return board_type(str(name))
     except Exception:  # somebody else's code may raise anything
         return BoardType(str(name), board="")
+
+
+def following_type(endpoint: str) -> BoardType:
+    """The type that follows what is at this endpoint. Raises UsageError where none does."""
+    scheme = endpoint.partition("://")[0].lower()
+    for name in OURS:
+        found = board_type(name)
+        if scheme in found.schemes:
+            return found
+    raise UsageError(
+        f"{shown(endpoint)} is no endpoint that a run is followed at",
+        "write tcp://daq-pc:5700 for a machine that serves it, nats://server:4222 for servers that it is published to",
+    )
 
 
 def load_board(name: str) -> BoardClass:

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from dtopipe.boards.registry import FOLLOWING
+from dtopipe.boards.registry import following_type
 from dtopipe.cli.console import Console
-from dtopipe.cli.endpoint import endpoint_options, host_of, link_of
+from dtopipe.cli.endpoint import endpoint_options, host_of, link_of, link_option
 from dtopipe.cli.foreground import run_in_foreground
 from dtopipe.cli.output import print_json
 from dtopipe.cli.run_dir import RUN_DIR
@@ -43,6 +43,7 @@ _FILE_ENDINGS = (".yaml", ".yml", ".json")
     "ring, the default for an endpoint; or a sample index.",
 )  # fmt: skip
 @endpoint_options
+@link_option
 @click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print how the sinks are then, as JSON.")
 def attach(
@@ -55,6 +56,7 @@ def attach(
     since: str | None,
     server_key: Path | None,
     insecure: bool,
+    link: tuple[str, ...],
     run_dir: Path,
     as_json: bool,
 ) -> None:
@@ -65,7 +67,8 @@ def attach(
     section; variables in it come from your environment. Paths on the command line are relative to the current folder,
     those in a file to the run folder.
 
-    ENDPOINT is where another machine serves its run (listen: in its topology). Then the sink is that of a run of its
+    ENDPOINT is where another machine serves its run (listen: in its topology), or NATS servers to which it publishes
+    it (a sink jetstream; extra nats). Then the sink is that of a run of its
     own, in the foreground: with the other run's samples, indices and times, until that ends, or Ctrl-C does.
 
     \b
@@ -75,15 +78,17 @@ def attach(
       dtopipe attach heat-flux more-sinks.yaml --from 120000
       dtopipe attach --sink postgres -o dsn='${LAB_DSN}' --policy drop
       dtopipe attach tcp://daq-pc:5700 --sink parquet --path run.parquet
+      dtopipe attach nats://server:4222 --link run_name=heat-flux --sink parquet
     """
     run, file = _run_and_file(words, sink)
     if run is not None and is_endpoint(run):
         placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, {})
-        board = {"type": FOLLOWING, "start": _since(since or "earliest"), **link_of(run, server_key, insecure=insecure)}
+        of_link = link_of(run, server_key, link, insecure=insecure)
+        board = {"type": following_type(run).name, "start": _since(since or "earliest"), **of_link}
         plan = load_follower(placed, board, host_of(run), run_dir.absolute())
         sys.exit(run_in_foreground(plan, as_json=as_json))
-    if server_key is not None or insecure:
-        raise UsageError("--server-key and --insecure are for an ENDPOINT, such as tcp://daq-pc:5700")
+    if server_key is not None or insecure or link:
+        raise UsageError("--server-key, --insecure and --link are for an ENDPOINT, such as tcp://daq-pc:5700")
     folder = find_living_run(run, run_dir)
     record = _record(folder)
     placed = sinks_of_file(file) if file else _one_sink(sink, path, name, policy, options, record["sinks"])

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from dtopipe.boards.registry import following_type
 from dtopipe.model.errors import UsageError
 from dtopipe.model.quantities import endpoint_text
+from dtopipe.topology.source_locations import parse_value
 from dtopipe.transport.source_link import server_key_of
 
 
 def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--server-key` and `--insecure`."""
+    """Give a command `--server-key`, `--insecure` and `--link`."""
     with_key = click.option(
         "--server-key",
         type=click.Path(path_type=Path),
@@ -25,11 +27,37 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_key(insecure(command))
 
 
-def link_of(endpoint: str, server_key: Path | None, *, insecure: bool) -> dict[str, Any]:
-    """The keys of a board `remote` for this link. Raises UsageError."""
+def link_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--link`."""
+    return click.option(
+        "--link", "link", multiple=True, metavar="KEY=VALUE",
+        help="Of nats://: a key of the board jetstream, such as run_name=heat-flux or password='${NATS_PASSWORD}'.",
+    )(command)  # fmt: skip
+
+
+def link_of(endpoint: str, server_key: Path | None, link: Sequence[str] = (), *, insecure: bool) -> dict[str, Any]:
+    """The keys of the board that follows what is at this endpoint. Raises UsageError."""
+    if not following_type(endpoint).links:
+        if server_key is not None or insecure:
+            raise UsageError(
+                "--server-key and --insecure are for tcp://",
+                "say who asks NATS servers with --link credentials=FILE, or user=, password=, ca=",
+            )
+        return {"endpoint": endpoint, **dict(map(_key_and_value, link))}
+    if link:
+        raise UsageError("--link is for nats://", "tcp:// takes --server-key and --insecure")
     ensure_endpoint(endpoint)
     key = server_key_of(endpoint, server_key, insecure=insecure)
     return {"endpoint": endpoint, **({"insecure": True} if key is None else {"server_key": str(key)})}
+
+
+def _key_and_value(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(f"--link {text}: has no value", "write --link KEY=VALUE")
+    if key == "endpoint":
+        raise UsageError("--link endpoint: the endpoint is given already", "take it out")
+    return key, parse_value(value, f"--link {key}")
 
 
 def ensure_endpoint(text: str) -> None:

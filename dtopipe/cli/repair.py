@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.text import Text
 from dtopipe.boards.registry import known_board_type
 from dtopipe.cli.as_owner import go_on_as_owner
 from dtopipe.cli.console import Console
-from dtopipe.cli.endpoint import endpoint_options, link_of
+from dtopipe.cli.endpoint import endpoint_options, link_of, link_option
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.pipe_safe_console import PipeSafeConsole
@@ -32,6 +33,9 @@ from dtopipe.repair.run import repair_run
 from dtopipe.supervisor.lines import EventsFile
 from dtopipe.transport.source_link import is_endpoint
 
+# What a board that follows is told of how, but not of where.
+_OF_A_RUN = ("type", "restart", "hung_limit", "runs", "start", "durable")
+
 
 @click.command()
 @click.argument("run")
@@ -43,6 +47,7 @@ from dtopipe.transport.source_link import is_endpoint
     help="Where else the samples are: another folder of the same run, such as a copy, or a machine that serves it.",
 )  # fmt: skip
 @endpoint_options
+@link_option
 @outside_option
 @click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
@@ -52,6 +57,7 @@ def repair(
     other: str | None,
     server_key: Path | None,
     insecure: bool,
+    link: tuple[str, ...],
     outside: bool,
     run_dir: Path,
     as_json: bool,
@@ -71,13 +77,14 @@ def repair(
       dtopipe repair heat-flux/latest
       dtopipe repair heat-flux/latest --sink view --from /mnt/backup/20261122T234100Z
       dtopipe repair office/latest --from tcp://daq-pc:5700
+      dtopipe repair office/latest --from nats://server:4222
     """
     folder = find_run(run, run_dir, outside=outside)
     go_on_as_owner(folder)
     recover_one(folder)
     is_served = other is not None and is_endpoint(other)
-    if not is_served and (server_key is not None or insecure):
-        raise UsageError("--server-key and --insecure are for --from ENDPOINT, such as tcp://daq-pc:5700")
+    if not is_served and (server_key is not None or insecure or link):
+        raise UsageError("--server-key, --insecure and --link are for --from ENDPOINT, such as tcp://daq-pc:5700")
     before = folder.read_record()["verdict"]["state"]
     console = PipeSafeConsole(stderr=True)
     columns = (
@@ -92,8 +99,8 @@ def repair(
             progress.update(task, description=doing, completed=done)
 
         if other is not None and is_served:
-            link = _link(folder, other, server_key, insecure=insecure)
-            with fetched_from(folder, link, show) as fetched:
+            of_link = _link(folder, other, server_key, link, insecure=insecure)
+            with fetched_from(folder, of_link, show) as fetched:
                 report = repair_run(folder, sinks, None, fetched, show)
         else:
             source = None if other is None else find_run(other, run_dir, outside=outside)
@@ -106,16 +113,22 @@ def repair(
     sys.exit(report.verdict.state.exit_code)
 
 
-def _link(folder: RunFolder, endpoint: str, server_key: Path | None, *, insecure: bool) -> dict[str, Any]:
+def _link(
+    folder: RunFolder, endpoint: str, server_key: Path | None, link: Sequence[str], *, insecure: bool
+) -> dict[str, Any]:
     """The keys of the link: as given, else as the run had them when it followed that machine."""
     board = folder.read_record()["topology"].get("board", {})
-    follows = known_board_type(board.get("type")).follows
+    kind = known_board_type(board.get("type"))
+    follows = kind.follows
+    if follows and not kind.links and board.get("endpoint") == endpoint:
+        own = {key: value for key, value in board.items() if key not in _OF_A_RUN}
+        return {**own, **link_of(endpoint, server_key, link, insecure=insecure)}
     if server_key is None and not insecure and follows and board.get("endpoint") == endpoint:
         insecure = bool(board.get("insecure"))
         recorded = board.get("server_key")
         if recorded is not None and Path(recorded).exists():
             server_key = Path(recorded)
-    return link_of(endpoint, server_key, insecure=insecure)
+    return link_of(endpoint, server_key, link, insecure=insecure)
 
 
 def _note(folder: RunFolder, report: RepairReport, before: str) -> None:

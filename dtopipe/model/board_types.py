@@ -74,6 +74,8 @@ class BoardType:
 
     # It is reached by a link of ours, for which this user needs a key.
     links: bool = True
+    # How an endpoint begins at which it finds the run that it follows, such as `tcp`.
+    schemes: tuple[str, ...] = ()
 
     # Its samples are computed, not measured.
     is_simulated: Callable[[Options], bool] = _never

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dtopipe.boards.remote import RemoteBoard
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.run_folder import RunFolder
+from dtopipe.intake.joining import JoinedBoard, joined_board
 from dtopipe.model.board_events import Ended, Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import BoardError, DtopipeError, SinkError, UsageError
@@ -22,7 +22,7 @@ from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.raw_samples import RawSamples, raw_samples_of
 from dtopipe.sinks.contract import OutputOptions, SinkWriter
 from dtopipe.sinks.registry import RAW, load_writer
-from dtopipe.transport.source_link import SourceLink
+from dtopipe.topology.followed import followed_options
 from dtopipe.verify.outputs import outputs_of
 from dtopipe.verify.recount import joined, without
 from dtopipe.wire.describe import stream_from
@@ -47,9 +47,9 @@ class Fetched:
 
 @contextlib.contextmanager
 def fetched_from(folder: RunFolder, link: Mapping[str, Any], on_progress: OnProgress) -> Iterator[Fetched]:
-    """What no raw file of the run has. `link`: endpoint and keys, as a remote board's options.
+    """What no raw file of the run has. `link`: endpoint and keys, as options of the board that follows there.
 
-    Raises UsageError, BoardError, SinkError. The files go in the end, whatever becomes of the repair.
+    Raises UsageError, TopologyError, BoardError, SinkError. The files go in the end, whatever becomes of the repair.
     """
     record = folder.read_record()
     if not record.get("stream"):
@@ -58,10 +58,8 @@ def fetched_from(folder: RunFolder, link: Mapping[str, Any], on_progress: OnProg
     if stream.polled:
         raise UsageError("readings cannot be fetched", "name a copy of the other machine's run folder: --from RUN_DIR")
     _clear(folder.path)
-    board, wishes = _board(link, stream.run_id), _Wishes(mono_ns())
+    board = _board(link, stream.run_id)
     try:
-        key = None if link.get("insecure") else Path(link["server_key"])
-        board.take_link(SourceLink(str(link["endpoint"]), key), wishes, str(uuid.uuid4()), "")
         opened = _opened(board, str(link["endpoint"]))
         _ensure_same(stream, opened)
         lacking = _lacking(folder, record, stream, opened)
@@ -98,12 +96,12 @@ class _Wishes:
         return mono_ns() - self._began_ns < _ANSWER_WITHIN_NS
 
 
-def _board(link: Mapping[str, Any], run_id: str) -> RemoteBoard:
-    return RemoteBoard({**link, "runs": run_id, "start": "earliest", "policy": "block", "waits": False,
-                        "label": "dtopipe repair"})  # fmt: skip
+def _board(link: Mapping[str, Any], run_id: str) -> JoinedBoard:
+    options = followed_options({**link, "runs": run_id, "start": "earliest"})
+    return joined_board({**options, "waits": False, "label": "dtopipe repair"}, _Wishes(mono_ns()), str(uuid.uuid4()))
 
 
-def _opened(board: RemoteBoard, endpoint: str) -> Opened:
+def _opened(board: JoinedBoard, endpoint: str) -> Opened:
     try:
         return board.open()
     except BoardError as error:
@@ -136,7 +134,7 @@ def _lacking(folder: RunFolder, record: Mapping[str, Any], stream: Stream, opene
     return found
 
 
-def _fetch(board: RemoteBoard, span: Span, stream: Stream, file: Path, on_samples: Callable[[int], None]) -> int:
+def _fetch(board: JoinedBoard, span: Span, stream: Stream, file: Path, on_samples: Callable[[int], None]) -> int:
     """Everything of `span` that is to be had, into a file; how many samples or gaps that were."""
     board.start(span.start)
     writer: SinkWriter = load_writer(RAW)(OutputOptions(file, Layout.WIDE, OnExists.OVERWRITE))

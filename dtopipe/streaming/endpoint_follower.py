@@ -9,10 +9,12 @@ import uuid
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from dtopipe.boards.remote import RemoteBoard
+from dtopipe.boards.registry import following_type
 from dtopipe.core.link_clock import LinkPair
 from dtopipe.host import wall_clock
+from dtopipe.intake.joining import JoinedBoard, joined_board
 from dtopipe.model.board_events import Ended, Opened, Overrun, Taken
 from dtopipe.model.clock import Anchor, utc_ns
 from dtopipe.model.daq import DaqBlock
@@ -22,7 +24,8 @@ from dtopipe.model.stream import Stream
 from dtopipe.streaming.blocks import BlockMaker
 from dtopipe.streaming.subscription import SubscriptionSummary
 from dtopipe.streaming.wanted import Wanted
-from dtopipe.transport.source_link import SourceLink, server_key_of
+from dtopipe.topology.followed import followed_options
+from dtopipe.transport.source_link import server_key_of
 
 _TURN_S = 0.05
 # What the program has not asked for yet, and is here already.
@@ -54,17 +57,8 @@ class EndpointFollower:
     def join(self) -> bool:
         """Look for the run; False while there is none. Raises DtopipeError where there will never be one for us."""
         if self._thread is None:
-            wanted = self._wanted
-            endpoint = str(wanted.run)
-            key = server_key_of(endpoint, wanted.server_key, insecure=wanted.insecure)
-            options = {
-                "endpoint": endpoint,
-                "start": wanted.since,
-                "policy": "block" if wanted.policy_word is Policy.BLOCK else "drop",
-                "label": f"{platform.node()}/{Path(sys.argv[0] if sys.argv else '').name or 'python'}",
-            }
-            board = RemoteBoard(options)
-            board.take_link(SourceLink(endpoint, key), self, str(uuid.uuid4()), "")
+            label = f"{platform.node()}/{Path(sys.argv[0] if sys.argv else '').name or 'python'}"
+            board = joined_board({**self._options(), "label": label}, self, str(uuid.uuid4()))
             self._thread = threading.Thread(target=self._keep, args=(board,), name="link", daemon=True)
             self._thread.start()
         with self._changed:
@@ -128,6 +122,15 @@ class EndpointFollower:
             "uncertainty_ns": pair.uncertainty_ns,
         }
 
+    def _options(self) -> dict[str, Any]:
+        wanted, endpoint = self._wanted, str(self._wanted.run)
+        given = {**wanted.options, "endpoint": endpoint, "start": wanted.since}
+        if following_type(endpoint).links:
+            key = server_key_of(endpoint, wanted.server_key, insecure=wanted.insecure)
+            given |= {"insecure": True} if key is None else {"server_key": str(key)}
+            given["policy"] = "block" if wanted.policy_word is Policy.BLOCK else "drop"
+        return followed_options(given)
+
     def _begin(self, opened: Opened) -> bool:
         self.run = Stream(
             run_id=opened.run_id,
@@ -185,7 +188,7 @@ class EndpointFollower:
         self.is_over = True
         self.summary.finished_at = self.summary.finished_at or datetime.now(UTC)
 
-    def _keep(self, board: RemoteBoard) -> None:
+    def _keep(self, board: JoinedBoard) -> None:
         """The thread: what comes is laid ready, as much as the program may be behind."""
         try:
             opened = board.open()
@@ -205,7 +208,7 @@ class EndpointFollower:
         finally:
             board.close()
 
-    def _lay_ready(self, board: RemoteBoard, event: Taken | Overrun | Ended | None, most: int) -> None:
+    def _lay_ready(self, board: JoinedBoard, event: Taken | Overrun | Ended | None, most: int) -> None:
         with self._changed:
             board.acknowledge(self._done_with)
             if isinstance(event, Ended):
@@ -218,7 +221,7 @@ class EndpointFollower:
                 board.acknowledge(self._done_with)
                 board.keep_alive()
 
-    def _say_goodbye(self, board: RemoteBoard) -> None:
+    def _say_goodbye(self, board: JoinedBoard) -> None:
         """Once the program is done with everything the other machine need not wait any longer."""
         while not (self._is_leaving or self.is_over):
             with self._changed:

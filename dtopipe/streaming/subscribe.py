@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -31,10 +32,11 @@ def follower_of(
     run_dir: str | os.PathLike[str],
     server_key: str | os.PathLike[str] | None,
     insecure: bool,
+    options: Mapping[str, Any] | None = None,
 ) -> AnyFollower:
     """A reader of the run that is meant, here or on another machine. Raises SpecError."""
     key = None if server_key is None else Path(server_key)
-    wanted = Wanted(run, policy, start, copy, Path(run_dir), key, insecure)
+    wanted = Wanted(run, policy, start, copy, Path(run_dir), key, insecure, dict(options or {}))
     return EndpointFollower(wanted) if wanted.is_remote else Follower(wanted)
 
 
@@ -71,11 +73,14 @@ async def subscribe(
     run_dir: str | os.PathLike[str] = RUNS,
     server_key: str | os.PathLike[str] | None = None,
     insecure: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Subscription[FollowedStream]]:
     """A run in progress, read along; `recording.stream` yields its blocks, as `record()` does.
 
     `run`: a run folder, `name`, `name/<start>` or `name/latest`; without it, the only run in progress; or the endpoint
-    at which another machine serves its run, such as `tcp://daq-pc:5700`, which is waited for. `start`: `latest` (from
+    at which another machine serves its run, such as `tcp://daq-pc:5700`, which is waited for, or of NATS servers that
+    it is published to, such as `nats://server:4222`. `options`: other keys of the board `jetstream` then, such as
+    `{"run_name": "heat-flux", "credentials": "/home/lab/office.creds"}`. `start`: `latest` (from
     now on), `earliest` (all that is there), or a sample index. A run that is only beginning is waited for.
 
     `server_key`: the .pub file of that machine, by default the authorized key that is named like its host;
@@ -95,7 +100,7 @@ async def subscribe(
     ending, or has as many readers as it can hold; SpecError; RunDied, from the stream, if every process of the run was
     killed; BoardError, if another machine will never take us, or what it serves is another run by now.
     """
-    follower = follower_of(run, policy, start, copy, run_dir, server_key, insecure)
+    follower = follower_of(run, policy, start, copy, run_dir, server_key, insecure, options)
     stream = FollowedStream(follower)
     try:
         while not await to_thread.run_sync(follower.join):  # noqa: ASYNC110  (another process is asked)

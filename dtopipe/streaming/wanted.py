@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from operator import index
 from pathlib import Path
+from typing import Any
 
 from dtopipe.model.errors import SpecError
 from dtopipe.model.policy import Policy
@@ -16,7 +18,10 @@ _POLICIES = {"block": Policy.BLOCK, "drop": Policy.DROP_OLDEST, "drop_oldest": P
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`run` is one of this machine, or an endpoint, with its keys. Raises SpecError where that cannot be."""
+    """`run` is one of this machine, or an endpoint, with its keys and other options of the board that follows there.
+
+    Raises SpecError where that cannot be.
+    """
 
     run: str | os.PathLike[str] | None
     policy: str
@@ -25,6 +30,7 @@ class Wanted:
     run_dir: Path
     server_key: Path | None = None
     insecure: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no run can do."""
@@ -32,6 +38,8 @@ class Wanted:
             raise SpecError(f"policy {self.policy!r}: a subscriber's is drop or block")
         if not self.is_remote and (self.server_key is not None or self.insecure):
             raise SpecError("server_key and insecure are for an endpoint, such as tcp://daq-pc:5700")
+        if not self.is_remote and self.options:
+            raise SpecError("options are for an endpoint, such as nats://server:4222")
         if self.start in ("latest", "earliest"):
             return
         if isinstance(self.start, str | bool) or not hasattr(self.start, "__index__") or index(self.start) < 0:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.boards.recorded_task import channel_plan
-from dtopipe.boards.registry import SIMULATED
+from dtopipe.boards.registry import SIMULATED, known_board_type
 from dtopipe.model.errors import Place, Problem, TopologyError
 from dtopipe.model.plan import RunPlan, SinkPlan
 from dtopipe.model.policy import OnExists
@@ -117,7 +117,9 @@ def load_follower(
     sinks = placed.document["sinks"]
     _give_paths(sinks)
     drops = all(isinstance(sink, dict) and str(sink.get("policy", "block")) != "block" for sink in sinks.values())
-    whole = {"name": name, "board": {**board, "policy": "drop" if drops else "block"}, "sinks": sinks}
+    # Servers keep what they have, however slow a sink is.
+    policy = {"policy": "drop" if drops else "block"} if known_board_type(board["type"]).links else {}
+    whole = {"name": name, "board": {**board, **policy}, "sinks": sinks}
     file = Path.cwd() / f"{name}.yaml"
     return load_placed(file, Placed(whole, placed.places, placed.problems), run_dir=run_dir, environ=environ)
 

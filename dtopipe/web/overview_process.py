@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dtopipe.host.disk_names import sync_names
+from dtopipe.host.priority import let_others_go_first
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.loading.samples import rows_of
 from dtopipe.model.errors import DtopipeError, UsageError
@@ -39,8 +40,7 @@ def main() -> int:
     """Make it, and say how far it is."""
     folder, sink = Path(sys.argv[1]), sys.argv[2]
     # The page that asks, and a run on this machine, are more urgent.
-    with contextlib.suppress(AttributeError, OSError):
-        os.nice(10)
+    let_others_go_first()
     said_s = 0.0
 
     def say(rows: int, of: int) -> None:

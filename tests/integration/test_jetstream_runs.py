@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
-from laboratory import counter_codes, counter_topology
+from laboratory import counter_codes, counter_topology, read_wide
 from nats_server import NatsServer
 
 import dtopipe
@@ -88,3 +89,76 @@ def test_a_password_is_in_no_record_no_log_and_no_error(lab: Any, tmp_path: Path
         assert "an0ther" not in refused.stdout + refused.stderr
     finally:
         server.close()
+
+
+def test_a_run_is_read_along_logged_and_completed_from_the_servers(
+    lab: Any, own_server: NatsServer, tmp_path: Path
+) -> None:
+    log = {"type": "jetstream", "endpoint": own_server.endpoint, "flush_interval": "50ms"}
+    archive = {"type": "hbuf", "path": "a.dt-raw"}
+    publishing = lab.start(counter_topology(2, 50, rate_hz=2000.0) | {"sinks": {"archive": archive, "log": log}})
+    publishing.wait_for_samples("log", 2000)
+    logging = lab.run(
+        "attach", own_server.endpoint, "--link", "run_name=lab", "--sink", "csv", "--path", "log.csv",
+        "--run-dir", "office", "--json",
+    )  # fmt: skip
+
+    written = tmp_path / "log.csv"
+    lab.wait_for(lambda: written.exists() and written.stat().st_size > 10_000, "samples in it")
+
+    async def read_along() -> tuple[str, Any, Any]:
+        async with dtopipe.subscribe(own_server.endpoint, start=500, options={"run_name": "lab"}) as recording:
+            first, codes = -1, np.empty((2, 0), np.int16)
+            async for block in recording.stream:
+                assert block.raw_codes is not None
+                first = block.first_sample_index if first < 0 else first
+                codes = np.concatenate([codes, block.raw_codes], axis=1)
+                if codes.shape[1] >= 3500:
+                    break
+            return recording.run.run_id, first, codes
+
+    run_id, first, codes = anyio.run(read_along)
+    assert first == 500
+    assert np.array_equal(codes, counter_codes(2, 500, 500 + codes.shape[1]))
+    publishing.interrupt()
+    ended = publishing.finish()
+    assert ended.code == 0, ended.stderr
+    assert ended.json["run_id"] == run_id
+    end = ended.json["acquired"]["end_sample_index"]
+    logged = logging.finish()
+    assert logged.code == 0, logged.stderr
+    assert (logged.json["run_id"], logged.json["sinks"]["csv"]["samples"]) == (run_id, end)
+    index, values = read_wide(written)
+    assert np.array_equal(index, np.arange(end))
+    assert np.array_equal(values, counter_codes(2, 0, end))
+
+    written.unlink()
+    (followed,) = tmp_path.glob("office/*/*/run.json")
+    repaired = lab.dtopipe("repair", str(followed.parent), "--from", own_server.endpoint, "--outside")
+    assert repaired.code == 0, repaired.stderr + repaired.stdout
+    index, values = read_wide(written)
+    assert np.array_equal(index, np.arange(end))
+    assert np.array_equal(values, counter_codes(2, 0, end))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--link", "colour=red"], "colour"),
+        (["--link", "run_name"], "has no value"),
+        (["--insecure"], "are for tcp://"),
+        (["--link", "password=${NOWHERE_SET}"], "the environment has no NOWHERE_SET"),
+        (["--link", "endpoint=nats://other"], "is given already"),
+    ],
+)
+def test_what_cannot_be_said_of_a_link_to_servers_is_refused(lab: Any, words: list[str], said: str) -> None:
+    refused = lab.dtopipe("attach", "nats://127.0.0.1:4222", "--sink", "csv", *words)
+    assert refused.code == 2
+    assert said in refused.stderr
+    assert not lab.run_folders()
+
+
+def test_an_endpoint_of_another_kind_is_refused(lab: Any) -> None:
+    refused = lab.dtopipe("attach", "mqtt://broker:1883", "--sink", "csv")
+    assert refused.code == 2
+    assert "is no endpoint that a run is followed at" in refused.stderr

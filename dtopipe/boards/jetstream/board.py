@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import platform
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +17,7 @@ from dtopipe.boards.jetstream.beginning import (
     first_beginning,
     sequence_of,
 )
-from dtopipe.boards.jetstream.consumer import Consumer, ConsumerState
+from dtopipe.boards.jetstream.consumer import Consumer, ConsumerState, consumer_name
 from dtopipe.boards.jetstream.pieces import Pieces
 from dtopipe.broker.address import BrokerOptionError, address_of
 from dtopipe.broker.claim import Claim, Held
@@ -149,6 +147,15 @@ class JetStreamBoard:
             self._own.end()
         except BrokerError as error:
             logging.warning("%s: what is here was not acknowledged there: %s", self._where, error.message)
+
+    def leave(self) -> None:
+        """Nobody here wants more: the servers need not remember us."""
+        with contextlib.suppress(BrokerError):
+            if self._consumer is not None and self._connection.is_connected:
+                self._consumer.end()
+
+    def keep_alive(self) -> None:
+        """The connection does so by itself."""
 
     def stop(self) -> None:
         """Want no more than what is here already."""
@@ -391,9 +398,3 @@ class JetStreamBoard:
         if self._is_away:
             self._is_away = False
             self._around.back()
-
-
-def consumer_name(durable: str | None, remote_id: str, subject: str) -> str:
-    """What the servers call our consumer of a subject: unlike for each of them."""
-    where = hashlib.sha256(subject.encode()).hexdigest()[:12]
-    return f"dtopipe-{durable or f'{platform.node()[:32]}-{remote_id}'}-{where}".replace(".", "_")

@@ -11,4 +11,5 @@ JETSTREAM = BoardType(
     problems="dtopipe.boards.jetstream.checks:check_server",
     follows=True,
     links=False,
+    schemes=("nats", "tls"),
 )

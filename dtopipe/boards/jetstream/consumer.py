@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import platform
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -156,3 +158,9 @@ class Consumer:
         # Nobody waits for an answer: what is not heard comes again, and is acknowledged then.
         for each in due:
             await self._connection.client.publish(each.reply, _ACK)
+
+
+def consumer_name(durable: str | None, remote_id: str, subject: str) -> str:
+    """What the servers call our consumer of a subject: unlike for each of them."""
+    where = hashlib.sha256(subject.encode()).hexdigest()[:12]
+    return f"dtopipe-{durable or f'{platform.node()[:32]}-{remote_id}'}-{where}".replace(".", "_")
