@@ -145,16 +145,19 @@ def test_a_process_that_stands_in_one_call_is_said_and_then_killed(a_bench: Make
     bench = a_bench(sink("table", hung_limit_s=4.0))
     hanging = Hanging(bench.memory, bench.acquirer, bench.sinks, bench.events)
     bench.start()
-    for _ in range(5):
-        hanging.look(0.5)
+    for _ in range(6):
+        hanging.look(4.0)
     assert bench.events.last("hung")["process"] == "table"
     assert bench.agent().stands == "hung in start"
-    for _ in range(4):
-        hanging.look(0.5)
+    for _ in range(9):
+        hanging.look(4.0)
+    # A start has a minute, whatever the limit of its calls.
+    assert not bench.process("table").was_killed
+    hanging.look(4.0)
     assert bench.process("table").was_killed
     said = bench.agent().life.last_words
     assert said is not None
-    assert said.message == "hung in start for 4 s"
+    assert said.message == "hung in start for 60 s"
 
 
 def test_time_in_which_nobody_looked_makes_nobody_hang(a_bench: Make) -> None:
