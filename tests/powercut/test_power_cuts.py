@@ -17,6 +17,10 @@ SEED = 1
 CUTS = list(zip(cycle(Mode), MOMENTS, strict=False))
 
 
+# Each byte goes through a file system that is written in Python: a busy machine takes minutes for it.
+pytestmark = pytest.mark.timeout(600)
+
+
 def _assert_kept(bench: Bench, mode: Mode, moment: str, **wishes: Any) -> None:
     outcome = cut_run(planned(SEED, mode, moment, **wishes), bench)
     assert not outcome.broken, json.dumps(as_document(outcome), indent=2)
