@@ -31,7 +31,7 @@ def link_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--link`."""
     return click.option(
         "--link", "link", multiple=True, metavar="KEY=VALUE",
-        help="Of nats://: a key of the board that follows it, such as run_name=heat-flux or password='${NATS_PASSWORD}'.",
+        help="A key of the board that follows nats://, such as run_name=heat-flux or password='${NATS_PASSWORD}'.",
     )(command)  # fmt: skip
 
 

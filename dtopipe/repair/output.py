@@ -18,7 +18,7 @@ from dtopipe.model.references import referred
 from dtopipe.model.span import Cause, Gap, Span
 from dtopipe.model.stream import Block, Stream
 from dtopipe.repair.replacement import Replacement
-from dtopipe.repair.triggered import AnyRefill
+from dtopipe.repair.view_rows import AnyRefill
 from dtopipe.sinks.contract import OutputOptions, RetiringWriter, SinkWriter
 from dtopipe.sinks.file.reader import record_of
 from dtopipe.sinks.parts.whole_groups import WholeGroups
@@ -161,7 +161,7 @@ def _written(
         waiting: list[Block | Gap | Readings] = []
         n_waiting = 0
         at = span.start
-        for item in output.reduced(refill.items(span)) if span else ():
+        for item in refill.items(span) if span else ():
             if item.span.start != at:
                 raise SinkError(output.place, f"sample {at} is not where it was found before", "call repair again")
             at = item.span.stop

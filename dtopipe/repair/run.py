@@ -39,8 +39,9 @@ from dtopipe.repair.reading_samples import ReadingSamples
 from dtopipe.repair.records import repaired_record, up_to, with_end, with_overruns, with_the_rest
 from dtopipe.repair.restoring import restored_record
 from dtopipe.repair.sources import Refill, SampleSource
-from dtopipe.repair.triggered import AnyRefill, TriggeredRefill
+from dtopipe.repair.triggered import TriggeredRefill
 from dtopipe.repair.value_samples import ValueSamples
+from dtopipe.repair.view_rows import AnyRefill, view_refill
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
 from dtopipe.verify.mark_check import absent_marks
 from dtopipe.verify.noted import noted_of_run
@@ -292,6 +293,12 @@ class _Repair:
         return Mend.REWRITE
 
     def _refill(self, output: Output, report: OutputReport) -> AnyRefill:
+        samples = self._samples_for(output, report)
+        if output.has_all_samples:
+            return samples
+        return view_refill(output, samples, in_order=not (report.unreadable or is_spoilt(report)))
+
+    def _samples_for(self, output: Output, report: OutputReport) -> Refill | TriggeredRefill:
         if output.trigger is not None:
             return self._triggered(output, output.trigger)
         sources: list[SampleSource] = list(self._raw)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from dtopipe.core.trigger import Trigger, Window
 from dtopipe.model.condition import condition_of
@@ -88,6 +87,3 @@ def _until(stop: int, item: Block | Gap) -> Block | Gap:
     if item.span.stop <= stop:
         return item
     return replace(item, span=Span(item.span.start, stop)) if isinstance(item, Gap) else item.trimmed(0, stop)
-
-
-AnyRefill: TypeAlias = Refill | TriggeredRefill

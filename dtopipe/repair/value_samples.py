@@ -111,23 +111,9 @@ class ValueSamples:
         for row, channel in enumerate(stream.channels):
             values = rows.values[self._numbers[channel.name]][first : first + n]
             status[row, np.isnan(values)] = SensorStatus.ABSENT
-            codes[row] = self._codes(channel, values, status[row], codes.dtype)
+            codes[row] = codes_back(channel, values, status[row], codes.dtype, self._output.place)
         number = start // max(1, self.stream.samples_per_block)
         return Block(number, start, codes, anchor, status if status.any() else None)
-
-    def _codes(
-        self, channel: Channel, values: NDArray[np.float64], status: NDArray[np.int8], dtype: np.dtype[Any]
-    ) -> NDArray[Any]:
-        """The codes of these values. Raises SinkError where they give other values."""
-        if dtype.kind == "f" and pending_calibration(channel) is None:
-            return values
-        is_ok = status == SensorStatus.OK
-        codes = np.where(is_ok, codes_of(channel, np.nan_to_num(values), dtype), 0)
-        back = engineering_values(channel, codes.astype(dtype), None)
-        if not np.array_equal(back[is_ok], values[is_ok]):
-            message = f"its values of {channel.name} are not those of any code"
-            raise SinkError(self._output.place, message, "name another source with --from")
-        return codes
 
     def _fitted(
         self, start: int, t_mono_ns: NDArray[np.int64], t_utc_ns: NDArray[np.int64], known: Anchor | None
@@ -155,3 +141,19 @@ class ValueSamples:
         """The anchor so many samples before `start` that gives that one its times."""
         back_ns = self.stream.clock.offset_ns(back)
         return Anchor(start - back, int(t_mono_ns[0]) - back_ns, int(t_utc_ns[0]) - back_ns)
+
+
+def codes_back(
+    channel: Channel, values: NDArray[np.float64], status: NDArray[np.int8], dtype: np.dtype[Any], place: str
+) -> NDArray[Any]:
+    """(n,) the codes of these values, which are in the output at `place`. Raises SinkError where no code gives them."""
+    if dtype.kind == "f" and pending_calibration(channel) is None:
+        return values
+    is_ok = status == SensorStatus.OK
+    codes = np.where(is_ok, codes_of(channel, np.nan_to_num(values), dtype), 0)
+    back = engineering_values(channel, codes.astype(dtype), None)
+    if not np.array_equal(back[is_ok], values[is_ok]):
+        raise SinkError(
+            place, f"its values of {channel.name} are not those of any code", "name another source with --from"
+        )
+    return codes

@@ -136,6 +136,38 @@ def test_an_output_that_was_killed_over_is_completed(name: str, tmp_path: Path, 
         assert {file: data for file, data in data_of(whole).items() if ".damaged" not in file} == before
 
 
+@pytest.mark.parametrize("name", ["ends", "firsts", "trend"])
+def test_rows_of_a_view_that_nobody_can_make_any_more_stay(name: str, tmp_path: Path, whole: Path) -> None:
+    """The view is ahead of all others, and the power took its commit record."""
+    short = record_run(
+        tmp_path / "short" / "run",
+        {"archive": SINKS["archive"]},
+        [item for item in items_of(stream_of()) if item.span.stop <= 450],
+    )
+    before = rows_of(whole, name)
+    for other, sink in SINKS.items():
+        for file in whole.glob(sink["path"].replace("{part}", "*") + ("*" if other != name else "*.dtopipe")):
+            file.unlink()
+    for file in short.glob("archive.dt-raw*"):
+        shutil.copy(file, whole / file.name)
+
+    def change(record: dict[str, Any]) -> None:
+        record["sinks"]["archive"] |= {"committed": 450, "durable": 450, "samples": 410, "state": "gave_up"}
+
+    edit_record(whole, change)
+    (mended,) = repaired(whole, name).outputs
+    assert "written anew" in mended.how
+    assert rows_of(whole, name) == before
+    assert [change.how for change in repaired(whole, name).outputs] == ["whole"]
+
+
+def rows_of(folder: Path, name: str) -> list[list[Any]]:
+    """Index, times and values of each row."""
+    samples = dtopipe.load(folder).samples(sink=name)
+    columns = [samples.sample_index, samples.t_mono_ns, samples.t_utc_ns, *samples.values]
+    return [np.asarray(column).tolist() for column in columns]
+
+
 def test_views_are_no_source_for_others(whole: Path) -> None:
     """A view has not the samples that it was made of."""
     for name, sink in SINKS.items():
