@@ -115,6 +115,20 @@ class Log:
             lambda: self._connection.js.get_msg(self._name, seq=max(1, sequence), subject=subject, next=True)
         )
 
+    def last_before(self, subject: str, sequence: int) -> LogMessage | None:
+        """Its newest message with a smaller sequence than this; None if there is none. A request a halving."""
+        found, low, high = None, 1, sequence
+        while low < high:
+            middle = low if found is None else (low + high) // 2
+            message = self.next_of(subject, middle)
+            if message is not None and message.sequence < sequence:
+                found, low = message, message.sequence + 1
+            elif found is None:
+                return None
+            else:
+                high = middle
+        return found
+
     def read(self, subject: str, first: int, last: int, *, headers_only: bool = False) -> Iterator[LogMessage]:
         """The messages of a subject, or a pattern, with these sequences, both inclusive, in order."""
         if last < first:
@@ -140,7 +154,7 @@ class Log:
                 if getattr(error, "err_code", None) == _NO_MESSAGE:
                     return None
                 raise
-            return LogMessage(raw.seq, raw.subject, raw.headers, raw.data or b"")
+            return LogMessage(raw.seq, raw.subject, raw.headers, raw.data or b"", kept_at=raw.time)
 
         return self._connection.call(asked)
 

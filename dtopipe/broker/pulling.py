@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from dtopipe.broker.errors import BrokerError
@@ -20,13 +21,17 @@ _CONFLICT = "409"
 
 
 class LogMessage(NamedTuple):
-    """One message: its sequence in the log, and how it is acknowledged (empty where that is not asked for)."""
+    """One message: its sequence in the log, and how it is acknowledged (empty where that is not asked for).
+
+    `kept_at`: when the server took it, of one that was asked for by itself.
+    """
 
     sequence: int
     subject: str
     headers: Mapping[str, str] | None
     payload: bytes
     reply: str = ""
+    kept_at: datetime | None = None
 
 
 class Pull:

@@ -82,9 +82,12 @@ class SubjectRuns:
     def tail(self, run_id: str) -> Tail | None:
         """How far that run is; None where nothing of it is there."""
         newest = self.newest_of(run_id)
-        if newest is None:
-            return None
+        return None if newest is None else self.tail_at(newest)
+
+    def tail_at(self, newest: Told) -> Tail:
+        """How far the run of that message is, which is its newest one."""
         head = newest.head
+        run_id = head.run_id
         last = self.log.last_of(self.subject)
         begins_at = max(head.whole_at, head.begins_at)
         found = Tail(

@@ -7,7 +7,7 @@ import stat
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ import click
 from rich.text import Text
 
 from dtopipe.cli.console import Console
+from dtopipe.cli.endpoint import link_option
+from dtopipe.cli.length import length_text
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
 from dtopipe.cli.remedy import remedy_facts
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.run_filters import filter_from, verdict_choices
+from dtopipe.cli.runs_there import list_published
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.ending import EndedBy, ending_from
@@ -63,9 +66,18 @@ _ENDED_BY = {
     type=click.Choice(verdict_choices(), case_sensitive=False),
     help="Only runs with this verdict; may be repeated.",
 )
+@click.option("--on", "endpoint", metavar="NATS", help="Instead: the runs of every device on nats://host:4222.")
+@link_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def runs(
-    run_dir: Path, where: tuple[str, ...], since: str | None, until: str | None, verdict: tuple[str, ...], as_json: bool
+    run_dir: Path,
+    where: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    verdict: tuple[str, ...],
+    endpoint: str | None,
+    link: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     r"""List runs, newest last: those below --run-dir, and those in progress anywhere. Writes nothing.
 
@@ -77,8 +89,14 @@ def runs(
       dtopipe runs
       dtopipe runs --where sample=A7 --since 2026-11-01 --verdict GOOD
       dtopipe runs --run-dir /data/runs --json
+      dtopipe runs --on nats://server:4222
     """
     wanted = filter_from(where, since, until, verdict)
+    if endpoint is not None:
+        list_published(endpoint, link, wanted, as_json=as_json)
+        return
+    if link:
+        raise UsageError("--link is for --on", "name the servers: --on nats://host:4222")
     ensure_readable(run_dir)
     present = {folder.path: folder for folder in runs_in_progress()}
     folders = {folder.path: folder for folder in runs_in(run_dir)} | present
@@ -111,7 +129,7 @@ def runs(
             Text(_utc(run["started_at"])),
             *([_sample(row)] if has_sample else []),
             f"{run['samples']:,}",
-            _length(run.get("length_s")),
+            length_text(run.get("length_s")),
             size_text(run["size_bytes"]),
             row.verdict,
         )
@@ -135,13 +153,6 @@ def _utc(started_at: str | None) -> str:
 def _sample(row: _Row) -> str:
     """What was measured, by the metadata that most laboratories have."""
     return str((row.document.get("metadata") or {}).get("sample") or "")
-
-
-def _length(length_s: float | None) -> str:
-    """`4.2 s`, or h:mm:ss from a minute on."""
-    if length_s is None:
-        return ""
-    return f"{length_s:.3g} s" if length_s < 60 else str(timedelta(seconds=round(length_s)))
 
 
 def _size_bytes(folder: Path) -> int:

@@ -1,0 +1,91 @@
+"""`dtopipe runs --on nats://...`: the runs of every device that is in the log of NATS servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+from dtopipe.boards.registry import following_type
+from dtopipe.broker.address import BrokerOptionError, address_of
+from dtopipe.broker.listing import PublishedRun, published_runs
+from dtopipe.cli.console import Console
+from dtopipe.cli.endpoint import link_of
+from dtopipe.cli.length import length_text
+from dtopipe.cli.output import print_json
+from dtopipe.cli.run_filters import IN_PROGRESS, RunFilter
+from dtopipe.cli.whole_table import WholeTable
+from dtopipe.model.errors import UsageError
+
+# A run whose newest message is older than this is not going on, or its board is silent: said in seconds then.
+_SILENT_S = 5.0
+
+
+def list_published(endpoint: str, link: Sequence[str], wanted: RunFilter, *, as_json: bool) -> None:
+    """Print them. Raises UsageError, BrokerError."""
+    if following_type(endpoint).links:
+        message = f"{endpoint} is one machine, which has no list of runs"
+        raise UsageError(message, f"see the run that it serves with: dtopipe top {endpoint}")
+    if set(wanted.verdicts) - {IN_PROGRESS}:
+        raise UsageError("servers keep samples, and no verdicts", f"ask for --verdict '{IN_PROGRESS}', or without it")
+    try:
+        address = address_of(link_of(endpoint, None, link, insecure=False))
+    except BrokerOptionError as error:
+        raise UsageError(error.message, error.remedy) from None
+    now = datetime.now(UTC)
+    every = [(found, _document(found, now)) for found in published_runs(address)]
+    rows = [(found, document) for found, document in every if wanted.fits(document)]
+    if as_json:
+        print_json([document for _, document in rows])
+        return
+    table = WholeTable()
+    for title in ("run", "device"):
+        table.add_column(title)
+    table.add_column("started", is_spare=True)
+    table.add_numbers("samples", "gaps")
+    table.add_column("length", justify="right", is_spare=True)
+    table.add_column("state")
+    for found, document in rows:
+        started = found.started_at
+        table.add_row(
+            Text(found.run_name),
+            Text(found.device),
+            Text("" if started is None else f"{started.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"),
+            f"{document['samples']:,}",
+            f"{document['gaps']:,}",
+            length_text(document["length_s"]),
+            Text(_state(document)),
+        )
+    none = f"none of {len(every)} runs there is like that" if every else f"no runs in the stream {address.stream} there"
+    Console().print(table if rows else none, markup=False)
+
+
+def _document(found: PublishedRun, now: datetime) -> dict[str, Any]:
+    stream = None if found.description is None else found.description.stream
+    rate_hz = None if stream is None else stream.rate_hz
+    at = found.position
+    return {
+        "run_name": found.run_name,
+        "device": found.device,
+        "run_id": found.run_id,
+        "host": None if found.description is None else found.description.facts.get("host"),
+        "started_at": None if found.started_at is None else found.started_at.astimezone(UTC).isoformat(),
+        "samples": at.samples,
+        "gaps": at.gap_samples,
+        "end_sample_index": at.committed,
+        "rate_hz": rate_hz,
+        "length_s": at.committed / rate_hz if rate_hz else None,
+        "metadata": {} if stream is None else dict(stream.metadata or {}),
+        "in_progress": not found.has_ended,
+        "silent_s": None if found.has_ended else max(0.0, round((now - found.newest_at).total_seconds(), 3)),
+        "verdict": None,
+    }
+
+
+def _state(document: dict[str, Any]) -> str:
+    silent_s = document["silent_s"]
+    if silent_s is None:
+        return "ended"
+    return "in progress" if silent_s < _SILENT_S else f"nothing for {length_text(silent_s)}"
