@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from dtopipe.broker.address import Address
 from dtopipe.broker.connection import BrokerConnection
@@ -34,6 +35,27 @@ class PublishedRun:
     started_at: datetime | None
     newest_at: datetime
     description: Description | None
+
+    def document(self, now: datetime) -> dict[str, Any]:
+        """For machines, as lists of runs have it. `silent_s`: since the newest message; None once it has ended."""
+        stream = None if self.description is None else self.description.stream
+        rate_hz = None if stream is None else stream.rate_hz
+        return {
+            "run_name": self.run_name,
+            "device": self.device,
+            "run_id": self.run_id,
+            "host": None if self.description is None else self.description.facts.get("host"),
+            "started_at": None if self.started_at is None else self.started_at.astimezone(UTC).isoformat(),
+            "samples": self.position.samples,
+            "gaps": self.position.gap_samples,
+            "end_sample_index": self.position.committed,
+            "rate_hz": rate_hz,
+            "length_s": self.position.committed / rate_hz if rate_hz else None,
+            "metadata": {} if stream is None else dict(stream.metadata or {}),
+            "in_progress": not self.has_ended,
+            "silent_s": None if self.has_ended else max(0.0, round((now - self.newest_at).total_seconds(), 3)),
+            "verdict": None,
+        }
 
 
 def published_runs(address: Address, most: int = MOST_RUNS) -> list[PublishedRun]:

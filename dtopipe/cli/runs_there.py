@@ -9,8 +9,8 @@ from typing import Any
 from rich.text import Text
 
 from dtopipe.boards.registry import following_type
-from dtopipe.broker.address import BrokerOptionError, address_of
-from dtopipe.broker.listing import PublishedRun, published_runs
+from dtopipe.broker.address import Address, BrokerOptionError, address_of
+from dtopipe.broker.listing import published_runs
 from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import link_of
 from dtopipe.cli.length import length_text
@@ -25,17 +25,11 @@ _SILENT_S = 5.0
 
 def list_published(endpoint: str, link: Sequence[str], wanted: RunFilter, *, as_json: bool) -> None:
     """Print them. Raises UsageError, BrokerError."""
-    if following_type(endpoint).links:
-        message = f"{endpoint} is one machine, which has no list of runs"
-        raise UsageError(message, f"see the run that it serves with: dtopipe top {endpoint}")
     if set(wanted.verdicts) - {IN_PROGRESS}:
         raise UsageError("servers keep samples, and no verdicts", f"ask for --verdict '{IN_PROGRESS}', or without it")
-    try:
-        address = address_of(link_of(endpoint, None, link, insecure=False))
-    except BrokerOptionError as error:
-        raise UsageError(error.message, error.remedy) from None
+    address = servers_of(endpoint, link)
     now = datetime.now(UTC)
-    every = [(found, _document(found, now)) for found in published_runs(address)]
+    every = [(found, found.document(now)) for found in published_runs(address)]
     rows = [(found, document) for found, document in every if wanted.fits(document)]
     if as_json:
         print_json([document for _, document in rows])
@@ -62,30 +56,19 @@ def list_published(endpoint: str, link: Sequence[str], wanted: RunFilter, *, as_
     Console().print(table if rows else none, markup=False)
 
 
-def _document(found: PublishedRun, now: datetime) -> dict[str, Any]:
-    stream = None if found.description is None else found.description.stream
-    rate_hz = None if stream is None else stream.rate_hz
-    at = found.position
-    return {
-        "run_name": found.run_name,
-        "device": found.device,
-        "run_id": found.run_id,
-        "host": None if found.description is None else found.description.facts.get("host"),
-        "started_at": None if found.started_at is None else found.started_at.astimezone(UTC).isoformat(),
-        "samples": at.samples,
-        "gaps": at.gap_samples,
-        "end_sample_index": at.committed,
-        "rate_hz": rate_hz,
-        "length_s": at.committed / rate_hz if rate_hz else None,
-        "metadata": {} if stream is None else dict(stream.metadata or {}),
-        "in_progress": not found.has_ended,
-        "silent_s": None if found.has_ended else max(0.0, round((now - found.newest_at).total_seconds(), 3)),
-        "verdict": None,
-    }
-
-
 def _state(document: dict[str, Any]) -> str:
     silent_s = document["silent_s"]
     if silent_s is None:
         return "ended"
     return "in progress" if silent_s < _SILENT_S else f"nothing for {length_text(silent_s)}"
+
+
+def servers_of(endpoint: str, link: Sequence[str]) -> Address:
+    """The servers that `--on` and `--link` name. Raises UsageError."""
+    if following_type(endpoint).links:
+        message = f"{endpoint} is one machine, which has no list of runs"
+        raise UsageError(message, f"see the run that it serves with: dtopipe top {endpoint}")
+    try:
+        return address_of(link_of(endpoint, None, link, insecure=False))
+    except BrokerOptionError as error:
+        raise UsageError(error.message, error.remedy) from None

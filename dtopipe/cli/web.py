@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 
-from dtopipe.cli.endpoint import endpoint_options
+from dtopipe.cli.endpoint import endpoint_options, link_option
 from dtopipe.cli.run_dir import RUN_DIR
+from dtopipe.cli.runs_there import servers_of
 from dtopipe.host.http_address import Address, address_of, listening_socket
 from dtopipe.host.open_files import ensure_open_files
 from dtopipe.host.run_folder import find_run
@@ -31,10 +32,19 @@ _SHORTEST_TOKEN = 16
     "--listen", metavar="[HOST:]PORT", help=f"Where; default: this machine alone, port {_PORT} or a free one."
 )
 @click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where runs are kept.")
+@click.option("--on", "servers", metavar="NATS", help="List the runs of every device on nats://host:4222 too.")
+@link_option
 @endpoint_options
 @click.option("--beside", is_flag=True, hidden=True, help="End with the run, once nobody looks any more.")
 def web(
-    run: str | None, listen: str | None, run_dir: Path, server_key: Path | None, insecure: bool, beside: bool
+    run: str | None,
+    listen: str | None,
+    run_dir: Path,
+    servers: str | None,
+    link: tuple[str, ...],
+    server_key: Path | None,
+    insecure: bool,
+    beside: bool,
 ) -> None:
     r"""Serve a page: traces, pipeline, events and verdict of a run; without RUN of all runs, past and in progress.
 
@@ -49,16 +59,22 @@ def web(
       dtopipe web heat-flux --listen 8080
       dtopipe web heat-flux --listen 0.0.0.0:8080
       dtopipe web tcp://daq-pc:5700
+      dtopipe web --on nats://server:4222
     """
     ensure_web()
     # Only with the extra.
     from dtopipe.web.runs import Shown
     from dtopipe.web.server import Settings, serve
 
+    if servers is not None and run is not None:
+        raise UsageError("--on adds to the list of runs, and RUN is one alone", "leave one of them out")
+    if link and servers is None:
+        raise UsageError("--link is for --on", "name the servers: --on nats://host:4222")
     if run is not None and is_endpoint(run):
         shown = Shown(run_dir, endpoint=run, server_key=server_key, insecure=insecure)
     else:
-        shown = Shown(run_dir, None if run is None else find_run(run, run_dir).path)
+        found = None if servers is None else servers_of(servers, link)
+        shown = Shown(run_dir, None if run is None else find_run(run, run_dir).path, servers=found)
     ensure_open_files(_OPEN_FILES)
     wanted = address_of(listen) if listen is not None else None
     listening = _any_socket() if wanted is None else listening_socket(wanted)

@@ -8,22 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dtopipe.broker.address import Address
 from dtopipe.host.run_folder import RunFolder, runs_in, runs_in_progress
 from dtopipe.host.run_life import holder_of
 from dtopipe.model.errors import DtopipeError
+from dtopipe.web.published import Published
 
 _LOOKS_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is served: one run, here or at an `endpoint`, or all below `run_dir` and those in progress anywhere."""
+    """What is served: one run, here or at an `endpoint`, or all below `run_dir` and those in progress anywhere.
+
+    `servers`: of NATS, whose runs of every device are listed too.
+    """
 
     run_dir: Path
     folder: Path | None = None
     endpoint: str = ""
     server_key: Path | None = None
     insecure: bool = False
+    servers: Address | None = None
 
 
 def run_key(folder: Path) -> str:
@@ -38,6 +44,7 @@ class Runs:
         self._shown = shown
         self._known: dict[str, Path] = {}
         self._looked_s = 0.0
+        self._published = None if shown.servers is None else Published(shown.servers)
 
     def folder(self, key: str) -> Path | None:
         """The folder of this run; None if there is none that is shown here."""
@@ -54,6 +61,7 @@ class Runs:
         else:
             self._look()
         found = [_row(key, RunFolder(path)) for key, path in self._known.items()]
+        found += () if self._published is None else self._published.rows()
         return sorted(found, key=lambda row: str(row["started_at"] or ""), reverse=True)
 
     def _look(self) -> None:

@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from nats_server import NatsServer
-from recordings import blocks, gap, recorded
+from published_runs import published
+from recordings import recorded
 
 from dtopipe.cli.main import main
-from dtopipe.model.stream import Stream
-from dtopipe.sinks.contract import OutputOptions
-from dtopipe.sinks.jetstream.writer import JetStreamWriter
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +25,6 @@ def server() -> Iterator[NatsServer]:
     published(own, "bench 1", replace(recorded(run_id="second"), metadata={"sample": "A7"}), 200, is_over=False)
     yield own
     own.close()
-
-
-def published(server: NatsServer, run_name: str, stream: Stream, n_samples: int, *, is_over: bool) -> None:
-    writer = JetStreamWriter(OutputOptions(None), endpoint=server.endpoint, run_name=run_name)
-    writer.open(stream, 0, resume=False)
-    writer.append([*blocks(stream, 0, n_samples - 50), gap(stream, n_samples - 50, n_samples)])
-    writer.commit()
-    if is_over:
-        writer.close()
-    else:
-        writer.abandon()
 
 
 def listed(server: NatsServer, *words: str) -> list[dict[str, Any]]:

@@ -3,14 +3,15 @@
 import { element } from "/static/pipeline.js";
 
 const AGAIN_MS = 5000;
-const GOOD = ["GOOD", "GOOD (repaired)", "in progress"];
+const GOOD = ["GOOD", "GOOD (repaired)", "in progress", "ended"];
 const $ = (id) => document.getElementById(id);
 let runs = [];
 const asked = new URLSearchParams(location.search);
 
 function row(run) {
-  const made = element("tr"), link = element("a", run.run), name = element("th");
-  link.href = `/runs/${run.run.split("/").map(encodeURIComponent).join("/")}`;
+  // What servers have of other machines has no page here.
+  const made = element("tr"), link = element(run.elsewhere ? "span" : "a", run.run), name = element("th");
+  if (!run.elsewhere) link.href = `/runs/${run.run.split("/").map(encodeURIComponent).join("/")}`;
   name.scope = "row";
   name.append(link);
   const metadata = Object.entries(run.metadata).map(([key, value]) => `${key}=${text(value)}`).join(", ");
