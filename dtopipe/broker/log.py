@@ -17,6 +17,7 @@ from dtopipe.broker.pulling import LogMessage, Pull
 _NO_STREAM, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058
 _READER_IDLE_S = 30.0
 _LOOK_S = 1.0
+_MAKE_S = 30.0
 _WITHOUT_ACKS = "make another stream, or let it acknowledge (no_ack: false)"
 
 
@@ -169,9 +170,9 @@ class Log:
     async def _make(self, subjects: str, settings: LogSettings) -> Any:
         given = _given(settings)
         try:
-            return await self._connection.js.add_stream(
-                name=self._name, subjects=[subjects], description="runs of dtopipe", **given
-            )
+            # Servers that agree on who keeps it take their time, the more so where they have just met.
+            js = self._connection.client.jetstream(timeout=max(_MAKE_S, self._connection.address.timeout_s))
+            return await js.add_stream(name=self._name, subjects=[subjects], description="runs of dtopipe", **given)
         except Exception as error:
             # Somebody made it at the same moment.
             if getattr(error, "err_code", None) == _NAME_IN_USE:

@@ -23,7 +23,8 @@ _CONFLICT = "409"
 class LogMessage(NamedTuple):
     """One message: its sequence in the log, and how it is acknowledged (empty where that is not asked for).
 
-    `kept_at`: when the server took it, of one that was asked for by itself.
+    `kept_at`: when the server took it, of one that was asked for by itself. `turn`: the how manyth message it is that
+    the servers sent for its consumer, to whomever; 0 where nobody counts.
     """
 
     sequence: int
@@ -32,6 +33,7 @@ class LogMessage(NamedTuple):
     payload: bytes
     reply: str = ""
     kept_at: datetime | None = None
+    turn: int = 0
 
 
 class Pull:
@@ -101,7 +103,8 @@ class Pull:
 
 
 def _received(message: Any) -> LogMessage:
-    # $JS.ACK.stream.consumer.deliveries.sequence..., or $JS.ACK.domain.account.stream.consumer.deliveries.sequence...
+    # $JS.ACK.stream.consumer.deliveries.sequence.turn..., or with domain.account before the stream: NATS' ADR-15.
     words = message.reply.split(".")
-    sequence = int(words[5] if len(words) == 9 else words[7])
-    return LogMessage(sequence, message.subject, message.headers, message.data, message.reply)
+    at = 5 if len(words) == 9 else 7
+    sequence, turn = int(words[at]), int(words[at + 1])
+    return LogMessage(sequence, message.subject, message.headers, message.data, message.reply, turn=turn)

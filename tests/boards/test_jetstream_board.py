@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -141,7 +143,10 @@ def test_a_sample_that_is_not_there_is_refused(nats_server: NatsServer) -> None:
     writer.abandon()
 
 
-def test_what_was_not_acknowledged_comes_again_to_who_follows_by_the_same_name(nats_server: NatsServer) -> None:
+def test_what_was_not_acknowledged_comes_again_to_who_follows_by_the_same_name(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dtopipe.boards.jetstream.devices._COMES_BACK_NS", 0)
     name = nats_server.new_stream()
     published(nats_server, name, blocks(STREAM, 0, 1000))
     one = board(nats_server, name, durable="office", runs=RUN_ID)
@@ -162,6 +167,90 @@ def test_what_was_not_acknowledged_comes_again_to_who_follows_by_the_same_name(n
     other.acknowledge(1000)
     other.finish()
     other.close()
+
+
+def test_messages_that_somebody_else_was_sent_come_again_and_are_no_gap(nats_server: NatsServer) -> None:
+    """As where two pipelines of one name are cut off from each other, or a route between servers breaks."""
+    name = nats_server.new_stream()
+    writer = published(nats_server, name, blocks(STREAM, 0, 500), close=False)
+    one = board(nats_server, name, durable="shared", runs=RUN_ID)
+    one.open()
+    one.start(0)
+    events = taken(one, until=500)
+    (consumer,) = [each for each in consumers_of(nats_server) if each.startswith("dtopipe-shared-")]
+    with robbed(nats_server, consumer):
+        for item in blocks(STREAM, 500, 5000):
+            writer.append([item])
+            writer.commit()
+    writer.close()
+    events += taken(one)
+    assert samples(events) == list(range(5000))
+    assert not [event for event in events if isinstance(event, Overrun)]
+    assert "did not come" in one_around(one).said[0]
+    assert one_around(one).said[-1] == "back"
+    one.close()
+
+
+def one_around(one: JetStreamBoard) -> Around:
+    around = one._surroundings
+    assert isinstance(around, Around)
+    return around
+
+
+def consumers_of(server: NatsServer) -> list[str]:
+    async def asked(js: Any) -> list[str]:
+        return [str(each.name) for each in await js.consumers_info("dtopipe")]
+
+    found: list[str] = server.ask(asked)
+    return found
+
+
+@contextlib.contextmanager
+def robbed(server: NatsServer, consumer: str) -> Iterator[None]:
+    """Meanwhile some messages of that consumer are taken, and nothing is said of them."""
+    asks, is_over = threading.Event(), threading.Event()
+
+    async def take(js: Any) -> None:
+        found = await js.pull_subscribe_bind(consumer, stream="dtopipe")
+        while not is_over.is_set():
+            asks.set()
+            with contextlib.suppress(TimeoutError):
+                await found.fetch(3, timeout=0.2)
+
+    thread = threading.Thread(target=server.ask, args=(take,))
+    thread.start()
+    try:
+        assert asks.wait(30)
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def test_who_is_cut_off_in_the_middle_of_a_run_comes_back_to_it(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = nats_server.new_stream()
+    published(nats_server, name, blocks(STREAM, 0, 1000))
+    one = board(nats_server, name, durable="archive", runs=RUN_ID)
+    one.open()
+    one.start(0)
+    taken(one, until=1000)
+    one.acknowledge(500)
+    spare = board(nats_server, name, "spare", looks=3, durable="archive", runs=RUN_ID)
+    one.close()
+    with pytest.raises(BoardError, match="there was no run"):
+        spare.open()
+    spare.close()
+    again = board(nats_server, name, "here", durable="archive", runs=RUN_ID)
+    again.take_surroundings(Around(), "here", RUN_ID)
+    again.open()
+    again.start(1000)
+    again.close()
+    monkeypatch.setattr("dtopipe.boards.jetstream.devices._COMES_BACK_NS", 0)
+    spare = board(nats_server, name, "spare", durable="archive", runs=RUN_ID)
+    assert spare.open().first_sample_index == 500
+    spare.close()
 
 
 def test_every_run_comes_one_after_the_other(nats_server: NatsServer) -> None:

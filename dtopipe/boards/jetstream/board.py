@@ -10,20 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dtopipe.boards.contract import Ended, Opened, Overrun, Surroundings, Taken
-from dtopipe.boards.jetstream.beginning import (
-    Beginning,
-    Wanted,
-    beginning_behind,
-    first_beginning,
-    sequence_of,
-)
-from dtopipe.boards.jetstream.consumer import Consumer, ConsumerState, consumer_name
+from dtopipe.boards.jetstream.beginning import Beginning, Wanted, sequence_of
+from dtopipe.boards.jetstream.consumer import Consumer, ConsumerState
+from dtopipe.boards.jetstream.devices import Devices
 from dtopipe.boards.jetstream.pieces import Pieces
 from dtopipe.broker.address import BrokerOptionError, address_of
-from dtopipe.broker.claim import Claim, Held
 from dtopipe.broker.connection import BrokerConnection
 from dtopipe.broker.errors import BrokerError
-from dtopipe.broker.log import Log
 from dtopipe.broker.pulling import LogMessage
 from dtopipe.broker.runs import SubjectRuns, Told
 from dtopipe.core.log_order import Entry, LogOrder
@@ -61,13 +54,11 @@ class JetStreamBoard:
         self._pattern = ".".join([SUBJECT_ROOT, *("*" if name is None else token(str(name)) for name in names)])
         chosen = "" if runs in ("next", "every") else str(runs)
         self._wanted = Wanted(chosen, tuple(options.get("followed", ())), options.get("start", "earliest"))
-        self._durable_name = options.get("durable")
         self._may_wait = bool(options.get("waits", True))
         self._connection = BrokerConnection(self._address)
+        self._devices = Devices(self._connection, self._pattern, options.get("durable"))
         self._surroundings: Surroundings | None = None
         self._remote_id = self._run_id = ""
-        # Sequence of the newest message of each subject when it was looked at first.
-        self._behind: dict[str, int] = {}
         self._runs: SubjectRuns | None = None
         self._consumer: Consumer | None = None
         self._stream: Stream | None = None
@@ -95,7 +86,7 @@ class JetStreamBoard:
             try:
                 if not self._connection.is_connected:
                     self._connection.connect()
-                found = self._looked_for()
+                found = self._devices.look(self._wanted, self._remote_id, self._run_id)
                 if found is not None and (opened := self._opened(*found)) is not None:
                     self._goes_on()
                     return opened
@@ -183,48 +174,6 @@ class JetStreamBoard:
             raise BoardError(BOARD, "it was not opened")
         return self._consumer
 
-    def _looked_for(self) -> tuple[SubjectRuns, Consumer, Beginning] | None:
-        """The run that is followed, and the consumer of its subject; None while there is none."""
-        log = Log(self._connection)
-        log.state()
-        for subject in log.subjects(self._pattern):
-            runs = SubjectRuns(self._connection, subject)
-            consumer = self._consumer_of(subject)
-            found = self._beginning(runs, consumer)
-            if found is None:
-                continue
-            try:
-                self._claim(consumer_name(self._durable_name, self._remote_id, subject))
-            except Held:
-                if self._durable_name is None:
-                    raise
-                # Another pipeline of this name has that device.
-                continue
-            return runs, consumer, found
-        return None
-
-    def _beginning(self, runs: SubjectRuns, consumer: Consumer) -> Beginning | None:
-        if self._run_id:
-            # A successor goes on behind what the ring has, which it is told when it is started.
-            return first_beginning(runs, Wanted(self._run_id), None)
-        state = consumer.state()
-        if state is not None:
-            found = beginning_behind(runs, state.floor, self._wanted)
-        else:
-            newest = runs.newest()
-            behind = self._behind.get(runs.subject, self._behind_followed(runs))
-            found = first_beginning(runs, self._wanted, behind)
-            self._behind.setdefault(runs.subject, 0 if newest is None else newest.message.sequence)
-        return found
-
-    def _behind_followed(self, runs: SubjectRuns) -> int | None:
-        """Where the run ends that was followed last, of who follows every one."""
-        for run_id in reversed(self._wanted.skipped):
-            newest = runs.newest_of(run_id)
-            if newest is not None:
-                return newest.message.sequence
-        return None
-
     def _opened(self, runs: SubjectRuns, consumer: Consumer, found: Beginning) -> Opened | None:
         """What the run is; None while it has no block yet, whose times would be known."""
         anchor = self._first_anchor(runs, found)
@@ -287,7 +236,7 @@ class JetStreamBoard:
     def _begin(self) -> None:
         """Ask for everything behind what was acknowledged. Raises BrokerError."""
         runs, consumer = self._subject_runs, self._own
-        self._claim(consumer_name(self._durable_name, self._remote_id, runs.subject))
+        self._devices.hold(runs.subject, self._remote_id)
         log = runs.log.state()
         state = consumer.state()
         if state is None or state.delivered > log.last or state.floor > log.last:
@@ -314,14 +263,6 @@ class JetStreamBoard:
         if self._stream is None:
             raise BoardError(BOARD, "it was not opened")
         return self._stream
-
-    def _claim(self, name: str) -> None:
-        who = f"durable {self._durable_name}" if self._durable_name else "a run that follows"
-        Claim(self._connection, f"{self._address.stream} {name}", who).take("another pipeline follows under this name")
-
-    def _consumer_of(self, subject: str) -> Consumer:
-        name = consumer_name(self._durable_name, self._remote_id, subject)
-        return Consumer(self._connection, subject, name, is_named=self._durable_name is not None)
 
     def _come(self, message: LogMessage) -> None:
         """One message, as the log has it. Raises BrokerError."""

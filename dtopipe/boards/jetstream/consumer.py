@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import platform
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from importlib import import_module
 from typing import NamedTuple
@@ -28,10 +28,14 @@ _TURN_S = 5.0
 
 
 class ConsumerState(NamedTuple):
-    """Sequences: everything up to `floor` is acknowledged, up to `delivered` it was sent to somebody."""
+    """Sequences: everything up to `floor` is acknowledged, up to `delivered` it was sent to somebody.
+
+    `turn`: how many messages were sent so far.
+    """
 
     floor: int
     delivered: int
+    turn: int = 0
 
 
 class _Unacknowledged(NamedTuple):
@@ -53,6 +57,8 @@ class Consumer:
         self._again: Iterator[LogMessage] = iter(())
         self._pull: Pull | None = None
         self._coming: Future[list[LogMessage]] | None = None
+        # Of the message that came last.
+        self._turn = 0
 
     def state(self) -> ConsumerState | None:
         """How far it is; None where the servers do not have it."""
@@ -65,7 +71,8 @@ class Consumer:
                     return None
                 raise
             floor = info.ack_floor.stream_seq if info.ack_floor else 0
-            return ConsumerState(floor, info.delivered.stream_seq if info.delivered else 0)
+            sent = info.delivered
+            return ConsumerState(floor, sent.stream_seq, sent.consumer_seq) if sent else ConsumerState(floor, 0)
 
         return self._connection.call(asked)
 
@@ -96,6 +103,7 @@ class Consumer:
         """Give messages from behind `floor` on: at once what was sent to somebody who did not acknowledge it."""
         self.drop()
         self._again = self._log.read(self._subject, state.floor + 1, state.delivered)
+        self._turn = state.turn
         self._pull = Pull(self._connection.client, self._stream, self._name, self._connection.target)
 
     def take(self, timeout_s: float) -> list[LogMessage]:
@@ -121,7 +129,17 @@ class Consumer:
             raise
         # The next ones come while these are worked on.
         self._coming = self._connection.start(lambda: pull.take(_TURN_S))
+        self._ensure_all(found)
         return found
+
+    def _ensure_all(self, messages: Sequence[LogMessage]) -> None:
+        """Raises BrokerError where one was sent that has not come: to somebody else, or lost on its way."""
+        for message in messages:
+            if message.turn > self._turn + 1:
+                what = f"{message.turn - self._turn - 1} messages were sent and did not come"
+                raise BrokerError(self._connection.target, what, "they come again")
+            # A server that took over may send once more what another one had sent.
+            self._turn = message.turn
 
     def drop(self) -> None:
         """Wait for nothing any more."""
