@@ -14,6 +14,7 @@ from dtopipe.boards.contract import Board
 from dtopipe.model.board_types import BoardType
 from dtopipe.model.errors import BoardError, UsageError
 from dtopipe.model.plan import TaskPlan
+from dtopipe.model.plug_in_names import plugged
 from dtopipe.model.references import Reference, referred
 from dtopipe.model.shown import shown
 
@@ -33,11 +34,7 @@ BoardClass: TypeAlias = Callable[[Mapping[str, Any], TaskPlan | None], Board]
 
 def installed() -> dict[str, Reference]:
     """Where each type of board is described, plug-ins included. Ours cannot be overridden."""
-    # A tenth of a process's start, which only the names of plug-ins need.
-    from importlib.metadata import entry_points
-
-    plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    return {**plugged, **OURS}
+    return {**plugged(ENTRY_POINTS), **OURS}
 
 
 def board_type(name: str) -> BoardType:

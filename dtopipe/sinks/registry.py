@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from dtopipe.model.errors import SinkError
+from dtopipe.model.plug_in_names import plugged
 from dtopipe.model.references import Reference, referred
 from dtopipe.model.sink_types import SinkType
 from dtopipe.sinks.contract import OutputReader, SinkWriter
@@ -35,11 +36,7 @@ EXAMPLE = "csv"
 
 def installed() -> dict[str, Reference]:
     """Where each type of sink is described, plug-ins included. Ours cannot be overridden."""
-    # A tenth of a process's start, which only the names of plug-ins need.
-    from importlib.metadata import entry_points
-
-    plugged = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    return {**plugged, **OURS}
+    return {**plugged(ENTRY_POINTS), **OURS}
 
 
 def sink_type(name: str) -> SinkType:

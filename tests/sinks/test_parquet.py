@@ -30,6 +30,7 @@ from dtopipe.model.position import Position
 from dtopipe.model.span import Cause, Gap
 from dtopipe.model.stream import Block, Channel, SensorStatus, Stream
 from dtopipe.sinks.contract import OutputOptions, OutputReader
+from dtopipe.sinks.parquet.arrays import arrow_array, numbers_of, repeated_text, text_array
 from dtopipe.sinks.parquet.reader import ParquetReader
 from dtopipe.sinks.parquet.writer import ParquetWriter
 
@@ -549,3 +550,45 @@ def test_what_is_no_output_of_ours_is_refused_by_the_reader(path: Path, content:
         path.write_bytes(content)
     with pytest.raises(SinkError):
         ParquetReader(path).position()
+
+
+def test_neither_a_writer_nor_a_reader_loads_pandas(path: Path) -> None:
+    """It takes half a second and 60 MB, in each worker."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from recordings import blocks, recorded
+from dtopipe.model.policy import Layout
+from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.parquet.reader import ParquetReader
+from dtopipe.sinks.parquet.writer import ParquetWriter
+for layout in Layout:
+    path, stream = Path({str(path)!r} + layout), recorded()
+    writer = ParquetWriter(OutputOptions(path, layout), row_group_size=100)
+    writer.open(stream, 0, resume=False)
+    writer.append(blocks(stream, 0, 500))
+    writer.close()
+    assert sum(len(rows.sample_index) for rows in ParquetReader(path).batches()) in (500, 500 * len(stream.channels))
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 1000])
+def test_columns_are_those_that_pyarrow_makes_itself(n: int) -> None:
+    dice = np.random.default_rng(n)
+    nulls = dice.random(n) < 0.3
+    for values in (dice.random(n), dice.integers(-9, 9, n).astype(np.int16), dice.integers(0, 2**62, n)):
+        made = arrow_array(values)
+        assert made.equals(pa.array(values))
+        assert np.array_equal(numbers_of(made), values)
+        assert arrow_array(values, nulls=nulls).equals(pa.array(values, mask=nulls))
+    part = arrow_array(dice.random(n), nulls=nulls)[n // 3 :]
+    assert np.array_equal(numbers_of(part), part.to_numpy(zero_copy_only=False), equal_nan=True)
+    texts = [None if null else "\u00b5" * (k % 5) for k, null in enumerate(nulls)]
+    assert text_array(texts).equals(pa.array(texts, pa.string()))
+    assert repeated_text("degC", n).equals(pa.array(["degC"] * n, pa.string()))
+    times = dice.integers(0, 2**62, n)
+    assert arrow_array(times, pa.timestamp("ns", "UTC")).equals(pa.array(times, pa.timestamp("ns", "UTC")))

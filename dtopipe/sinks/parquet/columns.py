@@ -22,6 +22,7 @@ from dtopipe.model.reading_columns import reading_columns
 from dtopipe.model.readings import ReadingColumn
 from dtopipe.model.stream import Channel, SensorStatus, Stream
 from dtopipe.sinks.grouped.codes import TailPart
+from dtopipe.sinks.parquet.arrays import Array, arrow_array, numbers_of, repeated_text, text_array
 from dtopipe.sinks.parquet.footer import ColumnPart, Struct, column_parts, read_footer
 from dtopipe.sinks.parquet.pyarrow_extra import pa, pq
 from dtopipe.sinks.parquet.readings import ARROW_TYPES
@@ -38,7 +39,6 @@ _CODECS = ("zstd", "snappy", "gzip", "brotli", "lz4", "none")
 _T_UTC = pa.timestamp("ns", "UTC")
 
 # pyarrow has no types for a type checker.
-Array: TypeAlias = Any
 Field: TypeAlias = Any
 Schema: TypeAlias = Any
 
@@ -78,7 +78,7 @@ class Encoding:
         if not pa.types.is_floating(field.type):
             return options | {"column_encoding": _OF_TIMES}
         places = np.arange(0, len(array), 1 + len(array) // _LOOKED_AT)
-        looked_at = array.take(pa.array(places)).to_numpy(zero_copy_only=False)
+        looked_at = numbers_of(array.take(arrow_array(places)))
         n_different = len(np.unique(looked_at))
         if self.use_dictionary and n_different <= _FEW:
             return options | {"use_dictionary": True}
@@ -172,21 +172,21 @@ def arrays(stream: Stream, layout: Layout, part: TailPart) -> Iterator[Array]:
         yield from (_values(stream, part, number) for number in channels)
         return
     n = part.n_samples
-    yield pa.repeat(stream.device, n * len(channels))
-    yield pa.repeat(stream.task, n * len(channels))
-    yield pa.concat_arrays([pa.repeat(channel.name, n) for channel in stream.channels])
-    yield pa.array(_repeated(part.block_index(), len(channels)))
+    yield repeated_text(stream.device, n * len(channels))
+    yield repeated_text(stream.task, n * len(channels))
+    yield pa.concat_arrays([repeated_text(channel.name, n) for channel in stream.channels])
+    yield arrow_array(_repeated(part.block_index(), len(channels)))
     yield from _times(stream, part, len(channels))
     yield pa.concat_arrays([_values(stream, part, number).cast(pa.float64()) for number in channels])
-    yield pa.concat_arrays([pa.repeat(channel.unit, n) for channel in stream.channels])
+    yield pa.concat_arrays([repeated_text(channel.unit, n) for channel in stream.channels])
     for texts in (ERROR_TYPES, ERROR_MESSAGES):
         yield pa.concat_arrays([_errors(part, number, texts) for number in channels])
 
 
 def _times(stream: Stream, part: TailPart, repeats: int) -> Iterator[Array]:
-    yield pa.array(_repeated(part.sample_index(), repeats))
-    yield pa.array(_repeated(part.t_mono_ns(stream.clock), repeats))
-    yield pa.array(_repeated(part.t_utc_ns(stream.clock), repeats), _T_UTC)
+    yield arrow_array(_repeated(part.sample_index(), repeats))
+    yield arrow_array(_repeated(part.t_mono_ns(stream.clock), repeats))
+    yield arrow_array(_repeated(part.t_utc_ns(stream.clock), repeats), _T_UTC)
 
 
 def _repeated(column: NDArray[np.int64], repeats: int) -> NDArray[np.int64]:
@@ -199,11 +199,11 @@ def _values(stream: Stream, part: TailPart, number: int) -> Array:
     codes = part.codes(number)
     status = part.sensor_status(number)
     values = codes if channel.is_raw else engineering_values(channel, codes, None)
-    return pa.array(values, mask=None if status is None else status != SensorStatus.OK)
+    return arrow_array(values, nulls=None if status is None else status != SensorStatus.OK)
 
 
 def _errors(part: TailPart, number: int, texts: Sequence[str | None]) -> Array:
     status = part.sensor_status(number)
     if status is None:
         return pa.nulls(part.n_samples, pa.string())
-    return pa.array(texts, pa.string()).take(pa.array(status))
+    return text_array(texts).take(arrow_array(status))

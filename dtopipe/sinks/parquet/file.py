@@ -21,7 +21,8 @@ from pathlib import Path
 from dtopipe.model.errors import WireError
 from dtopipe.sinks.grouped.file import FileOfGroups
 from dtopipe.sinks.grouped.writer import Extent
-from dtopipe.sinks.parquet.columns import Array, Encoding, Schema, empty_file_metadata, encoded
+from dtopipe.sinks.parquet.arrays import Array
+from dtopipe.sinks.parquet.columns import Encoding, Schema, empty_file_metadata, encoded
 from dtopipe.sinks.parquet.footer import (
     BRIDGE_BYTES,
     MAGIC,

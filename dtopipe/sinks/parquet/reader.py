@@ -20,6 +20,7 @@ from dtopipe.sinks.file.whole_part import OnDamage
 from dtopipe.sinks.grouped.front import FileFront
 from dtopipe.sinks.grouped.metadata import FileMetadata
 from dtopipe.sinks.grouped.reader import BATCH_VALUES, GroupedReader
+from dtopipe.sinks.parquet.arrays import numbers_of
 from dtopipe.sinks.parquet.footer import BRIDGE_BYTES, MAGIC, is_bridge
 from dtopipe.sinks.parquet.metadata import metadata_of
 from dtopipe.sinks.parquet.pyarrow_extra import pa, pq
@@ -207,7 +208,7 @@ def _long(batch: Any, stream: Stream) -> Iterator[OutputRows]:
     index, t_mono_ns, t_utc_ns = (_whole(batch.column(name)) for name in ("sample_index", "t_mono_ns", "t_utc"))
     value = _real(batch.column("value"))
     numbers = {channel.name: number for number, channel in enumerate(stream.channels)}
-    codes = names.indices.to_numpy()
+    codes = numbers_of(names.indices)
     for code, name in enumerate(names.dictionary.to_pylist()):
         of = codes == code
         yield OutputRows(index[of], t_mono_ns[of], t_utc_ns[of], [value[of]], channel=numbers[name])
@@ -222,11 +223,11 @@ def _whole_readings(columns: Sequence[ReadingColumn], arrays: Sequence[Any]) -> 
 
 
 def _whole(column: Any) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    found: NDArray[np.int64] = numbers_of(column.cast(pa.int64()))
     return found
 
 
 def _real(column: Any) -> NDArray[np.float64]:
     """NaN for null."""
-    found: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    found: NDArray[np.float64] = numbers_of(column.cast(pa.float64()))
     return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
+
+import numpy as np
 
 from dtopipe.model.readings import ColumnKind, ReadingColumn
 from dtopipe.sinks.grouped.readings import TailReadings
+from dtopipe.sinks.parquet.arrays import Array, arrow_array, text_array
 from dtopipe.sinks.parquet.pyarrow_extra import pa
-
-# pyarrow has no types for a type checker.
-Array: TypeAlias = Any
 
 ARROW_TYPES = {
     ColumnKind.INTEGER: pa.int64(),
@@ -32,11 +32,16 @@ class ArrowReadings(TailReadings):
                 values = list(chain.from_iterable(frame[number] for frame in frames))
                 chunks[number].append(arrow_column(column, values))
         return [
-            pa.concat_arrays([pa.array([], ARROW_TYPES[column.kind]), *of_column])
+            pa.concat_arrays([arrow_column(column, []), *of_column])
             for column, of_column in zip(self._columns, chunks, strict=True)
         ]
 
 
 def arrow_column(column: ReadingColumn, values: Sequence[Any]) -> Array:
     """One column; a NaN is null, as everywhere."""
-    return pa.array(values, ARROW_TYPES[column.kind], from_pandas=True)
+    if column.kind is ColumnKind.TEXT:
+        return text_array(values)
+    nulls = np.array([value is None or value != value for value in values], bool)
+    dtype = np.float64 if column.kind is ColumnKind.FLOAT else np.int64
+    known = np.array([0 if null else value for value, null in zip(values, nulls, strict=True)], dtype)
+    return arrow_array(known, ARROW_TYPES[column.kind], nulls)

@@ -1,0 +1,60 @@
+"""Arrow's arrays from numpy's and back, by their buffers.
+
+`pyarrow.array` and `to_numpy` ask first whether they were given something of pandas, for which they load it: half a
+second and some 60 MB, in each process, for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtopipe.sinks.parquet.pyarrow_extra import pa
+
+# pyarrow has no types for a type checker.
+Array: TypeAlias = Any
+DataType: TypeAlias = Any
+
+
+def arrow_array(values: NDArray[Any], of_type: DataType = None, nulls: NDArray[np.bool_] | None = None) -> Array:
+    """Numbers as a column; `of_type`: another one of the same width. `nulls`: (n,) where nothing is known."""
+    values = np.ascontiguousarray(values)
+    n_nulls = 0 if nulls is None else int(np.count_nonzero(nulls))
+    valid = None
+    if nulls is not None and n_nulls:
+        valid = pa.py_buffer(np.packbits(~nulls, bitorder="little"))
+    kind = pa.from_numpy_dtype(values.dtype) if of_type is None else of_type
+    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)], n_nulls)
+
+
+def text_array(texts: Sequence[str | None]) -> Array:
+    """Texts as a column; None is null."""
+    encoded = [b"" if text is None else text.encode() for text in texts]
+    nulls = np.array([text is None for text in texts], bool)
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum([len(each) for each in encoded], out=offsets[1:])
+    valid = pa.py_buffer(np.packbits(~nulls, bitorder="little")) if nulls.any() else None
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers, int(nulls.sum()))
+
+
+def repeated_text(text: str, n: int) -> Array:
+    """One text, n times."""
+    return text_array([text]).take(arrow_array(np.zeros(n, np.int8)))
+
+
+def numbers_of(column: Array) -> NDArray[Any]:
+    """The values of a column of numbers; of float64 NaN for null. Others must not have nulls."""
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    valid, data = column.buffers()
+    values = np.frombuffer(data, dtype, len(column), column.offset * dtype.itemsize) if data else np.empty(0, dtype)
+    if column.null_count:
+        if dtype.kind != "f":
+            raise ValueError("there are nulls where a number has to be")
+        bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+        is_there = bits[column.offset : column.offset + len(column)].astype(bool)
+        values = np.where(is_there, values, np.nan)
+    return values
