@@ -135,7 +135,7 @@ class BrokerConnection:
         asyncio.get_running_loop().set_exception_handler(_note)
         problem: Exception | None = None
         for server in self.address.servers():
-            client = _nats().NATS()
+            client = _client(self.address)
             try:
                 await asyncio.wait_for(client.connect(server, **self._arguments()), 2 * _CONNECT_S + 1)
             except Exception as error:
@@ -202,6 +202,29 @@ async def _ended(client: Any) -> None:
 def _note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What nobody waits for any more, after the connection was lost."""
     _log.debug("nats-py: %s", context.get("message"))
+
+
+def _client(address: Address) -> Any:
+    """A client that says who asks over an encrypted connection, or not at all, where encryption is wanted.
+
+    nats-py takes the server's word for whether there is encryption: of one that says there is none it tells user and
+    password to whoever listens.
+    """
+    plain: Any = _nats().NATS
+    if not address.is_encrypted():
+        return plain()
+
+    class Encrypted(plain):  # type: ignore[misc]
+        def _connect_command(self) -> bytes:
+            if not self._server_info.get("tls_required"):
+                what = "the server does not encrypt, and this connection is to be encrypted: nothing was told to it"
+                raise BrokerError(
+                    address.target(), what, "let the server have tls: {...}, or write nats://", is_final=True
+                )
+            told: bytes = super()._connect_command()
+            return told
+
+    return Encrypted()
 
 
 def _nats() -> Any:

@@ -323,7 +323,7 @@ def test_a_full_table_is_refused_and_a_sink_finds_its_row_in_it_when_it_restarts
 
 def test_the_program_of_the_guide_follows_a_run_as_it_stands(lab: Any) -> None:
     program = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[1]
-    running = lab.start(_topology(name="heat-flux"), "--duration", "3s")
+    running = lab.start(_topology(name="heat-flux"), "--duration", "8s")
     running.wait_until("running")
     seen = subprocess.run(
         [sys.executable, "-c", program], cwd=lab.folder, capture_output=True, text=True, timeout=60, check=False
@@ -332,7 +332,7 @@ def test_the_program_of_the_guide_follows_a_run_as_it_stands(lab: Any) -> None:
     *blocks, last = seen.stdout.splitlines()
     start, samples = map(int, re.findall(r" (?:start|samples)=(\d+)", last))
     assert samples == 20 * len(blocks)
-    assert start + samples == 6000
+    assert start + samples == 16_000
     assert last.endswith("[]")
     assert running.finish().code == 0
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 from run_folders import SINKS, record_run
+from thoroughness import times
 
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.model.errors import DtopipeError
@@ -114,7 +115,7 @@ def looked_at(folder: Path) -> RunReport | DtopipeError:
 
 
 @settings(
-    max_examples=60,
+    max_examples=times(25),
     deadline=None,
     derandomize=True,
     # One example takes a tenth of a second: a smaller one is not worth minutes of looking for it.

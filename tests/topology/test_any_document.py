@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thoroughness import times
 
 from dtopipe.model.errors import TopologyError
 from dtopipe.model.plan import RunPlan
@@ -70,7 +71,7 @@ CHANGES = st.lists(
 @given(CHANGES, st.booleans())
 @example([(("task",), True, "replace")], False)
 @example([(("sinks", "base", "path"), "/", "replace")], False)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=times(60), deadline=None)
 def test_any_document_is_a_plan_or_problems_that_say_where_and_what(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[tuple[Any, ...], Any, str]], simulate: bool
 ) -> None:

@@ -1,4 +1,4 @@
-"""What strangers send: hundreds of thousands of spoilt frames, and nothing comes of them but a count."""
+"""What strangers send: a hundred thousand spoilt frames, and nothing comes of them but a count."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import zmq
 from mutations import BOMBS, COMMANDS, REQUESTS, WORDS_OF_WORKERS, Spoiler, packed, spoilt_items
+from thoroughness import times
 
 from dtopipe.model.clock import Anchor
 from dtopipe.model.errors import WireError
@@ -31,8 +32,8 @@ from dtopipe.wire.link_items import decode_items, encode_items
 from dtopipe.wire.link_messages import FROM_REMOTE, PULLS, TO_REMOTE
 from dtopipe.wire.messages import FROM_ACQUIRER, FROM_GATEWAY, FROM_SINK, TO_ACQUIRER, TO_GATEWAY, TO_SINK
 
-N_DECODED = 300_000
-N_SENT = 80_000
+N_DECODED = times(100_000)
+N_SENT = times(30_000)
 # In flight at a time: a server that does not keep up is not drowned.
 BATCH = 1000
 QUESTION = packed({"kind": "question of the test"})
