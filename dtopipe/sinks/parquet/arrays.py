@@ -47,7 +47,10 @@ def repeated_text(text: str, n: int) -> Array:
 
 
 def numbers_of(column: Array) -> NDArray[Any]:
-    """The values of a column of numbers; of float64 NaN for null. Others must not have nulls."""
+    """The values of a column of numbers, in one piece or several; of float64 NaN for null. Others have no nulls."""
+    if isinstance(column, pa.ChunkedArray):
+        pieces = [numbers_of(piece) for piece in column.chunks]
+        return np.concatenate(pieces) if pieces else np.empty(0, column.type.to_pandas_dtype())
     dtype = np.dtype(column.type.to_pandas_dtype())
     valid, data = column.buffers()
     values = np.frombuffer(data, dtype, len(column), column.offset * dtype.itemsize) if data else np.empty(0, dtype)
