@@ -73,17 +73,18 @@ class Log:
         self._connection = connection
         self._name = connection.address.stream
 
-    def ensure(self, subject: str, subjects: str, settings: LogSettings | None) -> LogState:
+    def ensure(self, subject: str, subjects: str, settings: LogSettings, *, was_there: bool = False) -> LogState:
         """It takes messages of `subject`, and is as `settings` say; made for `subjects` where it is not there.
 
-        With settings None it was looked at before: whoever has changed it since has done so on purpose.
+        One that `was_there` has been looked at before: whoever has changed it since has done so on purpose. It is made
+        again where all its servers have lost it.
         """
         info = self._connection.call(self._info)
         if info is None:
-            if settings is None or not settings.create:
-                raise self._absent("create it, or set create: true", is_final=settings is not None)
+            if not settings.create:
+                raise self._absent("create it, or set create: true", is_final=not was_there)
             info = self._connection.call(lambda: self._make(subjects, settings))
-        self._ensure_fit(info.config, subject, settings)
+        self._ensure_fit(info.config, subject, None if was_there else settings)
         return _state(info)
 
     def state(self) -> LogState:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from laboratory import counter_codes, counter_topology
-from nats_server import NatsServer, cluster_of_three
+from nats_server import NatsServer, cluster_of_three, has_leader
 
 import dtopipe
 
@@ -22,16 +22,6 @@ def cluster() -> Iterator[list[NatsServer]]:
     yield servers
     for server in servers:
         server.close()
-
-
-def has_leader(server: NatsServer) -> bool:
-    async def asked(js: Any) -> bool:
-        return bool((await js.account_info()).streams >= 0)
-
-    try:
-        return bool(server.ask(asked))
-    except Exception:
-        return False
 
 
 def is_whole(server: NatsServer) -> bool:

@@ -72,6 +72,12 @@ class NatsServer:
                 pytest.fail(f"the NATS server does not start:\n{self.log}")
             time.sleep(0.01)
 
+    def begin_to_die(self) -> None:
+        """SIGKILL alone: a process whose disk answers no longer is gone once that disk is."""
+        if self._process is not None:
+            with contextlib.suppress(psutil.Error):
+                self._process.kill()
+
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         process, self._process = self._process, None
@@ -130,6 +136,18 @@ def cluster_of_three() -> list[NatsServer]:
     """Three servers that know each other; they may have no leader yet."""
     routes = [free_port() for _ in range(3)]
     return [NatsServer(name=f"n{number}", cluster=routes, route=routes[number]) for number in range(3)]
+
+
+def has_leader(server: NatsServer) -> bool:
+    """True once it can be asked for streams."""
+
+    async def asked(js: Any) -> bool:
+        return bool((await js.account_info()).streams >= 0)
+
+    try:
+        return bool(server.ask(asked))
+    except Exception:
+        return False
 
 
 def program() -> str:

@@ -116,7 +116,7 @@ class JetStreamWriter:
         self._runs = SubjectRuns(self._connection, self._subject)
         self._publisher = Publisher(self._connection, self._subject, self._window)
         try:
-            tail = self._connect(None if resume else self._settings)
+            tail = self._connect(was_there=resume)
             if tail is not None and not resume:
                 raise OutputExists(
                     self._target, f"the run {stream.run_id} is there already", "set another run_name or stream"
@@ -180,11 +180,11 @@ class JetStreamWriter:
         self._pending = []
         self._connection.close()
 
-    def _connect(self, settings: LogSettings | None) -> Tail | None:
+    def _connect(self, *, was_there: bool) -> Tail | None:
         """Connect, and be the only one; how far the run is in the stream. Raises SinkError."""
         with self._explained():
             self._connection.connect()
-            state = self._runs.log.ensure(self._subject, f"{SUBJECT_ROOT}.>", settings)
+            state = self._runs.log.ensure(self._subject, f"{SUBJECT_ROOT}.>", self._settings, was_there=was_there)
             Claim(self._connection, f"{self._address.stream} {self._subject}", self._stream.task).take(
                 "another process publishes to this subject"
             )
@@ -229,7 +229,7 @@ class JetStreamWriter:
             return
         before = self._position
         try:
-            tail = self._connect(None)
+            tail = self._connect(was_there=True)
             there = before.start if tail is None else tail.position.committed
             if there < before.committed:
                 raise SinkError(
