@@ -17,6 +17,8 @@ from dtopipe.wire.log_messages import SUBJECT_ROOT, Description, name_of
 
 # Who wants to know of more follows them: each one costs the servers some thirty requests.
 MOST_RUNS = 100
+# A run whose newest message is older than this may not be going on, or its board is silent: said in seconds then.
+SILENT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dtopipe.transport.source_link import server_key_of
 
 
 def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--server-key`, `--insecure` and `--link`."""
+    """Give a command `--server-key` and `--insecure`."""
     with_key = click.option(
         "--server-key",
         type=click.Path(path_type=Path),

@@ -9,8 +9,8 @@ from typing import Any
 from rich.text import Text
 
 from dtopipe.boards.registry import following_type
-from dtopipe.broker.address import Address, BrokerOptionError, address_of
-from dtopipe.broker.listing import published_runs
+from dtopipe.broker.address import Address, address_of
+from dtopipe.broker.listing import SILENT_S, published_runs
 from dtopipe.cli.console import Console
 from dtopipe.cli.endpoint import link_of
 from dtopipe.cli.length import length_text
@@ -18,13 +18,11 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.run_filters import IN_PROGRESS, RunFilter
 from dtopipe.cli.whole_table import WholeTable
 from dtopipe.model.errors import UsageError
-
-# A run whose newest message is older than this is not going on, or its board is silent: said in seconds then.
-_SILENT_S = 5.0
+from dtopipe.topology.followed import followed_options
 
 
 def list_published(endpoint: str, link: Sequence[str], wanted: RunFilter, *, as_json: bool) -> None:
-    """Print them. Raises UsageError, BrokerError."""
+    """Print them. Raises UsageError, TopologyError, BrokerError."""
     if set(wanted.verdicts) - {IN_PROGRESS}:
         raise UsageError("servers keep samples, and no verdicts", f"ask for --verdict '{IN_PROGRESS}', or without it")
     address = servers_of(endpoint, link)
@@ -60,15 +58,12 @@ def _state(document: dict[str, Any]) -> str:
     silent_s = document["silent_s"]
     if silent_s is None:
         return "ended"
-    return "in progress" if silent_s < _SILENT_S else f"nothing for {length_text(silent_s)}"
+    return "in progress" if silent_s < SILENT_S else f"nothing for {length_text(silent_s)}"
 
 
 def servers_of(endpoint: str, link: Sequence[str]) -> Address:
-    """The servers that `--on` and `--link` name. Raises UsageError."""
+    """The servers that `--on` and `--link` name. Raises UsageError, TopologyError."""
     if following_type(endpoint).links:
         message = f"{endpoint} is one machine, which has no list of runs"
         raise UsageError(message, f"see the run that it serves with: dtopipe top {endpoint}")
-    try:
-        return address_of(link_of(endpoint, None, link, insecure=False))
-    except BrokerOptionError as error:
-        raise UsageError(error.message, error.remedy) from None
+    return address_of(followed_options(link_of(endpoint, None, link, insecure=False)))

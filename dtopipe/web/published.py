@@ -9,12 +9,11 @@ from typing import Any
 
 from dtopipe.broker.address import Address
 from dtopipe.broker.errors import BrokerError
-from dtopipe.broker.listing import PublishedRun, published_runs
+from dtopipe.broker.listing import SILENT_S, PublishedRun, published_runs
 
-# However many pages ask: the servers have other things to do.
+# However many pages ask: the servers have other things to do, and each older run takes some thirty requests.
 _LOOKS_EVERY_S = 4.0
-_MOST_OF_A_DEVICE = 20
-_SILENT_S = 5.0
+_MOST_OF_A_DEVICE = 5
 
 
 class Published:
@@ -42,7 +41,7 @@ class Published:
 def _row(found: PublishedRun, now: datetime) -> dict[str, Any]:
     document = found.document(now)
     stream = None if found.description is None else found.description.stream
-    is_silent = document["in_progress"] and document["silent_s"] >= _SILENT_S
+    is_silent = document["in_progress"] and document["silent_s"] >= SILENT_S
     return _blank(f"{found.run_name}/{found.device}") | {
         "run_id": found.run_id,
         "started_at": document["started_at"],

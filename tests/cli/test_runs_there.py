@@ -67,12 +67,27 @@ def test_the_table_names_each(server: NatsServer) -> None:
         (["--on", "nats://127.0.0.1:4222", "--verdict", "GOOD"], "servers keep samples, and no verdicts"),
         (["--on", "nats://127.0.0.1:1"], "see whether it runs and can be reached"),
         (["--on", "nats://127.0.0.1:4222", "--link", "user=lab"], "user and password belong together"),
+        (["--on", "nats://127.0.0.1:4222", "--link", "colour=red"], "colour"),
+        (["--on", "nats://127.0.0.1:4222", "--link", "token=${NOWHERE_SET}"], "the environment has no NOWHERE_SET"),
     ],
 )
 def test_what_cannot_be_listed_is_said_with_the_way_out(words: list[str], said: str) -> None:
     found = CliRunner().invoke(main, ["runs", *words])
     assert found.exit_code in (1, 2)
     assert said in found.output
+
+
+def test_a_password_comes_from_the_environment() -> None:
+    own = NatsServer('authorization { users: [ {user: lab, password: "s3cr3t-w0rd"} ] }')
+    words = ["runs", "--on", own.endpoint, "--link", "user=lab", "--link", "password=${LAB_PASSWORD}"]
+    try:
+        found = CliRunner().invoke(main, words, env={"LAB_PASSWORD": "s3cr3t-w0rd"})
+        assert "there is no stream dtopipe" in found.output
+        refused = CliRunner().invoke(main, words, env={"LAB_PASSWORD": "an0ther"})
+        assert "the server refuses this user" in refused.output
+        assert "an0ther" not in refused.output
+    finally:
+        own.close()
 
 
 def test_servers_without_a_run_say_so(nats_server: NatsServer) -> None:
