@@ -23,6 +23,8 @@ CLAIM_ROOT = "_dtopipe.claim"
 _ANSWER_S = 1.0
 # That nobody is there who would answer.
 _NOBODY = "503"
+# The question of who only wants to know, and comes before nobody.
+_LOOK = b""
 
 
 class Held(BrokerError):
@@ -61,7 +63,7 @@ class Claim:
 
     def holder(self) -> str | None:
         """Who has it now, without asking for it; None where nobody answers."""
-        return self._connection.call(lambda: self._holder(self._connection.client))
+        return self._connection.call(lambda: self._holder(self._connection.client, _LOOK))
 
     def release(self) -> None:
         """Hold it no longer. Never raises."""
@@ -76,18 +78,18 @@ class Claim:
             self._client = client
             self._subscription = await client.subscribe(self._subject, cb=self._answer)
             await client.flush(timeout=self._connection.address.timeout_s)
-        holder = await self._holder(client)
+        holder = await self._holder(client, self._told())
         self._is_held = holder is None
         if holder is not None:
             await self._let_go()
         return holder
 
-    async def _holder(self, client: Any) -> str | None:
+    async def _holder(self, client: Any, question: bytes) -> str | None:
         """Who has it, or comes before us; None where nobody answers in time."""
         inbox = client.new_inbox()
         answers = await client.subscribe(inbox)
         try:
-            await client.publish(self._subject, self._told(), inbox)
+            await client.publish(self._subject, question, inbox)
             async with asyncio.timeout(_ANSWER_S):
                 while True:
                     answer = await answers.next_msg(_ANSWER_S)

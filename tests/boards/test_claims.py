@@ -65,6 +65,28 @@ def test_of_many_who_ask_at_once_one_has_it(connections: list[BrokerConnection])
         assert len(won) == 1, won
 
 
+def test_who_only_looks_takes_a_name_from_nobody(connections: list[BrokerConnection]) -> None:
+    first, *others = connections
+    is_over = threading.Event()
+
+    def look(connection: BrokerConnection) -> None:
+        while not is_over.is_set():
+            Claim(connection, "looked at", "a looker").holder()
+
+    threads = [threading.Thread(target=look, args=(each,)) for each in others]
+    for each in threads:
+        each.start()
+    try:
+        for _ in range(100):
+            claim = Claim(first, "looked at", "the first")
+            claim.take("taken")
+            claim.release()
+    finally:
+        is_over.set()
+        for each in threads:
+            each.join()
+
+
 def test_what_is_no_word_of_a_claim_takes_nothing(nats_server: NatsServer, connections: list[BrokerConnection]) -> None:
     stranger, first, *_ = connections
     claim = Claim(first, "strange", "the first")
