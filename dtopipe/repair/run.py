@@ -41,7 +41,7 @@ from dtopipe.repair.restoring import restored_record
 from dtopipe.repair.sources import Refill, SampleSource
 from dtopipe.repair.triggered import TriggeredRefill
 from dtopipe.repair.value_samples import ValueSamples
-from dtopipe.repair.view_rows import AnyRefill, view_refill
+from dtopipe.repair.view_rows import AnyRefill, ViewRefill
 from dtopipe.verify.gaps import BOARD_CAUSES, board_gaps, gaps_are_whole, read_gaps, replace_gaps
 from dtopipe.verify.mark_check import absent_marks
 from dtopipe.verify.noted import noted_of_run
@@ -296,7 +296,7 @@ class _Repair:
         samples = self._samples_for(output, report)
         if output.has_all_samples:
             return samples
-        return view_refill(output, samples, in_order=not (report.unreadable or is_spoilt(report)))
+        return ViewRefill(output, samples, in_order=not (report.unreadable or is_spoilt(report)))
 
     def _samples_for(self, output: Output, report: OutputReport) -> Refill | TriggeredRefill:
         if output.trigger is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -23,18 +23,21 @@ from dtopipe.repair.triggered import TriggeredRefill
 from dtopipe.repair.value_samples import codes_back
 from dtopipe.sinks.contract import OutputRows
 from dtopipe.verify.outputs import Output
-from dtopipe.verify.recount import common, without
+from dtopipe.verify.recount import without
 from dtopipe.verify.reference import sound_batches
 from dtopipe.verify.row_spans import RowSpans
 
 
 @dataclass(frozen=True, slots=True)
 class ViewRefill:
-    """As Refill, but that its items are rows. `samples`: what rows are made of; `own`: rows that nobody can make."""
+    """As Refill, but that its items are rows. `samples`: what rows are made of.
+
+    `in_order`: its own rows may be taken for what nobody has.
+    """
 
     output: Output
     samples: Refill | TriggeredRefill
-    own: Sequence[Block]
+    in_order: bool
 
     @property
     def gaps(self) -> Sequence[Sequence[Gap]]:
@@ -48,47 +51,54 @@ class ViewRefill:
     def items(self, span: Span) -> Iterator[Block | Readings | Gap]:
         """Every row and gap of `span`, in order. Raises SinkError."""
         at = span.start
-        for row in self.own:
-            if span.start <= row.span.start and row.span.stop <= span.stop:
-                yield from self._made(Span(at, row.span.start))
-                yield row
-                at = row.span.stop
+        for row in self._own(span):
+            yield from self._made(Span(at, row.span.start))
+            yield row
+            at = row.span.stop
         yield from self._made(Span(at, span.stop))
 
     def _made(self, span: Span) -> Iterator[Block | Readings | Gap]:
         return self.output.reduced(self.samples.items(span)) if span else iter(())
 
-
-def view_refill(output: Output, samples: Refill | TriggeredRefill, *, in_order: bool) -> ViewRefill:
-    """The refill of a view. With `in_order` its own rows are taken for what nobody has, if they can be read."""
-    whole = Span(int(output.record["start"]), int(output.record["stop"]))
-    lacking = without([whole], samples.available())
-    own: list[Block] = []
-    if in_order and output.is_wide and lacking:
-        # Where they are lost the file is kept aside: of what is written anew it has more.
-        with contextlib.suppress(DtopipeError, OSError, ValueError):
-            own = [row for row in _rows(output) if common([lacking, [row.span]])]
-    return ViewRefill(output, samples, own)
+    def _own(self, span: Span) -> list[Block]:
+        """Its rows within `span` that nobody can make."""
+        lacking = without([span], self.available())
+        if self.in_order and self.output.is_wide and lacking:
+            # Where they cannot be read the file is kept aside: of what is written anew it has more.
+            with contextlib.suppress(DtopipeError, OSError, ValueError):
+                return list(_rows(self.output, span, lacking))
+        return []
 
 
-def _rows(output: Output) -> Iterator[Block]:
-    """Each whole row of it as a block, which stands for as many samples as no gap and no other row has."""
+def _rows(output: Output, span: Span, lacking: Sequence[Span]) -> Iterator[Block]:
+    """Those that touch what is lacking, as blocks; each stands for as many samples as no gap and no other row has."""
     reader = output.reader()
     spans = RowSpans(output.stream.every, list(reader.gaps()), int(output.record["stop"]))
-    held: Block | None = None
+    held: tuple[OutputRows, int, Span] | None = None
     for batch in sound_batches(reader, lambda damage: None):
-        for at, end in enumerate(spans.ends(batch.sample_index).tolist()):
-            row = _row(output, batch, at, end)
-            if held is not None:
-                yield replace(held, covers=min(held.span.stop, row.first_sample_index) - held.first_sample_index)
-            held = row
-    if held is not None:
-        yield held
+        ends = spans.ends(batch.sample_index).tolist()
+        for at, (first, end) in enumerate(zip(batch.sample_index.tolist(), ends, strict=True)):
+            yield from _block(output, held, first, span, lacking)
+            held = batch, at, Span(first, end)
+    yield from _block(output, held, span.stop, span, lacking)
 
 
-def _row(output: Output, rows: OutputRows, at: int, end: int) -> Block:
+def _block(
+    output: Output, held: tuple[OutputRows, int, Span] | None, before: int, span: Span, lacking: Sequence[Span]
+) -> Iterator[Block]:
+    """The row as a block, which ends before the next one, if it is wanted."""
+    if held is None:
+        return
+    rows, at, own = held
+    own = Span(own.start, min(own.stop, before))
+    is_within = span.start <= own.start and own.stop <= span.stop
+    if is_within and any(own.intersection(each) for each in lacking):
+        yield _row(output, rows, at, own)
+
+
+def _row(output: Output, rows: OutputRows, at: int, span: Span) -> Block:
     stream = output.stream
-    first = int(rows.sample_index[at])
+    first = span.start
     codes = np.empty((len(stream.channels), 1), stream.dtype)
     status = np.zeros(codes.shape, np.int8)
     for number, channel in enumerate(stream.channels):
@@ -102,7 +112,7 @@ def _row(output: Output, rows: OutputRows, at: int, end: int) -> Block:
         Anchor(first, int(rows.t_mono_ns[at]), int(rows.t_utc_ns[at])),
         status if status.any() else None,
         step=stream.every,
-        covers=end - first,
+        covers=len(span),
     )
 
 
