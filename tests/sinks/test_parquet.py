@@ -587,6 +587,8 @@ def test_columns_are_those_that_pyarrow_makes_itself(n: int) -> None:
         assert arrow_array(values, nulls=nulls).equals(pa.array(values, mask=nulls))
     part = arrow_array(dice.random(n), nulls=nulls)[n // 3 :]
     assert np.array_equal(numbers_of(part), part.to_numpy(zero_copy_only=False), equal_nan=True)
+    whole = arrow_array(dice.integers(0, 99, n), nulls=nulls)
+    assert np.array_equal(numbers_of(whole), whole.to_numpy(zero_copy_only=False), equal_nan=True)
     pieces = pa.chunked_array([part, part[:2]], pa.float64())
     assert np.array_equal(numbers_of(pieces), pieces.to_numpy(), equal_nan=True)
     assert len(numbers_of(pa.chunked_array([], pa.int64()))) == 0

@@ -22,12 +22,8 @@ DataType: TypeAlias = Any
 def arrow_array(values: NDArray[Any], of_type: DataType = None, nulls: NDArray[np.bool_] | None = None) -> Array:
     """Numbers as a column; `of_type`: another one of the same width. `nulls`: (n,) where nothing is known."""
     values = np.ascontiguousarray(values)
-    n_nulls = 0 if nulls is None else int(np.count_nonzero(nulls))
-    valid = None
-    if nulls is not None and n_nulls:
-        valid = pa.py_buffer(np.packbits(~nulls, bitorder="little"))
     kind = pa.from_numpy_dtype(values.dtype) if of_type is None else of_type
-    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)], n_nulls)
+    return _array(kind, len(values), [pa.py_buffer(values)], nulls)
 
 
 def text_array(texts: Sequence[str | None]) -> Array:
@@ -36,9 +32,7 @@ def text_array(texts: Sequence[str | None]) -> Array:
     nulls = np.array([text is None for text in texts], bool)
     offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum([len(each) for each in encoded], out=offsets[1:])
-    valid = pa.py_buffer(np.packbits(~nulls, bitorder="little")) if nulls.any() else None
-    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(texts), buffers, int(nulls.sum()))
+    return _array(pa.string(), len(texts), [pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))], nulls)
 
 
 def repeated_text(text: str, n: int) -> Array:
@@ -47,7 +41,7 @@ def repeated_text(text: str, n: int) -> Array:
 
 
 def numbers_of(column: Array) -> NDArray[Any]:
-    """The values of a column of numbers, in one piece or several; of float64 NaN for null. Others have no nulls."""
+    """The values of a column of numbers, in one piece or several; NaN for null, then float64."""
     if isinstance(column, pa.ChunkedArray):
         pieces = [numbers_of(piece) for piece in column.chunks]
         return np.concatenate(pieces) if pieces else np.empty(0, column.type.to_pandas_dtype())
@@ -55,9 +49,13 @@ def numbers_of(column: Array) -> NDArray[Any]:
     valid, data = column.buffers()
     values = np.frombuffer(data, dtype, len(column), column.offset * dtype.itemsize) if data else np.empty(0, dtype)
     if column.null_count:
-        if dtype.kind != "f":
-            raise ValueError("there are nulls where a number has to be")
         bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
         is_there = bits[column.offset : column.offset + len(column)].astype(bool)
         values = np.where(is_there, values, np.nan)
     return values
+
+
+def _array(kind: DataType, n: int, buffers: Sequence[Any], nulls: NDArray[np.bool_] | None) -> Array:
+    n_nulls = 0 if nulls is None else int(np.count_nonzero(nulls))
+    valid = None if nulls is None or not n_nulls else pa.py_buffer(np.packbits(~nulls, bitorder="little"))
+    return pa.Array.from_buffers(kind, n, [valid, *buffers], n_nulls)
