@@ -103,6 +103,17 @@ def nats_server() -> Iterator[Any]:
 
 
 @pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Three real NATS servers of a cluster, which the test may kill."""
+    from nats_server import cluster_of_three
+
+    servers = cluster_of_three()
+    yield servers
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
 def run_cli(tmp_path: Path, ready_commands: Commands) -> Callable[..., CommandEnded]:
     """`run_cli("check", "file.yaml")`: a real `dtopipe` command in the test's folder, to its end."""
 

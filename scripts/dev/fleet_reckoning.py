@@ -27,7 +27,7 @@ STREAM_MB_S = 25.0
 class Fleet:
     """Boards of `rate` samples a second each, all channels together, of `item_bytes`; kept `replicas` times for `days`.
 
-    `readers`: how many follow each board, such as an archive and a database.
+    `network_mb_s`: what a node takes, and sends. `readers`: who follow each board, such as an archive and a database.
     """
 
     boards: int
@@ -36,6 +36,7 @@ class Fleet:
     replicas: int = 3
     readers: int = 2
     days: float = 7.0
+    network_mb_s: float = NETWORK_MB_S
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def reckoned(fleet: Fleet) -> Need:
     nodes = max(
         fleet.replicas,
         math.ceil(written / DISK_MB_S),
-        math.ceil(written / NETWORK_MB_S),
-        math.ceil(sent / NETWORK_MB_S),
+        math.ceil(written / fleet.network_mb_s),
+        math.ceil(sent / fleet.network_mb_s),
     )
     return Need(
         mb_s_a_board=board_mb_s,
@@ -125,6 +126,7 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, default=3, help="servers that keep each message")
     parser.add_argument("--readers", type=int, default=2, help="who follow each board")
     parser.add_argument("--days", type=float, default=7.0, help="how long the servers keep it")
+    parser.add_argument("--network-mb-s", type=float, default=NETWORK_MB_S, help="of a node, each way")
     parser.add_argument("--check", action="store_true", help="hold FLEET.md against it")
     options = parser.parse_args()
     if options.check:
@@ -135,7 +137,10 @@ def main() -> int:
     if options.boards is None:
         print(of_page())
         return 0
-    fleet = Fleet(options.boards, options.rate, options.item_bytes, options.replicas, options.readers, options.days)
+    fleet = Fleet(
+        options.boards, options.rate, options.item_bytes, options.replicas, options.readers, options.days,
+        options.network_mb_s,
+    )  # fmt: skip
     print(table([fleet]))
     journal = f"{reckoned(fleet).journal_gb_an_hour:.3g} GB an hour"
     print(f"\nA journal at the board grows by {journal} while the servers are away.")

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from laboratory import counter_codes, counter_topology
-from nats_server import NatsServer, cluster_of_three, has_leader
+from nats_server import NatsServer, has_leader
 
 import dtopipe
 
 RATE_HZ = 2000
-
-
-@pytest.fixture
-def cluster() -> Iterator[list[NatsServer]]:
-    servers = cluster_of_three()
-    yield servers
-    for server in servers:
-        server.close()
 
 
 def is_whole(server: NatsServer) -> bool:

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from nats_server import program
+
+from dtopipe.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 FLEET = ROOT / "topologies" / "fleet"
@@ -40,14 +43,16 @@ def test_nodes_follow_from_what_bounds_them() -> None:
     # 201 MB/s, which two readers and two more copies send on, at 83 MB/s a node.
     assert many.nodes == 10
     assert reckoned(Fleet(1000, readers=0, replicas=1)).nodes == 3
+    of_fast = [reckoned(Fleet(1000, rate, network_mb_s=833)).nodes for rate in (100e3, 800e3)]
+    assert of_fast == [4, 25]
 
 
 @pytest.mark.parametrize("name", ["bench", "archive", "database", "view"])
 def test_a_topology_is_one(name: str) -> None:
-    checked = run("-m", "dtopipe", "check", FLEET / f"{name}.yaml", "--json", **VARIABLES)
+    checked = CliRunner().invoke(main, ["check", str(FLEET / f"{name}.yaml"), "--json"], env=VARIABLES)
     problems = json.loads(checked.stdout)
     # Nobody is there; that is all.
-    assert checked.returncode in (0, 1), checked.stderr
+    assert checked.exit_code in (0, 1), checked.output
     assert not problems.get("problems"), problems
 
 

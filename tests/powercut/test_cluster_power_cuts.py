@@ -6,14 +6,14 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cut_mounts import CutMount, mounted, why_not
 from forgetful_disk import Mode
-from nats_server import NatsServer, cluster_of_three, has_leader
+from nats_server import NatsServer, has_leader
 from ready_commands import Commands
 
 import dtopipe
@@ -21,14 +21,6 @@ import dtopipe
 # Each byte goes through a file system that is written in Python.
 pytestmark = pytest.mark.timeout(600)
 RATE_HZ = 2000
-
-
-@pytest.fixture
-def cluster() -> Iterator[list[NatsServer]]:
-    servers = cluster_of_three()
-    yield servers
-    for server in servers:
-        server.close()
 
 
 def power_goes(servers: list[NatsServer], mounts: list[CutMount]) -> None:
