@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, fields
@@ -17,6 +18,8 @@ from dtopipe.broker.pulling import LogMessage, Pull
 _NO_STREAM, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058
 _READER_IDLE_S = 30.0
 _LOOK_S = 1.0
+# A server that had to be asked anew, and has given nothing for so long, is not waited for.
+_SILENT_S = 10.0
 _MAKE_S = 30.0
 _WITHOUT_ACKS = "make another stream, or let it acknowledge (no_ack: false)"
 
@@ -132,9 +135,30 @@ class Log:
         return found
 
     def read(self, subject: str, first: int, last: int, *, headers_only: bool = False) -> Iterator[LogMessage]:
-        """The messages of a subject, or a pattern, with these sequences, both inclusive, in order."""
-        if last < first:
-            return
+        """The messages of a subject, or a pattern, with these sequences, both inclusive, in order.
+
+        A server that hesitates is waited for, and asked anew where it has forgotten what it was asked.
+        """
+        at, heard_s = first, time.monotonic()
+        while at <= last:
+            try:
+                for message in self._read_once(subject, at, last, headers_only=headers_only):
+                    at, heard_s = message.sequence + 1, time.monotonic()
+                    yield message
+                # Nothing comes: there is nothing, or the server hesitates.
+                following = None if at > last else self.next_of(subject, at)
+                if following is None or following.sequence > last:
+                    return
+                problem = BrokerError(self._connection.target, "the server sends nothing", "see its log")
+            except BrokerError as error:
+                if error.is_final:
+                    raise
+                problem = error
+            if not self._connection.is_connected or time.monotonic() - heard_s > _SILENT_S:
+                raise problem
+
+    def _read_once(self, subject: str, first: int, last: int, *, headers_only: bool) -> Iterator[LogMessage]:
+        """What comes without a pause. Raises BrokerError where the server does not know of the request any more."""
         name, pull = self._connection.call(lambda: self._reader(subject, first, headers_only=headers_only))
         try:
             while True:

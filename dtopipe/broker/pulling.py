@@ -18,6 +18,7 @@ _STATUS, _DESCRIPTION = "Status", "Description"
 # That a request is over: nothing came in time, or it has reached its size.
 _OVER = ("404", "408")
 _CONFLICT = "409"
+_NOBODY = "503"
 
 
 class LogMessage(NamedTuple):
@@ -97,7 +98,7 @@ class Pull:
             # Such as that its leader has changed.
             self._asked = 0
         elif status != "100":
-            said = str(message.headers.get(_DESCRIPTION) or "no answer")
+            said = "nobody answers" if status == _NOBODY else str(message.headers.get(_DESCRIPTION) or "no answer")
             self._problem = BrokerError(self._target, f"the consumer is gone (NATS: {said})", "it is made again")
         self._has_come.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -17,7 +18,7 @@ from recordings import block, blocks, gap, recorded
 from dtopipe.broker.log import covers
 from dtopipe.model.errors import OutputExists, SinkError, SinkUnavailable
 from dtopipe.model.stream import Block
-from dtopipe.sinks.contract import OutputOptions
+from dtopipe.sinks.contract import OutputOptions, OutputRows
 from dtopipe.sinks.jetstream.messages import batches
 from dtopipe.sinks.jetstream.reader import JetStreamReader
 from dtopipe.sinks.jetstream.server import is_own, target
@@ -182,6 +183,39 @@ def test_after_the_server_has_lost_acknowledged_messages_the_run_goes_on_behind_
     successor.append(blocks(STREAM, 300, 1000))
     successor.close()
     assert indices(own_server) == list(range(1000))
+
+
+def test_a_look_goes_on_where_the_server_forgets_it_or_hesitates(own_server: NatsServer) -> None:
+    open_writer = writer(own_server)
+    open_writer.open(STREAM, 0, resume=False)
+    # More messages than are asked for at once.
+    for first in range(0, 4000, 10):
+        open_writer.append(blocks(STREAM, first, first + 10))
+        open_writer.commit()
+    open_writer.close()
+
+    async def forget(js: Any) -> None:
+        for each in await js.consumers_info("dtopipe"):
+            if each.name.startswith("dtopipe-look-"):
+                await js.delete_consumer("dtopipe", each.name)
+
+    def some() -> tuple[list[int], Iterator[OutputRows]]:
+        rows = JetStreamReader(None, "run-1", endpoint=own_server.endpoint, run_name="heat").batches()
+        return next(rows).sample_index.tolist(), rows
+
+    found, rest = some()
+    own_server.ask(forget)
+    assert [*found, *(index for rows in rest for index in rows.sample_index)] == list(range(4000))
+
+    found, rest = some()
+    own_server.pause()
+    goes_on = threading.Timer(3.0, own_server.go_on)
+    goes_on.start()
+    try:
+        found += [index for rows in rest for index in rows.sample_index]
+    finally:
+        goes_on.join()
+    assert found == list(range(4000))
 
 
 def test_a_full_stream_that_discards_what_is_new_is_waited_for(apart: NatsServer) -> None:
