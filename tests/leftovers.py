@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -23,7 +23,6 @@ SHORT = "/tmp" if os.name != "nt" and os.access("/tmp", os.W_OK) else None
 MARK = "DTOPIPE_TEST_MARK"
 # What ends in order may take a moment to be gone.
 GRACE_S = 10.0
-_PROCESSES = Path("/proc")
 
 
 class Leftovers:
@@ -31,7 +30,8 @@ class Leftovers:
 
     def __init__(self, runtime: Path) -> None:
         self._runtime = runtime
-        self._processes_before = set(psutil.Process().children(recursive=True))
+        # Of some hundred that others have only those are looked at that came since: this is behind every test.
+        self._before = set(psutil.pids())
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,14 +55,16 @@ class Leftovers:
 
     def _processes(self) -> set[psutil.Process]:
         """Descendants, and those with our mark that lost their parent."""
-        found = set(psutil.Process().children(recursive=True)) | set(processes_with(MARK, str(self._runtime)))
-        return found - self._processes_before - {psutil.Process()}
+        came = [pid for pid in psutil.pids() if pid not in self._before]
+        return {found for pid in came if (found := _descendant(pid))} | set(
+            processes_with(MARK, str(self._runtime), came)
+        )
 
 
-def processes_with(variable: str, value: str) -> list[psutil.Process]:
+def processes_with(variable: str, value: str, among: Iterable[int] | None = None) -> list[psutil.Process]:
     """Those that were started with this in their environment, as far as we may look."""
     found = []
-    for pid in _pids_with(variable, value) if Path(_PROCESSES, "self", "environ").exists() else psutil.pids():
+    for pid in psutil.pids() if among is None else among:
         with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(pid)
             if process.environ().get(variable) == value:
@@ -70,15 +72,12 @@ def processes_with(variable: str, value: str) -> list[psutil.Process]:
     return found
 
 
-def _pids_with(variable: str, value: str) -> list[int]:
-    """Read as the system has it: an object for each of the machine's processes, behind every test, takes its time."""
-    wanted = os.fsencode(f"{variable}={value}")
-    found = []
-    for folder in os.scandir(_PROCESSES):
-        with contextlib.suppress(OSError):
-            if folder.name.isdigit() and wanted in Path(folder, "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
+def _descendant(pid: int) -> psutil.Process | None:
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if os.getpid() in (parent.pid for parent in process.parents()):
+            return process
+    return None
 
 
 def module_of(command: Sequence[str]) -> str:

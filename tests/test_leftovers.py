@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from leftovers import MARK, module_of, processes_with, unused_segments
+from leftovers import MARK, Leftovers, module_of, processes_with, unused_segments
 from marked_mounts import clear_dead_mounts, mount_table, unmount_below
 
 from dtopipe.shm.segment import Segment, new_name, unlink
@@ -50,6 +50,36 @@ def test_processes_are_told_by_what_they_inherit_and_not_by_their_paths(odd_fold
         assert module_of(psutil.Process(stranger.pid).cmdline()) == ""
         for process in (stranger, ours):
             process.communicate()
+
+
+def test_what_came_since_is_left_behind_by_its_mark_or_its_parents_and_is_killed(
+    odd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leftovers.GRACE_S", 0.2)
+    orphan = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {WAITING!r}]).pid, flush=True)"
+    with _started(odd_folder) as before:
+        left = Leftovers(tmp_path)
+        left.assert_none()
+        with _started(odd_folder) as child:
+            with pytest.raises(pytest.fail.Exception, match=rf"processes behind: {child.pid} "):
+                left.assert_none()
+            child.communicate()
+        left.assert_none()
+        # Its parent is gone, and nobody's child any more.
+        parent = subprocess.Popen(
+            [sys.executable, "-c", orphan], env={**os.environ, **left.environment}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        with parent:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            parent.wait()
+            with pytest.raises(pytest.fail.Exception, match=rf"processes behind: {pid} "):
+                left.assert_none()
+            left.clear_away()
+            left.assert_none()
+        assert before.poll() is None
+        before.communicate()
 
 
 @pytest.mark.parametrize(
