@@ -11,7 +11,6 @@ import click
 
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
-from dtopipe.cli.remedy import run_word
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.core.lifecycle import condition_of
 from dtopipe.host.run_folder import RunFolder, find_living_run
@@ -19,6 +18,7 @@ from dtopipe.host.run_life import ensure_reached
 from dtopipe.model.errors import DtopipeError
 from dtopipe.model.shown import shown
 from dtopipe.transport.run_link import ask_run
+from dtopipe.verify.remedy import run_word
 from dtopipe.wire.commands import AskStatus, Detaching, DetachSink, StatusSnapshot
 
 _LOOK_EVERY_S = 0.05

@@ -22,7 +22,7 @@ from dtopipe.cli.live_view import LiveView
 from dtopipe.cli.output import print_json
 from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.recovery import recover_killed
-from dtopipe.cli.remedy import command_for, print_remedy
+from dtopipe.cli.remedy_lines import print_remedy
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.core.board_condition import BoardCondition
 from dtopipe.core.ending import BY_CLOSED_TERMINAL, BY_CTRL_C, BY_SIGTERM, EndedBy
@@ -30,6 +30,7 @@ from dtopipe.model.errors import NothingFollowed
 from dtopipe.model.newest import NewestValues
 from dtopipe.model.plan import RunPlan
 from dtopipe.supervisor.supervisor import Supervisor
+from dtopipe.verify.remedy import command_for
 
 _DRAW_EVERY_S = 0.25
 _LOOK_EVERY_S = 1.0

@@ -8,7 +8,6 @@ import click
 
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
-from dtopipe.cli.remedy import run_word
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.clock import mono_ns
 from dtopipe.host.identity import who_is_here
@@ -19,6 +18,7 @@ from dtopipe.model.marks import Mark, checked_label, checked_text
 from dtopipe.model.moments import moment_of
 from dtopipe.model.shown import shown
 from dtopipe.transport.run_link import ask_run
+from dtopipe.verify.remedy import run_word
 from dtopipe.wire.commands import Marked, SetMark
 
 

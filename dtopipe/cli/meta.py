@@ -13,7 +13,6 @@ from dtopipe.cli.as_owner import go_on_as_owner
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
-from dtopipe.cli.remedy import run_word
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.metadata_changes import MetadataChanges, metadata_of
@@ -24,6 +23,7 @@ from dtopipe.host.run_life import ensure_over, ensure_reached, reached
 from dtopipe.model.errors import UsageError
 from dtopipe.model.shown import json_text, shown
 from dtopipe.transport.run_link import ask_run
+from dtopipe.verify.remedy import run_word
 from dtopipe.wire.commands import ChangeMetadata, MetadataChanged
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from dtopipe.cli.remedy import command_for
 from dtopipe.host.run_folder import RunFolder
 from dtopipe.host.run_life import holder_of
 from dtopipe.model.errors import SinkError
 from dtopipe.model.shown import shown
 from dtopipe.supervisor.recover import completed_record, own_reader, recover_killed_runs, recover_run
+from dtopipe.verify.remedy import command_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.pipe_safe_console import PipeSafeConsole
 from dtopipe.cli.recovery import recover_one
-from dtopipe.cli.remedy import print_remedy
+from dtopipe.cli.remedy_lines import print_remedy
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import verdict_line
 from dtopipe.cli.whole_table import Keeps, WholeTable

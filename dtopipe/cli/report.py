@@ -11,7 +11,6 @@ from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recount_progress import RecountProgress
 from dtopipe.cli.recovery import Seen, seen
-from dtopipe.cli.remedy import command_for, remedy_of
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.host.run_folder import RunFolder, find_run, replace_text
 from dtopipe.model.errors import DtopipeError, UsageError
@@ -20,6 +19,7 @@ from dtopipe.report.document import document_of
 from dtopipe.report.findings import Asked, Findings, findings_of
 from dtopipe.report.page import BEGINNING, page_of
 from dtopipe.transport.run_link import ask_run
+from dtopipe.verify.remedy import command_for, remedy_of
 from dtopipe.wire.commands import AskStatus, StatusSnapshot
 
 

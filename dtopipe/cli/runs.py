@@ -19,7 +19,6 @@ from dtopipe.cli.endpoint import link_option
 from dtopipe.cli.length import length_text
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
-from dtopipe.cli.remedy import remedy_facts
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.run_filters import filter_from, verdict_choices
 from dtopipe.cli.runs_there import list_published
@@ -32,6 +31,7 @@ from dtopipe.host.runtime_folder import runtime_trouble
 from dtopipe.model.errors import DtopipeError, UsageError
 from dtopipe.model.shown import shown
 from dtopipe.topology.cost import size_text
+from dtopipe.verify.remedy import remedy_facts
 
 
 @dataclass(frozen=True, slots=True)

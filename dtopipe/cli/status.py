@@ -13,7 +13,7 @@ from dtopipe.cli.live_table import status_table
 from dtopipe.cli.onlooker_there import status_there
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import Seen, seen
-from dtopipe.cli.remedy import print_remedy
+from dtopipe.cli.remedy_lines import print_remedy
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import outputs_table, verdict_line
 from dtopipe.host.run_folder import find_living_run

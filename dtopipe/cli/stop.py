@@ -14,7 +14,7 @@ from dtopipe.cli.as_owner import go_on_as_owner
 from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.recovery import recover_killed, recover_one, seen
-from dtopipe.cli.remedy import print_remedy
+from dtopipe.cli.remedy_lines import print_remedy
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.verdict_text import exit_code, outputs_table, verdict_line
 from dtopipe.host.run_folder import find_living_run

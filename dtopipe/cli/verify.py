@@ -15,7 +15,7 @@ from dtopipe.cli.console import Console
 from dtopipe.cli.output import print_json
 from dtopipe.cli.outside import outside_option
 from dtopipe.cli.recount_progress import RecountProgress
-from dtopipe.cli.remedy import print_remedy, remedy_facts
+from dtopipe.cli.remedy_lines import print_remedy
 from dtopipe.cli.run_dir import RUN_DIR
 from dtopipe.cli.whole_table import Keeps, WholeTable
 from dtopipe.core.verdict import VerdictState
@@ -23,6 +23,7 @@ from dtopipe.host.run_folder import find_run
 from dtopipe.host.run_life import ensure_over
 from dtopipe.supervisor.recover import completed_record
 from dtopipe.verify.outputs import read_output
+from dtopipe.verify.remedy import remedy_facts
 from dtopipe.verify.verify import OutputReport, RunReport, verify_run
 from dtopipe.wire.gap_lines import gap_line
 

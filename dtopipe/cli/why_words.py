@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dtopipe.cli.remedy import run_word
 from dtopipe.core.limiting import ACQUIRER, How
+from dtopipe.verify.remedy import run_word
 
 # Where the word alone says little.
 _CALLS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,8 @@ from dtopipe.model.verdict_state import VerdictState
 # Commits come in steps of a `flush_interval`, a table's in larger ones: less than that is nobody's fault.
 _SLOW_FROM_S = 2.0
 _SLOW_FROM_BLOCKS = 3
+# A loss that is younger is not over yet, as far as anybody can tell.
+_GOES_ON_S = 5.0
 
 
 class Tone(StrEnum):
@@ -48,14 +50,15 @@ class Judgement:
         return asdict(self)
 
 
-def judgement_of_status(status: Mapping[str, Any]) -> Judgement:
-    """Of a run in progress, by its status."""
-    recording, lost, slow = _recording(status), _lost(status), _slow(status)
+def judgement_of_status(status: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]] = ()) -> Judgement:
+    """Of a run in progress, by its status; `gaps` are what the board lost, as `gaps.jsonl` has them, in order."""
+    recording, lost, slow = _recording(status), _lost(status, gaps), _slow(status)
     failed = _failed(status["sinks"])
     if recording.tone is Tone.BAD:
         light = Answer(_LIGHTS[status["board"]["condition"]], recording.text, Tone.BAD)
     elif lost.tone is Tone.BAD:
-        light = Answer("SAMPLES LOST", lost.text, Tone.BAD)
+        rest = f" {recording.text}" if recording.tone is Tone.WARNING else ""
+        light = Answer("SAMPLES LOST", f"{lost.text}{rest}", Tone.BAD)
     elif failed:
         light = Answer("OUTPUT FAILED", failed, Tone.BAD)
     else:
@@ -65,22 +68,28 @@ def judgement_of_status(status: Mapping[str, Any]) -> Judgement:
     return Judgement(light, recording, lost, slow)
 
 
-def judgement_of_record(record: Mapping[str, Any]) -> Judgement:
-    """Of a run that is over, by its record; without a verdict it was killed."""
+def judgement_of_record(record: Mapping[str, Any], remedy: str = "", run: str = "RUN") -> Judgement:
+    """Of a run that is over, by its record; without a verdict it was killed.
+
+    `remedy`: what there is to do about it. `run`: as commands name it.
+    """
     verdict = record.get("verdict")
     sinks, acquired = record.get("sinks") or {}, record.get("acquired") or {}
     lost = _lost({"sinks": sinks, "board": acquired})
     slow = Answer("nobody", "The run is over.", Tone.GOOD)
     if verdict is None:
-        text = "Every process of the run was killed. Complete its record with: dtopipe repair RUN"
+        text = f"Every process of the run was killed. Complete its record with: dtopipe repair {run}"
         if lost.tone is not Tone.BAD:
             lost = Answer("not known", "Nobody has looked yet what is in the outputs.", Tone.WARNING)
         return Judgement(Answer("INTERRUPTED", text, Tone.BAD), Answer("interrupted", text, Tone.BAD), lost, slow)
-    is_good = verdict["state"] in (VerdictState.GOOD, VerdictState.REPAIRED)
-    recording = Answer("finished", f"{acquired.get('samples', 0):,} samples per channel.", Tone.GOOD)
-    return Judgement(
-        Answer(verdict["state"], verdict["text"], Tone.GOOD if is_good else Tone.BAD), recording, lost, slow
-    )
+    state = verdict["state"]
+    is_good = state in (VerdictState.GOOD, VerdictState.REPAIRED)
+    text = f"{verdict['text']}\nWhat to do: {remedy}" if remedy else verdict["text"]
+    samples = f"{acquired.get('samples', 0):,} samples per channel."
+    recording = Answer("finished", samples, Tone.GOOD)
+    if state in (VerdictState.ABORTED, VerdictState.INTERRUPTED):
+        recording = Answer("broken off", f"Until then it took {samples}", Tone.BAD)
+    return Judgement(Answer(state, text, Tone.GOOD if is_good else Tone.BAD), recording, lost, slow)
 
 
 def judgement_of_link(*, is_there: bool, has_ended: bool, samples: int, dropped: int) -> Judgement:
@@ -112,38 +121,79 @@ def _recording(status: Mapping[str, Any]) -> Answer:
     if condition == BoardCondition.HUNG:
         return Answer("no", f"Nothing comes from the board: its process is {state}.", Tone.BAD)
     if condition == BoardCondition.WAITING:
+        if _overruns_now(board, status):
+            text = f"The ring is full, and the board is {state}: what it measures meanwhile is lost."
+            return Answer("not now", text, Tone.WARNING)
         return Answer("it waits", f"The ring is full: the board is {state}.", Tone.WARNING)
     rate_hz = board.get("rate_hz") or 0.0
     return Answer("yes", f"{board.get('channels') or 0} channels at {rate_hz:,.0f} samples a second each.", Tone.GOOD)
 
 
-def _lost(status: Mapping[str, Any]) -> Answer:
-    overrun = int(status["board"].get("overrun_samples") or 0)
-    behind = {name: lacks(sink) for name, sink in status["sinks"].items() if sink["policy"] == Policy.BLOCK}
-    dropped = {name: int(sink["dropped"]) for name, sink in status["sinks"].items() if sink["dropped"]}
+def _lost(status: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]] = ()) -> Answer:
+    board, sinks = status["board"], status["sinks"]
+    overrun = int(board.get("overrun_samples") or 0)
+    behind = {name: lacks(sink) for name, sink in sinks.items() if sink["policy"] == Policy.BLOCK}
+    dropped = {name: int(sink["dropped"]) for name, sink in sinks.items() if sink["dropped"]}
     lacking = {name: count for name, count in behind.items() if count > overrun}
     if lacking:
         words = "; ".join(f"{name} lacks {count:,} samples" for name, count in lacking.items())
         return Answer("yes", f"{words}.", Tone.BAD)
     if overrun:
-        return Answer("yes", f"{overrun:,} samples were lost before they could be taken from the board.", Tone.BAD)
-    stopped = {name: sink for name, sink in status["sinks"].items() if condition_of(sink) in _BAD}
-    if stopped and len(stopped) == len(status["sinks"]):
-        return Answer("yes", "No output is being written any more.", Tone.BAD)
+        text = f"{overrun:,} samples were lost before they could be taken from the board{_when(status, gaps)}."
+        return Answer("yes", text, Tone.BAD)
+    stopped = {name: sink for name, sink in sinks.items() if condition_of(sink) in _BAD}
+    words = "; ".join(
+        f"{name} has nothing from sample {sink['committed']:,} on ({sink.get('failure') or sink['state']})"
+        for name, sink in stopped.items()
+    )
+    if stopped and len(stopped) == len(sinks):
+        return Answer("yes", f"No output is being written any more: {words}.", Tone.BAD)
     if stopped:
-        words = "; ".join(f"{name} has nothing from sample {sink['committed']:,} on" for name, sink in stopped.items())
         where = next(iter(stopped)) if len(stopped) == 1 else f"{len(stopped)} outputs"
         return Answer(f"only in {where}", f"{words}; the other outputs lack nothing.", Tone.WARNING)
+    if board.get("condition") in _LIGHTS:
+        text = "Nothing was as long as the board delivered; what it measures now, nobody sees."
+        return Answer("not known", text, Tone.WARNING)
     if dropped:
         words = "; ".join(f"{name} passed over {count:,} samples, as it may" for name, count in dropped.items())
         return Answer("no", f"Nothing is lost. {words}.", Tone.GOOD)
     return Answer("no", "Nothing is lost.", Tone.GOOD)
 
 
+def _when(status: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]]) -> str:
+    """When the newest of it was lost; empty where that is not known."""
+    board = status["board"]
+    rate_hz, end = board.get("rate_nominal_hz") or 0.0, board.get("end_sample_index")
+    if not gaps or not rate_hz or end is None:
+        return ""
+    ago_s = max(0.0, (end - gaps[-1]["stop"]) / rate_hz)
+    if ago_s < max(_GOES_ON_S, _SLOW_FROM_BLOCKS * _block_s(status)):
+        return ", and it goes on"
+    return f", the last of them {_span(ago_s)} ago"
+
+
+def _span(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _overruns_now(board: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """True if the board has no room either: by its own buffers, as far as they are known."""
+    own = (status.get("headroom") or {}).get("board")
+    return own["left_s"] <= 0 if own else bool(board.get("overrun_samples"))
+
+
 def _slow(status: Mapping[str, Any]) -> Answer:
     board, sinks = status["board"], status["sinks"]
-    if board.get("condition") == BoardCondition.WAITING:
+    condition = board.get("condition")
+    if condition == BoardCondition.WAITING:
         return Answer(_named(board), f"The board is {board['state']}: it holds the ring full.", Tone.BAD)
+    if condition == BoardCondition.HUNG:
+        return Answer("the acquirer", f"The process that owns the board is {board['state']}.", Tone.BAD)
+    if condition in _LIGHTS:
+        return Answer("the board", f"Everybody waits for it: {board['state']}.", Tone.BAD)
     troubled = {name: sink for name, sink in sinks.items() if condition_of(sink) in _TROUBLED}
     if troubled:
         name, sink = next(iter(troubled.items()))

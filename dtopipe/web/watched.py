@@ -20,6 +20,7 @@ from dtopipe.model.marks import Mark
 from dtopipe.model.stream import Channel, Stream
 from dtopipe.transport.control import ControlClient
 from dtopipe.transport.run_link import answer_of, control_of
+from dtopipe.verify.remedy import remedy_of, run_word
 from dtopipe.web.bins import BinHistory, BinReducer, samples_per_bin
 from dtopipe.web.event_tail import EventTail
 from dtopipe.web.judgement import Judgement, judgement_of_link, judgement_of_record, judgement_of_status
@@ -150,6 +151,7 @@ class WatchedFolder(Watched):
         self._status: Mapping[str, Any] = {}
         self._record: Mapping[str, Any] = {}
         self._judgement: Judgement | None = None
+        self._judged: Mapping[str, Any] = {}
         self._trouble = ""
         self._seen_s = -math.inf
 
@@ -201,15 +203,21 @@ class WatchedFolder(Watched):
             return
         snapshot = answer_of(self._control.ask(AskStatus(), 2.0), StatusSnapshot).snapshot
         self._status = snapshot
-        self._seen(judgement_of_status(self._status))
+        self._seen(judgement_of_status(self._status, self._tail.gaps))
 
     def _look_at_record(self) -> None:
-        self._record = self._folder.read_record()
-        if self._record.get("verdict") is None and (holder := holder_of(self._folder)) is not None:
+        record = self._record = self._folder.read_record()
+        if record.get("verdict") is None and (holder := holder_of(self._folder)) is not None:
             self._not_seen(holder.words)
             return
         self._status = {}
-        self._seen(judgement_of_record(self._record))
+        judgement = self._judgement
+        if judgement is None or not self.is_over or record != self._judged:
+            remedy = remedy_of(record, self._folder.path)
+            text = "" if remedy is None else remedy.text
+            judgement = judgement_of_record(record, text, run_word(self._folder.path))
+            self._judged = record
+        self._seen(judgement)
         self.is_over = True
 
     def _seen(self, judgement: Judgement) -> None:

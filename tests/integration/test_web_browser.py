@@ -130,7 +130,9 @@ def test_a_person_sees_the_run_marks_it_and_sees_a_lost_and_a_failed_output_and_
     running.interrupt()
     ended = running.finish()
     _light(page, ended.json["verdict"]["state"])
-    assert page.locator("#sentence").text_content() == ended.json["verdict"]["text"]
+    verdict, to_do = page.locator("#sentence").text_content().split("\n")
+    assert verdict == ended.json["verdict"]["text"]
+    assert to_do == f"What to do: complete it with: dtopipe repair lab/{running.folder.name}"
     assert page.locator("#mark").is_disabled()
     _assert_readable(page)
     _all_of_it_is_seen_from_its_outputs(page, running.folder)

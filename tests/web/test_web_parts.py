@@ -115,7 +115,7 @@ def _status(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     sink = {
         "type": "csv", "policy": "block", "state": "running", "condition": "running", "lag_s": 0.2, "gaps": 0,
-        "dropped": 0, **changes.pop("sink", {}),
+        "dropped": 0, "committed": 0, **changes.pop("sink", {}),
     }  # fmt: skip
     return {"phase": "running", "board": board, "sinks": {"table": sink}, **changes}
 
@@ -132,11 +132,11 @@ def _status(**changes: Any) -> dict[str, Any]:
         ({"sink": {"condition": "away", "state": "away"}}, "RECORDING", Tone.GOOD, "yes", "no", "table"),
         (
             {"board": {"condition": "silent", "state": "silent: since 12:00", "why": "since 12:00"}},
-            "BOARD SILENT", Tone.BAD, "no", "no", "nobody",
+            "BOARD SILENT", Tone.BAD, "no", "not known", "the board",
         ),
         (
             {"board": {"condition": "hung", "state": "stopped in idle for 3 s"}},
-            "BOARD HANGS", Tone.BAD, "no", "no", "nobody",
+            "BOARD HANGS", Tone.BAD, "no", "not known", "the acquirer",
         ),
         (
             {"board": {"condition": "waiting", "state": "waiting for table"}},
@@ -160,14 +160,73 @@ def test_an_output_that_gave_up_beside_others_is_named_with_what_to_type() -> No
     found = judgement_of_status(status)
     assert (found.light.word, found.lost.word, found.lost.tone) == ("OUTPUT FAILED", "only in table", Tone.WARNING)
     assert found.light.text == "table: disk full. Revive it with: dtopipe restart table"
-    assert "table has nothing from sample 700 on" in found.lost.text
+    assert found.lost.text == "table has nothing from sample 700 on (disk full); the other outputs lack nothing."
+
+
+@pytest.mark.parametrize(
+    ("gaps", "changes", "said"),
+    [
+        ([], {}, "taken from the board."),
+        ([{"stop": 40}, {"stop": 90_000}], {}, "taken from the board, the last of them 10 s ago."),
+        ([{"stop": 90_000}], {"end_sample_index": 7_290_000}, ", the last of them 2.0 h ago."),
+        ([{"stop": 90_000}], {"end_sample_index": 390_000}, ", the last of them 5 min ago."),
+        ([{"stop": 99_000}], {}, ", and it goes on."),
+        # The newest gap may be younger than the status.
+        ([{"stop": 101_000}], {}, ", and it goes on."),
+        ([{"stop": 90_000}], {"samples_per_block": 5_000}, ", and it goes on."),
+        ([{"stop": 99_000}], {"rate_nominal_hz": None}, "taken from the board."),
+    ],
+)  # fmt: skip
+def test_a_loss_tells_when_it_was(gaps: list[dict[str, Any]], changes: dict[str, Any], said: str) -> None:
+    board = {"overrun_samples": 30, "end_sample_index": 100_000, **changes}
+    found = judgement_of_status(_status(board=board, sink={"gaps": 30}), gaps)
+    assert found.lost.word == "yes"
+    assert found.lost.text.endswith(said)
+    assert found.light.text == found.lost.text
+
+
+@pytest.mark.parametrize(
+    ("headroom", "overruns", "word"),
+    [
+        ({}, 0, "it waits"),
+        ({}, 30, "not now"),
+        ({"board": {"left_s": 0.4, "of_s": 0.8}}, 30, "it waits"),
+        ({"board": {"left_s": 0.0, "of_s": 0.8}}, 0, "not now"),
+    ],
+)
+def test_a_board_that_waits_without_room_records_nothing(headroom: dict[str, Any], overruns: int, word: str) -> None:
+    board = {"condition": "waiting", "state": "waiting for table", "overrun_samples": overruns}
+    found = judgement_of_status(_status(board=board, headroom=headroom))
+    assert (found.recording.word, found.recording.tone, found.slow.word) == (word, Tone.WARNING, "table")
+    assert ("is lost" in found.recording.text) == (word == "not now")
+    assert (found.light.word == "SAMPLES LOST") == bool(overruns)
+    if overruns:
+        assert found.recording.text in found.light.text
+
+
+@pytest.mark.parametrize(
+    ("condition", "slow"), [("silent", "the board"), ("away", "the board"), ("hung", "the acquirer")]
+)
+def test_what_a_board_measures_that_is_not_heard_is_not_known(condition: str, slow: str) -> None:
+    found = judgement_of_status(_status(board={"condition": condition, "state": "still for 3 s"}))
+    assert (found.lost.word, found.lost.tone) == ("not known", Tone.WARNING)
+    assert (found.slow.word, found.slow.tone) == (slow, Tone.BAD)
+    assert "still for 3 s" in found.slow.text
+    lost = judgement_of_status(_status(board={"condition": condition, "overrun_samples": 5}))
+    assert lost.lost.word == "yes"
 
 
 def test_an_ended_run_shows_its_verdict() -> None:
     record = {"verdict": {"state": "DEGRADED", "text": "table gave up"}, "sinks": {}, "acquired": {"samples": 5}}
     found = judgement_of_record(record)
     assert (found.light.word, found.light.text, found.light.tone) == ("DEGRADED", "table gave up", Tone.BAD)
-    killed = judgement_of_record({**record, "verdict": None})
+    assert (found.recording.word, found.recording.text) == ("finished", "5 samples per channel.")
+    helped = judgement_of_record(record, "complete it with: dtopipe repair heat")
+    assert helped.light.text == "table gave up\nWhat to do: complete it with: dtopipe repair heat"
+    aborted = judgement_of_record({**record, "verdict": {"state": "ABORTED", "text": "no board"}})
+    assert (aborted.recording.word, aborted.recording.tone) == ("broken off", Tone.BAD)
+    killed = judgement_of_record({**record, "verdict": None}, run="heat/20261130T120000Z")
+    assert killed.light.text.endswith("Complete its record with: dtopipe repair heat/20261130T120000Z")
     assert (killed.light.word, killed.lost.word, killed.lost.tone) == ("INTERRUPTED", "not known", Tone.WARNING)
 
 

@@ -67,12 +67,20 @@ export function drawPipeline(facts) {
   if (wasFocused) scroll.focus();
 }
 
+const SAID = ["text", "why", "message", "how"];
+const UNSAID = ["t_utc", "event", "process", "pid", "log", ...SAID];
+
+function worded(key, value) {
+  const told = typeof value === "number" ? value.toLocaleString("en-US") : typeof value === "object" ? JSON.stringify(value) : value;
+  return key.endsWith("_s") ? `${key.slice(0, -2).replaceAll("_", " ")} ${told} s` : `${key.replaceAll("_", " ")} ${told}`;
+}
+
 function words(event) {
   if (event.event === "mark") return `mark: ${event.mark?.label ?? ""}${event.mark?.text ? ` (${event.mark.text})` : ""}`;
-  if (event.text) return `${event.process ? `${event.process}: ` : ""}${event.event}: ${event.text}`;
-  const rest = Object.entries(event).filter(([key]) => !["t_utc", "event", "process"].includes(key))
-    .map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
-  return `${event.process ? `${event.process}: ` : ""}${event.event}${rest ? `: ${rest}` : ""}`;
+  const said = SAID.map((key) => event[key]).find((each) => typeof each === "string" && each);
+  const rest = Object.entries(event).filter(([key]) => !UNSAID.includes(key)).map(([key, value]) => worded(key, value)).join(", ");
+  const what = `${event.process ? `${event.process}: ` : ""}${String(event.event).replaceAll("_", " ")}`;
+  return `${what}${said ? `: ${said}` : ""}${rest ? (said ? ` (${rest})` : `: ${rest}`) : ""}`;
 }
 
 let drawn = "";

@@ -108,12 +108,15 @@ function told(message) {
     for (const id of ["recording", "lost", "slow"]) answer(id, { tone: "warning", word: "not known", text: "" });
   }
   const facts = message.status ?? {};
-  const elapsed = facts.elapsed_s ? `${facts.elapsed_s.toFixed(0)} s${facts.duration_s ? ` of ${facts.duration_s} s` : ""}` : "";
+  // By the board's clock, as a duration is meant.
+  const rateHz = facts.board?.rate_nominal_hz, taken = rateHz ? facts.board.end_sample_index / rateHz : 0;
+  const elapsed = rateHz ? `${taken.toFixed(0)} s${facts.duration_s ? ` of ${facts.duration_s} s` : ""}` : "";
   $("facts").textContent = [elapsed, facts.simulated ? "SIMULATED BOARD" : "", facts.insecure ? "INSECURE LINK" : "", message.folder].filter(Boolean).join("  ·  ");
   $("mark").disabled = message.is_over || !message.folder || facts.phase !== "running";
   if (message.is_over && past === null && message.folder) showPast("");
   $("scope").hidden = description === null && past === null;
   for (const id of ["view", "pick", "legend", "spectrum"]) $(id).hidden = scope === null;
+  if (scope) scope.stands = !message.is_over && (!judgement || ["silent", "away", "hung"].includes(facts.board?.condition));
   drawPipeline(facts);
   drawEvents(message.events);
   drawLimits(facts.limits);

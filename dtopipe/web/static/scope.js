@@ -14,6 +14,7 @@ export class Scope {
     this.provider = provider;
     this.isClosed = false;
     this.cursor = null;
+    this.isStanding = false;
     this.isStale = true;
     const traces = document.getElementById("traces");
     const picks = document.getElementById("channels");
@@ -46,6 +47,14 @@ export class Scope {
 
   close() {
     this.isClosed = true;
+  }
+
+  // True while nothing new comes though the run goes on: what is seen must not look like now.
+  set stands(stands) {
+    if (stands === this.isStanding) return;
+    this.isStanding = stands;
+    this.isStale = true;
+    document.getElementById("traces").classList.toggle("stands", stands);
   }
 
   // Of the channels that were picked.
@@ -157,7 +166,7 @@ export class Scope {
     this.#tell(this.cursor);
     const digits = to - from < 1 ? 4 : 1;
     const trouble = this.provider.trouble ? ` (${this.provider.trouble})` : "";
-    document.getElementById("span").textContent = isPast ? `${where}${trouble}` : `${from.toFixed(digits)} s to ${to.toFixed(digits)} s from sample 0`;
+    document.getElementById("span").textContent = isPast ? `${where}${trouble}` : `${from.toFixed(digits)} s to ${to.toFixed(digits)} s from sample 0${this.isStanding ? "; nothing newer has come" : ""}`;
   }
 
   #place(at, span) {

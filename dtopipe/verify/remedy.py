@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from dtopipe.core.lifecycle import lacks
 from dtopipe.core.remedy import Repair, repair_from
 from dtopipe.host.run_folder import RunFolder
@@ -54,13 +52,6 @@ def remedy_facts(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The remedy for JSON: `remedy`, the command or null, and `remedy_text`; empty for a run that needs none."""
     remedy = remedy_of(record, folder)
     return {} if remedy is None else {"remedy": remedy.command, "remedy_text": remedy.text}
-
-
-def print_remedy(console: Console, record: Mapping[str, Any], folder: Path) -> None:
-    """A line below the verdict of a run that is not good."""
-    remedy = remedy_of(record, folder)
-    if remedy is not None:
-        console.print(remedy.text, soft_wrap=True, highlight=False, markup=False)
 
 
 def command_for(name: str, record: Mapping[str, Any], folder: Path) -> str:
