@@ -241,6 +241,14 @@ class InstrumentsWriter(Protocol):
         """Take readings, by their numbers in order; some may be there already. They are in with the next `commit`."""
 
 
+@runtime_checkable
+class DetachableWriter(Protocol):
+    """A writer whose output tells those who follow it that the run is over."""
+
+    def detach(self) -> None:
+        """The run goes on without this output: `close`, which follows, must not tell that it is over."""
+
+
 class OutputReader(Protocol):
     """Reads one run's output back from the file itself, for `verify`, `convert` and `load`.
 

@@ -57,7 +57,8 @@ def resumed(
 
 
 def closed_as_it_is(writer: ReopeningWriter, committed: Position) -> tuple[Position, str | None]:
-    """How far an output that is away is, and what is to be said of it; None if it is not in order."""
+    """How far a detached output that is away is, and what is to be said of it; None if it is not in order."""
+    writer.detach()
     try:
         return writer.close_as_committed(), writer.remark
     except SinkUnavailable as error:

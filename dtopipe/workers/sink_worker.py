@@ -378,6 +378,8 @@ def write(worker: Worker[SinkOrders], writer: ReopeningWriter, stages: Stages) -
             if patience.lets_go:
                 writer.abandon()
                 return
+            if patience.is_detached:
+                writer.detach()
             position = patience.with_it(Call.CLOSE, writer.close)
             remark: str | None = writer.remark
         except SinkUnavailable as error:

@@ -96,8 +96,10 @@ def test_a_run_is_read_along_logged_and_completed_from_the_servers(
 ) -> None:
     log = {"type": "jetstream", "endpoint": own_server.endpoint, "flush_interval": "50ms"}
     archive = {"type": "hbuf", "path": "a.dt-raw"}
-    publishing = lab.start(counter_topology(2, 50, rate_hz=2000.0) | {"sinks": {"archive": archive, "log": log}})
+    sinks = {"archive": archive, "log": log, "copy": {**log, "run_name": "copy"}}
+    publishing = lab.start(counter_topology(2, 50, rate_hz=2000.0) | {"sinks": sinks})
     publishing.wait_for_samples("log", 2000)
+    assert lab.dtopipe("detach", "copy").code == 0
     logging = lab.run(
         "attach", own_server.endpoint, "--link", "run_name=lab", "--sink", "csv", "--path", "log.csv",
         "--run-dir", "office", "--json",
@@ -128,6 +130,9 @@ def test_a_run_is_read_along_logged_and_completed_from_the_servers(
     logged = logging.finish()
     assert logged.code == 0, logged.stderr
     assert (logged.json["run_id"], logged.json["sinks"]["csv"]["samples"]) == (run_id, end)
+    # An output that left the run says nothing of its end: whoever follows it waits for more.
+    listed = lab.dtopipe("runs", "--on", own_server.endpoint, "--json").json
+    assert {run["run_name"]: run["in_progress"] for run in listed} == {"lab": False, "copy": True}
     index, values = read_wide(written)
     assert np.array_equal(index, np.arange(end))
     assert np.array_equal(values, counter_codes(2, 0, end))

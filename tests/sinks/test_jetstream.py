@@ -15,6 +15,8 @@ import pytest
 from nats_server import NatsServer
 from recordings import block, blocks, gap, recorded
 
+from dtopipe.broker.address import address_of
+from dtopipe.broker.listing import published_runs
 from dtopipe.broker.log import covers
 from dtopipe.model.errors import OutputExists, SinkError, SinkUnavailable
 from dtopipe.model.stream import Block
@@ -93,6 +95,18 @@ def test_a_restart_after_a_break_longer_than_the_duplicate_window_doubles_nothin
     assert indices(apart, name, stream=name) == list(range(700))
     with pytest.raises(OutputExists, match="the run run-1 is there already"):
         writer(apart, **options).open(STREAM, 0, resume=False)
+
+
+@pytest.mark.parametrize("is_detached", [False, True])
+def test_only_a_run_that_is_over_ends_in_the_stream(own_server: NatsServer, *, is_detached: bool) -> None:
+    leaving = writer(own_server, run_name="heat")
+    leaving.open(STREAM, 0, resume=False)
+    leaving.append(blocks(STREAM, 0, 500))
+    if is_detached:
+        leaving.detach()
+    leaving.close()
+    (found,) = published_runs(address_of({"endpoint": own_server.endpoint}))
+    assert (found.has_ended, found.position.committed) == (not is_detached, 500)
 
 
 def test_small_blocks_go_together_and_large_ones_in_pieces_below_the_limit(own_server: NatsServer) -> None:

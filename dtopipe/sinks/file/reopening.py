@@ -17,6 +17,7 @@ from dtopipe.model.readings import Readings
 from dtopipe.model.span import Gap
 from dtopipe.model.stream import Block, Stream
 from dtopipe.sinks.contract import (
+    DetachableWriter,
     FileOutput,
     InstrumentsWriter,
     NotingWriter,
@@ -42,7 +43,7 @@ class ReopeningWriter:
         self._path = path
         # Made at once: what cannot be loaded or has a wrong option is told before anything is waited for.
         self._writer = make()
-        self._is_used = self._is_to_be_opened = False
+        self._is_used = self._is_to_be_opened = self._is_detached = False
         self._presence = FileIdentity()
         self._position = Position()
         self._items: list[Block | Gap | Readings] = []
@@ -104,6 +105,10 @@ class ReopeningWriter:
         self._position = replace(self._position, durable=min(durable, self._position.committed))
         return self._position
 
+    def detach(self) -> None:
+        """As DetachableWriter.detach, of a writer that has it."""
+        self._is_detached = True
+
     @property
     def retires(self) -> bool:
         """True if the writer is one whose oldest samples may go."""
@@ -136,7 +141,12 @@ class ReopeningWriter:
         """As SinkWriter.close."""
         self.commit()
         with self._open_writer() as writer:
-            return writer.close()
+            return self._close(writer)
+
+    def _close(self, writer: SinkWriter) -> Position:
+        if self._is_detached and isinstance(writer, DetachableWriter):
+            writer.detach()
+        return writer.close()
 
     def close_as_committed(self) -> Position:
         """Close an output that is away with what it has: what was appended since the last commit is given up.
@@ -148,7 +158,7 @@ class ReopeningWriter:
         self._position = self._open(resume=True, committed=self._position.committed)
         try:
             with self._told():
-                return self._writer.close()
+                return self._close(self._writer)
         except BaseException:
             self.abandon()
             raise

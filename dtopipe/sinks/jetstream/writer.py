@@ -95,7 +95,7 @@ class JetStreamWriter:
         self._sync_ns = round(server_sync_s * 1e9)
         self._connection = BrokerConnection(self._address)
         self._target = self._address.target()
-        self._is_open = False
+        self._is_open = self._is_detached = False
         self._pending: list[Block | Gap | Readings] = []
         self._marks: dict[int, Mark] = {}
         self._metadata: Mapping[str, Any] | None = None
@@ -163,13 +163,18 @@ class JetStreamWriter:
             self._position = replace(self._position, durable=max(durable, self._position.durable))
         return self._position
 
+    def detach(self) -> None:
+        """As DetachableWriter.detach: whoever follows the run waits for more of it."""
+        self._is_detached = True
+
     def close(self) -> Position:
-        """Commit, and say that nothing follows."""
+        """Commit, and say that nothing follows, unless it was detached."""
         self.commit()
         with self._explained():
             self._describe()
-            head = self._head(LogKind.END)
-            self._last = self._publisher.send([Outgoing(head.headers(), b"{}")], self._last)[0]
+            if not self._is_detached:
+                head = self._head(LogKind.END)
+                self._last = self._publisher.send([Outgoing(head.headers(), b"{}")], self._last)[0]
         position = self.sync()
         self.abandon()
         return position
