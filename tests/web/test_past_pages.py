@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +30,8 @@ from dtopipe.web.server import Server, Settings, application  # noqa: E402  (onl
 
 pytestmark = pytest.mark.anyio
 TOKEN = "t-only-for-this-test"
+# An overview is made by a process that gives way to every other.
+_LOOKS_EVERY_S = 0.02
 PAST = "/api/runs/lab/20261123T090000Z/past"
 
 
@@ -69,6 +72,7 @@ async def _ready(client: Any, sink: str = "") -> dict[str, Any]:
         assert not told.get("trouble"), told
         if told["is_ready"]:
             return told
+        await anyio.sleep(_LOOKS_EVERY_S)
 
 
 def _columns(body: bytes) -> tuple[dict[str, Any], Any, Any, Any]:
@@ -113,7 +117,7 @@ async def test_a_page_gets_an_overview_the_samples_a_file_and_a_spectrum(run: Pa
         # The run is another one by now: what was made of it does not count, and is made anew.
         edit_record(run, lambda record: record["sinks"]["archive"].update(durable=1))
         while (await client.get(query)).status != 409:
-            pass
+            await anyio.sleep(_LOOKS_EVERY_S)
         assert await _ready(client, "archive")
         assert (await client.get(query)).status == 200
 
@@ -162,6 +166,7 @@ async def test_of_a_damaged_output_the_page_says_why_there_is_no_overview(run: P
             assert not told["is_ready"]
             if told["trouble"]:
                 break
+            await anyio.sleep(_LOOKS_EVERY_S)
         assert "view.csv" in told["trouble"]
         # Half a file is not taken for a whole one.
         with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
