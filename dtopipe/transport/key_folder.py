@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +21,7 @@ import platformdirs
 
 from dtopipe.host.disk_names import make_folders, sync_names
 from dtopipe.host.durability import sync_bytes
+from dtopipe.host.private_file import keep_private, others_may_read
 from dtopipe.host.run_folder import replace_text
 from dtopipe.host.system_errors import replace_file
 from dtopipe.model.errors import DtopipeError, UsageError, WireError
@@ -96,7 +96,7 @@ class KeyFolder:
             raise UsageError(f"there is no key in {self.path}", "make one: dtopipe keys new") from None
         except OSError as error:
             raise DtopipeError(f"{self.private_path} cannot be read: {error.strerror}") from error
-        if os.name != "nt" and stat.S_IMODE(mode) & 0o077:
+        if others_may_read(mode):
             raise UsageError(
                 f"{self.private_path} can be read by other users of this machine",
                 f"if nobody has: chmod 600 {self.private_path}; else make a new key: dtopipe keys new --replace",
@@ -246,6 +246,7 @@ def _write_private(path: Path, text: str) -> None:
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        keep_private(draft)
         file.write(text)
         file.flush()
         sync_bytes(file.fileno())
