@@ -194,10 +194,13 @@ class StartedCommands:
 
     def start(self, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Command:
         """`dtopipe WORDS` in that folder."""
+        # Not found by the process that forks, which starts none of these.
+        from system import NEW_GROUP
+
         return subprocess.Popen(
             [*self._before, sys.executable, "-m", "dtopipe", *words],
             cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, encoding="utf-8",
+            stderr=subprocess.PIPE, text=True, encoding="utf-8", creationflags=NEW_GROUP,
         )  # fmt: skip
 
     def close(self) -> None:

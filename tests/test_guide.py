@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from system import NEW_GROUP, ctrl_c
 
 import dtopipe.sinks as sinks
 
@@ -48,7 +48,7 @@ def run_until(program: str, folder: Path, enough: Callable[[], bool]) -> str:
     """Run it in `folder` until `enough`, interrupt it, and say what it wrote on stderr."""
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=folder, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1"}, creationflags=NEW_GROUP,
     ) as process:  # fmt: skip
         try:
             give_up = time.monotonic() + 60
@@ -56,7 +56,7 @@ def run_until(program: str, folder: Path, enough: Callable[[], bool]) -> str:
                 assert process.poll() is None, process.communicate()[1]
                 assert time.monotonic() < give_up, "it wrote nothing"
                 time.sleep(0.05)
-            process.send_signal(signal.SIGINT)
+            ctrl_c(process)
             stderr = process.communicate(timeout=30)[1]
         finally:
             process.kill()

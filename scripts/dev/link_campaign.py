@@ -24,7 +24,6 @@ import json
 import math
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -159,7 +158,7 @@ class Campaign:
             return
         self._killed_at[place] = time.monotonic()
         starts = sum(event["event"] == "started" and event.get("process") == fault.kill for event in run.events())
-        run.signal(fault.kill, signal.SIGKILL)
+        run.kill(fault.kill)
         run.wait_until("started", fault.kill, times=starts + 1)
 
 

@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import uuid
@@ -24,6 +23,7 @@ from click.testing import CliRunner
 from free_ports import free_port
 from plug_in_packages import path_with
 from ready_commands import Command, Commands
+from system import ctrl_c
 
 from dtopipe.cli.main import main
 
@@ -114,7 +114,7 @@ class Session:
             try:
                 process.communicate(timeout=10)
             except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGINT)
+                ctrl_c(process)
                 process.communicate(timeout=20)
 
     def _machine(self, host: str) -> Machine:

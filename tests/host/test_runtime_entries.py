@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -136,7 +135,7 @@ def test_only_shared_memory_of_ours_is_taken_away(segment: str, tmp_path: Path) 
 
 
 _MAKER = """
-import os, signal
+import time
 from dtopipe.host.runtime import RuntimeEntry
 entry, lock = RuntimeEntry.create()
 print(entry.folder, flush=True)
@@ -149,12 +148,12 @@ def _maker(then: str) -> subprocess.Popen[str]:
 
 
 def test_an_entry_whose_maker_lives_is_left_to_it_and_goes_once_that_was_killed(wait_for: Callable[..., None]) -> None:
-    with _maker("signal.pause()") as maker:
+    with _maker("time.sleep(600)") as maker:
         assert maker.stdout
         made = Path(maker.stdout.readline().strip())
         assert _recovered() == []
         assert made.exists()
-        maker.send_signal(signal.SIGKILL)
+        maker.kill()
         maker.wait()
     assert _recovered() == []
     assert not made.exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import system
 import yaml
 from click.testing import CliRunner
 from leftovers import module_of, processes_with, unused_segments
@@ -156,12 +156,19 @@ class RunningUp:
         self.wait_until("started", process)
         return int([e["pid"] for e in self.events() if e["event"] == "started" and e.get("process") == process][-1])
 
-    def signal(self, process: str, number: int) -> None:
-        os.kill(self.pid(process), number)
+    def kill(self, process: str) -> None:
+        """The present process of that name, as the next two do."""
+        system.kill(self.pid(process))
+
+    def pause(self, process: str) -> None:
+        system.pause(self.pid(process))
+
+    def go_on(self, process: str) -> None:
+        system.go_on(self.pid(process))
 
     def interrupt(self) -> None:
         """Ctrl-C."""
-        self.process.send_signal(signal.SIGINT)
+        system.ctrl_c(self.process)
 
     def kill_supervisor(self) -> None:
         self.process.kill()

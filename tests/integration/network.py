@@ -11,7 +11,6 @@ import itertools
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from laboratory import PATIENCE_S, Ended, RunningUp
 from leftovers import SHORT
 from machines import Machine
 from ready_commands import Command, StartedCommands
+from system import kill
 
 from dtopipe.transport.key_folder import read_public_file
 
@@ -247,8 +247,8 @@ def _pids(namespace: str) -> list[int]:
 
 def _kill_all(namespace: str) -> None:
     for pid in _pids(namespace):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            kill(pid)
 
 
 def _take_away(namespace: str) -> None:

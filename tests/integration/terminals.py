@@ -7,11 +7,13 @@ import os
 import pty
 import re
 import select
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import psutil
+from system import kill
 
 PATIENCE_S = 60.0
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -56,8 +58,8 @@ class Terminal:
 
     def close(self) -> None:
         if self.code is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                kill(self.pid)
             os.waitpid(self.pid, 0)
         self.hang_up()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from laboratory import counter_codes, counter_topology, read_wide
@@ -139,7 +138,7 @@ def test_an_attached_sink_is_restarted_behind_its_last_commit(lab: Any) -> None:
     running.wait_for_samples("raw", 1000)
     _attach(lab, "--sink", "csv", "--from", "500", "-o", "flush_interval=50ms")
     running.wait_for_samples("csv", 2000)
-    running.signal("csv", signal.SIGKILL)
+    running.kill("csv")
     running.wait_until("ready", "csv", times=2)
     running.interrupt()
     record = running.finish().json
@@ -216,7 +215,7 @@ def test_a_sink_that_cannot_end_when_it_is_detached_is_cut_off(lab: Any) -> None
     topology["sinks"]["table"] = {"type": "csv", "path": "table.csv"}
     running = lab.start(topology)
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     cut_off = lab.dtopipe("detach", "table", "--json")
     assert cut_off.code == 1
     assert cut_off.json["state"] == "cut_off"
@@ -239,8 +238,8 @@ def test_a_run_that_is_killed_knows_what_was_attached_and_what_was_detached(lab:
     running.kill_supervisor()
     for process in processes:
         # Without a supervisor they end by themselves, too.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     lab.wait_for_the_end_of_all()
     lab.recover_killed()
     record = json.loads((lab.run_folder / "run.json").read_text())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from laboratory import EVERY_SINK, counter_codes, counter_topology, read_wide
+from system import KILLED, go_on, pause
 
 
 def _realtime(duration: str | None = None, **extra: Any) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_killed_sinks_are_restarted_and_go_on_behind_their_last_commits(lab: Any
     running.wait_until("running")
     for number, victim in enumerate(EVERY_SINK):
         running.wait_for_samples(victim, 500 * (1 + number % 3))
-        running.signal(victim, signal.SIGKILL)
+        running.kill(victim)
     for victim in EVERY_SINK:
         running.wait_until("ready", victim, times=2)
     ended = running.finish()
@@ -62,7 +62,7 @@ def test_a_killed_acquirer_is_succeeded_and_the_hole_has_its_cause(lab: Any) -> 
     running = lab.start(_realtime("4s"))
     running.wait_until("running")
     running.wait_for_samples("table", 1000)
-    running.signal("acquirer", signal.SIGKILL)
+    running.kill("acquirer")
     ended = running.finish()
     record = ended.json
     assert ended.code == 3, ended.stderr
@@ -82,7 +82,7 @@ def test_a_killed_acquirer_of_a_board_that_waits_loses_nothing(lab: Any) -> None
     running = lab.start(topology | {"sinks": EVERY_SINK | {"raw": slow}, "ring": {"slots": 16}})
     running.wait_until("running")
     running.wait_for_samples("table", 1000)
-    running.signal("acquirer", signal.SIGKILL)
+    running.kill("acquirer")
     ended = running.finish()
     assert ended.code == 0, ended.stderr
     assert ended.json["acquired"] == {**ended.json["acquired"], "samples": 40_000, "overrun_samples": 0}
@@ -144,14 +144,14 @@ def test_a_process_that_is_stopped_for_a_while_costs_nothing_that_the_ring_can_h
     running = lab.start(_realtime("4s"))
     running.wait_until("running")
     running.wait_for_samples("table", 500)
-    pid_file = running.process.pid if victim == "supervisor" else running.pid(victim)
+    pid = running.process.pid if victim == "supervisor" else running.pid(victim)
     before = _committed(lab)
-    signal_process(pid_file, signal.SIGSTOP)
+    pause(pid)
     if victim == "acquirer":
         lab.wait_for(lambda: lab.dtopipe("status", "--json").json["board"]["overrun_samples"] >= 0, "a look")
     else:
         lab.wait_for(lambda: _hbuf_samples(running.folder) > before + 1000, "a second of data past the stopped one")
-    signal_process(pid_file, signal.SIGCONT)
+    go_on(pid)
     ended = running.finish()
     record = ended.json
     if victim != "acquirer":
@@ -159,12 +159,6 @@ def test_a_process_that_is_stopped_for_a_while_costs_nothing_that_the_ring_can_h
         assert record["acquired"]["overrun_samples"] == 0
     _assert_the_record_is_true(lab, record)
     _assert_nothing_is_left(lab)
-
-
-def signal_process(pid: int, number: int) -> None:
-    import os
-
-    os.kill(pid, number)
 
 
 def _committed(lab: Any) -> int:
@@ -204,7 +198,7 @@ def test_a_sink_that_cannot_live_gives_up_and_the_others_are_whole(lab: Any) -> 
     running = lab.start(topology)
     running.wait_until("running")
     running.wait_until("ready", "table")
-    running.signal("table", signal.SIGKILL)
+    running.kill("table")
 
     def seen(name: str) -> int:
         return sum(event["event"] == name and event.get("process") == "table" for event in running.events())
@@ -212,13 +206,13 @@ def test_a_sink_that_cannot_live_gives_up_and_the_others_are_whole(lab: Any) -> 
     # Soon after it was ready a death counts double; on a busy machine it may not have been soon.
     lab.wait_for(lambda: seen("gave_up") or seen("ready") == 2, "table gave up, or its successor")
     if not seen("gave_up"):
-        running.signal("table", signal.SIGKILL)
+        running.kill("table")
     running.wait_until("gave_up", "table")
     ended = running.finish()
     assert ended.code == 4, ended.stderr
     record = ended.json
     assert record["verdict"]["state"] == "DEGRADED"
-    assert "SIGKILL" in record["verdict"]["text"]
+    assert KILLED in record["verdict"]["text"]
     assert record["sinks"]["table"]["state"] == "gave_up"
     assert record["sinks"]["table"]["gaps"] > 0
     for name in set(EVERY_SINK) - {"table"}:
@@ -236,7 +230,7 @@ def test_an_essential_sink_that_gives_up_ends_the_run(lab: Any) -> None:
     running = lab.start(topology)
     running.wait_until("running")
     running.wait_until("ready", "table")
-    running.signal("table", signal.SIGKILL)
+    running.kill("table")
     ended = running.finish()
     assert ended.code == 5, ended.stderr
     assert ended.json["verdict"]["state"] == "ABORTED"

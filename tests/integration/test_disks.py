@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +116,7 @@ def test_a_disk_that_became_read_only_is_waited_for(lab: Any, small_disk: Any, n
     topology["sinks"][name]["restart"] = {"backoff": "1s"}
     running = lab.start(topology)
     running.wait_for_samples(name, 500)
-    running.signal(name, signal.SIGKILL)
+    running.kill(name)
     running.wait_until("died", name)
     lab.wait_for(lambda: disk.remount("ro"), "read-only disk")
     running.wait_until("away", name)

@@ -8,13 +8,19 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from laboratory import Lab, counter_codes, counter_topology, read_wide
 from machines import Cable, Machine, following, served
+from ready_commands import Command
+from system import ask_to_end, ctrl_c
 
-SIGNALS = {"ctrl_c": signal.SIGINT, "sigterm": signal.SIGTERM, "terminal_closed": signal.SIGHUP}
+OUTSIDE: dict[str, Callable[[Command], None]] = {"ctrl_c": ctrl_c}
+if sys.platform != "win32":
+    # A system that shuts down, and a terminal that is closed, say so with signals of their own.
+    OUTSIDE |= {"sigterm": ask_to_end, "terminal_closed": lambda process: process.send_signal(signal.SIGHUP)}
 
 
 def with_a_table(topology: dict[str, object]) -> dict[str, object]:
@@ -25,7 +31,7 @@ def with_a_table(topology: dict[str, object]) -> dict[str, object]:
     return topology
 
 
-@pytest.mark.parametrize("by", [*SIGNALS, "stop"])
+@pytest.mark.parametrize("by", [*OUTSIDE, "stop"])
 def test_a_run_that_somebody_ended_says_how(by: str, lab: Lab) -> None:
     running = lab.start(with_a_table(counter_topology()))
     running.wait_for_samples("table", 300)
@@ -34,7 +40,7 @@ def test_a_run_that_somebody_ended_says_how(by: str, lab: Lab) -> None:
         assert stopped.code == 0, stopped.stderr
         assert "ended by dtopipe stop (" in stopped.stdout
     else:
-        running.process.send_signal(SIGNALS[by])
+        OUTSIDE[by](running.process)
     ended = running.finish()
     assert ended.code == 0, ended.stderr
     record = ended.json
@@ -88,7 +94,7 @@ def test_a_run_whose_sink_gave_up_says_what_to_type_and_typing_it_helps(lab: Lab
     }  # fmt: skip
     running = lab.start(topology)
     running.wait_for_samples("view", 500)
-    running.signal("view", signal.SIGKILL)
+    running.kill("view")
     ended = running.finish()
     assert ended.code == 4, ended.stderr
     name = f"lab/{running.folder.name}"
@@ -111,7 +117,7 @@ def test_what_lies_elsewhere_is_repaired_as_it_was_said_to_be_typed(lab: Lab) ->
     }  # fmt: skip
     running = lab.start(topology)
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGKILL)
+    running.kill("table")
     ended = running.finish()
     assert ended.code == 4, ended.stderr
     command = f"dtopipe repair lab/{running.folder.name} --outside"

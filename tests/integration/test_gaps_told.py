@@ -11,8 +11,7 @@ import pytest
 from laboratory import counter_topology
 
 MORTAL = '''
-import os
-import signal
+import psutil
 
 from dtopipe.model.span import Gap
 from dtopipe.sinks.text.csv import CsvWriter
@@ -28,7 +27,7 @@ class MortalCsv(CsvWriter):
         had_gaps = any(isinstance(item, Gap) for item in self._pending)
         position = super().commit()
         if had_gaps:
-            os.kill(os.getpid(), signal.SIGKILL)
+            psutil.Process().kill()
         return position
 '''
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from typing import Any
 
 import numpy as np
@@ -37,9 +36,9 @@ def _log(lab: Lab, name: str) -> str:
 def test_a_sink_stopped_for_longer_than_the_ring_misses_nothing_and_holds_nobody_up(lab: Any, victim: str) -> None:
     running = lab.start(_topology())
     running.wait_for_samples(victim, 200)
-    running.signal(victim, signal.SIGSTOP)
+    running.pause(victim)
     running.wait_for_samples("raw", 2500)
-    running.signal(victim, signal.SIGCONT)
+    running.go_on(victim)
     running.wait_for_samples(victim, 3000)
     running.interrupt()
     ended = running.finish()
@@ -56,7 +55,7 @@ def test_a_sink_killed_again_and_again_goes_on_from_the_journal(lab: Any, victim
     running = lab.start(_topology())
     for times in (2, 3):
         running.wait_for_samples("raw", 500 * times)
-        running.signal(victim, signal.SIGKILL)
+        running.kill(victim)
         running.wait_until("ready", victim, times=times)
     running.interrupt()
     ended = running.finish()
@@ -68,11 +67,11 @@ def test_a_sink_killed_again_and_again_goes_on_from_the_journal(lab: Any, victim
 def test_a_sink_that_lags_at_the_end_drains_from_the_journal(lab: Any) -> None:
     running = lab.start(_topology())
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     running.wait_for_samples("raw", 2500)
     running.interrupt()
     running.wait_until("done", "raw")
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     ended = running.finish()
     assert ended.code == 0, ended.stderr
     _assert_whole(lab, ended.json["acquired"]["end_sample_index"])
@@ -86,9 +85,9 @@ def test_gaps_of_the_board_come_through_the_journal_with_their_causes(lab: Any) 
     }
     running = lab.start(topology)
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     running.wait_for_samples("raw", 4000)
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     ended = running.finish()
     assert ended.code == 3, ended.stderr
     lines = [json.loads(line) for line in (lab.run_folder / "gaps.jsonl").read_text().splitlines()]
@@ -102,9 +101,9 @@ def test_segments_are_read_across_their_ends(lab: Any) -> None:
     topology["sinks"]["raw"] |= {"segment": "4kB"}
     running = lab.start(topology)
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     running.wait_for_samples("raw", 4000)
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     running.wait_for_samples("table", 4000)
     running.interrupt()
     ended = running.finish()
@@ -120,12 +119,12 @@ def test_segments_are_read_across_their_ends(lab: Any) -> None:
 def test_a_killed_journal_is_succeeded_and_covers_on(lab: Any) -> None:
     running = lab.start(_topology() | {"ring": {"seconds": 2}})
     running.wait_for_samples("raw", 500)
-    running.signal("raw", signal.SIGKILL)
+    running.kill("raw")
     running.wait_until("ready", "raw", times=2)
     running.wait_for_samples("table", 2500)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     running.wait_for_samples("raw", 8000)
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     running.wait_for_samples("table", 8000)
     running.interrupt()
     ended = running.finish()
@@ -140,12 +139,12 @@ def test_without_a_journal_a_stopped_sink_holds_the_board(lab: Any) -> None:
     topology["task"]["driver_buffers"] = 4
     running = lab.start(topology)
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     lab.wait_for(
         lambda: "waiting for table" in lab.dtopipe("status", "--json").json["board"]["state"], "a board that waits"
     )
     lab.let_pass(0.2)
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     running.interrupt()
     ended = running.finish()
     assert ended.code == 3, ended.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -59,7 +58,7 @@ def test_a_watcher_that_is_killed_misses_nothing_and_a_command_that_hangs_is_in_
     # How far it has got is another number by now.
     assert now.partition(", up to")[0] in " ".join(lab.dtopipe("status").stdout.split())
     assert list(status["sinks"]) == ["raw", "table"]
-    running.signal("limits", signal.SIGKILL)
+    running.kill("limits")
     running.wait_until("ready", "limits", times=2)
     # Behind the end of the run its command reads it, and the one that hangs is waited for until somebody is impatient.
     lab.wait_for(lambda: _told(lab) and _told(lab)[-1]["event"] == "verdict", "command of the verdict")

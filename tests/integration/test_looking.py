@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -332,14 +331,14 @@ def test_a_copy_of_a_run_in_progress_is_not_repaired(lab: Any) -> None:
 def test_while_workers_still_write_a_run_is_not_over(lab: Any) -> None:
     running = lab.start(_topology())
     running.wait_for_samples("table", 200)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     running.kill_supervisor()
     for command in ("repair", "stop", "verify"):
         refused = lab.dtopipe(command, str(running.folder))
         assert (refused.code, "its supervisor was killed" in refused.stderr) == (2, True), (command, refused.stderr)
     lab.recover_killed()
     assert _verdict(running.folder) is None
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     lab.wait_for_the_end_of_all()
     assert lab.dtopipe("stop", str(running.folder)).code == 5
     assert _verdict(running.folder)["state"] == "INTERRUPTED"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 import pytest
@@ -49,12 +48,12 @@ def test_a_run_of_another_machine_is_looked_at_and_none_the_wiser(
         terminal.wait_to_see("(the connection was cut|nobody answers there), since")
         cable.release()
         terminal.wait_to_see(_TYPED_THERE)
-        run.signal("table", signal.SIGSTOP)
+        run.pause("table")
         terminal.wait_to_see("table limits the run")
         why = office.dtopipe("why", *words).stdout
         assert why.startswith("table limits the run")
         assert f"there: its process was stopped; let it go on: kill -CONT {run.pid('table')}" in why
-        run.signal("table", signal.SIGCONT)
+        run.go_on("table")
         _turned_away(office, endpoint, daq, monkeypatch)
         run.interrupt()
         ended = run.finish()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -84,13 +83,13 @@ def test_marks_come_to_a_sink_that_was_dead_and_to_one_that_was_attached_later(l
     topology = counter_topology(2, 20, rate_hz=2000.0) | {"sinks": {n: EVERY_SINK[n] for n in ("raw", "base")}}
     running = lab.start(topology)
     running.wait_for_samples("base", 500)
-    running.signal("base", signal.SIGKILL)
+    running.kill("base")
     first = _mark(lab, "while it is dead")
     running.wait_until("ready", "base", times=2)
     attached = lab.dtopipe("attach", "--sink", "sqlite", "--name", "late", "--path", str(lab.folder / "late.db"))
     assert attached.code == 0, attached.stderr
     second = _mark(lab, "while both are there")
-    running.signal("base", signal.SIGKILL)
+    running.kill("base")
     running.wait_until("ready", "base", times=3)
     running.interrupt()
     ended = running.finish()
@@ -105,9 +104,9 @@ def test_marks_survive_a_kill_of_everybody_and_come_with_repair_and_convert(lab:
     running.wait_for_samples("columns", 500)
     mark = _mark(lab, "the last moment")
     for process in (*sinks, "acquirer"):
-        running.signal(process, signal.SIGSTOP)
+        running.pause(process)
     for process in (*sinks, "acquirer"):
-        running.signal(process, signal.SIGKILL)
+        running.kill(process)
     running.kill_supervisor()
     lab.wait_for_the_end_of_all()
     folder = lab.run_folder

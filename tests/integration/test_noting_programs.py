@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -102,13 +101,13 @@ def test_readings_of_several_processes_are_all_there_once_also_when_the_sink_is_
     for program in programs:
         assert program.stdout is not None
         assert program.stdout.readline() == b"here\n"
-    running.signal("base", signal.SIGKILL)
+    running.kill("base")
     running.wait_until("ready", "base", times=2)
     for program in programs:
         assert program.wait(timeout=60) == 0
         assert program.stdout is not None
         program.stdout.close()
-    running.signal("base", signal.SIGKILL)
+    running.kill("base")
     running.wait_until("ready", "base", times=3)
     running.interrupt()
     ended = running.finish()

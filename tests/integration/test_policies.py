@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from typing import Any
 
 import numpy as np
@@ -94,7 +93,7 @@ def test_a_stop_while_the_ring_is_full_does_not_hang(lab: Any) -> None:
     running = lab.start(topology)
     running.wait_until("running")
     running.wait_for_samples("table", 1000)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     running.interrupt()
     ended = running.finish()
     assert ended.code == 4, ended.stderr
@@ -128,7 +127,7 @@ def _stopped_sink(lab: Any) -> Any:
     running = lab.start(topology)
     running.wait_until("running")
     running.wait_for_samples("stuck", 500)
-    running.signal("stuck", signal.SIGSTOP)
+    running.pause("stuck")
     running.wait_until("stalled", "stuck")
     return running.finish()
 
@@ -158,7 +157,7 @@ def test_what_passes_while_a_drop_viewer_is_dead_has_its_cause(lab: Any) -> None
     running = lab.start(topology)
     running.wait_until("running")
     running.wait_for_samples("view", 500)
-    running.signal("view", signal.SIGKILL)
+    running.kill("view")
     ended = running.finish()
     assert ended.code == 0, ended.stderr
     view = ended.json["sinks"]["view"]

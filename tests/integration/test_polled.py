@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,7 @@ def test_readings_of_a_polled_task_are_whole_in_every_sink_and_their_times_are_t
 def test_a_killed_sink_of_readings_goes_on_behind_its_last_commit(lab: Any, victim: str) -> None:
     running = lab.start(_polled(200.0, pace="max", max_samples=4000) | {"ring": {"slots": 8}})
     running.wait_until("ready", victim)
-    running.signal(victim, signal.SIGKILL)
+    running.kill(victim)
     ended = running.finish()
     assert ended.code == 0, ended.stderr
     expected = counter_codes(2, 0, 4000)
@@ -98,10 +97,10 @@ def test_a_killed_sink_of_readings_goes_on_behind_its_last_commit(lab: Any, vict
 def test_ticks_at_which_nobody_asked_are_gaps_with_a_cause(lab: Any) -> None:
     running = lab.start(_polled(100.0) | {"duration": "2s"})
     running.wait_for_samples("table", 20)
-    running.signal("acquirer", signal.SIGSTOP)
+    running.pause("acquirer")
     lab.let_pass(0.2)
     stopped_at = lab.dtopipe("status", str(running.folder), "--json").json["sinks"]["table"]["committed"]
-    running.signal("acquirer", signal.SIGCONT)
+    running.go_on("acquirer")
     ended = running.finish()
     assert ended.code == 3, ended.stderr
     acquired = ended.json["acquired"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,7 +144,7 @@ def test_a_killed_sink_goes_on_behind_its_last_commit(pg_lab: Any, own_server: P
     running = pg_lab.start(_topology(schema))
     for times in (2, 3):
         running.wait_for_samples("base", 500 * times)
-        running.signal("base", signal.SIGKILL)
+        running.kill("base")
         running.wait_until("ready", "base", times=times)
     running.interrupt()
     ended = running.finish()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import sqlite3
 from pathlib import Path
@@ -65,7 +64,7 @@ def test_whoever_is_killed_on_the_way_every_sample_comes_once(
     for times, reached in enumerate(kills, 1):
         remote.wait_for_samples("table", reached)
         side = source if victim == "gateway" else remote
-        side.signal(victim, signal.SIGKILL)
+        side.kill(victim)
         side.wait_until("started", victim, times=times + 1)
     remote.wait_for_samples("table", kills[-1] + 2000)
     source.interrupt()
@@ -86,7 +85,7 @@ def test_a_gateway_killed_at_the_end_is_succeeded_and_the_end_comes_through(
     source.wait_for_samples("archive", source.committed("archive") + 3000)
     source.interrupt()
     source.wait_until("done", "archive")
-    source.signal("gateway", signal.SIGKILL)
+    source.kill("gateway")
     cable.mend()
     there, here = source.finish(), remote.finish()
     assert (there.code, here.code) == (0, 0), (there.stderr, here.stderr)
@@ -100,7 +99,7 @@ def test_the_sources_acquirer_is_succeeded_and_its_gap_is_the_same_on_both_sides
     source = daq.start(served(port, rate_hz=3000.0))
     remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 1000)
-    source.signal("acquirer", signal.SIGKILL)
+    source.kill("acquirer")
     source.wait_until("started", "acquirer", times=2)
     remote.wait_for_samples("copy", source.committed("archive") + 1500)
     source.interrupt()
@@ -163,14 +162,14 @@ def test_a_remote_that_stands_still_harms_nobody_at_the_source(port: int, daq: M
     source = daq.start(topology)
     remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 500)
-    remote.signal("acquirer", signal.SIGSTOP)
+    remote.pause("acquirer")
     source.wait_for_samples("archive", source.committed("archive") + 6000)
     source.interrupt()
     there = source.finish()
     assert there.code == 0, there.stderr
     assert there.json["acquired"]["overrun_samples"] == 0
     assert "remote_left_behind" in {event["event"] for event in daq.events}
-    remote.signal("acquirer", signal.SIGCONT)
+    remote.go_on("acquirer")
     remote.interrupt()
     here = remote.finish()
     # All of it may have been on its way: then it has the source's end.
@@ -263,12 +262,12 @@ def test_a_second_ctrl_c_at_the_source_waits_for_no_remote(port: int, daq: Machi
     source = daq.start(served(port, rate_hz=2000.0))
     remote = office.start(following(port, daq))
     remote.wait_for_samples("copy", 500)
-    remote.signal("acquirer", signal.SIGSTOP)
+    remote.pause("acquirer")
     source.interrupt()
     source.wait_until("done", "archive")
     source.interrupt()
     assert source.finish().code == 0
-    remote.signal("acquirer", signal.SIGKILL)
+    remote.kill("acquirer")
     remote.interrupt()
     remote.finish()
     index, values = read_wide(office.run_folder / "copy.dt-raw")

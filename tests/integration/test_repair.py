@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,7 +120,7 @@ def test_a_sink_that_gave_up_is_continued_where_it_stopped(lab: Any) -> None:
     sinks = {**EVERY_SINK, "table": {**EVERY_SINK["table"], "restart": {"max": 0}}}
     running = lab.start(_topology(sinks=sinks, duration="3s"))
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGKILL)
+    running.kill("table")
     running.wait_until("gave_up", "table")
     assert running.finish().code == 4
     assert _repaired(lab.run_folder) == {name: "continued" if name == "table" else "whole" for name in EVERY_SINK}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -119,14 +118,14 @@ def test_a_run_at_full_speed_retires_too(lab: Any) -> None:
 def test_a_stopped_sink_keeps_what_it_lacks_and_status_names_it(lab: Any) -> None:
     running = lab.start(_topology())
     _wait_until_retained_from(lab, running, 1000)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     lacking = _status(running)["sinks"]["table"]["durable"]
     running.wait_for_samples("base", lacking + 6000)
     raw = _status(running)["sinks"]["raw"]
     assert raw["kept_for"] == ["table"]
     assert raw["retained_from"] <= _status(running)["sinks"]["table"]["durable"] < raw["committed"] - 4000
     assert "kept for table" in lab.dtopipe("status").stdout
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     _wait_until_retained_from(lab, running, lacking + 5000)
     ended = _ended_in_order(running)
     assert ended.code == 0, ended.stderr
@@ -139,7 +138,7 @@ def test_what_a_sink_lacks_that_gave_up_stays_until_it_is_revived(lab: Any) -> N
     topology["sinks"]["table"] |= {"restart": {"max": 0}}
     running = lab.start(topology)
     _wait_until_retained_from(lab, running, 1000)
-    running.signal("table", signal.SIGKILL)
+    running.kill("table")
     running.wait_until("gave_up", "table")
     has = _status(running)["sinks"]["table"]["committed"]
     running.wait_for_samples("base", has + 3000)
@@ -156,7 +155,7 @@ def test_what_a_sink_lacks_that_gave_up_for_good_is_there_for_its_repair(lab: An
     topology["sinks"]["table"] |= {"restart": {"max": 0}}
     running = lab.start(topology)
     _wait_until_retained_from(lab, running, 1000)
-    running.signal("table", signal.SIGKILL)
+    running.kill("table")
     running.wait_until("gave_up", "table")
     running.wait_for_samples("base", _status(running)["sinks"]["table"]["committed"] + 3000)
     ended = _ended_in_order(running)
@@ -193,7 +192,7 @@ def test_a_journal_that_is_killed_again_and_again_goes_on_retiring(lab: Any) -> 
     running = lab.start(topology)
     for times in range(1, 5):
         _wait_until_retained_from(lab, running, 1500 * times)
-        running.signal("raw", signal.SIGKILL)
+        running.kill("raw")
         running.wait_until("ready", "raw", times=times + 1)
     _wait_until_retained_from(lab, running, 8000)
     ended = _ended_in_order(running)
@@ -210,11 +209,11 @@ def retained(lab: Any) -> tuple[Path, dict[str, Any]]:
     running = lab.start(topology)
     _wait_until_retained_from(lab, running, 3000)
     # So that some segments stay.
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     running.wait_for_samples("raw", _status(running)["sinks"]["raw"]["retained_from"] + 4000)
     running.interrupt()
     running.wait_until("done", "raw")
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     ended = running.finish()
     assert ended.code == 3, ended.stderr
     return lab.run_folder, ended.json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from typing import Any
 
 import numpy as np
@@ -136,7 +135,7 @@ def test_a_repair_that_is_killed_over_its_fetching_begins_anew(
             "--server-key", str(daq.public_file),
         )  # fmt: skip
         office.wait_for(lambda: list(office.run_folder.glob("fetched*")), "file that is fetched")
-        first.process.send_signal(signal.SIGKILL)
+        first.process.kill()
         first.finish()
     finally:
         slow.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from typing import Any
 
@@ -193,13 +192,13 @@ def test_an_absent_remote_is_forgotten_and_what_it_lacks_then_is_named_on_both_s
     follower["sinks"]["copy"]["sync"] = "100ms"
     remote = office.start(follower)
     remote.wait_for_samples("copy", 2000)
-    remote.signal("acquirer", signal.SIGSTOP)
+    remote.pause("acquirer")
     source.wait_until("remote_forgotten")
     reached = source.committed("archive")
     daq.wait_for(
         lambda: (now := source.status()) and now["sinks"]["archive"]["retained_from"] > reached, "segment retired"
     )
-    remote.signal("acquirer", signal.SIGCONT)
+    remote.go_on("acquirer")
     remote.wait_for_samples("copy", reached + 8000)
     source.interrupt()
     there, here = source.finish(), remote.finish()
@@ -310,14 +309,14 @@ def test_a_remote_whose_ring_is_full_for_long_goes_on(port: int, daq: Machine, o
     follower["ring"] = {"slots": 8}
     remote = office.start(follower)
     remote.wait_for_samples("table", 1000)
-    remote.signal("table", signal.SIGSTOP)
+    remote.pause("table")
     # As long as it takes to be called away, and more.
     source.wait_for_samples("archive", source.committed("archive") + 50_000)
     reached = source.committed("archive")
     status = source.status()
     assert status is not None
     assert [each["away"] for each in status["listen"]["remotes"]] == [False]
-    remote.signal("table", signal.SIGCONT)
+    remote.go_on("table")
     remote.wait_for_samples("table", reached)
     source.interrupt()
     there, here = source.finish(), remote.finish()

@@ -33,8 +33,8 @@ def test_a_run_outlives_its_runtime_folder_and_the_name_of_its_memory(lab: Any) 
     assert facts
     shutil.rmtree(Path(os.environ["DTOPIPE_RUNTIME_DIR"]))
     unlink(facts.segment)
-    running.signal("table", 9)
-    running.signal("raw", 9)
+    running.kill("table")
+    running.kill("raw")
     running.wait_until("ready", "table", times=2)
     running.wait_until("ready", "raw", times=2)
     # Asked by its folder at once; by its user's runtime folder as soon as that is made anew.
@@ -93,7 +93,7 @@ def test_a_name_that_fits_two_runs_is_refused_with_both_paths(
     assert find_run(f"runs/lab/{one.name}", Path("runs")).path == one
     if one.name != other.name:
         assert find_run(f"lab/{other.name}", nowhere).path == other
-    second.process.send_signal(2)
+    second.interrupt()
     assert second.finish().code == 0
     # It is over, and another of its name is not: who wants to speak with it may mean either.
     with pytest.raises(UsageError, match="fits 2 runs"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import signal
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -36,7 +35,7 @@ def test_a_clock_that_is_set_back_is_told_and_reaches_no_sample_not_even_behind_
     running.wait_for_samples("table", 50)
     levers.set_clock(-3600.0)
     running.wait_until("clock_stepped")
-    running.signal("acquirer", signal.SIGKILL)
+    running.kill("acquirer")
     running.wait_until("died", "acquirer")
     status = running.status()
     assert status is not None

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import anyio
 import numpy as np
 import pytest
 from laboratory import counter_codes, counter_topology
+from system import go_on, pause
 
 import dtopipe
 from dtopipe import DaqBlock, subscribe
@@ -193,7 +193,7 @@ def test_a_program_that_is_stopped_or_killed_harms_nobody_and_its_row_is_free(la
         (told,) = _subscribers(running)
         assert (told["program"], told["pid"], told["policy"]) == ("program.py", program.pid, "block")
         assert "followed by program.py" in lab.dtopipe("status", "lab").stdout
-        program.send_signal(signal.SIGSTOP)
+        pause(program)
         running.wait_for_samples("raw", running.committed("raw") + 2 * RING_SAMPLES)
         # It lives, and keeps its place.
         assert [s["pid"] for s in _subscribers(running)] == [program.pid]
@@ -209,9 +209,9 @@ def test_a_stopped_program_does_not_keep_the_run_from_ending_and_has_the_rest_af
     with _in_progress(lab) as running:
         program = _program(lab, "print(recording.start, sum(b.samples_per_channel for b in recording.stream))")
         lab.wait_for(lambda: _subscribers(running), "subscriber")
-        program.send_signal(signal.SIGSTOP)
+        pause(program)
         running.wait_for_samples("raw", running.committed("raw") + 2 * RING_SAMPLES)
-    program.send_signal(signal.SIGCONT)
+    go_on(program)
     stdout, stderr = program.communicate(timeout=60)
     assert program.returncode == 0, stderr
     start, samples = map(int, stdout.split())
@@ -239,10 +239,10 @@ def test_a_run_whose_every_process_is_killed_ends_the_stream_with_an_error(lab: 
     with dtopipe.sync.subscribe(running.folder, policy=policy) as recording:
         next(recording.stream)
         for process in ("acquirer", "raw"):
-            running.signal(process, signal.SIGSTOP)
+            running.pause(process)
         running.kill_supervisor()
         for process in ("acquirer", "raw"):
-            running.signal(process, signal.SIGKILL)
+            running.kill(process)
         lab.wait_for_the_end_of_all()
         # That it is followed does not keep anybody from completing its record.
         assert "completed the record" in lab.dtopipe("stop", str(running.folder)).stderr
@@ -311,7 +311,7 @@ def test_a_full_table_is_refused_and_a_sink_finds_its_row_in_it_when_it_restarts
                 all_of_them.enter_context(dtopipe.sync.subscribe(running.folder, policy="block"))
         assert len(_subscribers(running)) == 60
         assert "as many readers as it can hold" in lab.dtopipe("attach", "--sink", "csv").stderr
-        running.signal("raw", signal.SIGKILL)
+        running.kill("raw")
         running.wait_until("ready", "raw", times=2)
         running.wait_for_samples("raw", running.committed("raw") + 100)
         all_of_them.close()

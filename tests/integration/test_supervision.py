@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ def _gave_up(lab: Any, topology: dict[str, Any]) -> Any:
     topology["sinks"]["table"]["restart"] = {"max": 0}
     running = lab.start(topology)
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGKILL)
+    running.kill("table")
     running.wait_until("gave_up", "table")
     return running
 
@@ -139,10 +138,10 @@ def test_a_crash_loop_ends_with_the_reason_and_the_end_of_the_log(lab: Any) -> N
     running = lab.start(_topology(journal=True, restart={"max": 2, "backoff": "10ms"}))
     running.wait_for_samples("table", 500)
     # What it writes behind that would fill the file up again.
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     lab.wait_for(lambda: psutil.Process(running.pid("table")).status() == psutil.STATUS_STOPPED, "stop")
     (running.folder / "table.csv").write_bytes(b"")
-    running.signal("table", signal.SIGKILL)
+    running.kill("table")
     running.wait_until("gave_up", "table")
     shown = lab.dtopipe("status", "--json").json["sinks"]["table"]
     running.interrupt()
@@ -166,7 +165,7 @@ def _shown(lab: Any, sink: str) -> str:
 def test_a_stopped_sink_is_shown_killed_after_its_limit_and_loses_nothing(lab: Any) -> None:
     running = lab.start(_topology(journal=True, hung_limit="4s"))
     running.wait_for_samples("table", 500)
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     lab.wait_for(lambda: re.match(rf"stopped in ({'|'.join(AT_BLOCKS)}) for ", _shown(lab, "table")), "word of it")
     running.wait_until("killed", "table")
     running.wait_until("ready", "table", times=2)
@@ -197,9 +196,9 @@ def test_a_stopped_supervisor_does_not_take_its_own_absence_for_that_of_others(l
     running.wait_for_samples("table", 500)
     supervisor = psutil.Process(running.process.pid)
     supervisor.suspend()
-    running.signal("table", signal.SIGSTOP)
+    running.pause("table")
     lab.wait_for(lambda: len(read_wide(running.folder / "raw.dt-raw")[0]) > 8000, "four seconds of data")
-    running.signal("table", signal.SIGCONT)
+    running.go_on("table")
     supervisor.resume()
     running.wait_for_samples("table", 8000)
     ended = _end(lab, running)
@@ -212,7 +211,7 @@ def test_a_stopped_acquirer_is_shown_and_succeeded_after_its_limit(lab: Any) -> 
     topology["board"]["hung_limit"] = "2s"
     running = lab.start(topology)
     running.wait_for_samples("table", 500)
-    running.signal("acquirer", signal.SIGSTOP)
+    running.pause("acquirer")
     lab.wait_for(lambda: "stopped in " in lab.dtopipe("status", "--json").json["board"]["state"], "word of it")
     running.wait_until("started", "acquirer", times=2)
     running.wait_for_samples("table", 4000)

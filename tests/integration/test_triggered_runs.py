@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,7 @@ def test_a_triggered_sink_has_what_is_around_events_however_often_it_is_killed(
 
         lab.wait_for(is_there, f"a sample {phase} an event")
         for name in KEPT:
-            running.signal(name, signal.SIGKILL)
+            running.kill(name)
         for name in KEPT:
             running.wait_until("ready", name, times=number + 2)
     running.interrupt()

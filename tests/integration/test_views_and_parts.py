@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def test_views_and_parts_of_a_run_whose_sinks_were_killed(lab: Lab) -> None:
     running = lab.start(_topology())
     for sink, committed in (("live", 1500), ("means", 2000), ("ends", 3000), ("lines", 4500), ("firsts", 6500)):
         running.wait_for_samples(sink, committed)
-        running.signal(sink, signal.SIGKILL)
+        running.kill(sink)
     assert running.finish().code == 3
     folder = running.folder
     record = json.loads((folder / "run.json").read_text())

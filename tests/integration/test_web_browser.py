@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from free_ports import free_port
 from laboratory import Lab, counter_topology
+from system import ctrl_c, kill
 
 import dtopipe
 
@@ -115,10 +116,10 @@ def test_a_person_sees_the_run_marks_it_and_sees_a_lost_and_a_failed_output_and_
     # What is lost is seen at once; so is an output that failed.
     status = running.status()
     assert status is not None
-    os.kill(status["board"]["pid"], 9)
+    kill(status["board"]["pid"])
     _light(page, "SAMPLES LOST")
     assert page.locator("#lost .word").text_content() == "yes"
-    os.kill(status["sinks"]["table"]["pid"], 9)
+    kill(status["sinks"]["table"]["pid"])
     _wait(page, "document.getElementById('pipeline').textContent.includes('gave up after')")
 
     # A telephone.
@@ -191,7 +192,7 @@ def _the_list_is_readable(lab: Lab, page: Any) -> None:
     assert page.evaluate("location.search") == "?words=lab+sample%3DA7"
     page.locator("#runs a").click()
     _wait(page, "document.getElementById('verdict').classList.contains('bad')")
-    served.send_signal(2)
+    ctrl_c(served)
     assert served.wait(timeout=20) == 0
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import socket
 import struct
 import urllib.error
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 from free_ports import free_port
 from laboratory import Lab, counter_codes, counter_topology
+from system import ctrl_c
 
 aiohttp = pytest.importorskip("aiohttp", reason="the page needs the extra web")
 
@@ -62,7 +62,7 @@ class Page:
         return self.ask(f"/api/runs/{run}/mark", data, **{"Content_Type": "application/json"} | headers)
 
     def end(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+        ctrl_c(self.process)
         assert self.process.wait(timeout=20) == 0
 
 
@@ -190,7 +190,7 @@ async def _misuse(url: str, cookie: str) -> None:
 def test_a_page_that_is_killed_or_stopped_is_nothing_to_the_run(lab: Lab, running: Any) -> None:
     page = Page(lab, "lab")
     asyncio.run(_some_frames(f"{page.url}/api/runs/{_key(running)}/live"))
-    page.process.send_signal(signal.SIGKILL)
+    page.process.kill()
     page.process.wait(timeout=20)
     before = running.committed("raw")
     running.wait_for_samples("raw", before + 500)

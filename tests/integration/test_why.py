@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -40,7 +39,7 @@ def _wait_for(lab: Any, wanted: Callable[[dict[str, Any]], bool], what: str) -> 
 
 def _stopped(lab: Any, run: RunningUp, process: str, named: str, how: str) -> dict[str, Any]:
     """What is said while this process is stopped; afterwards nothing is, once the run has caught up."""
-    run.signal(process, signal.SIGSTOP)
+    run.pause(process)
     try:
         seen = _wait_for(lab, lambda limiter: (limiter.get("process"), limiter.get("how")) == (named, how), named)
         told = lab.dtopipe("why").stdout
@@ -48,7 +47,7 @@ def _stopped(lab: Any, run: RunningUp, process: str, named: str, how: str) -> di
         assert f"since {seen['since']}, in {seen['call']}" in told
         assert f"kill -CONT {run.pid(process)}" in told
     finally:
-        run.signal(process, signal.SIGCONT)
+        run.go_on(process)
     _wait_for(lab, lambda limiter: not limiter, "all keep up")
     return seen
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from cut_bench import PATIENCE_S, Bench, Command
 from cut_plans import Plan
 from promises import Promise, before_commands, broken_after, promises_of, server_promise
 from ready_commands import Command as RunningCommand
+from system import ctrl_c
 
 # What a trigger waits for may never come; then the power goes all the same.
 _LATEST_S = 15.0
@@ -61,7 +61,7 @@ def _run_and_cut(plan: Plan, bench: Bench, outcome: Outcome) -> list[Promise]:
         mount.wait_for_notice(lambda: process.poll() is None)
         if plan.stop_after_s is not None:
             mount.wait_for_cut(lambda: process.poll() is None, plan.stop_after_s)
-            process.send_signal(signal.SIGINT)
+            ctrl_c(process)
         mount.wait_for_cut(lambda: process.poll() is None, plan.cut_after_s if plan.cut_at[0] is None else _LATEST_S)
         _note_output(outcome, "up", bench.power_goes(mount, process))
         outcome.why.append(json.loads((mount.image / "cut.json").read_text())["why"])
@@ -203,7 +203,7 @@ def _served(bench: Bench, plan: Plan, outcome: Outcome) -> Iterator[tuple[list[P
     try:
         yield promised, endpoint
     finally:
-        service.send_signal(signal.SIGINT)
+        ctrl_c(service)
         try:
             service.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:

@@ -15,6 +15,7 @@ from cut_mounts import CutMount, mounted, why_not
 from forgetful_disk import Mode
 from nats_server import NatsServer, has_leader
 from ready_commands import Commands
+from system import ctrl_c
 
 import dtopipe
 
@@ -84,7 +85,7 @@ def test_what_all_servers_lose_is_published_again_from_the_journal(
             server.start()
         at = committed("archive")
         wait_for(lambda: committed("log") >= at + 2 * RATE_HZ, 120.0, "nothing is published any more")
-        publishing.send_signal(2)
+        ctrl_c(publishing)
         stdout, stderr = publishing.communicate(timeout=120)
         assert publishing.wait() == 0, stderr
         record = json.loads(stdout)

@@ -16,6 +16,7 @@ import pytest
 from cut_mounts import CutMount, mounted
 from forgetful_disk import Mode
 from marked_mounts import clear_dead_mounts, mount_table
+from system import kill
 
 from dtopipe.host.lock import FileLock, is_held
 
@@ -146,7 +147,7 @@ def test_what_a_killed_test_leaves_goes_with_it_or_is_cleared_by_the_next_one(ap
             assert holder.stdout is not None
             pid = int(holder.stdout.readline())
             if kills_the_file_system:
-                os.kill(pid, 9)
+                kill(pid)
             holder.kill()
         if kills_the_file_system:
             wait_for(lambda pid=pid: not psutil.pid_exists(pid))

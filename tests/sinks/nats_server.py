@@ -74,13 +74,13 @@ class NatsServer:
             time.sleep(0.01)
 
     def begin_to_die(self) -> None:
-        """SIGKILL alone: a process whose disk answers no longer is gone once that disk is."""
+        """Kill it, and no more: a process whose disk answers no longer is gone once that disk is."""
         if self._process is not None:
             with contextlib.suppress(psutil.Error):
                 self._process.kill()
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Kill it, and wait until it is gone."""
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(psutil.Error):
@@ -88,14 +88,14 @@ class NatsServer:
                 process.wait(PATIENCE_S)
 
     def pause(self) -> None:
-        """SIGSTOP, and wait until every thread of it stands."""
+        """It stands still: wait until every thread of it does."""
         if self._process is not None:
             self._process.suspend()
             while self._process.status() != psutil.STATUS_STOPPED:
                 time.sleep(0.01)
 
     def go_on(self) -> None:
-        """SIGCONT."""
+        """It goes on."""
         if self._process is not None:
             self._process.resume()
 

@@ -9,7 +9,6 @@ import os
 import pwd
 import shlex
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -81,10 +80,10 @@ class PostgresServer:
         self._control("stop", "-w", "-m", mode)
 
     def kill(self) -> None:
-        """SIGKILL to every process of the server."""
+        """Every process of the server ends at once."""
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGSTOP)
+                process.suspend()
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -104,13 +103,13 @@ class PostgresServer:
             subprocess.run(["ipcrm", "--shmem-id", number], check=False, capture_output=True)
 
     def pause(self) -> None:
-        """SIGSTOP to every process."""
+        """Every process stands still."""
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.suspend()
 
     def go_on(self) -> None:
-        """SIGCONT to every process."""
+        """Every process goes on."""
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.resume()

@@ -1,4 +1,4 @@
-"""Writers killed by SIGKILL, wherever they happen to be: what they said is committed is there, once, and is gone on."""
+"""Writers killed at once, wherever they happen to be: what they said is committed is there, once, and is gone on."""
 
 from __future__ import annotations
 

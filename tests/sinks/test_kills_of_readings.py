@@ -1,4 +1,4 @@
-"""Writers of readings killed by SIGKILL: what they said is committed is there, once, and is gone on."""
+"""Writers of readings killed at once: what they said is committed is there, once, and is gone on."""
 
 from __future__ import annotations
 

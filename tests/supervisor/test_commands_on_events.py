@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from parts import Events
+from system import KILLED
 
 from dtopipe.core.limit_words import CROSSED
 from dtopipe.host.clock import RunTimes
@@ -130,7 +131,7 @@ def test_a_burst_of_events_is_counted_while_a_command_runs(tmp_path: Path, on_ev
     ("text", "how"),
     [
         ("import sys; sys.exit(3)", "ended with exit code 3"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL"),
+        ("import psutil; psutil.Process().kill()", KILLED),
     ],
 )
 def test_a_command_that_fails_is_a_warning(on_events: Make, text: str, how: str) -> None:

@@ -188,7 +188,7 @@ def test_a_maker_that_is_killed_leaves_nothing_that_is_believed(small: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         make_overview(small, "view", die)
     assert [path.name for path in small.iterdir() if "overview" in path.name] == []
-    # As SIGKILL leaves it; long ago, and just now by another one.
+    # As a kill leaves it; long ago, and just now by another one.
     old, new = small / ".overview-view.dtopipe.7.new", small / ".overview-view.dtopipe.8.new"
     for draft in (old, new):
         draft.write_bytes(b"half")
