@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -35,9 +36,14 @@ class SmallDisk:
     def fill(self, leaving_bytes: int = 0) -> Path:
         """Write a file that leaves so much free; its deletion gives the space back."""
         ballast = self.path / "ballast"
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        with ballast.open("wb", buffering=0) as file:
             while (room := self.free_bytes - leaving_bytes) > 0:
-                _lengthen(file, room)
+                try:
+                    _lengthen(file, room)
+                except OSError as error:
+                    # Somebody else has written meanwhile, and there is less by now.
+                    if error.errno != errno.ENOSPC:
+                        raise
         return ballast
 
     def resize(self, size: str) -> None:
