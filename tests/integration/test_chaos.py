@@ -22,7 +22,7 @@ def test_faults_at_random_cost_nothing_with_a_journal(
     monkeypatch.setenv("LAB_DSN", postgres.dsn)
     database = {"type": "postgres", "dsn": "${LAB_DSN}", "schema": postgres.new_schema()}
     path = lab.write(_topology(sinks={**EVERY_SINK, "base_far": database}))
-    ended = lab.dtopipe("chaos", str(path), "--seed", "3", "--duration", "8s", "--json")
+    ended = lab.dtopipe("chaos", str(path), "--seed", "3", "--duration", "10s", "--json")
     assert ended.code == 0, ended.stdout + ended.stderr
     found = ended.json
     assert found["broken"] == []

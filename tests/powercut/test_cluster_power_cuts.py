@@ -46,7 +46,12 @@ def test_what_all_servers_lose_is_published_again_from_the_journal(
     topology = {
         "name": "lab",
         "board": {"type": "simulated", "waveform": "counter"},
-        "task": {"rate_hz": RATE_HZ, "samples_per_block": 50, "channels": [{"name": "ch0", "kind": "raw"}]},
+        "task": {
+            "rate_hz": RATE_HZ,
+            "samples_per_block": 50,
+            "driver_buffers": 100,
+            "channels": [{"name": "ch0", "kind": "raw"}],
+        },
         "sinks": {
             "archive": {"type": "hbuf", "path": "a.dt-raw", "flush_interval": "50ms"},
             "log": {"type": "jetstream", "endpoint": endpoint, "replicas": 3, "flush_interval": "50ms"},
