@@ -46,7 +46,7 @@ def campaign(
 ) -> Outcome:
     """Run the topology on the simulated board for so long, inject, end, verify. Raises UsageError, TopologyError.
 
-    `server_death`: a command that kills the database's server and starts it again.
+    `server_death`: a command that kills a sink's server and starts it again.
     """
     dice = random.Random(seed)  # noqa: S311  (to be had again)
     plan = load_plan(file, simulate=True, run_dir=run_dir, rehearsal=True)

@@ -74,7 +74,7 @@ class Injector:
     def can(self, kind: Kind) -> bool:
         """True if a fault of this kind can be done here."""
         if kind is Kind.SERVER:
-            return self._cut_connections is not None
+            return self._cut_connections is not None or self._kill_server is not None
         return kind is not Kind.FULL or self._fill_disk is not None
 
     def inject(self, kind: Kind, at_s: Callable[[], float], *, draining: bool = False) -> list[Fault]:
@@ -92,7 +92,7 @@ class Injector:
         return self._kill([_ACQUIRER] if kind is Kind.ACQUIRER else self._victims(), kind, at_s, moment)
 
     def _away(self, at_s: float, moment: Moment) -> list[Fault]:
-        if self._kill_server is not None and self._dice.random() < 0.5:
+        if self._kill_server is not None and (self._cut_connections is None or self._dice.random() < 0.5):
             self._kill_server()
             return [Fault(at_s, Kind.SERVER, "server", moment=moment)]
         if self._cut_connections is not None:

@@ -37,7 +37,7 @@ def connection_cutter(plan: RunPlan) -> Callable[[], None] | None:
 
 
 def server_killer(command: str | None) -> Callable[[], None] | None:
-    """What kills a database's server and starts it again: a command of the user, who alone knows how.
+    """What kills the server of a sink and starts it again: a command of the user, who alone knows how.
 
     What it returns raises UsageError if the command fails.
     """

@@ -44,7 +44,7 @@ _WHEN = {
 )
 @click.option("--duration", default="20s", show_default=True, help="How long faults are injected.")
 @click.option("--run-dir", type=RUN_DIR, default=Path("runs"), help="Where the run is kept.")
-@click.option("--server-death", metavar="COMMAND", help="Kills the database's server and starts it again.")
+@click.option("--server-death", metavar="COMMAND", help="Kills a sink's server and starts it again.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done and found as JSON.")
 def chaos(
     file: Path, seed: int | None, faults: str, duration: str, run_dir: Path, server_death: str | None, as_json: bool
@@ -53,10 +53,10 @@ def chaos(
 
     kill: SIGKILL to sinks, one or two at once, now and then in a commit, at the end of a row group or a segment, or to
     a successor that takes over; stop: SIGSTOP, now and then for longer than the ring; server: every connection to a
-    database is cut, or its server dies, if --server-death says how; full: the disk of the run is filled, if it is a
-    small one; acquirer: SIGKILL to the process that owns the board; journal: 20 times SIGKILL to the journal within
-    60 s; journal_disk: the folder of the journal is away for 30 s, and other sinks are killed meanwhile;
-    swept: the run's runtime folder and the name of its memory are taken away, as a logout does, and a sink is killed;
+    database is cut, or the server of a sink dies, if --server-death says how; full: the disk of the run is filled, if
+    it is a small one; acquirer: SIGKILL to the process that owns the board; journal: 20 times SIGKILL to the journal
+    within 60 s; journal_disk: the folder of the journal is away for 30 s, and other sinks are killed meanwhile; swept:
+    the run's runtime folder and the name of its memory are taken away, as a logout does, and a sink is killed;
     session: another login session looks at the run and would repair it. Afterwards every output is held to the board's
     formula, sample by sample.
 

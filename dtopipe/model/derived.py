@@ -16,6 +16,8 @@ from dtopipe.model.stream import Channel, SensorStatus
 from dtopipe.model.thermocouples import rounded, thermocouple_table
 from dtopipe.model.units import TEMPERATURES, VOLTS, from_celsius, to_celsius
 
+# So many samples of all channels are worked out at once that they are in the processor's cache all the while.
+_CHUNK = 2**12
 Floats = NDArray[np.float64]
 Status = NDArray[np.int8] | None
 
@@ -155,21 +157,30 @@ class _WithJunction:
         self._scalings.append((scale * to_mv, offset * to_mv))
 
     def run(self, codes: NDArray[Any], sensor_status: Status, known: dict[str, Values]) -> None:
-        table = thermocouple_table(self.letter)
         junction = known[self._junction.name]
-        scale, offset = (np.array(each)[:, None] for each in zip(*self._scalings, strict=True))
-        emf_mv = codes[self._rows] * scale
-        emf_mv += offset
-        emf_mv += table.junction_emf(to_celsius(junction.values, self._junction.unit))
-        low, high = table.emf_mv[[0, -1]].tolist()
-        values = rounded(from_celsius(table.temperatures(emf_mv), self._unit))
-        # NaN is beyond both ends.
-        is_whole = bool(emf_mv.size == 0 or (emf_mv.min() >= low and emf_mv.max() <= high))
-        if not is_whole:
-            values[~((emf_mv >= low) & (emf_mv <= high))] = np.nan
+        values = np.empty((len(self._rows), codes.shape[1]))
+        is_whole = True
+        for at in range(0, codes.shape[1], _CHUNK):
+            part = slice(at, at + _CHUNK)
+            is_whole &= self._worked_out(codes[self._rows, part], junction.values[part], values[:, part])
         for number, (name, row) in enumerate(zip(self._names, self._rows, strict=True)):
             own = None if sensor_status is None else sensor_status[row]
             known[name] = _judged(values[number], [own, junction.status], may_be_none=not is_whole)
+
+    def _worked_out(self, codes: NDArray[Any], junction: Floats, out: Floats) -> bool:
+        """Fill `out` with their temperatures, NaN beyond the table; True if there is none beyond it."""
+        table = thermocouple_table(self.letter)
+        scale, offset = (np.array(each)[:, None] for each in zip(*self._scalings, strict=True))
+        emf_mv = codes * scale
+        emf_mv += offset
+        emf_mv += table.junction_emf(to_celsius(junction, self._junction.unit))
+        low, high = table.emf_mv[[0, -1]].tolist()
+        out[:] = rounded(from_celsius(table.temperatures(emf_mv), self._unit))
+        # NaN is beyond both ends.
+        is_whole = bool(emf_mv.min() >= low and emf_mv.max() <= high)
+        if not is_whole:
+            out[~((emf_mv >= low) & (emf_mv <= high))] = np.nan
+        return is_whole
 
 
 def _checked_needs(known: Mapping[str, Channel], wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -44,8 +44,9 @@ class ThermocoupleTable:
         np.fmin(at, np.nextafter(len(slopes), 0.0), out=at)
         step = at.astype(np.int64)
         at -= step
-        at *= slopes.take(step)
-        at += values.take(step)
+        # No step is beyond the table: with `clip` numpy does not look.
+        at *= slopes.take(step, mode="clip")
+        at += values.take(step, mode="clip")
         return at
 
     def junction_emf(self, celsius: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from laboratory import EVERY_SINK, counter_topology
+from nats_server import NatsServer
 from postgres_server import PostgresServer
+
+
+@pytest.fixture
+def own_server() -> Iterator[NatsServer]:
+    """One that dies."""
+    server = NatsServer()
+    yield server
+    server.close()
 
 
 def _topology(**extra: Any) -> dict[str, Any]:
@@ -32,6 +42,20 @@ def test_faults_at_random_cost_nothing_with_a_journal(
     assert any("full" in reason for reason in found["skipped"])
     # The same dice fall again.
     assert found["seed"] == 3
+
+
+def test_a_server_that_dies_costs_a_stream_nothing(lab: Any, own_server: NatsServer) -> None:
+    log = {"type": "jetstream", "endpoint": own_server.endpoint, "flush_interval": "50ms"}
+    path = lab.write(_topology(sinks={"raw": EVERY_SINK["raw"], "log": log}))
+    ended = lab.dtopipe(
+        "chaos", str(path), "--seed", "2", "--duration", "6s", "--faults", "kill,server,stop", "--server-death",
+        own_server.death, "--json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.stdout + ended.stderr
+    found = ended.json
+    assert found["broken"] == []
+    assert found["record"]["verdict"]["state"] == "GOOD"
+    assert ("server", "server") in {(fault["kind"], fault["victim"]) for fault in found["faults"]}
 
 
 def test_a_killed_acquirer_costs_what_is_named_and_nothing_else(lab: Any) -> None:

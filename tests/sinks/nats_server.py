@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import shlex
 import shutil
 import socket
 import subprocess
@@ -36,6 +37,7 @@ class NatsServer:
         self._process: psutil.Process | None = None
         routes = ", ".join(f'"nats://127.0.0.1:{each}"' for each in cluster)
         own = f"cluster {{ name: lab, listen: 127.0.0.1:{route}, routes: [{routes}] }}" if cluster else ""
+        self._pid_file = shlex.quote(str(self.folder / "pid"))
         self._config = self.folder / "nats.conf"
         self._config.write_text(
             f'server_name: {name}\nlisten: 127.0.0.1:{self.port}\njetstream {{ store_dir: "{self.store}" }}\n'
@@ -63,7 +65,7 @@ class NatsServer:
         """Start it, or start it again; it listens then."""
         # Nobody's child: it serves many tests, and is no process of the one that starts it.
         started = subprocess.run(
-            ["sh", "-c", '"$0" -c "$1" >>"$2" 2>&1 </dev/null & echo $!', program(), self._config, self.folder / "log"],
+            ["sh", "-c", self._start_words()],
             stdout=subprocess.PIPE, env=own_environment(), cwd=self.folder, start_new_session=True, check=True,
         )  # fmt: skip
         self._process = psutil.Process(int(started.stdout))
@@ -72,6 +74,17 @@ class NatsServer:
             if time.monotonic() > deadline or not self._is_running():
                 pytest.fail(f"the NATS server does not start:\n{self.log}")
             time.sleep(0.01)
+
+    @property
+    def death(self) -> str:
+        """A command that kills it and starts it again, for who knows it by that alone."""
+        is_there = f"kill -0 $(cat {self._pid_file}) 2>/dev/null"
+        return f"kill -9 $(cat {self._pid_file}); while {is_there}; do sleep 0.01; done; {self._start_words()}"
+
+    def _start_words(self) -> str:
+        words = shlex.join([program(), "-c", str(self._config)])
+        log, pid = shlex.quote(str(self.folder / "log")), self._pid_file
+        return f"{words} >>{log} 2>&1 </dev/null & echo $! | tee {pid}"
 
     def begin_to_die(self) -> None:
         """Kill it, and no more: a process whose disk answers no longer is gone once that disk is."""
@@ -84,6 +97,7 @@ class NatsServer:
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(psutil.Error):
+                process = psutil.Process(int(Path(self._pid_file).read_text()))
                 process.kill()
                 process.wait(PATIENCE_S)
 
