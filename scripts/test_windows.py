@@ -1,4 +1,4 @@
-"""Runs what can be run of Windows on Linux: `python3 scripts/test_windows.py [unit|scenes|console ...]`.
+"""Runs what can be run of Windows on Linux: `python3 scripts/test_windows.py [scenes|console|links|unit ...]`.
 
 A real Windows Python under wine, made in .venv-windows by itself: unit tests, and whole runs as people make them. It is
 wine, and no Windows: README says what that cannot prove. Where wine cannot be had it says so; with CI=true that fails.
@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from environment import EnvironmentFailed, say
 from windows_environment import NoWine, Windows, windows
+from windows_links import cut_links
 
 # Two at a time, each about as long: a small machine has two cores.
 _UNITS = (("core", "model", "wire", "intake", "shm", "host"), ("topology", "cli"))
@@ -136,6 +137,7 @@ def _own_terminal() -> None:
 _PARTS: dict[str, Callable[[Windows], bool]] = {
     "scenes": whole_runs,
     "console": ctrl_c_in_a_console,
+    "links": cut_links,
     "unit": unit_tests,
 }
 
