@@ -66,7 +66,8 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
         return False
     position = _position(output, snapshot, front, gaps)
     data_path = front.path or output.path
-    with sink_errors(data_path), data_path.open("rb") as file:
+    # Nothing is written; but Windows syncs no file that is open for reading only.
+    with sink_errors(data_path), data_path.open("r+b" if os.name == "nt" else "rb") as file:
         sync_bytes(file.fileno())
         is_all = os.fstat(file.fileno()).st_size == front.data_bytes
     origin = 0 if snapshot is None else snapshot.data_origin

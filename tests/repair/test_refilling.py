@@ -93,6 +93,20 @@ def test_a_sink_that_gave_up_is_continued_where_it_stopped(whole: Path, tmp_path
     assert not changed(repaired(whole)), "what is whole stays as it is"
 
 
+# A raw file and a database say themselves what they have.
+@pytest.mark.parametrize("name", ["view", "lines", "columns"])
+def test_what_is_whole_without_its_commit_record_is_given_one_and_stays(whole: Path, name: str) -> None:
+    """It is synced before that; Windows syncs no file that is open for reading only."""
+    path = whole / BLOCKS[name]["path"]
+    before = path.stat()
+    path.with_name(path.name + ".dtopipe").unlink()
+    report = repaired(whole)
+    assert changed(report) == [name]
+    assert [mended.failure for mended in report.outputs if mended.failure] == []
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert not reports(whole)[name].damage
+
+
 def test_what_the_board_lost_no_repair_brings_back_and_the_first_verdict_is_kept(whole: Path, tmp_path: Path) -> None:
     first = record_of(whole)["verdict"]
     cut_short(whole, tmp_path, "view")

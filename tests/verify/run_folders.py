@@ -180,7 +180,7 @@ def record_run(
         "channels": {}, "sinks": facts, "verdict": {"state": "INCOMPLETE" if lost else "GOOD", "text": ""},
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(record))
-    (folder / "gaps.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    (folder / "gaps.jsonl").write_text("".join(f"{line}\n" for line in lines), newline="\n")
     return folder
 
 
