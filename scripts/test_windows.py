@@ -1,4 +1,6 @@
-"""Runs what can be run of Windows on Linux: `python3 scripts/test_windows.py [scenes|console|links|unit ...]`.
+"""Runs what can be run of Windows on Linux: `python3 scripts/test_windows.py [PART ...]`.
+
+    python3 scripts/test_windows.py kills --runs 30 --seed 7
 
 A real Windows Python under wine, made in .venv-windows by itself: unit tests, and whole runs as people make them. It is
 wine, and no Windows: README says what that cannot prove. Where wine cannot be had it says so; with CI=true that fails.
@@ -6,6 +8,7 @@ wine, and no Windows: README says what that cannot prove. Where wine cannot be h
 
 from __future__ import annotations
 
+import argparse
 import os
 import pty
 import subprocess
@@ -18,8 +21,7 @@ from environment import EnvironmentFailed, say
 from windows_environment import NoWine, Windows, windows
 from windows_links import cut_links
 
-# Two at a time, each about as long: a small machine has two cores.
-_UNITS = (("core", "model", "wire", "intake", "shm", "host"), ("topology", "cli"))
+_UNITS = (("core", "model", "wire", "intake", "shm", "host"), ("topology", "cli", "repair/test_refilling.py"))
 # With the reason, which is wine's or the test's own.
 _NOT_HERE = {
     # It has links, which nobody there sees as links.
@@ -54,47 +56,63 @@ _NOT_HERE = {
     # It draws boxes with other signs.
     "console": ("cli/test_whole_table.py::test_a_table_that_fits_is_shown_whole",),
 }  # fmt: skip
-_UNIT_LIMIT_S, _SCENES_LIMIT_S, _CONSOLE_LIMIT_S = 600.0, 360.0, 90.0
+_UNIT_LIMIT_S, _SCENES_LIMIT_S, _CONSOLE_LIMIT_S = 900.0, 900.0, 120.0
+# Of one run.
+_KILLS_LIMIT_S = 240.0
 _CTRL_C = b"\x03"
+# What stands in one line runs one after the other, beside the other line: a small machine has two cores, and whole runs
+# wait for most of their time. Both are about as long.
+_LINES = (("scenes", "kills", "console", "links"), ("unit",))
+_PARTS = [part for line in _LINES for part in line]
 
 
 def unit_tests(there: Windows) -> bool:
     """True if those passed that need no process of a run."""
     skipped = [f"--deselect=tests/{each}" for tests in _NOT_HERE.values() for each in tests]
-    outcome: list[bool] = []
-
-    def run(folders: tuple[str, ...]) -> None:
+    passed = True
+    for folders in _UNITS:
         code, said = there.run(
             "-P", "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "--timeout-method=thread",
             "--rootdir", r"C:\dtopipe", "-c", r"C:\dtopipe\pyproject.toml", *skipped,
             *(rf"C:\dtopipe\tests\{folder}" for folder in folders), limit_s=_UNIT_LIMIT_S,
         )  # fmt: skip
         print(f"== {', '.join(folders)}\n{said if code else said[-1500:]}", flush=True)
-        outcome.append(code == 0)
-
-    threads = [threading.Thread(target=run, args=(folders,)) for folders in _UNITS]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcome == [True] * len(_UNITS)
+        passed = passed and code == 0
+    return passed
 
 
 def whole_runs(there: Windows) -> bool:
     """True if the scenes passed."""
-    code, said = there.run("-P", r"C:\dtopipe\scripts\windows_scenes.py", limit_s=_SCENES_LIMIT_S)
-    print(said, flush=True)
-    return code == 0
+    return there.shown("-P", r"C:\dtopipe\scripts\windows_scenes.py", limit_s=_SCENES_LIMIT_S) == 0
+
+
+def runs_under_kills(there: Windows, runs: int, seed: int | None) -> bool:
+    """True if runs whose processes were killed at random left what they promise."""
+    words = ["--runs", str(runs), *(() if seed is None else ("--seed", str(seed)))]
+    script = r"C:\dtopipe\scripts\windows_kills.py"
+    return there.shown("-P", script, *words, limit_s=60 + runs * _KILLS_LIMIT_S) == 0
 
 
 def ctrl_c_in_a_console(there: Windows) -> bool:
-    """True if a run with its live table in a console ends in order by Ctrl-C."""
+    """True if a run with its live table in a console ends in order by Ctrl-C, and at once by a second one."""
+    repair = ("-P", "-m", "dtopipe", "repair", "quickstart/latest")
+    once = _is_ended_by_ctrl_c(there, "quickstart.yaml", times=1, code=0, verdict="GOOD")
+    twice = _is_ended_by_ctrl_c(
+        there, "quickstart.yaml", "--set", "sinks.table.delay_per_block=300ms", times=2, code=4, verdict="DEGRADED"
+    )
+    code, said = there.run(*repair, limit_s=_CONSOLE_LIMIT_S) if twice else (0, "")
+    if code:
+        print(f"FAILED: {' '.join(repair)}, exit code {code}\n{said}", flush=True)
+    return once and twice and code == 0
+
+
+def _is_ended_by_ctrl_c(there: Windows, topology: str, *words: str, times: int, code: int, verdict: str) -> bool:
+    """Typed once the run goes on, and again once it ends in order."""
     ours, its = pty.openpty()
-    words = ("-P", "-m", "dtopipe", "up", r"C:\dtopipe\topologies\quickstart.yaml", "--duration", "10min")
     process = subprocess.Popen(
-        there.command(*words), cwd=there.work, env={**there.environment, "TERM": "xterm"},
-        stdin=its, stdout=its, stderr=its, start_new_session=True,
-        preexec_fn=_own_terminal,
+        there.command("-P", "-m", "dtopipe", "up", rf"C:\dtopipe\topologies\{topology}", "--duration", "10min", *words),
+        cwd=there.work, env={**there.environment, "TERM": "xterm"}, stdin=its, stdout=its, stderr=its,
+        start_new_session=True, preexec_fn=_own_terminal,
     )  # fmt: skip
     os.close(its)
     said = bytearray()
@@ -109,19 +127,22 @@ def ctrl_c_in_a_console(there: Windows) -> bool:
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     deadline = time.monotonic() + _CONSOLE_LIMIT_S
-    is_typed = False
+    waited_for = [b"running", b"draining"][:times]
     while process.poll() is None and time.monotonic() < deadline:
-        if not is_typed and b"running" in said:
+        if waited_for and waited_for[0] in said:
+            # A slow sink is to be behind by more than it makes good at once.
+            time.sleep(3 if len(waited_for) > 1 else 0)
+            del waited_for[0]
             os.write(ours, _CTRL_C)
-            is_typed = True
         time.sleep(0.1)
     if process.poll() is None:
         process.kill()
     process.wait()
     reader.join(5)
     os.close(ours)
-    is_good = process.returncode == 0 and b"GOOD" in said
-    print(f"{'passed' if is_good else 'FAILED'}: Ctrl-C in a console, exit code {process.returncode}", flush=True)
+    is_good = process.returncode == code and verdict.encode() in said
+    what = f"Ctrl-C in a console, {times} times: exit code {process.returncode}"
+    print(f"{'passed' if is_good else 'FAILED'}: {what}", flush=True)
     if not is_good:
         print(bytes(said[-3000:]).decode(errors="replace"), flush=True)
     return is_good
@@ -134,41 +155,59 @@ def _own_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-_PARTS: dict[str, Callable[[Windows], bool]] = {
-    "scenes": whole_runs,
-    "console": ctrl_c_in_a_console,
-    "links": cut_links,
-    "unit": unit_tests,
-}
+def _is_passed(name: str, part: Callable[[Windows], bool], there: Windows) -> bool:
+    say(f"{name}, in Windows' Python under wine ...")
+    began = time.monotonic()
+    try:
+        passed = part(there)
+    except subprocess.TimeoutExpired as error:
+        print(f"FAILED: {name} took more than {error.timeout:g} s", flush=True)
+        passed = False
+    say(f"{name} took {time.monotonic() - began:.0f} s")
+    return passed
 
 
-def main(wanted: list[str]) -> int:
+def main() -> int:
     """0 if all that was wanted passed, or there is no wine and nobody insists."""
-    if unknown := set(wanted) - _PARTS.keys():
-        print(f"{', '.join(sorted(unknown))}: there are {', '.join(_PARTS)}", file=sys.stderr)
-        return 2
-    failed = []
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(_PARTS)}; without one, all")
+    parser.add_argument("--runs", type=int, default=3, help="of part kills")
+    parser.add_argument("--seed", type=int, help="of part kills")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(_PARTS):
+        parser.error(f"{', '.join(sorted(unknown))}: there are {', '.join(_PARTS)}")
+    parts: dict[str, Callable[[Windows], bool]] = {
+        "scenes": whole_runs,
+        "kills": lambda there: runs_under_kills(there, options.runs, options.seed),
+        "console": ctrl_c_in_a_console,
+        "links": cut_links,
+        "unit": unit_tests,
+    }
+    began = time.monotonic()
+    failed = set(options.parts or _PARTS)
     try:
         with windows() as there:
-            for name, part in _PARTS.items():
-                if wanted and name not in wanted:
-                    continue
-                say(f"{name}, in Windows' Python under wine ...")
-                try:
-                    if not part(there):
-                        failed.append(name)
-                except subprocess.TimeoutExpired as error:
-                    print(f"FAILED: {name} took more than {error.timeout:g} s", flush=True)
-                    failed.append(name)
+
+            def run(names: tuple[str, ...]) -> None:
+                for name in names:
+                    if (not options.parts or name in options.parts) and _is_passed(name, parts[name], there):
+                        failed.discard(name)
+
+            threads = [threading.Thread(target=run, args=(line,)) for line in _LINES]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
     except NoWine as error:
         say(f"{error}: nothing was tested on Windows' Python")
         return 1 if os.environ.get("CI", "").lower() == "true" else 0
     except EnvironmentFailed as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"FAILED: {', '.join(failed)}" if failed else "Windows' Python under wine: all passed", flush=True)
+    how = f"FAILED: {', '.join(sorted(failed))}" if failed else "Windows' Python under wine: all passed"
+    print(f"{how} ({(time.monotonic() - began) / 60:.1f} min)", flush=True)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

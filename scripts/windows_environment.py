@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -89,7 +90,7 @@ class Windows:
         return [self._wine, r"C:\python\python.exe", *arguments]
 
     def run(self, *arguments: str, limit_s: float) -> tuple[int, str]:
-        """Exit code and output of a Python there, whose output is also shown. Raises subprocess.TimeoutExpired."""
+        """Exit code and output of a Python there. Raises subprocess.TimeoutExpired."""
         # Not a file, which would be no valid handle there.
         with subprocess.Popen(
             self.command(*arguments), cwd=self.work, env=self.environment,
@@ -105,6 +106,24 @@ class Windows:
                 raise
         text = said.decode(errors="replace").replace("\r\n", "\n")
         return process.returncode, text
+
+    def shown(self, *arguments: str, limit_s: float) -> int:
+        """The exit code of a Python there whose output is shown as it comes. Raises subprocess.TimeoutExpired."""
+        with subprocess.Popen(
+            self.command(*arguments), cwd=self.work, env=self.environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as process:  # fmt: skip
+            over = threading.Timer(limit_s, self.end)
+            over.start()
+            try:
+                for line in process.stdout or ():
+                    print(line.decode(errors="replace").rstrip(), flush=True)
+            finally:
+                is_over = not over.is_alive()
+                over.cancel()
+        if is_over:
+            raise subprocess.TimeoutExpired(process.args, limit_s)
+        return process.returncode
 
     def wine(self, *arguments: str, limit_s: float = 300) -> None:
         """Run a program of wine's own. Raises EnvironmentFailed."""
