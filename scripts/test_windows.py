@@ -20,6 +20,7 @@ from collections.abc import Callable
 from environment import EnvironmentFailed, say
 from windows_environment import NoWine, Windows, windows
 from windows_links import cut_links
+from windows_postgres import a_database_here
 
 _UNITS = (("core", "model", "wire", "intake", "shm", "host"), ("topology", "cli", "repair/test_refilling.py"))
 # With the reason, which is wine's or the test's own.
@@ -62,7 +63,7 @@ _KILLS_LIMIT_S = 240.0
 _CTRL_C = b"\x03"
 # What stands in one line runs one after the other, beside the other line: a small machine has two cores, and whole runs
 # wait for most of their time. Both are about as long.
-_LINES = (("scenes", "kills", "console", "links"), ("unit",))
+_LINES = (("scenes", "kills", "console", "links"), ("postgres", "unit"))
 _PARTS = [part for line in _LINES for part in line]
 
 
@@ -181,6 +182,7 @@ def main() -> int:
         "kills": lambda there: runs_under_kills(there, options.runs, options.seed),
         "console": ctrl_c_in_a_console,
         "links": cut_links,
+        "postgres": a_database_here,
         "unit": unit_tests,
     }
     began = time.monotonic()
