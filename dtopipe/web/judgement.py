@@ -164,9 +164,10 @@ def _when(status: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]]) -> str:
     """When the newest of it was lost; empty where that is not known."""
     board = status["board"]
     rate_hz, end = board.get("rate_nominal_hz") or 0.0, board.get("end_sample_index")
-    if not gaps or not rate_hz or end is None:
+    stop = gaps[-1].get("stop") if gaps else None
+    if not isinstance(stop, int) or not rate_hz or end is None:
         return ""
-    ago_s = max(0.0, (end - gaps[-1]["stop"]) / rate_hz)
+    ago_s = max(0.0, (end - stop) / rate_hz)
     if ago_s < max(_GOES_ON_S, _SLOW_FROM_BLOCKS * _block_s(status)):
         return ", and it goes on"
     return f", the last of them {_span(ago_s)} ago"

@@ -213,9 +213,8 @@ class WatchedFolder(Watched):
         self._status = {}
         judgement = self._judgement
         if judgement is None or not self.is_over or record != self._judged:
-            remedy = remedy_of(record, self._folder.path)
-            text = "" if remedy is None else remedy.text
-            judgement = judgement_of_record(record, text, run_word(self._folder.path))
+            folder = self._folder.path
+            judgement = judgement_of_record(record, _remedy_text(record, folder), run_word(folder))
             self._judged = record
         self._seen(judgement)
         self.is_over = True
@@ -302,6 +301,14 @@ class WatchedEndpoint(Watched):
         joining, self._joining = self._joining, None
         if joining is not None:
             joining.close()
+
+
+def _remedy_text(record: Mapping[str, Any], folder: Path) -> str:
+    """What to do about the run; empty also where what it is reckoned from cannot be read."""
+    with contextlib.suppress(DtopipeError, OSError):
+        remedy = remedy_of(record, folder)
+        return "" if remedy is None else remedy.text
+    return ""
 
 
 def as_page_sees(values: Sequence[float | None]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from run_folders import SINKS, edit_record, record_run
 
 from dtopipe.host.http_address import address_of, listening_socket
 from dtopipe.host.run_lock import RunLock
@@ -175,6 +176,9 @@ def test_an_output_that_gave_up_beside_others_is_named_with_what_to_type() -> No
         ([{"stop": 101_000}], {}, ", and it goes on."),
         ([{"stop": 90_000}], {"samples_per_block": 5_000}, ", and it goes on."),
         ([{"stop": 99_000}], {"rate_nominal_hz": None}, "taken from the board."),
+        # A line of a stranger's.
+        ([{"stop": "here"}], {}, "taken from the board."),
+        ([{}], {}, "taken from the board."),
     ],
 )  # fmt: skip
 def test_a_loss_tells_when_it_was(gaps: list[dict[str, Any]], changes: dict[str, Any], said: str) -> None:
@@ -228,6 +232,19 @@ def test_an_ended_run_shows_its_verdict() -> None:
     killed = judgement_of_record({**record, "verdict": None}, run="heat/20261130T120000Z")
     assert killed.light.text.endswith("Complete its record with: dtopipe repair heat/20261130T120000Z")
     assert (killed.light.word, killed.lost.word, killed.lost.tone) == ("INTERRUPTED", "not known", Tone.WARNING)
+
+
+def test_a_run_whose_topology_cannot_be_read_shows_its_verdict_all_the_same(tmp_path: Path) -> None:
+    folder = record_run(tmp_path / "lab" / "20261123T090000Z", {"archive": SINKS["archive"]})
+    edit_record(folder, lambda record: record["verdict"].update(state="DEGRADED", text="lost", repair="helps"))
+    watched = WatchedFolder(folder)
+    watched.look()
+    assert "What to do: complete it with: dtopipe repair" in watched.state()["judgement"]["light"]["text"]
+    (folder / "topology.yaml").write_text("sinks: [")
+    edit_record(folder, lambda record: record["verdict"].update(text="more is lost"))
+    watched.look()
+    assert watched.state()["judgement"]["light"]["text"].startswith("more is lost")
+    watched.close()
 
 
 def test_a_run_that_nobody_here_can_ask_says_so_until_it_is_over(tmp_path: Path) -> None:
