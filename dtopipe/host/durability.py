@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Literal
+
+# How a file is opened that is synced, and not written: Windows syncs none that is open for reading only.
+TO_SYNC: Literal["rb", "r+b"] = "r+b" if sys.platform == "win32" else "rb"
 
 if sys.platform == "darwin":
     import fcntl

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from dtopipe.host.durability import sync_bytes
+from dtopipe.host.durability import TO_SYNC, sync_bytes
 from dtopipe.model.clock import SampleClock
 from dtopipe.model.errors import SinkError
 from dtopipe.model.position import Position
@@ -66,8 +66,7 @@ def restored_record(output: Output, report: OutputReport, known: Sequence[Gap], 
         return False
     position = _position(output, snapshot, front, gaps)
     data_path = front.path or output.path
-    # Nothing is written; but Windows syncs no file that is open for reading only.
-    with sink_errors(data_path), data_path.open("r+b" if os.name == "nt" else "rb") as file:
+    with sink_errors(data_path), data_path.open(TO_SYNC) as file:
         sync_bytes(file.fileno())
         is_all = os.fstat(file.fileno()).st_size == front.data_bytes
     origin = 0 if snapshot is None else snapshot.data_origin
