@@ -83,6 +83,8 @@ class Windows:
             "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": "mscoree,mshtml=;winedbg.exe=d;ucrtbase=n,b",
             "PYTHONUTF8": "0",
+            # In any other it sees no folder whose name is not ASCII.
+            "LC_ALL": "C.UTF-8",
         }
 
     def command(self, *arguments: str) -> list[str]:
