@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -54,10 +55,10 @@ def judgement_of_status(status: Mapping[str, Any], gaps: Sequence[Mapping[str, A
     """Of a run in progress, by its status; `gaps` are what the board lost, as `gaps.jsonl` has them, in order."""
     recording, lost, slow = _recording(status), _lost(status, gaps), _slow(status)
     failed = _failed(status["sinks"])
-    if recording.tone is Tone.BAD:
-        light = Answer(_LIGHTS[status["board"]["condition"]], recording.text, Tone.BAD)
+    if stands := _LIGHTS.get(status["board"]["condition"]):
+        light = Answer(stands, recording.text, Tone.BAD)
     elif lost.tone is Tone.BAD:
-        rest = f" {recording.text}" if recording.tone is Tone.WARNING else ""
+        rest = f" {recording.text}" if recording.tone is not Tone.GOOD else ""
         light = Answer("SAMPLES LOST", f"{lost.text}{rest}", Tone.BAD)
     elif failed:
         light = Answer("OUTPUT FAILED", failed, Tone.BAD)
@@ -75,7 +76,8 @@ def judgement_of_record(record: Mapping[str, Any], remedy: str = "", run: str = 
     """
     verdict = record.get("verdict")
     sinks, acquired = record.get("sinks") or {}, record.get("acquired") or {}
-    lost = _lost({"sinks": sinks, "board": acquired})
+    rate_hz = (record.get("stream") or {}).get("rate_hz")
+    lost = _lost({"sinks": sinks, "board": {**acquired, "rate_nominal_hz": rate_hz}})
     slow = Answer("nobody", "The run is over.", Tone.GOOD)
     if verdict is None:
         text = f"Every process of the run was killed. Complete its record with: dtopipe repair {run}"
@@ -84,7 +86,7 @@ def judgement_of_record(record: Mapping[str, Any], remedy: str = "", run: str = 
         return Judgement(Answer("INTERRUPTED", text, Tone.BAD), Answer("interrupted", text, Tone.BAD), lost, slow)
     state = verdict["state"]
     is_good = state in (VerdictState.GOOD, VerdictState.REPAIRED)
-    text = f"{verdict['text']}\nWhat to do: {remedy}" if remedy else verdict["text"]
+    text = f"{verdict['text']}\n{remedy[:1].upper()}{remedy[1:]}" if remedy else verdict["text"]
     samples = f"{acquired.get('samples', 0):,} samples per channel."
     recording = Answer("finished", samples, Tone.GOOD)
     if state in (VerdictState.ABORTED, VerdictState.INTERRUPTED):
@@ -121,9 +123,8 @@ def _recording(status: Mapping[str, Any]) -> Answer:
     if condition == BoardCondition.HUNG:
         return Answer("no", f"Nothing comes from the board: its process is {state}.", Tone.BAD)
     if condition == BoardCondition.WAITING:
-        if _overruns_now(board, status):
-            text = f"The ring is full, and the board is {state}: what it measures meanwhile is lost."
-            return Answer("not now", text, Tone.WARNING)
+        if _overruns(status):
+            return Answer("not now", f"The ring is full, and the board is {state}.", Tone.BAD)
         return Answer("it waits", f"The ring is full: the board is {state}.", Tone.WARNING)
     rate_hz = board.get("rate_hz") or 0.0
     return Answer("yes", f"{board.get('channels') or 0} channels at {rate_hz:,.0f} samples a second each.", Tone.GOOD)
@@ -138,12 +139,16 @@ def _lost(status: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]] = ()) -> 
     if lacking:
         words = "; ".join(f"{name} lacks {count:,} samples" for name, count in lacking.items())
         return Answer("yes", f"{words}.", Tone.BAD)
+    if not overrun and _overruns(status):
+        return Answer("yes", "The board has no room left: what it measures now is lost.", Tone.BAD)
     if overrun:
-        text = f"{overrun:,} samples were lost before they could be taken from the board{_when(status, gaps)}."
+        seconds = _seconds(overrun, board)
+        text = f"{overrun:,} samples{seconds} were lost before they could be taken from the board{_when(status, gaps)}."
         return Answer("yes", text, Tone.BAD)
     stopped = {name: sink for name, sink in sinks.items() if condition_of(sink) in _BAD}
     words = "; ".join(
-        f"{name} has nothing from sample {sink['committed']:,} on ({sink.get('failure') or sink['state']})"
+        f"{name} has nothing from sample {sink['committed']:,}{_seconds(sink['committed'], board)} on "
+        f"({sink.get('failure') or sink['state']})"
         for name, sink in stopped.items()
     )
     if stopped and len(stopped) == len(sinks):
@@ -152,7 +157,7 @@ def _lost(status: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]] = ()) -> 
         where = next(iter(stopped)) if len(stopped) == 1 else f"{len(stopped)} outputs"
         return Answer(f"only in {where}", f"{words}; the other outputs lack nothing.", Tone.WARNING)
     if board.get("condition") in _LIGHTS:
-        text = "Nothing was as long as the board delivered; what it measures now, nobody sees."
+        text = "Nothing was lost before; what the board measures now, nobody sees."
         return Answer("not known", text, Tone.WARNING)
     if dropped:
         words = "; ".join(f"{name} passed over {count:,} samples, as it may" for name, count in dropped.items())
@@ -160,8 +165,16 @@ def _lost(status: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]] = ()) -> 
     return Answer("no", "Nothing is lost.", Tone.GOOD)
 
 
+def _seconds(samples: int, board: Mapping[str, Any]) -> str:
+    """How long so many samples take, in words; empty where the rate is not known."""
+    rate_hz = board.get("rate_nominal_hz")
+    return f" ({samples / rate_hz:,.1f} s)" if rate_hz else ""
+
+
 def _when(status: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]]) -> str:
     """When the newest of it was lost; empty where that is not known."""
+    if _overruns(status):
+        return ", and it goes on"
     board = status["board"]
     rate_hz, end = board.get("rate_nominal_hz") or 0.0, board.get("end_sample_index")
     stop = gaps[-1].get("stop") if gaps else None
@@ -180,8 +193,11 @@ def _span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _overruns_now(board: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """True if the board has no room either: by its own buffers, as far as they are known."""
+def _overruns(status: Mapping[str, Any]) -> bool:
+    """True if what the board measures now is lost: the ring is full, and its own buffers are, where it has any."""
+    board = status["board"]
+    if board.get("condition") != BoardCondition.WAITING:
+        return False
     own = (status.get("headroom") or {}).get("board")
     return own["left_s"] <= 0 if own else bool(board.get("overrun_samples"))
 
@@ -189,22 +205,26 @@ def _overruns_now(board: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
 def _slow(status: Mapping[str, Any]) -> Answer:
     board, sinks = status["board"], status["sinks"]
     condition = board.get("condition")
+    helps = f" What helps, says: dtopipe why {shlex.quote(status['name'])}" if status.get("name") else ""
     if condition == BoardCondition.WAITING:
-        return Answer(_named(board), f"The board is {board['state']}: it holds the ring full.", Tone.BAD)
+        return Answer(_named(board), f"The board is {board['state']}: it holds the ring full.{helps}", Tone.BAD)
     if condition == BoardCondition.HUNG:
-        return Answer("the acquirer", f"The process that owns the board is {board['state']}.", Tone.BAD)
+        return Answer("the acquirer", f"The process that owns the board is {board['state']}.{helps}", Tone.BAD)
     if condition in _LIGHTS:
-        return Answer("the board", f"Everybody waits for it: {board['state']}.", Tone.BAD)
+        return Answer("the board", f"Everybody waits for it: {board['state']}.{helps}", Tone.BAD)
     troubled = {name: sink for name, sink in sinks.items() if condition_of(sink) in _TROUBLED}
     if troubled:
         name, sink = next(iter(troubled.items()))
         why = f": {sink['failure']}" if sink.get("failure") else ""
-        return Answer(name, f"{name} is {sink['state']}{why}.", Tone.WARNING)
+        return Answer(name, f"{name} is {sink['state']}{why}.{helps}", Tone.WARNING)
+    stopped = [name for name, sink in sinks.items() if condition_of(sink) in _BAD]
     behind = {name: float(sink["lag_s"]) for name, sink in sinks.items() if not condition_of(sink).is_over}
     name = max(behind, key=lambda each: behind[each], default="")
     block_s = _block_s(status)
     if name and behind[name] > max(_SLOW_FROM_S, _SLOW_FROM_BLOCKS * block_s):
-        return Answer(name, f"{name} is {behind[name]:.1f} s behind the board.", Tone.WARNING)
+        return Answer(name, f"{name} is {behind[name]:.1f} s behind the board.{helps}", Tone.WARNING)
+    if stopped:
+        return Answer(stopped[0], f"{' and '.join(stopped)}: nothing more is written.", Tone.WARNING)
     most = f" The furthest behind is {name}, {behind[name]:.1f} s." if name else ""
     return Answer("nobody", f"Everybody keeps up.{most}", Tone.GOOD)
 

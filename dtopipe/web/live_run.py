@@ -133,7 +133,7 @@ class LiveRun:
     async def _look_on(self) -> None:
         """Samples thirty times a second, the rest twice a second, until nobody looks for a while."""
         looking = asyncio.create_task(self._look())
-        said_s, due_s = 0.0, time.monotonic()
+        said_s, due_s, is_unsaid = 0.0, time.monotonic(), False
         try:
             while self.unwatched_s < _REST_AFTER_S and not looking.done():
                 began_s = time.monotonic()
@@ -143,10 +143,13 @@ class LiveRun:
                 except (DtopipeError, OSError) as error:
                     _log.warning("%s", error)
                     await asyncio.to_thread(self.watched.rest)
-                if is_new and began_s - said_s > _VALUES_EVERY_S:
-                    said_s = began_s
+                # Where nothing follows, the last one is said all the same.
+                is_unsaid = is_unsaid or is_new
+                is_told = is_unsaid and began_s - said_s > _VALUES_EVERY_S
+                if is_told:
+                    said_s, is_unsaid = began_s, False
                     self._values = json_text(as_page_sees(self.watched.values))
-                if is_new:
+                if is_new or is_told:
                     self._tell()
                 # By the clock, however late the last turn began; what a slow one took is not made up for.
                 due_s = max(due_s + 1 / FRAMES_PER_S, time.monotonic())

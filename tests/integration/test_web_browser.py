@@ -133,7 +133,7 @@ def test_a_person_sees_the_run_marks_it_and_sees_a_lost_and_a_failed_output_and_
     _light(page, ended.json["verdict"]["state"])
     verdict, to_do = page.locator("#sentence").text_content().split("\n")
     assert verdict == ended.json["verdict"]["text"]
-    assert to_do == f"What to do: complete it with: dtopipe repair lab/{running.folder.name}"
+    assert to_do == f"Complete it with: dtopipe repair lab/{running.folder.name}"
     assert page.locator("#mark").is_disabled()
     _assert_readable(page)
     _all_of_it_is_seen_from_its_outputs(page, running.folder)

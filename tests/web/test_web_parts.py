@@ -129,7 +129,7 @@ def _status(**changes: Any) -> dict[str, Any]:
         ({"sink": {"policy": "drop_oldest", "gaps": 7, "dropped": 7}}, "RECORDING", Tone.GOOD, "yes", "no", "nobody"),
         ({"board": {"overrun_samples": 30}, "sink": {"gaps": 30}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "nobody"),
         ({"sink": {"gaps": 5}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "nobody"),
-        ({"sink": {"condition": "gave_up", "state": "gave_up"}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "nobody"),
+        ({"sink": {"condition": "gave_up", "state": "gave_up"}}, "SAMPLES LOST", Tone.BAD, "yes", "yes", "table"),
         ({"sink": {"condition": "away", "state": "away"}}, "RECORDING", Tone.GOOD, "yes", "no", "table"),
         (
             {"board": {"condition": "silent", "state": "silent: since 12:00", "why": "since 12:00"}},
@@ -161,7 +161,9 @@ def test_an_output_that_gave_up_beside_others_is_named_with_what_to_type() -> No
     found = judgement_of_status(status)
     assert (found.light.word, found.lost.word, found.lost.tone) == ("OUTPUT FAILED", "only in table", Tone.WARNING)
     assert found.light.text == "table: disk full. Revive it with: dtopipe restart table"
-    assert found.lost.text == "table has nothing from sample 700 on (disk full); the other outputs lack nothing."
+    assert (
+        found.lost.text == "table has nothing from sample 700 (0.7 s) on (disk full); the other outputs lack nothing."
+    )
 
 
 @pytest.mark.parametrize(
@@ -201,11 +203,16 @@ def test_a_loss_tells_when_it_was(gaps: list[dict[str, Any]], changes: dict[str,
 def test_a_board_that_waits_without_room_records_nothing(headroom: dict[str, Any], overruns: int, word: str) -> None:
     board = {"condition": "waiting", "state": "waiting for table", "overrun_samples": overruns}
     found = judgement_of_status(_status(board=board, headroom=headroom))
-    assert (found.recording.word, found.recording.tone, found.slow.word) == (word, Tone.WARNING, "table")
-    assert ("is lost" in found.recording.text) == (word == "not now")
-    assert (found.light.word == "SAMPLES LOST") == bool(overruns)
-    if overruns:
-        assert found.recording.text in found.light.text
+    is_losing = word == "not now"
+    assert (found.recording.word, found.slow.word) == (word, "table")
+    assert found.recording.tone is (Tone.BAD if is_losing else Tone.WARNING)
+    assert (found.lost.word == "yes") == (is_losing or bool(overruns))
+    assert (found.light.word == "SAMPLES LOST") == (is_losing or bool(overruns))
+    # No answer contradicts another one.
+    assert "Nothing is lost" not in found.light.text or not is_losing
+    assert found.recording.text in found.light.text
+    if overruns and is_losing:
+        assert ", and it goes on" in found.lost.text
 
 
 @pytest.mark.parametrize(
@@ -220,13 +227,30 @@ def test_what_a_board_measures_that_is_not_heard_is_not_known(condition: str, sl
     assert lost.lost.word == "yes"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sink": {"lag_s": 9.5}},
+        {"sink": {"condition": "away", "state": "away"}},
+        {"board": {"condition": "silent", "state": "silent"}},
+        {"board": {"condition": "hung", "state": "stopped"}},
+        {"board": {"condition": "waiting", "state": "waiting for table"}},
+    ],
+)
+def test_who_is_slow_comes_with_what_to_type(changes: dict[str, Any]) -> None:
+    assert judgement_of_status(_status(**changes, name="heat flux")).slow.text.endswith("dtopipe why 'heat flux'")
+    assert "why" not in judgement_of_status(_status(name="heat flux")).slow.text
+
+
 def test_an_ended_run_shows_its_verdict() -> None:
     record = {"verdict": {"state": "DEGRADED", "text": "table gave up"}, "sinks": {}, "acquired": {"samples": 5}}
     found = judgement_of_record(record)
     assert (found.light.word, found.light.text, found.light.tone) == ("DEGRADED", "table gave up", Tone.BAD)
     assert (found.recording.word, found.recording.text) == ("finished", "5 samples per channel.")
     helped = judgement_of_record(record, "complete it with: dtopipe repair heat")
-    assert helped.light.text == "table gave up\nWhat to do: complete it with: dtopipe repair heat"
+    assert helped.light.text == "table gave up\nComplete it with: dtopipe repair heat"
+    lost = {**record, "acquired": {"samples": 5, "overrun_samples": 3000}, "stream": {"rate_hz": 2000.0}}
+    assert judgement_of_record(lost).lost.text.startswith("3,000 samples (1.5 s) were lost")
     aborted = judgement_of_record({**record, "verdict": {"state": "ABORTED", "text": "no board"}})
     assert (aborted.recording.word, aborted.recording.tone) == ("broken off", Tone.BAD)
     killed = judgement_of_record({**record, "verdict": None}, run="heat/20261130T120000Z")
@@ -239,7 +263,7 @@ def test_a_run_whose_topology_cannot_be_read_shows_its_verdict_all_the_same(tmp_
     edit_record(folder, lambda record: record["verdict"].update(state="DEGRADED", text="lost", repair="helps"))
     watched = WatchedFolder(folder)
     watched.look()
-    assert "What to do: complete it with: dtopipe repair" in watched.state()["judgement"]["light"]["text"]
+    assert "\nComplete it with: dtopipe repair" in watched.state()["judgement"]["light"]["text"]
     (folder / "topology.yaml").write_text("sinks: [")
     edit_record(folder, lambda record: record["verdict"].update(text="more is lost"))
     watched.look()

@@ -116,7 +116,7 @@ function told(message) {
   if (message.is_over && past === null && message.folder) showPast("");
   $("scope").hidden = description === null && past === null;
   for (const id of ["view", "pick", "legend", "spectrum"]) $(id).hidden = scope === null;
-  if (scope) scope.stands = !message.is_over && (!judgement || ["silent", "away", "hung"].includes(facts.board?.condition));
+  if (scope) scope.stands = !message.is_over && judgement?.recording.tone !== "good" && judgement?.recording.tone !== "warning";
   drawPipeline(facts);
   drawEvents(message.events);
   drawLimits(facts.limits);
