@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from environment import ROOT, EnvironmentFailed, say
 
@@ -69,6 +70,7 @@ class Windows:
     def __init__(self, folder: Path, wine: str) -> None:
         self._prefix = folder / "prefix"
         self._wine = wine
+        self._server = shutil.which("wineserver") or str(Path(wine).with_name("wineserver64"))
         self.c = self._prefix / "drive_c"
         self.work = self.c / "work"
 
@@ -111,21 +113,29 @@ class Windows:
 
     def shown(self, *arguments: str, limit_s: float) -> int:
         """The exit code of a Python there whose output is shown as it comes. Raises subprocess.TimeoutExpired."""
-        with subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*arguments), cwd=self.work, env=self.environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        ) as process:  # fmt: skip
-            over = threading.Timer(limit_s, self.end)
-            over.start()
-            try:
-                for line in process.stdout or ():
-                    print(line.decode(errors="replace").rstrip(), flush=True)
-            finally:
-                is_over = not over.is_alive()
-                over.cancel()
-        if is_over:
-            raise subprocess.TimeoutExpired(process.args, limit_s)
-        return process.returncode
+        )  # fmt: skip
+        # Its output does not end with it where a process that it has left there lives on.
+        reader = threading.Thread(target=_show, args=(process.stdout,), daemon=True)
+        reader.start()
+        try:
+            return process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self.end()
+            process.kill()
+            raise
+        finally:
+            reader.join(5)
+
+    def begin(self) -> None:
+        """Start what serves all processes there, which would else hold the output of the first one while others run."""
+        for words in ([self._server, "-p"], [self._wine, "wineboot"]):
+            subprocess.run(
+                words, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, timeout=120, check=False,
+            )  # fmt: skip
 
     def wine(self, *arguments: str, limit_s: float = 300) -> None:
         """Run a program of wine's own. Raises EnvironmentFailed."""
@@ -138,8 +148,14 @@ class Windows:
 
     def end(self) -> None:
         """End all that still runs there."""
-        server = shutil.which("wineserver") or str(Path(self._wine).with_name("wineserver64"))
-        subprocess.run([server, "-k"], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        subprocess.run(
+            [self._server, "-k"], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+
+
+def _show(output: IO[bytes] | None) -> None:
+    for line in output or ():
+        print(line.decode(errors="replace").rstrip(), flush=True)
 
 
 @contextmanager
@@ -155,6 +171,7 @@ def windows() -> Iterator[Windows]:
             _make(folder, there)
             stamp.write_text(fingerprint, encoding="ascii")
         _bring_the_source(there)
+        there.begin()
         yield there
     finally:
         there.end()
