@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dtopipe.model.facts import MOST_COUNT
 from dtopipe.model.readings import Readings
@@ -54,10 +54,13 @@ class Position:
                 dropped += len(item) if item.cause is Cause.POLICY_DROP else 0
             else:
                 samples += item.n_samples
-        return replace(
-            self,
-            committed=self.committed + samples + lengths,
-            samples=self.samples + samples,
-            gap_samples=self.gap_samples + lengths,
-            dropped=self.dropped + dropped,
+        # Made for each block or message: `replace` takes three times as long.
+        return Position(
+            self.start,
+            self.committed + samples + lengths,
+            self.durable,
+            self.samples + samples,
+            self.gap_samples + lengths,
+            self.dropped + dropped,
+            self.retained_from,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dtopipe.broker.publishing import Outgoing
 from dtopipe.model.position import Position
@@ -59,10 +59,13 @@ def batches(items: Sequence[Block | Gap], limit: int) -> Iterator[Batch]:
         yield Batch(waiting)
 
 
-def outgoing(found: Batch, head: LogHead, subject: str) -> tuple[Outgoing, Position]:
-    """The message of a batch behind what `head` says, and how far the run is with it."""
-    position = head.position.after(found.items)
-    own = replace(head, kind=LogKind.ITEMS, first_index=found.items[0].span.start, position=position, piece=found.piece)
+def outgoing(found: Batch, head: LogHead, position: Position, subject: str) -> tuple[Outgoing, Position]:
+    """The message of a batch behind that position, and how far the run is with it; all else is as in `head`."""
+    position = position.after(found.items)
+    own = LogHead(
+        LogKind.ITEMS, head.run_id, found.items[0].span.start, position,
+        head.begins_at, head.told_at, head.whole_at, head.whole_to, found.piece,
+    )  # fmt: skip
     headers = {MESSAGE_ID: message_id(head.run_id, subject, found.items), **own.headers()}
     return Outgoing(headers, encode_items(found.items)), position
 

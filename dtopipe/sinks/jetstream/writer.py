@@ -265,7 +265,7 @@ class JetStreamWriter:
         def messages() -> Iterator[Outgoing]:
             nonlocal position
             for batch in batches(items, self._most_bytes):
-                message, position = outgoing(batch, replace(head, position=position), self._subject)
+                message, position = outgoing(batch, head, position, self._subject)
                 yield message
 
         if sequences := self._publisher.send(messages(), self._last):
