@@ -138,16 +138,16 @@ def test_runs_lists_what_is_killed_as_interrupted_and_what_is_damaged_with_its_e
     assert lab.up(_topology(duration="500ms")).code == 0
     whole, (killed,) = lab.run_folder, _killed(lab, "killed")
     odd = _odd_runs(lab.folder / "runs", json.loads((whole / "run.json").read_text()))
-    listed = {Path(run["folder"]).name: run for run in lab.dtopipe("runs", "--json").json}
-    assert listed[killed.name]["verdict"]["state"] == "INTERRUPTED"
-    assert listed[killed.name]["samples"] >= 500
-    assert listed[killed.name]["in_progress"] is False
-    assert listed[killed.name]["remedy"] == f"dtopipe repair {killed}"
-    assert "remedy" not in listed[whole.name]
+    listed = {Path(run["folder"]): run for run in lab.dtopipe("runs", "--json").json}
+    assert listed[killed]["verdict"]["state"] == "INTERRUPTED"
+    assert listed[killed]["samples"] >= 500
+    assert listed[killed]["in_progress"] is False
+    assert listed[killed]["remedy"] == f"dtopipe repair {killed}"
+    assert "remedy" not in listed[whole]
     for name in ("empty", "list", "number", "torn", "names", "verdict", "deep"):
-        assert str(odd[name] / "run.json") in listed[odd[name].name]["error"], name
-        assert not listed[odd[name].name]["in_progress"]
-    assert odd["nothing"].name not in listed
+        assert str(odd[name] / "run.json") in listed[odd[name]]["error"], name
+        assert not listed[odd[name]]["in_progress"]
+    assert odd["nothing"] not in listed
     shown = lab.dtopipe("runs")
     assert shown.code == 0
     assert "INTERRUPTED" in shown.stdout
